@@ -1,0 +1,274 @@
+"""What the kernel is told (events) and what it answers (commands): the whole vocabulary of a run.
+
+Frozen `msgspec` structs, tagged by class name, so that the journal, a replay and the wire share one encoding.
+`time_ns` is the instant the platform learnt of it, from the shell's clock; the kernel knows no other time.
+Prices are ticks and sizes lots of the named instrument; on-chain amounts are raw integers. Integers that may exceed
+64 bits (amounts in wei, Q64.96 prices) travel as decimal text, because MessagePack has no wider integer.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from domain.orders import Fill, OrderState, OrderType, Side, TimeInForce
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="message"):
+    pass
+
+
+class _Event(_Message, frozen=True, kw_only=True):
+    time_ns: int
+
+
+# --- market data
+
+
+class BookChanged(_Event, frozen=True, kw_only=True):
+    """The best levels of an exchange's book, best first. An empty side means nobody quotes there."""
+
+    instrument: str
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+    update_id: int
+    received_ns: int = 0
+    """Monotonic nanoseconds when the bytes arrived: for latency only, never for decisions."""
+
+
+class BookInvalidated(_Event, frozen=True, kw_only=True):
+    """The book may be wrong (gap, disconnect): nobody quotes on it until the next `BookChanged`."""
+
+    instrument: str
+    reason: str
+
+
+class TradePrinted(_Event, frozen=True, kw_only=True):
+    """A public trade. `is_buyer_maker` says the seller took."""
+
+    instrument: str
+    price_ticks: int
+    qty_lots: int
+    is_buyer_maker: bool
+
+
+# --- orders
+
+
+class OrderReported(_Event, frozen=True, kw_only=True):
+    """A venue's word on one order: a stream event, an answer, or the result of asking."""
+
+    client_order_id: str
+    state: OrderState
+    venue_order_id: str = ""
+    reason: str = ""
+
+
+class FillReported(_Event, frozen=True, kw_only=True):
+    """A venue's word on one trade of ours."""
+
+    fill: Fill
+
+
+class BalanceReported(_Event, frozen=True, kw_only=True):
+    """How much we hold in one place, free and locked together, raw units as text."""
+
+    asset: str
+    raw: str
+
+
+# --- chain
+
+
+class BlockSeen(_Event, frozen=True, kw_only=True):
+    """A new head that the platform follows."""
+
+    chain_id: int
+    number: int
+    block_hash: str
+    block_time_s: int
+    base_fee_wei: int
+
+
+class PoolSnapshotted(_Event, frozen=True, kw_only=True):
+    """A pool's whole state at a block: on first sight, after a reorg, after a failed audit.
+
+    V2 pools fill `reserve0/1`; V3 pools fill the rest, `ticks` holding (tick, liquidity net as text).
+    """
+
+    pool: str
+    block_number: int
+    kind: str
+    """`v2` or `v3`."""
+    token0: str
+    token1: str
+    fee_pips: int
+    reserve0: str = "0"
+    reserve1: str = "0"
+    sqrt_price_x96: str = "0"
+    tick: int = 0
+    liquidity: str = "0"
+    tick_spacing: int = 0
+    ticks: tuple[tuple[int, str], ...] = ()
+
+
+class PoolSynced(_Event, frozen=True, kw_only=True):
+    """A V2 pool's reserves after a `Sync` log."""
+
+    pool: str
+    block_number: int
+    reserve0: str
+    reserve1: str
+
+
+class PoolSwapped(_Event, frozen=True, kw_only=True):
+    """A V3 pool's price and liquidity after a `Swap` log."""
+
+    pool: str
+    block_number: int
+    sqrt_price_x96: str
+    tick: int
+    liquidity: str
+
+
+class PoolLiquidityChanged(_Event, frozen=True, kw_only=True):
+    """Liquidity added to (Mint) or taken from (Burn, negative) a V3 range."""
+
+    pool: str
+    block_number: int
+    tick_lower: int
+    tick_upper: int
+    liquidity_delta: str
+
+
+class PoolInvalidated(_Event, frozen=True, kw_only=True):
+    """The replica may be wrong (reorg, lost node, failed audit): no quotes for execution until a snapshot."""
+
+    pool: str
+    reason: str
+
+
+class SwapSettled(_Event, frozen=True, kw_only=True):
+    """What became of a swap we asked custody for. Terminal: told once per intent.
+
+    `status`: `mined` (amounts and gas are exact), `failed` (mined and reverted: gas was paid) or `refused`
+    (by policy, screening or simulation: nothing was sent).
+    """
+
+    intent_id: str
+    status: str
+    amount_in: str = "0"
+    amount_out: str = "0"
+    gas_cost_wei: str = "0"
+    tx_hash: str = ""
+    block_number: int = 0
+    reason: str = ""
+
+
+# --- time and people
+
+
+class TimerFired(_Event, frozen=True, kw_only=True):
+    """A regular tick of the shell's clock."""
+
+
+class OperatorSpoke(_Event, frozen=True, kw_only=True):
+    """A person's command: `kill` (cancel everything, stop every strategy), `stop` (wind down and end)."""
+
+    command: str
+    reason: str = ""
+
+
+class EngineRestarted(_Event, frozen=True, kw_only=True):
+    """A new process took over this journal. Open orders are asked about; ids carry the new epoch from here on."""
+
+    epoch: int
+
+
+Event: TypeAlias = (
+    BookChanged
+    | BookInvalidated
+    | TradePrinted
+    | OrderReported
+    | FillReported
+    | BalanceReported
+    | BlockSeen
+    | PoolSnapshotted
+    | PoolSynced
+    | PoolSwapped
+    | PoolLiquidityChanged
+    | PoolInvalidated
+    | SwapSettled
+    | TimerFired
+    | OperatorSpoke
+    | EngineRestarted
+)
+PoolEvent: TypeAlias = PoolSnapshotted | PoolSynced | PoolSwapped | PoolLiquidityChanged | PoolInvalidated
+
+
+# --- commands
+
+
+class PlaceOrder(_Message, frozen=True, kw_only=True):
+    client_order_id: str
+    strategy: str
+    instrument: str
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    price_ticks: int
+    qty_lots: int
+    caused_by_ns: int = 0
+    """`received_ns` of the market event that led to it, or 0."""
+
+
+class CancelOrder(_Message, frozen=True, kw_only=True):
+    client_order_id: str
+    instrument: str
+
+
+class CancelAllOrders(_Message, frozen=True, kw_only=True):
+    """Cancel every open order of ours at the venue, also ones this process does not know."""
+
+    venue: str
+    reason: str
+
+
+class SubmitSwap(_Message, frozen=True, kw_only=True):
+    """Ask custody for a swap. Amounts are raw text; the deadline is chain time in seconds."""
+
+    intent_id: str
+    strategy: str
+    pool: str
+    token_in: str
+    token_out: str
+    amount_in: str
+    min_amount_out: str
+    deadline_s: int
+
+
+class AskOrder(_Message, frozen=True, kw_only=True):
+    """Ask the venue what became of an order whose outcome is unknown."""
+
+    client_order_id: str
+    instrument: str
+
+
+class RiskRejected(_Message, frozen=True, kw_only=True):
+    """Nothing is sent: the risk gate refused. Told so that it is logged and counted."""
+
+    strategy: str
+    rule: str
+    detail: str
+
+
+class StrategiesHalted(_Message, frozen=True, kw_only=True):
+    """Every strategy is stopped until an operator restarts the engine."""
+
+    reason: str
+
+
+Command: TypeAlias = (
+    PlaceOrder | CancelOrder | CancelAllOrders | SubmitSwap | AskOrder | RiskRejected | StrategiesHalted
+)

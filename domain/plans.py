@@ -1,0 +1,36 @@
+"""An unsigned transaction with the promises it makes: what `dex` plans, `custody` decides on, `wallets` signs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.amounts import Amount
+from domain.ids import Address, ChainId, IntentId, StrategyId
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPlan:
+    """One call to one contract, not yet priced, numbered or signed.
+
+    The `intent_id` is chosen before planning; custody executes it at most once. `spends` and `receives_min` are what
+    policy judges and what settlement is checked against; for a swap they hold one amount each, for an approval
+    `spends` is empty and `approves` names the allowance.
+    """
+
+    intent_id: IntentId
+    strategy: StrategyId
+    purpose: str
+    """`swap`, `approve` or `transfer`."""
+    chain_id: ChainId
+    sender: Address
+    to: Address
+    value_wei: int
+    data: bytes
+    gas_limit: int
+    deadline_s: int
+    """Chain time in seconds after which it must not execute; 0 for none."""
+    spends: tuple[Amount, ...] = ()
+    receives_min: tuple[Amount, ...] = ()
+    approves: tuple[Amount, ...] = ()
+    recipient: Address | None = None
+    """Who receives the proceeds. Policy wants the sender, or an allow-listed address."""

@@ -1,0 +1,76 @@
+"""What the engine needs from the world. The consumer owns the port: cex, dex and custody satisfy these unknowingly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from domain import Fill, Instrument, VenueId
+from domain.events import AskOrder, CancelOrder, Event, PlaceOrder
+from domain.plans import TransactionPlan
+
+Emit = Callable[[Event], None]
+"""Hands an event to the runner. Cheap, never blocks, called on the event loop's thread only."""
+
+
+class ExchangeVenue(Protocol):
+    """An order-driven exchange. Reports everything it learns through `emit`, in the order it learns it."""
+
+    @property
+    def id(self) -> VenueId: ...
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """By instrument id (`sandbox:ETHUSDC`); filled by `start`."""
+        ...
+
+    async def start(self, emit: Emit) -> None:
+        """Load instruments and balances, connect, and return once every followed book is valid."""
+        ...
+
+    async def stop(self) -> None: ...
+
+    async def place(self, order: PlaceOrder) -> None:
+        """Send one order under its client order id; the answer and fills also arrive through `emit`.
+
+        Raises:
+            OrderRejected: The venue said no; nothing rests.
+            VenueUnavailable: It was never sent.
+            OutcomeUnknown: Ask by client order id.
+        """
+        ...
+
+    async def cancel(self, cancel: CancelOrder) -> None:
+        """Cancel one order; an order already done is no error (its end is emitted)."""
+        ...
+
+    async def cancel_all(self) -> int:
+        """Cancel every open order of the account on the followed instruments; return how many there were."""
+        ...
+
+    async def ask(self, ask: AskOrder) -> None:
+        """Find out what became of an order and emit it with its fills. Not found is emitted as REJECTED."""
+        ...
+
+    async def open_orders(self) -> Sequence[str]:
+        """Client order ids the venue holds open on the followed instruments, from REST."""
+        ...
+
+    async def fills(self) -> Sequence[Fill]:
+        """Every trade of the account on the followed instruments that the venue still tells, oldest first."""
+        ...
+
+    async def balances(self) -> Mapping[str, int]:
+        """Free plus locked by asset id, raw units, from REST."""
+        ...
+
+
+class TransactionDesk(Protocol):
+    """The door to the keys, as the engine sees it: accepts plans, reports `SwapSettled` once for each, keeps books."""
+
+    async def submit(self, plan: TransactionPlan) -> None:
+        """Record and execute a plan. Returns when it is durably recorded; the outcome arrives as `SwapSettled`.
+
+        A plan that is refused also ends in `SwapSettled`. The same intent id again is a no-op.
+        """
+        ...
