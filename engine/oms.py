@@ -1,0 +1,101 @@
+"""Order management: every order of ours, by the id we gave it, and what the venues said of it.
+
+Ids are `<run>-<epoch>-<strategy>-<sequence>`: chosen by the kernel, the same in every replay, so that any order found
+at a venue after a crash is ours by name, and an id from a lost stretch of journal is never given twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from domain import ClientOrderId, Fill, InvariantError, Order, OrderState
+from domain.events import OrderReported, PlaceOrder
+
+ASK_AFTER_NS = 3_000_000_000
+"""An order without an answer is asked about after this long, and again every so long."""
+
+
+class OrderManager:
+    """Holds the orders of one run. Pure: reports in, changed orders out."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._sequence = 0
+        self.epoch = 0
+        self.orders: dict[str, Order] = {}
+        self._open: dict[str, Order] = {}
+        self._asked_ns: dict[str, int] = {}
+
+    def next_id(self, strategy: str) -> ClientOrderId:
+        self._sequence += 1
+        return ClientOrderId(f"{self._run}-{self.epoch}-{strategy}-{self._sequence}")
+
+    def add(self, command: PlaceOrder, now_ns: int) -> Order:
+        """Record an order before it is sent."""
+        order = Order(
+            client_order_id=command.client_order_id,
+            strategy=command.strategy,
+            instrument=command.instrument,
+            side=command.side,
+            type=command.type,
+            time_in_force=command.time_in_force,
+            price_ticks=command.price_ticks,
+            qty_lots=command.qty_lots,
+            sent_time_ns=now_ns,
+        )
+        if order.client_order_id in self.orders:
+            raise InvariantError(f"order id {order.client_order_id} was given twice")
+        self.orders[order.client_order_id] = self._open[order.client_order_id] = order
+        return order
+
+    def report(self, report: OrderReported) -> Order | None:
+        """Apply a venue's word; return the order when it changed, None when nothing did or it is not ours."""
+        order = self.orders.get(report.client_order_id)
+        if order is None:
+            return None
+        state, reason = report.state, report.reason
+        if report.venue_order_id:
+            order.venue_order_id = report.venue_order_id
+        if state is OrderState.REJECTED and order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
+            # The venue had it and no longer knows it: it cannot trade any more.
+            state, reason = OrderState.CANCELED, reason or "lost at the venue"
+        if state is OrderState.FILLED and order.filled_lots < order.qty_lots:
+            # Sizes come from trades only. The fills that make this true are on their way; ask if they do not come.
+            return None
+        changed = order.move_to(state, reason=reason)
+        self._settle(order)
+        return order if changed else None
+
+    def fill(self, fill: Fill) -> Order | None:
+        """Apply a trade once; return its order, or None for a duplicate or a foreign one."""
+        order = self.orders.get(fill.client_order_id)
+        if order is None or not order.apply_fill(fill):
+            return None
+        self._settle(order)
+        return order
+
+    def open_orders(self, strategy: str | None = None, instrument: str | None = None) -> list[Order]:
+        """Orders the venue may still hold, oldest first."""
+        return [
+            order
+            for order in self._open.values()
+            if strategy in (None, order.strategy) and instrument in (None, order.instrument)
+        ]
+
+    def overdue(self, now_ns: int) -> Iterable[Order]:
+        """Orders to ask about now: unknown outcomes, and those nobody answered for too long."""
+        for order in list(self._open.values()):
+            if order.state not in (OrderState.PENDING, OrderState.UNKNOWN):
+                continue
+            last = self._asked_ns.get(order.client_order_id)
+            wait_from = last if last is not None else order.sent_time_ns
+            if order.state is OrderState.UNKNOWN and last is None:
+                wait_from = 0
+            if now_ns - wait_from >= ASK_AFTER_NS:
+                self._asked_ns[order.client_order_id] = now_ns
+                yield order
+
+    def _settle(self, order: Order) -> None:
+        if not order.state.is_open:
+            self._open.pop(order.client_order_id, None)
+            self._asked_ns.pop(order.client_order_id, None)

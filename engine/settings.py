@@ -1,0 +1,98 @@
+"""The engine's part of the settings: risk limits, economic assets, strategies."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from runtime import SettingsPart
+
+Positive = Annotated[Decimal, Field(gt=0)]
+
+
+class RiskLimits(SettingsPart):
+    """What the gate before every order enforces. Values are in the unit of account (USD); defaults are small."""
+
+    order_notional_max: Positive = Decimal(1_000)
+    swap_notional_max: Positive = Decimal(1_000)
+    price_collar_bps: Positive = Decimal(100)
+    """How far an order's limit may lie beyond the mid in the direction that costs us."""
+    position_notional_max: Positive = Decimal(5_000)
+    """Per strategy and asset, as deviation from the start."""
+    exposure_notional_max: Positive = Decimal(10_000)
+    """All strategies together, sum of absolute deviations."""
+    open_orders_max: int = Field(default=20, gt=0)
+    messages_per_second_max: int = Field(default=20, gt=0)
+    """Per venue, a bucket that holds one second's worth. Cancels count but are never refused."""
+    book_age_ms_max: int = Field(default=2_000, gt=0)
+    drawdown_max: Positive = Decimal(500)
+    """Fall of the total result below its peak that stops everything."""
+    blacklist: tuple[str, ...] = ()
+    """Instrument ids, pool ids or asset ids that must not be traded."""
+
+
+class EconomicAssetSettings(SettingsPart):
+    """Which symbols are one thing, and which instrument prices it (none for the unit of account)."""
+
+    members: tuple[str, ...]
+    mark: str | None = None
+
+
+class ArbitrageSettings(SettingsPart):
+    """Cross-venue arbitrage between one exchange instrument and the pools of the same pair."""
+
+    kind: Literal["cross-venue-arbitrage"] = "cross-venue-arbitrage"
+    id: str = Field(default="arb", pattern=r"[a-z0-9]{1,8}")
+    instrument: str
+    pools: tuple[str, ...]
+    """Pool addresses or labels from the chain's address book."""
+    profit_min: Positive = Decimal(1)
+    """Least expected profit of a trade after both legs' fees and gas, in the quote asset."""
+    notional_max: Positive = Decimal(1_000)
+    slippage_bps: Positive = Decimal(10)
+    """How much worse than quoted the pool leg may execute before it reverts."""
+    unwind_slippage_bps: Positive = Decimal(50)
+    gas_units: int = Field(default=180_000, gt=0)
+    deadline_s: int = Field(default=60, gt=0)
+    cooldown_ms: int = Field(default=0, ge=0)
+
+
+class MarketMakingSettings(SettingsPart):
+    """Avellaneda–Stoikov quotes on one exchange instrument, inventory hedged in a pool of the same pair."""
+
+    kind: Literal["avellaneda-stoikov"] = "avellaneda-stoikov"
+    id: str = Field(default="mm", pattern=r"[a-z0-9]{1,8}")
+    instrument: str
+    hedge_pools: tuple[str, ...] = ()
+    order_qty: Positive
+    risk_aversion: Positive = Decimal("0.1")
+    """γ: per unit of account of risk; larger quotes wider and leans harder against inventory."""
+    arrival_decay: Positive = Decimal("0.5")
+    """κ: how fast the chance of a fill falls with distance from the mid, per unit of quote."""
+    horizon_s: Positive = Decimal(30)
+    """τ: the rolling horizon over which inventory risk is counted."""
+    volatility_floor: Positive = Decimal("0.1")
+    """Least σ in quote units per square root of a second."""
+    volatility_halflife_s: Positive = Decimal(20)
+    spread_min_bps: Positive = Decimal(2)
+    requote_bps: Positive = Decimal("0.5")
+    """Quotes move only when the target moved by more than this."""
+    inventory_max: Positive
+    """Base units beyond which only the reducing side is quoted."""
+    hedge_above: Positive
+    """Base units of inventory that trigger a hedge of all of it."""
+    hedge_slippage_bps: Positive = Decimal(20)
+    deadline_s: int = Field(default=60, gt=0)
+
+
+StrategySettings = Annotated[ArbitrageSettings | MarketMakingSettings, Field(discriminator="kind")]
+
+
+class EngineSettings(SettingsPart):
+    risk: RiskLimits = RiskLimits()
+    assets: dict[str, EconomicAssetSettings] = {}
+    strategies: tuple[StrategySettings, ...] = ()
+    timer_ms: int = Field(default=250, ge=10)
+    queue_max: int = Field(default=10_000, ge=100)

@@ -1,0 +1,90 @@
+"""Child processes that die with us, and signals that end us cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process (SIGKILL) when its parent ends. Linux; call in the child, before exec."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def spawn(
+    arguments: Sequence[str],
+    *,
+    log: Path | None = None,
+    stdout: int | IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+    bound_to_parent: bool = True,
+) -> subprocess.Popen[bytes]:
+    """Start a program; its output goes to `log` (appended) unless `stdout` says otherwise.
+
+    With `bound_to_parent` it dies when we do, even by `kill -9`. The parent is the *thread* that calls, so call from
+    the main thread.
+    """
+    sink: int | IO[bytes] = subprocess.DEVNULL
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        sink = log.open("ab")
+    try:
+        return subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=sink if stdout is None else stdout,
+            stderr=sink,
+            env={**os.environ, **(environment or {})},
+            # One prctl call, no allocation: safe between fork and exec.
+            preexec_fn=die_with_parent if bound_to_parent else None,  # noqa: PLW1509
+            start_new_session=True,
+        )
+    finally:
+        if not isinstance(sink, int):
+            sink.close()
+
+
+def terminate(process: subprocess.Popen[bytes], *, grace_s: float = 5.0) -> int:
+    """End a child: SIGTERM, and SIGKILL when it has not gone within `grace_s`. Returns its exit code."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return process.returncode
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT in the running loop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this id exists (and is not a zombie of ours)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state != "Z"
