@@ -78,6 +78,14 @@ class BalanceReported(_Event, frozen=True, kw_only=True):
     raw: str
 
 
+class TradesPredateRun(_Event, frozen=True, kw_only=True):
+    """Trades the account made before this run began: its opening balances contain them, so they are never booked."""
+
+    venue: str
+    trades: tuple[tuple[str, str], ...]
+    """(symbol, trade id)."""
+
+
 # --- chain
 
 
@@ -193,6 +201,7 @@ Event: TypeAlias = (
     | OrderReported
     | FillReported
     | BalanceReported
+    | TradesPredateRun
     | BlockSeen
     | PoolSnapshotted
     | PoolSynced

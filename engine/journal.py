@@ -121,7 +121,8 @@ def _split(data: bytes, path: Path) -> tuple[list[bytes], int]:
         if data and not MAGIC.startswith(data):
             raise InputError(f"{path} is not a journal")
         return [], 0
-    payloads, at = [], len(MAGIC)
+    payloads: list[bytes] = []
+    at = len(MAGIC)
     while at < len(data):
         body = at + _FRAME.size
         if body > len(data):

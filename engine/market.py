@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from domain import Instrument
+from domain import Asset, Instrument
 from domain.events import BookChanged, PoolEvent
 
 Levels = tuple[tuple[int, int], ...]
@@ -53,12 +53,26 @@ class PoolReplica(Protocol):
     def quote_exact_in_down(self, token_in: str, amount_in: int) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PoolMarket:
+    """A pool the engine may trade: its two assets, its fee, and the replica that quotes it."""
+
+    id: str
+    token0: Asset
+    token1: Asset
+    fee_pips: int
+    replica: PoolReplica
+
+    def other(self, asset_id: str) -> Asset:
+        return self.token1 if asset_id == self.token0.id else self.token0
+
+
 @dataclass(slots=True)
 class Markets:
     """Everything quoted, by id."""
 
     instruments: Mapping[str, Instrument]
-    pools: Mapping[str, PoolReplica]
+    pools: Mapping[str, PoolMarket]
     books: dict[str, Book] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,8 +91,3 @@ class Markets:
                 book = self.books.get(instrument_id)
                 marks[symbol] = book.mid if book is not None and book.valid else last.get(symbol, 0.0)
         return marks
-
-
-def touch(levels: Sequence[tuple[int, int]]) -> int | None:
-    """The best price of a side, or None when it is empty."""
-    return levels[0][0] if levels else None

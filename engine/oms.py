@@ -25,6 +25,7 @@ class OrderManager:
         self.orders: dict[str, Order] = {}
         self._open: dict[str, Order] = {}
         self._asked_ns: dict[str, int] = {}
+        self._incomplete: set[str] = set()
 
     def next_id(self, strategy: str) -> ClientOrderId:
         self._sequence += 1
@@ -61,6 +62,7 @@ class OrderManager:
             state, reason = OrderState.CANCELED, reason or "lost at the venue"
         if state is OrderState.FILLED and order.filled_lots < order.qty_lots:
             # Sizes come from trades only. The fills that make this true are on their way; ask if they do not come.
+            self._incomplete.add(order.client_order_id)
             return None
         changed = order.move_to(state, reason=reason)
         self._settle(order)
@@ -85,7 +87,10 @@ class OrderManager:
     def overdue(self, now_ns: int) -> Iterable[Order]:
         """Orders to ask about now: unknown outcomes, and those nobody answered for too long."""
         for order in list(self._open.values()):
-            if order.state not in (OrderState.PENDING, OrderState.UNKNOWN):
+            if (
+                order.state not in (OrderState.PENDING, OrderState.UNKNOWN)
+                and order.client_order_id not in self._incomplete
+            ):
                 continue
             last = self._asked_ns.get(order.client_order_id)
             wait_from = last if last is not None else order.sent_time_ns
@@ -99,3 +104,4 @@ class OrderManager:
         if not order.state.is_open:
             self._open.pop(order.client_order_id, None)
             self._asked_ns.pop(order.client_order_id, None)
+            self._incomplete.discard(order.client_order_id)

@@ -30,8 +30,11 @@ class ExchangeVenue(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def place(self, order: PlaceOrder) -> None:
-        """Send one order under its client order id; the answer and fills also arrive through `emit`.
+    async def place(self, order: PlaceOrder) -> int:
+        """Send one order under its client order id; the answer and fills arrive through `emit`.
+
+        Returns:
+            Monotonic nanoseconds (the clock's) at which the encoded order was handed to the socket.
 
         Raises:
             OrderRejected: The venue said no; nothing rests.
@@ -73,4 +76,20 @@ class TransactionDesk(Protocol):
 
         A plan that is refused also ends in `SwapSettled`. The same intent id again is a no-op.
         """
+        ...
+
+    async def balances(self) -> Mapping[str, int]:
+        """What the account holds on chain now by asset id, raw units: its tokens and the chain's own coin."""
+        ...
+
+
+class Bookkeeper(Protocol):
+    """Where trades become ledger entries. Idempotent: a trade posted before is a no-op."""
+
+    async def post_fills(self, fills: Sequence[tuple[str, Fill, Instrument]]) -> None:
+        """Post trades as (strategy, fill, instrument), all or none."""
+        ...
+
+    async def open_balances(self, location: str, balances: Mapping[str, int]) -> None:
+        """Post what a place held before the run, once; `location` is a venue id, or `chain` for the desk's account."""
         ...

@@ -92,7 +92,7 @@ StrategySettings = Annotated[ArbitrageSettings | MarketMakingSettings, Field(dis
 
 class EngineSettings(SettingsPart):
     risk: RiskLimits = RiskLimits()
-    assets: dict[str, EconomicAssetSettings] = {}
+    assets: dict[str, EconomicAssetSettings] = Field(default_factory=dict)
     strategies: tuple[StrategySettings, ...] = ()
     timer_ms: int = Field(default=250, ge=10)
     queue_max: int = Field(default=10_000, ge=100)

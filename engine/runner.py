@@ -1,0 +1,382 @@
+"""The live shell around the kernel: sockets and clock on one side, pure steps on the other.
+
+    emit() ──> queue ──> stamp ──> journal ──> kernel.step ──> dispatch ──> venues, custody
+                                                    └──> fills ──> ledger
+
+Everything runs on one event loop, which owns the kernel. The queue conflates books (the newest replaces the one still
+waiting) and never drops anything else; when it overflows the run stops. Start after a crash and first start are one
+path: replay what the journal holds, announce the restart, cancel what rests at the venues, ask about what is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from domain import (
+    Fill,
+    Instrument,
+    InvariantError,
+    OrderRejected,
+    OrderState,
+    OutcomeUnknown,
+    PlatformError,
+    Refused,
+    VenueError,
+    VenueUnavailable,
+)
+from domain import events as e
+from domain.plans import TransactionPlan
+from engine.journal import Journal
+from engine.kernel import Kernel, strategy_of
+from engine.ports import Bookkeeper, ExchangeVenue, TransactionDesk
+from runtime import Clock, LatencyRecorder
+from runtime import metrics as m
+
+log = structlog.get_logger(__name__)
+
+JOURNAL_SYNC_S = 0.1
+
+
+@dataclass(slots=True)
+class Wiring:
+    """The parts of the world a run is connected to."""
+
+    venues: Mapping[str, ExchangeVenue]
+    desk: TransactionDesk | None
+    plan_swap: Callable[[e.SubmitSwap], TransactionPlan]
+    bookkeeper: Bookkeeper
+    clock: Clock
+    timer_ms: int = 250
+    queue_max: int = 10_000
+    prepare: Callable[[], Awaitable[None]] | None = None
+    """Runs once per start, after the opening balances are booked and before trading: approvals, for instance."""
+    on_step: Callable[[e.Event, list[e.Command]], None] = field(default=lambda _event, _commands: None)
+
+
+class LiveRunner:
+    """Runs one kernel against the world until it is stopped."""
+
+    def __init__(self, kernel: Kernel, journal: Journal, wiring: Wiring) -> None:
+        self.kernel = kernel
+        self.tick_to_order = LatencyRecorder()
+        self._journal = journal
+        self._wiring = wiring
+        self._queue: deque[list[e.Event]] = deque()
+        self._waiting_books: dict[str, list[e.Event]] = {}
+        self._wake = asyncio.Event()
+        self._unposted: list[tuple[str, Fill, Instrument]] = []
+        self._posting = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._in_flight = 0
+        self._last_ns = 0
+        self._done = asyncio.Event()
+        self._progress = asyncio.Event()
+
+    # --- life
+
+    def recover(self) -> int:
+        """Replay the journal into the kernel; return the epoch of the run that starts now."""
+        epoch = 0
+        for event in self._journal.recovered:
+            self.kernel.step(event)
+            self._last_ns = event.time_ns
+            if isinstance(event, e.EngineRestarted):
+                epoch = event.epoch + 1
+            elif isinstance(event, e.FillReported):
+                self._note_fill(event.fill)  # Posting twice is a no-op; a fill journaled but not posted is posted now.
+        # Stopping is a wish of the process that died, not a fact about the world.
+        self.kernel.stopping = False
+        return epoch
+
+    async def run(self, stop: asyncio.Event, *, started: Callable[[], None] | None = None) -> None:
+        """Trade until `stop` is set, then wind down: withdraw quotes, finish or unwind legs, settle, post.
+
+        Raises:
+            PlatformError: Something that must hold does not (InvariantError), or the start could not be completed.
+                Everything resting was cancelled first, as far as the venues answered.
+        """
+        epoch = self.recover()
+        self.emit(e.EngineRestarted(time_ns=self._wiring.clock.now_ns(), epoch=epoch))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                background = [
+                    tasks.create_task(self._tick(), name="engine.timer"),
+                    tasks.create_task(self._sync_journal(), name="engine.journal"),
+                    tasks.create_task(self._post(), name="engine.ledger"),
+                ]
+                await self._catch_up()
+                loop = tasks.create_task(self._loop(), name="engine.loop")
+                if started is not None:
+                    started()
+                await stop.wait()
+                self.emit(e.OperatorSpoke(time_ns=0, command="stop"))
+                await self._until_idle()
+                self._done.set()
+                self._wake.set()
+                await loop
+                for task in background:
+                    task.cancel()
+        except* PlatformError as group:
+            log.critical("engine.failed", error=str(group.exceptions[0]), kind=type(group.exceptions[0]).__name__)
+            for venue in self._wiring.venues.values():
+                await _quietly(venue.cancel_all(), "engine.emergency_cancel")
+            raise group.exceptions[0] from None
+        finally:
+            await self._post_now()
+            self._journal.sync()
+
+    def emit(self, event: e.Event) -> None:
+        """Queue an event; see the module for what happens when the queue is full."""
+        if isinstance(event, e.BookChanged):
+            waiting = self._waiting_books.get(event.instrument)
+            if waiting is not None:
+                waiting[0] = event
+                return
+            cell: list[e.Event] = [event]
+            self._waiting_books[event.instrument] = cell
+        else:
+            if isinstance(event, e.BookInvalidated):
+                self._waiting_books.pop(event.instrument, None)
+            cell = [event]
+        if len(self._queue) >= self._wiring.queue_max:
+            raise InvariantError(f"event queue holds {len(self._queue)} events: the kernel cannot keep up")
+        self._queue.append(cell)
+        self._wake.set()
+
+    # --- the loop
+
+    async def _loop(self) -> None:
+        while not (self._done.is_set() and not self._queue):
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            # A burst is worked off in slices so that sockets are read in between.
+            for _ in range(min(len(self._queue), 64)):
+                self._take_one()
+            m.EVENT_QUEUE.set(len(self._queue))
+            self._progress.set()
+            await asyncio.sleep(0)
+
+    def _take_one(self) -> None:
+        cell = self._queue.popleft()
+        event = cell[0]
+        if isinstance(event, e.BookChanged) and self._waiting_books.get(event.instrument) is cell:
+            del self._waiting_books[event.instrument]
+        # One clock, one order: the kernel's time never runs backwards.
+        self._last_ns = max(self._last_ns, self._wiring.clock.now_ns())
+        event = msgspec.structs.replace(event, time_ns=self._last_ns)
+        self._journal.append(event)
+        commands = self.kernel.step(event)
+        if isinstance(event, e.FillReported):
+            self._note_fill(event.fill)
+        elif isinstance(event, e.SwapSettled):
+            m.SWAPS.labels(event.status).inc()
+        for command in commands:
+            self._dispatch(command)
+        self._wiring.on_step(event, commands)
+
+    def _dispatch(self, command: e.Command) -> None:
+        match command:
+            case e.PlaceOrder():
+                self._start(self._place(command), "engine.place")
+            case e.CancelOrder():
+                self._start(self._cancel(command), "engine.cancel")
+            case e.AskOrder():
+                self._start(self._ask(command), "engine.ask")
+            case e.CancelAllOrders():
+                self._start(self._cancel_all(command), "engine.cancel_all")
+            case e.SubmitSwap():
+                self._start(self._swap(command), "engine.swap")
+            case e.RiskRejected():
+                m.RISK_REJECTED.labels(command.rule).inc()
+                log.info("risk.rejected", strategy=command.strategy, rule=command.rule, detail=command.detail)
+            case e.StrategiesHalted():
+                log.warning("engine.halted", reason=command.reason)
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        if self._tasks is None:
+            raise InvariantError("a command was given before the runner started")
+        self._in_flight += 1
+        self._tasks.create_task(self._counted(work), name=name)
+
+    async def _counted(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        finally:
+            self._in_flight -= 1
+            self._progress.set()
+
+    # --- commands
+
+    async def _place(self, command: e.PlaceOrder) -> None:
+        venue = self._venue(command.instrument)
+        try:
+            sent_ns = await venue.place(command)
+        except OrderRejected as exc:
+            self._report(command.client_order_id, OrderState.REJECTED, f"{exc.code} {exc.reason}".strip() or str(exc))
+        except OutcomeUnknown as exc:
+            log.warning("order.unknown", order_id=command.client_order_id, error=str(exc))
+            self._report(command.client_order_id, OrderState.UNKNOWN, str(exc))
+        except VenueUnavailable as exc:
+            self._report(command.client_order_id, OrderState.REJECTED, f"never sent: {exc}")
+        else:
+            m.ORDERS_SENT.labels(venue.id).inc()
+            if command.caused_by_ns:
+                latency_ns = sent_ns - command.caused_by_ns
+                self.tick_to_order.record(latency_ns)
+                m.TICK_TO_ORDER.observe(latency_ns / 1e9)
+
+    async def _cancel(self, command: e.CancelOrder) -> None:
+        try:
+            await self._venue(command.instrument).cancel(command)
+        except VenueError as exc:
+            # The order may or may not rest. It stays open in our books; ask, and the strategy cancels again.
+            log.warning("cancel.failed", order_id=command.client_order_id, error=str(exc))
+            await self._ask(e.AskOrder(client_order_id=command.client_order_id, instrument=command.instrument))
+
+    async def _ask(self, command: e.AskOrder) -> None:
+        try:
+            await self._venue(command.instrument).ask(command)
+        except VenueError as exc:
+            log.warning("ask.failed", order_id=command.client_order_id, error=str(exc))
+            self._report(command.client_order_id, OrderState.UNKNOWN, "the venue does not answer")
+
+    async def _cancel_all(self, command: e.CancelAllOrders) -> None:
+        """Kill means kill: try until the venue says it is done, with the run's own end as the only bound."""
+        venue = self._wiring.venues[command.venue]
+        delay_s = 0.05
+        while True:
+            try:
+                count = await venue.cancel_all()
+            except VenueError as exc:
+                log.error("cancel_all.failed", venue=command.venue, error=str(exc), retry_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, 2.0)
+            else:
+                log.warning("cancel_all.done", venue=command.venue, orders=count, reason=command.reason)
+                return
+
+    async def _swap(self, command: e.SubmitSwap) -> None:
+        """Hand a swap to custody. Only what custody never recorded may be settled here, as refused."""
+        if self._wiring.desk is None:
+            self._refuse(command, "no_custody", "this run has no custody desk")
+            return
+        try:
+            plan = self._wiring.plan_swap(command)
+        except PlatformError as exc:
+            self._refuse(command, "plan", str(exc))
+            return
+        delay_s = 0.1
+        while True:
+            try:
+                await self._wiring.desk.submit(plan)
+            except Refused as exc:
+                self._refuse(command, exc.rule, str(exc))
+            except VenueError as exc:
+                # Recorded or not, the same intent id again is safe.
+                log.warning("swap.submit_failed", intent_id=command.intent_id, error=str(exc), retry_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, 2.0)
+                continue
+            return
+
+    def _refuse(self, command: e.SubmitSwap, rule: str, reason: str) -> None:
+        log.warning("swap.refused", intent_id=command.intent_id, rule=rule, reason=reason)
+        self.emit(e.SwapSettled(time_ns=0, intent_id=command.intent_id, status="refused", reason=f"{rule}: {reason}"))
+
+    def _report(self, client_order_id: str, state: OrderState, reason: str) -> None:
+        self.emit(e.OrderReported(time_ns=0, client_order_id=client_order_id, state=state, reason=reason))
+
+    def _venue(self, instrument_id: str) -> ExchangeVenue:
+        return self._wiring.venues[str(self.kernel.markets.instruments[instrument_id].venue)]
+
+    # --- truth
+
+    async def _catch_up(self) -> None:
+        """Learn what happened while nobody was running: cancel what rests, then take every trade the venues tell.
+
+        Before the very first event of trading, what the places hold is booked as the opening instead.
+        """
+        first = not self.kernel.portfolio.balances
+        for venue in self._wiring.venues.values():
+            count = await venue.cancel_all()
+            fills = await venue.fills()
+            log.info("engine.caught_up", venue=venue.id, cancelled=count, fills=len(fills), first=first)
+            if first:
+                trades = tuple((fill.symbol, fill.trade_id) for fill in fills)
+                self.emit(e.TradesPredateRun(time_ns=0, venue=str(venue.id), trades=trades))
+                await self._open(str(venue.id), await venue.balances())
+            else:
+                for fill in fills:
+                    if not self.kernel.knows_trade(fill):
+                        self.emit(e.FillReported(time_ns=0, fill=fill))
+        if first and self._wiring.desk is not None:
+            await self._open("chain", await self._wiring.desk.balances())
+        if self._wiring.prepare is not None:
+            await self._wiring.prepare()
+
+    async def _open(self, location: str, balances: Mapping[str, int]) -> None:
+        await self._wiring.bookkeeper.open_balances(location, balances)
+        for asset_id, raw in sorted(balances.items()):
+            self.emit(e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)))
+
+    async def _until_idle(self, timeout_s: float = 45.0) -> None:
+        """Wait until nothing is in flight; past the bound the leftovers are logged and left to the next start."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._queue or self._in_flight or not self.kernel.is_idle:
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            log.error(
+                "engine.not_idle",
+                open_orders=[o.client_order_id for o in self.kernel.orders.open_orders()],
+                swaps=list(self.kernel.swaps),
+            )
+        for venue in self._wiring.venues.values():
+            await _quietly(venue.cancel_all(), "engine.final_cancel")
+
+    def _note_fill(self, fill: Fill) -> None:
+        instrument = self.kernel.markets.instruments[f"{fill.venue}:{fill.symbol}"]
+        order = self.kernel.orders.orders.get(fill.client_order_id)
+        strategy = order.strategy if order is not None else strategy_of(fill.client_order_id, self.kernel.run)
+        m.FILLS.labels(fill.venue).inc()
+        self._unposted.append((strategy, fill, instrument))
+        self._posting.set()
+
+    async def _post(self) -> None:
+        while True:
+            await self._posting.wait()
+            await self._post_now()
+
+    async def _post_now(self) -> None:
+        self._posting.clear()
+        batch, self._unposted = self._unposted, []
+        if batch:
+            await self._wiring.bookkeeper.post_fills(batch)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._wiring.timer_ms / 1000)
+            self.emit(e.TimerFired(time_ns=0))
+
+    async def _sync_journal(self) -> None:
+        while True:
+            await asyncio.sleep(JOURNAL_SYNC_S)
+            await asyncio.to_thread(self._journal.sync)
+
+
+async def _quietly(work: Coroutine[None, None, int], event: str) -> None:
+    """Do something on the way out that must not hide why we are leaving."""
+    try:
+        await work
+    except PlatformError as exc:
+        log.error(event, error=str(exc))
