@@ -1,0 +1,159 @@
+"""The anvil process: found in node_modules, started on a free port, never outliving us."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from chain.devnet.accounts import GENESIS_TIME_S, TEST_MNEMONIC
+from domain.errors import InputError, VenueUnavailable
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+_ANVIL: Final = "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+_PR_SET_PDEATHSIG: Final = 1
+_STOP_TIMEOUT_S: Final = 5.0
+
+
+def node_modules(root: Path = REPOSITORY) -> Path:
+    """Give the folder of npm packages.
+
+    Raises:
+        InputError: They are not installed.
+    """
+    folder = root / "node_modules"
+    if not folder.is_dir():
+        raise InputError(f"the npm packages are not installed in {root}", hint="Run `make install`.")
+    return folder
+
+
+def anvil_path(root: Path = REPOSITORY) -> Path:
+    """Give the anvil binary.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    path = root / _ANVIL
+    if not path.is_file():
+        raise InputError("the anvil node is not installed", hint="Run `make install` (it takes anvil from npm).")
+    return path
+
+
+def free_port(host: str) -> int:
+    """Pick a port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def ensure_free(host: str, port: int) -> None:
+    """Check that we may listen.
+
+    Raises:
+        InputError: Somebody does already, or the host is not ours.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise InputError(
+                f"cannot listen on {host}:{port}: {exc.strerror}", hint="Choose another port with --port."
+            ) from exc
+
+
+class AnvilNode:
+    """A running anvil. Start it from the main thread: it is killed when the thread that started it ends."""
+
+    def __init__(self, host: str, port: int, chain_id: int, *, genesis_time_s: int = GENESIS_TIME_S) -> None:
+        self.host = host
+        self.port = port
+        self.chain_id = chain_id
+        self._genesis_time_s = genesis_time_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def process_id(self) -> int:
+        if self._process is None:
+            raise InputError("the node was not started")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def launch(self) -> None:
+        """Start the process; it may take a moment until it answers (`wait_until_listening`)."""
+        ensure_free(self.host, self.port)
+        ours = os.getpid()
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+        def die_with_parent() -> None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != ours:  # We died between fork and prctl.
+                os._exit(1)
+
+        self._process = subprocess.Popen(
+            [
+                *(str(anvil_path()), "--silent", "--hardfork", "prague"),
+                *("--host", self.host, "--port", str(self.port)),
+                *("--chain-id", str(self.chain_id), "--timestamp", str(self._genesis_time_s)),
+                *("--mnemonic", TEST_MNEMONIC),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # A terminal's Ctrl-C must reach us alone, so that we end the node in order.
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - it only calls prctl and getppid
+        )
+
+    async def wait_until_listening(self, timeout_s: float = 10.0) -> None:
+        """Wait for the port.
+
+        Raises:
+            VenueUnavailable: The process ended, or did not listen in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    if not self.is_running:
+                        raise VenueUnavailable("anvil ended while starting")
+                    with contextlib.suppress(OSError):
+                        _, writer = await asyncio.open_connection(self.host, self.port)
+                        writer.close()
+                        return
+                    await asyncio.sleep(0.02)
+        except TimeoutError as exc:
+            raise VenueUnavailable(f"anvil did not listen on {self.host}:{self.port} in {timeout_s} s") from exc
+
+    async def wait_until_ended(self) -> int:
+        """Wait for the process to end of itself; give its exit status."""
+        while self._process is not None:
+            status = self._process.poll()
+            if status is not None:
+                return status
+            await asyncio.sleep(0.2)
+        return 0
+
+    def stop(self) -> None:
+        """End the process; kill it when it does not obey. Safe to repeat."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

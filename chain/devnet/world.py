@@ -1,0 +1,75 @@
+"""What stands on a devnet and where: the file other tools read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from domain.ids import Address
+
+CANONICAL: Final[dict[str, str]] = {
+    "WETH9": "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2",
+    "USDC": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48",
+    "WBTC": "0x2260FAC5E5542a773Aa44fBCfeDf7C193bc2C599",
+    "UniswapV2Factory": "0x5C69bEe701ef814a2B6a3EDD4B1652CB9cc5aA6f",
+    "UniswapV2Router02": "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D",
+    "UniswapV3Factory": "0x1F98431c8aD98523631AE4a59f267346ea31F984",
+    "NonfungiblePositionManager": "0xC36442b4a4522E871399CD717aBDD847Ab11FE88",
+    "SwapRouter": "0xE592427A0AEce92De3Edee1F18E0157C05861564",
+    "SwapRouter02": "0x68b3465833fb72A70ecDF485E0e4C7bD8665Fc45",
+    "Quoter": "0xb27308f9F90D607463bb33eA1BeBb41C27CE5AB6",
+    "QuoterV2": "0x61fFE014bA17989E743c5F6cB21bF9697530B21e",
+    "TickLens": "0xbfd8137f7d1516D3ea5cA83523914859ec47F573",
+}
+"""Ethereum mainnet's addresses: tools that hard-code them run on a devnet unmodified."""
+
+
+class TokenEntry(msgspec.Struct, frozen=True):
+    """An ERC-20 token."""
+
+    address: Address
+    decimals: int
+
+
+class PoolEntry(msgspec.Struct, frozen=True):
+    """A pool. `kind` is `v2` or `v3`; `fee` is in hundredths of a basis point (3000 = 0.3 %)."""
+
+    kind: str
+    address: Address
+    token0: Address
+    token1: Address
+    fee: int
+
+
+class DevnetWorld(msgspec.Struct, frozen=True):
+    """Everything a client needs to use a devnet. `tokens` is by symbol, `contracts` by contract name."""
+
+    rpc_url: str
+    chain_id: int
+    genesis_hash: str
+    contracts: dict[str, Address]
+    tokens: dict[str, TokenEntry]
+    pools: tuple[PoolEntry, ...]
+    test_accounts: tuple[Address, ...]
+
+    def pool(self, kind: str, symbol_a: str, symbol_b: str, fee: int = 3000) -> PoolEntry:
+        """Find a pool by its kind, two token symbols in any order, and its fee.
+
+        Raises:
+            KeyError: There is none.
+        """
+        wanted = {self.tokens[symbol_a].address, self.tokens[symbol_b].address}
+        for pool in self.pools:
+            if pool.kind == kind and pool.fee == fee and {pool.token0, pool.token1} == wanted:
+                return pool
+        raise KeyError((kind, symbol_a, symbol_b, fee))
+
+    def to_json(self) -> bytes:
+        """Write the addresses file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> DevnetWorld:
+        """Read an addresses file; unknown keys are ignored, so that newer files stay readable."""
+        return msgspec.json.decode(text, type=cls)

@@ -1,0 +1,215 @@
+"""JSON-RPC over HTTP to several nodes of one chain: bounded waits, failover, explicit batches.
+
+Endpoints are tried in order, starting with the one that answered last. A read that got no answer moves on to the
+next; a node's own "no" is final. Each endpoint proves its chain id before its first answer is believed, also one that
+was down at the start and came back later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import aiohttp
+import msgspec
+import structlog
+
+from chain.errors import CallReverted, NodeRefused, revert_reason
+from domain.errors import InputError, VenueUnavailable
+from domain.ids import ChainId
+
+log = structlog.get_logger(__name__)
+
+Json: TypeAlias = Any
+Request: TypeAlias = tuple[str, Sequence[Json]]
+
+_REVERT_CODE = 3
+
+
+class NoAnswer(VenueUnavailable):
+    """One endpoint did not answer. `may_have_arrived` tells whether the request had left us."""
+
+    def __init__(self, message: str, *, may_have_arrived: bool) -> None:
+        super().__init__(message)
+        self.may_have_arrived = may_have_arrived
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One node, and whether it has proven to be on the right chain."""
+
+    url: str
+    is_verified: bool = False
+
+
+class JsonRpc:
+    """The transport. Knows JSON-RPC and nothing of Ethereum but its chain id."""
+
+    def __init__(
+        self, urls: Sequence[str], chain_id: ChainId, *, request_timeout_s: float = 10.0, connect_timeout_s: float = 2.0
+    ) -> None:
+        if not urls:
+            raise InputError("no node is configured", hint="Set at least one RPC URL.")
+        for url in urls:
+            if not url.startswith(("http://", "https://")):
+                raise InputError(f"not an HTTP RPC URL: {_redacted(url)!r}")
+        self.chain_id = chain_id
+        self.endpoints = [Endpoint(url) for url in urls]
+        self._preferred = 0
+        self._timeout = aiohttp.ClientTimeout(total=request_timeout_s, sock_connect=connect_timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+        self._next_id = 0
+
+    async def open(self) -> None:
+        """Connect and check the chain id of every endpoint that answers.
+
+        Raises:
+            InputError: An endpoint serves another chain.
+            VenueUnavailable: No endpoint answers.
+        """
+        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        try:
+            found = await asyncio.gather(*(self._verify(e) for e in self.endpoints), return_exceptions=True)
+            for outcome in found:
+                if isinstance(outcome, BaseException) and not isinstance(outcome, NoAnswer):
+                    raise outcome
+            if all(isinstance(outcome, NoAnswer) for outcome in found):
+                raise VenueUnavailable(
+                    f"no node answers for chain {self.chain_id}: " + "; ".join(str(outcome) for outcome in found),
+                    hint="Start one with `capstan chain devnet`, or correct the RPC URL.",
+                )
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connections; safe to repeat."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def request(self, method: str, *params: Json) -> Json:
+        """Ask one question, at the first endpoint that answers.
+
+        Raises:
+            NodeRefused: The node answered an error.
+            CallReverted: The EVM reverted.
+            VenueUnavailable: No endpoint answered in time.
+        """
+        answer = (await self._exchange([(method, params)]))[0]
+        if isinstance(answer, NodeRefused):
+            raise answer
+        return answer
+
+    async def batch(self, requests: Sequence[Request]) -> list[Json | NodeRefused]:
+        """Ask many questions in one round trip; answers in the order asked, a refused one as its error.
+
+        Raises:
+            VenueUnavailable: No endpoint answered.
+        """
+        return await self._exchange(requests) if requests else []
+
+    async def _exchange(self, requests: Sequence[Request]) -> list[Json | NodeRefused]:
+        failures: list[str] = []
+        for step in range(len(self.endpoints)):
+            index = (self._preferred + step) % len(self.endpoints)
+            try:
+                answers = await self.ask(self.endpoints[index], requests)
+            except NoAnswer as exc:
+                failures.append(str(exc))
+                continue
+            if index != self._preferred:
+                log.warning("chain.failover", endpoint=_redacted(self.endpoints[index].url))
+                self._preferred = index
+            return answers
+        raise VenueUnavailable(f"no node answered for chain {self.chain_id}: " + "; ".join(failures))
+
+    def in_order(self) -> list[Endpoint]:
+        """List the endpoints, the one to be tried first at the front."""
+        return self.endpoints[self._preferred :] + self.endpoints[: self._preferred]
+
+    async def ask(self, endpoint: Endpoint, requests: Sequence[Request]) -> list[Json | NodeRefused]:
+        """Ask one endpoint, once.
+
+        Raises:
+            NoAnswer: Nothing usable came back.
+            InputError: The endpoint serves another chain.
+        """
+        if not endpoint.is_verified:
+            await self._verify(endpoint)
+        return await self._post(endpoint, requests)
+
+    async def _verify(self, endpoint: Endpoint) -> None:
+        answer = (await self._post(endpoint, [("eth_chainId", ())]))[0]
+        if isinstance(answer, NodeRefused):
+            raise NoAnswer(f"{_redacted(endpoint.url)}: refuses eth_chainId: {answer}", may_have_arrived=False)
+        try:
+            found = int(answer, 16)
+        except (TypeError, ValueError) as exc:
+            raise NoAnswer(f"{_redacted(endpoint.url)}: not an Ethereum node", may_have_arrived=False) from exc
+        if found != self.chain_id:
+            raise InputError(
+                f"{_redacted(endpoint.url)} serves chain {found}, expected chain {self.chain_id}",
+                hint="Correct the RPC URL or the configured chain id.",
+            )
+        endpoint.is_verified = True
+
+    async def _post(self, endpoint: Endpoint, requests: Sequence[Request]) -> list[Json | NodeRefused]:
+        if self._session is None:
+            raise VenueUnavailable("the chain client is not connected", hint="Call `connect()` first.")
+        first = self._next_id
+        self._next_id += len(requests)
+        calls = [
+            {"jsonrpc": "2.0", "id": first + i, "method": method, "params": list(params)}
+            for i, (method, params) in enumerate(requests)
+        ]
+        # One question goes bare: some nodes answer batches from a slower path.
+        body = msgspec.json.encode(calls if len(calls) > 1 else calls[0])
+        where = _redacted(endpoint.url)
+        try:
+            async with self._session.post(
+                endpoint.url, data=body, headers={"content-type": "application/json"}
+            ) as response:
+                status, text = response.status, await response.read()
+        except aiohttp.ClientConnectorError as exc:
+            raise NoAnswer(f"{where}: cannot connect ({exc.strerror or exc})", may_have_arrived=False) from exc
+        except TimeoutError as exc:
+            raise NoAnswer(f"{where}: no answer in {self._timeout.total} s", may_have_arrived=True) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise NoAnswer(f"{where}: {type(exc).__name__}", may_have_arrived=True) from exc
+        return self._read(where, status, text, first, len(calls))
+
+    @staticmethod
+    def _read(where: str, status: int, text: bytes, first: int, count: int) -> list[Json | NodeRefused]:
+        """Put answers back in the order of the questions; a batch may come back in any."""
+        try:
+            answers = msgspec.json.decode(text)
+        except msgspec.DecodeError as exc:
+            raise NoAnswer(f"{where}: HTTP {status}, not JSON", may_have_arrived=True) from exc
+        if isinstance(answers, dict):
+            answers = [answers]
+        by_id = {a.get("id"): a for a in answers if isinstance(a, dict)} if isinstance(answers, list) else {}
+        found: list[Json | NodeRefused] = []
+        for expected in range(first, first + count):
+            answer = by_id.get(expected)
+            if answer is None or ("result" not in answer and "error" not in answer):
+                raise NoAnswer(f"{where}: HTTP {status}, no JSON-RPC answer to request", may_have_arrived=True)
+            found.append(_refusal(answer["error"]) if answer.get("error") else answer.get("result"))
+        return found
+
+
+def _refusal(error: Json) -> NodeRefused:
+    code, message, data = error.get("code", 0), str(error.get("message", "")), error.get("data")
+    if code == _REVERT_CODE or "revert" in message.lower():
+        output = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+        reason = revert_reason(output)
+        return CallReverted(f"reverted: {reason or message}", code=code, output=output, reason=reason or message)
+    return NodeRefused(f"the node refused: {message} (code {code})", code=code, data=data)
+
+
+def _redacted(url: str) -> str:
+    """Drop what may be a provider's key: user info, path and query."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.split('/', 1)[0].split('?', 1)[0].rpartition('@')[2]}"

@@ -1,0 +1,3 @@
+"""Fixtures for every package."""
+
+pytest_plugins = ["tests.world"]
