@@ -1,2 +1,11 @@
-//! Capstan's hot path, on the standard library alone.
+//! Capstan's hot path, on the standard library alone: order matching, the L2 book, market-data decoding.
+//!
+//! Everything here is integers: prices in ticks, sizes in lots. Text becomes integers once, in [`grid`].
 #![forbid(unsafe_code)]
+
+pub mod book;
+pub mod depth;
+pub mod grid;
+mod json;
+pub mod matching;
+pub mod orders;

@@ -1,8 +1,13 @@
-//! Python binding: converts, calls, maps errors.
+//! Python binding: converts, calls, maps errors. What things mean is told in `capstan_native.pyi`.
+
+mod book;
+mod matching;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    Ok(())
+    book::register(m)?;
+    matching::register(m)
 }

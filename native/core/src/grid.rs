@@ -1,0 +1,143 @@
+//! Decimal text onto an integer grid of ticks or lots, exactly: what would need rounding is an error.
+
+use std::fmt;
+
+/// Says why a text is not a whole number of steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GridError {
+    /// The text is not plain decimal (`12`, `12.50`).
+    Malformed,
+    /// The number is not a multiple of the step.
+    OffGrid,
+    /// The number does not fit 63 bits at this scale.
+    TooLarge,
+    /// A step must be greater than zero.
+    ZeroStep,
+}
+
+impl fmt::Display for GridError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a plain decimal",
+            Self::OffGrid => "not a multiple of the step",
+            Self::TooLarge => "too large",
+            Self::ZeroStep => "the step must be positive",
+        })
+    }
+}
+
+impl std::error::Error for GridError {}
+
+/// Multiples of one decimal step, such as a tick of `0.01` or a lot of `0.00001`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grid {
+    /// Fraction digits of the step once its trailing zeros are gone.
+    scale: usize,
+    /// The step in units of 10^-scale.
+    step: i64,
+}
+
+impl Grid {
+    /// Returns the grid whose step is given as decimal text.
+    pub fn new(step: &str) -> Result<Self, GridError> {
+        let bytes = step.as_bytes();
+        let scale = match bytes.iter().position(|&b| b == b'.') {
+            None => 0,
+            Some(dot) => {
+                let fraction = &bytes[dot + 1..];
+                fraction.iter().rposition(|&b| b != b'0').map_or(0, |last| last + 1)
+            }
+        };
+        let step = scaled(bytes, scale)?;
+        if step == 0 {
+            return Err(GridError::ZeroStep);
+        }
+        Ok(Self { scale, step })
+    }
+
+    /// Returns how many steps the text amounts to.
+    pub fn count(&self, text: &[u8]) -> Result<i64, GridError> {
+        let value = scaled(text, self.scale)?;
+        if self.step == 1 {
+            return Ok(value);
+        }
+        if value % self.step != 0 {
+            return Err(GridError::OffGrid);
+        }
+        Ok(value / self.step)
+    }
+}
+
+/// Returns the text's value in units of 10^-scale.
+fn scaled(text: &[u8], scale: usize) -> Result<i64, GridError> {
+    let mut value: i64 = 0;
+    let mut at = 0;
+    while at < text.len() && text[at] != b'.' {
+        value = push_digit(value, text[at])?;
+        at += 1;
+    }
+    if at == 0 {
+        return Err(GridError::Malformed);
+    }
+    let mut missing = scale;
+    if at < text.len() {
+        let fraction = &text[at + 1..];
+        if fraction.is_empty() {
+            return Err(GridError::Malformed);
+        }
+        for &digit in fraction {
+            if missing > 0 {
+                value = push_digit(value, digit)?;
+                missing -= 1;
+            } else if digit != b'0' {
+                return Err(if digit.is_ascii_digit() { GridError::OffGrid } else { GridError::Malformed });
+            }
+        }
+    }
+    for _ in 0..missing {
+        value = value.checked_mul(10).ok_or(GridError::TooLarge)?;
+    }
+    Ok(value)
+}
+
+fn push_digit(value: i64, digit: u8) -> Result<i64, GridError> {
+    let digit = digit.wrapping_sub(b'0');
+    if digit > 9 {
+        return Err(GridError::Malformed);
+    }
+    value.checked_mul(10).and_then(|v| v.checked_add(i64::from(digit))).ok_or(GridError::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_ticks_whatever_the_trailing_zeros() {
+        let tick = Grid::new("0.01000000").unwrap();
+        assert_eq!(tick.count(b"61837.63000000"), Ok(6_183_763));
+        assert_eq!(tick.count(b"61837.6"), Ok(6_183_760));
+        assert_eq!(tick.count(b"61837"), Ok(6_183_700));
+        assert_eq!(Grid::new("0.05").unwrap().count(b"1.15"), Ok(23));
+        assert_eq!(Grid::new("10").unwrap().count(b"120.00"), Ok(12));
+        assert_eq!(Grid::new("10.0").unwrap().count(b"0"), Ok(0));
+    }
+
+    #[test]
+    fn refuses_what_would_need_rounding() {
+        assert_eq!(Grid::new("0.01").unwrap().count(b"1.001"), Err(GridError::OffGrid));
+        assert_eq!(Grid::new("0.05").unwrap().count(b"1.01"), Err(GridError::OffGrid));
+    }
+
+    #[test]
+    fn refuses_what_is_not_plain_decimal() {
+        let tick = Grid::new("0.01").unwrap();
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1.0x", "1.00x", " 1", "1,0", "0x1", "1.1.1"] {
+            assert_eq!(tick.count(text.as_bytes()), Err(GridError::Malformed), "{text}");
+        }
+        assert_eq!(tick.count(b"92233720368547758.08"), Err(GridError::TooLarge));
+        assert_eq!(tick.count(b"92233720368547758.07"), Ok(i64::MAX));
+        assert_eq!(Grid::new("0.00"), Err(GridError::ZeroStep));
+        assert_eq!(Grid::new("abc"), Err(GridError::Malformed));
+    }
+}

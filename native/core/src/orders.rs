@@ -1,0 +1,150 @@
+//! What the matching engine is told and what it answers.
+
+/// Greatest price in ticks and greatest size in lots. Sixteen million orders of the greatest size fit one level.
+pub const LIMIT_MAX: i64 = 1 << 39;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Buy,
+    Sell,
+}
+
+impl Side {
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Trades up to its price; what is left rests or expires, as its time in force says.
+    Limit,
+    /// Rests or is rejected; never takes.
+    LimitMaker,
+    /// Trades at any price; what is left expires.
+    Market,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeInForce {
+    Gtc,
+    Ioc,
+    Fok,
+}
+
+/// What happens when an order meets one of the same owner; the taker's choice counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfTrade {
+    Allow,
+    ExpireMaker,
+    ExpireTaker,
+    ExpireBoth,
+}
+
+/// How much to trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Lots(i64),
+    /// A budget in ticks times lots, for market orders: at each price as many whole lots as it still buys.
+    Quote(i64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewOrder {
+    pub id: u64,
+    pub owner: u64,
+    pub side: Side,
+    pub kind: Kind,
+    pub time_in_force: TimeInForce,
+    pub self_trade: SelfTrade,
+    /// Ignored for market orders.
+    pub price: i64,
+    pub size: Size,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    DuplicateId = 1,
+    UnknownId = 2,
+    /// A post-only order that would take.
+    WouldTake = 3,
+    /// A price outside 1..=LIMIT_MAX.
+    BadPrice = 4,
+    /// A size outside 1..=LIMIT_MAX, a budget that is not positive, or a budget where lots are due (limit, FOK).
+    BadSize = 5,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Traded {
+        taker: u64,
+        maker: u64,
+        price: i64,
+        lots: i64,
+        maker_left: i64,
+    },
+    /// `id` lost `lots` because it met `other` of the same owner; it is gone.
+    Prevented {
+        id: u64,
+        other: u64,
+        price: i64,
+        lots: i64,
+    },
+    /// The rest of the order waits in the book.
+    Rested {
+        id: u64,
+        price: i64,
+        lots: i64,
+    },
+    /// The rest of an IOC, FOK or market order is gone. Lots are 0 for a budget, which expires only when it bought
+    /// nothing or the book ran out.
+    Expired {
+        id: u64,
+        lots: i64,
+    },
+    Canceled {
+        id: u64,
+        price: i64,
+        lots: i64,
+    },
+    /// Keeps its place in the queue with fewer lots left.
+    Reduced {
+        id: u64,
+        price: i64,
+        left: i64,
+    },
+    Rejected {
+        id: u64,
+        why: Reject,
+    },
+    /// The new size of a price level.
+    Level {
+        side: Side,
+        price: i64,
+        lots: i64,
+    },
+}
+
+/// A command of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Submit(NewOrder),
+    Cancel(u64),
+    /// Take the open size of an order down to so many lots.
+    Reduce(u64, i64),
+    /// Cancel one order and submit another at once; if the first is unknown, nothing happens.
+    Replace(u64, NewOrder),
+}
+
+/// An order that waits in the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resting {
+    pub id: u64,
+    pub owner: u64,
+    pub side: Side,
+    pub price: i64,
+    pub lots: i64,
+}

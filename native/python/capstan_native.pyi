@@ -1,0 +1,151 @@
+"""Capstan's Rust core: order matching and the L2 book. Prices are integer ticks, sizes integer lots."""
+
+from typing import Final, TypeAlias, final
+
+__version__: Final[str]
+
+BUY: Final = 0
+SELL: Final = 1
+
+LIMIT: Final = 0
+LIMIT_MAKER: Final = 1
+MARKET: Final = 2
+
+GTC: Final = 0
+IOC: Final = 1
+FOK: Final = 2
+
+STP_NONE: Final = 0
+STP_EXPIRE_MAKER: Final = 1
+STP_EXPIRE_TAKER: Final = 2
+STP_EXPIRE_BOTH: Final = 3
+
+# Commands of a batch record.
+SUBMIT: Final = 0
+CANCEL: Final = 1
+REDUCE: Final = 2
+REPLACE: Final = 3
+
+# Kinds of events.
+TRADED: Final = 1
+PREVENTED: Final = 2
+RESTED: Final = 3
+EXPIRED: Final = 4
+CANCELED: Final = 5
+REDUCED: Final = 6
+REJECTED: Final = 7
+LEVEL: Final = 8
+
+# Reasons of a rejection.
+DUPLICATE_ID: Final = 1
+UNKNOWN_ID: Final = 2
+WOULD_TAKE: Final = 3
+BAD_PRICE: Final = 4
+BAD_SIZE: Final = 5
+
+Row: TypeAlias = tuple[int, int, int, int, int, int]
+"""An event: (kind, id, other, price, lots, left).
+
+TRADED     taker, maker, price, lots traded, lots the maker has left
+PREVENTED  order gone, the order it met, price, lots it lost (0 for a quote budget), 0
+RESTED     order, 0, price, lots, lots
+EXPIRED    order, 0, 0, lots (0 for a quote budget), 0
+CANCELED   order, 0, price, lots it still had, 0
+REDUCED    order, 0, price, 0, lots left
+REJECTED   order, reason, 0, 0, 0
+LEVEL      side, 0, price, lots, lots: the new size of a price level
+"""
+
+@final
+class MatchingEngine:
+    """Price-time priority for one instrument. Knows no money, names or clocks. Ids and owners lie in 0..2**63-1.
+
+    Codes that are none of this module's raise ValueError; an order that cannot be accepted yields a REJECTED event.
+    """
+
+    def __init__(self) -> None: ...
+    def submit(
+        self,
+        order_id: int,
+        owner: int,
+        side_code: int,
+        price: int,
+        lots: int,
+        kind_code: int = 0,
+        tif_code: int = 0,
+        stp_code: int = 0,
+        quote: int = 0,
+    ) -> list[Row]:
+        """Match an order. Market orders ignore the price; with `quote` > 0 (ticks times lots) they spend that budget."""
+
+    def cancel(self, order_id: int) -> list[Row]: ...
+    def reduce(self, order_id: int, left: int) -> list[Row]:
+        """Take an order's open size down to `left` lots; it keeps its place in the queue."""
+
+    def run(self, commands: bytes) -> bytes:
+        """Run a batch; a malformed record raises ValueError before anything is run.
+
+        A command is eight little-endian int64: code, id, owner, price, lots, quote, other, 0, where `code` is
+        command | side << 8 | kind << 16 | tif << 24 | stp << 32, and REPLACE cancels `other` for the new order.
+        An event is the six int64 of a `Row`.
+        """
+
+    def best(self, side_code: int) -> tuple[int, int] | None:
+        """Best price and the lots there."""
+
+    def levels(self, side_code: int, n: int) -> list[tuple[int, int]]:
+        """The best `n` levels as (price, lots), best first."""
+
+    def lots_at(self, side_code: int, price: int) -> int: ...
+    def orders(self, side_code: int) -> list[tuple[int, int, int, int]]:
+        """Every waiting order as (id, owner, price, lots), in priority order."""
+
+    def cost_of(self, side_code: int, lots: int, owner: int) -> tuple[int, int]:
+        """What a market order would take from others: (lots found, ticks times lots)."""
+
+@final
+class DecodeError(ValueError):
+    """A message that could not be read. Nothing was changed."""
+
+@final
+class L2Book:
+    """The book of one instrument from Binance-protocol bytes: `depthUpdate` diffs and snapshots, bare or wrapped.
+
+    Stale until a snapshot, and again after a gap (`U > last + 1`) or when crossed; a stale book has no prices. Diffs
+    that arrive while stale are kept (bounded) and applied after the snapshot. Levels are (ticks, lots).
+
+    Raises:
+        ValueError: Tick or lot size is not a positive decimal.
+    """
+
+    def __init__(self, tick_size: str, lot_size: str, symbol: str | None = None) -> None: ...
+    def apply_snapshot(self, message: bytes) -> bool:
+        """Load a snapshot (REST depth or partial depth stream); return whether the book is valid now.
+
+        False means that it is older than the diffs kept: fetch a newer one.
+
+        Raises:
+            DecodeError: Nothing was changed.
+        """
+
+    def apply_diff(self, message: bytes) -> bool:
+        """Apply a diff; return whether the book changed (not when old, not while stale).
+
+        Raises:
+            DecodeError: Nothing was changed.
+        """
+
+    def invalidate(self, reason: str) -> None:
+        """Declare the book stale until the next snapshot, and forget the diffs kept."""
+
+    def best_bid(self) -> tuple[int, int] | None: ...
+    def best_ask(self) -> tuple[int, int] | None: ...
+    def top(self, n: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The best `n` bids and asks, best first."""
+
+    @property
+    def is_valid(self) -> bool: ...
+    @property
+    def stale_reason(self) -> str | None: ...
+    @property
+    def last_update_id(self) -> int: ...
