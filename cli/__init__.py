@@ -1,1 +1,1 @@
-"""."""
+"""The `capstan` command: the composition root where every package meets."""

@@ -79,6 +79,19 @@ class Portfolio:
             raw / self._assets[asset_id].unit * marks[self._economic[asset_id]] for asset_id, raw in moved.items()
         )
 
+    def result_by_place(self, marks: Mapping[str, float], strategy: str) -> dict[str, float]:
+        """A strategy's result at each place (venue or chain), in the unit of account; places in order of first use."""
+        places: dict[str, float] = {}
+        for asset_id, raw in self._by_strategy.get(strategy, {}).items():
+            place = asset_id.partition("/")[0]
+            value = raw / self._assets[asset_id].unit * marks[self._economic[asset_id]]
+            places[place] = places.get(place, 0.0) + value
+        return places
+
+    def strategies(self) -> tuple[str, ...]:
+        """Every strategy that changed a holding, in order of first trade."""
+        return tuple(self._by_strategy)
+
     def exposure(self, marks: Mapping[str, float]) -> float:
         """Sum of the absolute values of what deviates from the start, unit of account left out."""
         return sum(abs(quantity) * marks[symbol] for symbol, quantity in self._positions.items() if self._marks[symbol])

@@ -1,0 +1,82 @@
+# What a person types; .ci/run calls the same.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export UV_PYTHON_PREFERENCE ?= system
+UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+RUN := $(UV) run --no-sync --quiet
+PYTEST_ARGS ?=
+SECONDS_DEMO ?= 60
+NODE_STAMP := node_modules/.package-lock.json
+FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
+CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
+
+.PHONY: help install tools python demo test test-python test-rust test-contracts lint format bench soak services clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+install: tools python $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
+
+tools:
+	@scripts/check-tools
+
+python: $(UV)
+	@$(UV) sync --locked --quiet
+
+.tools/uv/bin/uv:
+	@echo "installing uv into .tools/ …"
+	@python3 -m venv .tools/uv
+	@.tools/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+$(NODE_STAMP): package.json package-lock.json
+	@echo "installing anvil, forge and the Uniswap artifacts …"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+contracts/out/.built: $(NODE_STAMP) $(CONTRACT_SOURCES)
+	@echo "compiling contracts …"
+	@$(FORGE) build --quiet
+	@touch $@
+
+demo: install ## Run the main job for 60 s and open with a report
+	@$(RUN) capstan demo --seconds $(SECONDS_DEMO)
+
+test: install test-rust test-contracts test-python ## Run the whole test suite
+
+test-python:
+	@$(RUN) pytest $(PYTEST_ARGS)
+
+test-rust:
+	@cargo test --quiet --locked --manifest-path native/Cargo.toml -p capstan-core
+
+test-contracts:
+	@$(FORGE) test
+
+lint: install ## ruff, mypy --strict, import-linter, forge fmt, clippy
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+	@$(FORGE) fmt --check
+	@cargo fmt --manifest-path native/Cargo.toml --all --check
+	@cargo clippy --quiet --locked --manifest-path native/Cargo.toml --all-targets -- -D warnings
+
+format: install ## Put every source into house form
+	@$(RUN) ruff check --fix --quiet .
+	@$(RUN) ruff format --quiet .
+	@$(FORGE) fmt
+	@cargo fmt --manifest-path native/Cargo.toml --all
+
+bench: install ## Measure; TOPIC=spine for one topic
+	@$(RUN) python -m bench $(TOPIC)
+
+soak: install ## Long fault runs; writes soak/results.json
+	@$(RUN) python -m bench.soak
+
+services: ## Start PostgreSQL and Redis for the tests that use them
+	@scripts/services start
+
+clean: ## Remove what the other targets made
+	@rm -rf .venv .tools node_modules native/target contracts/out contracts/cache var

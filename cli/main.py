@@ -1,0 +1,102 @@
+"""`capstan`: noun, then verb. Errors are one line with a hint; a traceback only with --debug."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from cli import output
+from domain import InvariantError, PlatformError
+
+COMMANDS = {
+    "demo": ("cli.demo.command", "Run the main job: trade a sandbox exchange against Uniswap on a local chain."),
+    "doctor": ("cli.doctor", "Say what is installed, reachable and switched on."),
+    "kill": ("cli.kill", "Cancel every open order and stop all strategies."),
+    "engine": ("cli.engine", "Run the trading engine; replay its journal."),
+    "sandbox": ("cli.sandbox", "An exchange of your own that speaks the Binance spot API."),
+    "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),
+    "wallets": ("cli.wallets", "Create, import and derive keys."),
+    "signer": ("cli.signer", "The process that holds the keys."),
+    "ledger": ("cli.ledger", "The double-entry books."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when it is used: `capstan --help` must not load web3 and ccxt."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, help_text = COMMANDS[cmd_name]
+        if not ctx.resilient_parsing and ctx.invoked_subcommand is None and _wants_root_help():
+            return click.Command(cmd_name, help=help_text)
+        command = typer.main.get_command(import_module(module).app)
+        command.name = cmd_name
+        return command
+
+
+def _wants_root_help() -> bool:
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    return not words or words[0] in ("--help", "-h")
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(version("capstan"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    _version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Capstan: trade crypto and guard it, in one system."""
+    output.DEBUG = debug
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; always leaves by SystemExit."""
+    try:
+        code: Any = app(args=arguments, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        output.fail("interrupted")
+        sys.exit(130)
+    except Exception as exc:
+        sys.exit(report_error(exc))
+
+
+def report_error(exc: BaseException) -> int:
+    """Print an error the way a person can use it; return the exit code."""
+    if output.DEBUG:
+        traceback.print_exception(exc)
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    if isinstance(exc, InvariantError):
+        output.fail(
+            f"internal inconsistency: {exc}", hint="trading was stopped; please report this with --debug output"
+        )
+        return 70
+    if isinstance(exc, PlatformError):
+        output.fail(str(exc), hint=exc.hint)
+        return 1
+    output.fail(f"unexpected {type(exc).__name__}: {exc}", hint="run again with --debug for the traceback")
+    return 70
