@@ -1,1 +1,52 @@
-"""."""
+"""Signers: typed payload in, signature out. No policy, no node access, never a bare hash.
+
+Keys are HD paths (`HdWallet`) or keystore files (`unlock_keystore`), in memory as `KeySigner`. In production they live
+in a process of their own (`SignerService`, `capstan signer serve`) and everyone else holds a `SignerClient`.
+"""
+
+from wallets.client import SignerClient
+from wallets.devnet_keys import DEVNET_MNEMONIC
+from wallets.guard import DenyAll, Guard, Spent
+from wallets.hd import HdWallet, ethereum_path, generate_mnemonic
+from wallets.journal import SigningJournal
+from wallets.keystore import create_keystore, read_keystore, unlock_keystore, write_private_file
+from wallets.payloads import (
+    MessageToSign,
+    Network,
+    Signature,
+    SignedTransaction,
+    TransactionToSign,
+    TypedDataToSign,
+)
+from wallets.service import SignerService
+from wallets.signer import KeySigner, LocalSigner, Signer
+from wallets.transactions import parse, recover, signing_digest
+
+__all__ = [
+    "DEVNET_MNEMONIC",
+    "DenyAll",
+    "Guard",
+    "HdWallet",
+    "KeySigner",
+    "LocalSigner",
+    "MessageToSign",
+    "Network",
+    "Signature",
+    "SignedTransaction",
+    "Signer",
+    "SignerClient",
+    "SignerService",
+    "SigningJournal",
+    "Spent",
+    "TransactionToSign",
+    "TypedDataToSign",
+    "create_keystore",
+    "ethereum_path",
+    "generate_mnemonic",
+    "parse",
+    "read_keystore",
+    "recover",
+    "signing_digest",
+    "unlock_keystore",
+    "write_private_file",
+]

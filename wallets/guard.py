@@ -1,0 +1,45 @@
+"""What a signer process asks before it signs. Declared here, satisfied by custody's policy at composition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from domain import Address, Refused
+from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign
+
+Spent = Callable[[str], int]
+"""How much of an asset (by asset id, raw units) this signer has signed away in the last 24 hours."""
+
+
+class Guard(Protocol):
+    """Says no by raising `Refused`; keeps no state of its own, the journal does."""
+
+    def check_transaction(
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+    ) -> Mapping[str, int]:
+        """Judge a transaction from its own bytes; return what it spends, by asset id in raw units."""
+        ...
+
+    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None: ...
+
+    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None: ...
+
+
+class DenyAll:
+    """The guard of a signer without a policy: nothing is signed."""
+
+    def check_transaction(
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+    ) -> Mapping[str, int]:
+        raise _no_policy()
+
+    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+        raise _no_policy()
+
+    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+        raise _no_policy()
+
+
+def _no_policy() -> Refused:
+    return Refused("this signer has no policy", rule="no-policy", hint="start it with --config")

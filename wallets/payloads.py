@@ -1,0 +1,257 @@
+"""What a signer is given: typed payloads that it can read itself, never a bare hash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from eth_utils.address import is_address, to_checksum_address
+from eth_utils.crypto import keccak
+
+from domain import Address, ChainId, InputError
+
+AccessList = tuple[tuple[Address, tuple[bytes, ...]], ...]
+"""EIP-2930: contracts with the storage slots (32 bytes each) that the transaction says it will touch."""
+
+_UINT256: Final = 1 << 256
+_UINT64: Final = 1 << 64
+_DATA_BYTES_MAX: Final = 96 * 1024
+
+
+class Network(StrEnum):
+    """What kind of chain the caller means. Chain ids do not tell: a local node may run under mainnet's."""
+
+    DEVNET = "devnet"
+    TESTNET = "testnet"
+    LIVE = "live"
+    """Anything else, also what nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionToSign:
+    """A complete unsigned transaction of type 0 (legacy with EIP-155), 1 (EIP-2930) or 2 (EIP-1559). Amounts in wei.
+
+    Types 0 and 1 carry `gas_price_wei`; type 2 carries the two `max_…` fees. Contract creation (`to` absent) is not
+    offered: nobody in the platform deploys from a guarded key.
+    """
+
+    type: int = 2
+    chain_id: ChainId
+    nonce: int
+    to: Address
+    value_wei: int = 0
+    data: bytes = b""
+    gas_limit: int
+    gas_price_wei: int = 0
+    max_fee_per_gas_wei: int = 0
+    max_priority_fee_per_gas_wei: int = 0
+    access_list: AccessList = ()
+
+    def __post_init__(self) -> None:
+        if self.type not in (0, 1, 2):
+            raise InputError(f"transaction type must be 0, 1 or 2, found {self.type!r}")
+        # Nonces end at 2**64 - 2 (EIP-2681); chain ids stay within what 64-bit storage holds.
+        _within("chain id", self.chain_id, _UINT64 >> 1, low=1)
+        _within("nonce", self.nonce, _UINT64 - 1)
+        _within("gas limit", self.gas_limit, _UINT64)
+        for what in ("value_wei", "gas_price_wei", "max_fee_per_gas_wei", "max_priority_fee_per_gas_wei"):
+            _within(what, getattr(self, what), _UINT256)
+        _checksummed(self.to)
+        if len(self.data) > _DATA_BYTES_MAX:
+            raise InputError(f"transaction data is {len(self.data)} bytes long, at most {_DATA_BYTES_MAX} are signed")
+        if self.type == 2:
+            if self.gas_price_wei:
+                raise InputError("a type 2 transaction has no gas price")
+            if self.max_priority_fee_per_gas_wei > self.max_fee_per_gas_wei:
+                raise InputError("the priority fee exceeds the maximal fee")
+        elif self.max_fee_per_gas_wei or self.max_priority_fee_per_gas_wei:
+            raise InputError(f"a type {self.type} transaction has a gas price, not maximal fees")
+        if self.access_list and self.type == 0:
+            raise InputError("a legacy transaction has no access list")
+        for address, slots in self.access_list:
+            _checksummed(address)
+            if any(len(slot) != 32 for slot in slots):
+                raise InputError("an access list's storage slots have 32 bytes each")
+
+    @property
+    def fee_ceiling_per_gas_wei(self) -> int:
+        """The most one unit of gas may cost."""
+        return self.max_fee_per_gas_wei if self.type == 2 else self.gas_price_wei
+
+    @property
+    def tip_ceiling_per_gas_wei(self) -> int:
+        """The most the block's producer may get for one unit of gas."""
+        return self.max_priority_fee_per_gas_wei if self.type == 2 else self.gas_price_wei
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give JSON-ready fields: integers as decimal text, bytes as 0x-hex."""
+        return {
+            "type": self.type,
+            "chain_id": str(self.chain_id),
+            "nonce": str(self.nonce),
+            "to": self.to,
+            "value_wei": str(self.value_wei),
+            "data": "0x" + self.data.hex(),
+            "gas_limit": str(self.gas_limit),
+            "gas_price_wei": str(self.gas_price_wei),
+            "max_fee_per_gas_wei": str(self.max_fee_per_gas_wei),
+            "max_priority_fee_per_gas_wei": str(self.max_priority_fee_per_gas_wei),
+            "access_list": [[address, ["0x" + slot.hex() for slot in slots]] for address, slots in self.access_list],
+        }
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> TransactionToSign:
+        """Read what `to_wire` wrote; every field must be there, and no other.
+
+        Raises:
+            InputError: A field is missing, unknown or of the wrong form.
+        """
+        if set(fields) != _WIRE_FIELDS:
+            raise InputError(f"transaction fields must be exactly {', '.join(sorted(_WIRE_FIELDS))}")
+        try:
+            kind, access_list = fields["type"], fields["access_list"]
+            if type(kind) is not int or not isinstance(access_list, list):
+                raise TypeError
+            numbers = {name: decimal(fields[name]) for name in _WIRE_NUMBERS}
+            return cls(
+                type=kind,
+                chain_id=ChainId(numbers.pop("chain_id")),
+                to=Address(fields["to"]),
+                data=unhex(fields["data"]),
+                access_list=tuple((Address(a), tuple(unhex(slot) for slot in slots)) for a, slots in access_list),
+                **numbers,
+            )
+        except (TypeError, ValueError) as exc:
+            raise InputError("a transaction field has the wrong form") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class MessageToSign:
+    """Bytes to sign as a personal message (EIP-191, version 0x45)."""
+
+    content: bytes
+
+    def digest(self) -> bytes:
+        """Hash the message under its prefix, so that it can never be a transaction."""
+        return keccak(b"\x19Ethereum Signed Message:\n" + str(len(self.content)).encode() + self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedDataToSign:
+    """A full EIP-712 document: `types`, `primaryType`, `domain` and `message`."""
+
+    document: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if set(self.document) != {"types", "primaryType", "domain", "message"}:
+            raise InputError("typed data has exactly types, primaryType, domain and message")
+        object.__setattr__(self, "document", MappingProxyType(dict(self.document)))
+
+    def digest(self) -> bytes:
+        """Hash the document by EIP-712.
+
+        Raises:
+            InputError: The document does not fit its own types.
+        """
+        from eth_account.messages import encode_typed_data
+
+        types = self.document["types"]
+        try:
+            _check_typed(types, "EIP712Domain", self.document["domain"])
+            _check_typed(types, self.document["primaryType"], self.document["message"])
+            encoded = encode_typed_data(full_message=dict(self.document))
+        except InputError:
+            raise
+        except Exception as exc:  # the library raises a dozen kinds for malformed documents
+            raise InputError(f"not an EIP-712 document: {type(exc).__name__}: {exc}") from exc
+        return keccak(b"\x19" + encoded.version + encoded.header + encoded.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An ECDSA signature over secp256k1 with low s. `y_parity` picks the public key (0 or 1)."""
+
+    r: int
+    s: int
+    y_parity: int
+
+    def to_bytes(self) -> bytes:
+        """Give the usual 65 bytes: r, s, and 27 + y parity."""
+        return self.r.to_bytes(32, "big") + self.s.to_bytes(32, "big") + bytes([27 + self.y_parity])
+
+    @classmethod
+    def from_bytes(cls, signature: bytes) -> Signature:
+        """Read the 65-byte form."""
+        if len(signature) != 65 or signature[64] not in (27, 28):
+            raise InputError("a signature has 65 bytes, the last 27 or 28")
+        return cls(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64] - 27)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Raw bytes ready to broadcast, and the hash the chain will know them by."""
+
+    raw: bytes
+    hash: str
+    sender: Address
+
+
+def decimal(text: Any) -> int:
+    """Read plain decimal digits (at most 78) as they travel on the wire."""
+    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 78:
+        raise ValueError("expected decimal digits")
+    return int(text)
+
+
+def unhex(text: Any) -> bytes:
+    """Read 0x-hex as it travels on the wire."""
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise ValueError("expected 0x-hex")
+    return bytes.fromhex(text[2:])
+
+
+def _check_typed(types: Any, kind: Any, value: Any) -> None:
+    """Demand every field of every struct, and no other: the library hashes absent fields as zeros without a word."""
+    if not isinstance(types, Mapping) or not isinstance(kind, str):
+        raise InputError("typed data names its types as text")
+    if kind.endswith("]"):
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"a value of type {kind} must be a list")
+        for element in value:
+            _check_typed(types, kind[: kind.rindex("[")], element)
+    elif kind in types:
+        try:
+            fields = {field["name"]: field["type"] for field in types[kind]}
+        except (TypeError, KeyError) as exc:
+            raise InputError(f"type {kind} is malformed") from exc
+        if not isinstance(value, Mapping) or set(value) != set(fields):
+            raise InputError(f"a value of type {kind} must have exactly the fields {', '.join(map(str, fields))}")
+        for name, inner in fields.items():
+            _check_typed(types, inner, value[name])
+    elif kind == "EIP712Domain" or value is None:
+        raise InputError(f"a value or the definition of type {kind} is missing")
+
+
+def _within(what: str, value: int, limit: int, *, low: int = 0) -> None:
+    if type(value) is not int or not low <= value < limit:
+        raise InputError(f"{what} must be an integer of at least {low} and below {limit}, found {value!r}")
+
+
+def _checksummed(address: str) -> None:
+    if not isinstance(address, str) or not is_address(address) or to_checksum_address(address) != address:
+        raise InputError(f"not an EIP-55 checksummed address: {address!r}")
+
+
+_WIRE_NUMBERS: Final = (
+    "chain_id",
+    "nonce",
+    "value_wei",
+    "gas_limit",
+    "gas_price_wei",
+    "max_fee_per_gas_wei",
+    "max_priority_fee_per_gas_wei",
+)
+_WIRE_FIELDS: Final = frozenset({*_WIRE_NUMBERS, "type", "to", "data", "access_list"})

@@ -1,0 +1,188 @@
+"""The signer as a process of its own: keys behind a Unix socket, a guard and a sign-once journal before them.
+
+Every request is parsed again here, judged by this process's own guard and journalled before the key is touched. A
+client that lies, or was taken over, gets what the policy allows and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from domain import InputError, PlatformError, Refused
+from wallets.guard import Guard
+from wallets.journal import SigningJournal
+from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
+from wallets.signer import LocalSigner, check_network
+from wallets.wire import LINE_BYTES_MAX, decode_line, encode_line, error_message
+
+log = structlog.get_logger(__name__)
+
+_IDLE_S: Final = 30.0
+_CONNECTIONS_MAX: Final = 64
+
+
+class SignerService:
+    """Answers signing requests for a set of keys.
+
+    Args:
+        signers: The keys, one signer each.
+        guard: Judges every request; see `wallets.guard`.
+        journal: Owned by this service alone.
+    """
+
+    def __init__(self, signers: Sequence[LocalSigner], *, guard: Guard, journal: SigningJournal) -> None:
+        self._signers = {str(signer.address): signer for signer in signers}
+        self._guard = guard
+        self._journal = journal
+        self._connections = 0
+
+    async def serve(self, path: Path, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
+        """Listen on a Unix socket until `stop` is set.
+
+        Only processes of the same user are answered (socket mode 0600, and the peer's uid is asked of the kernel).
+
+        Raises:
+            InputError: Another signer listens there, or the path is not a socket.
+        """
+        await _clear_stale_socket(path)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        before = os.umask(0o177)  # the socket must never exist with wider rights, not even for a moment
+        try:
+            server = await asyncio.start_unix_server(self._converse, path, limit=LINE_BYTES_MAX)
+        except OSError as exc:
+            raise InputError(f"cannot listen on {path}: {exc.strerror}") from exc
+        finally:
+            os.umask(before)
+        async with server:
+            log.info("signer.listening", socket=str(path), keys=sorted(self._signers))
+            if ready is not None:
+                ready.set()
+            await stop.wait()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one local system call
+
+    async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one request; errors of the tree become an `error` answer."""
+        method = request.get("method")
+        try:
+            if method == "accounts":
+                return {"result": sorted(self._signers)}
+            signer = self._signers.get(str(request.get("signer")))
+            if signer is None:
+                raise InputError(f"no key for {request.get('signer')!r} here")
+            try:
+                network = Network(str(request.get("network")))
+            except ValueError as exc:
+                raise InputError("network must be devnet, testnet or live") from exc
+            result = await self._sign(method, signer, network, request.get("payload"))
+        except PlatformError as exc:
+            log.warning(
+                "signer.declined",
+                method=str(method)[:40],
+                kind=type(exc).__name__,
+                rule=exc.rule if isinstance(exc, Refused) else "",
+                reason=str(exc),
+            )
+            return error_message(exc)
+        return {"result": result}
+
+    async def _sign(self, method: Any, signer: LocalSigner, network: Network, payload: Any) -> dict[str, Any]:
+        if not isinstance(payload, dict):
+            raise InputError("payload must be an object")
+        if method == "sign_transaction":
+            return await self._sign_transaction(signer, network, TransactionToSign.from_wire(payload))
+        if method == "sign_message":
+            message = MessageToSign(_content(payload))
+            self._guard.check_message(signer.address, message, network=network)
+            signature = await signer.sign_message(message, network=network)
+        elif method == "sign_typed_data":
+            data = TypedDataToSign(payload)
+            self._guard.check_typed_data(signer.address, data, network=network)
+            signature = await signer.sign_typed_data(data, network=network)
+        else:
+            raise InputError(f"unknown method {str(method)[:40]!r}")
+        return {"signature": "0x" + signature.to_bytes().hex()}
+
+    async def _sign_transaction(self, signer: LocalSigner, network: Network, tx: TransactionToSign) -> dict[str, Any]:
+        # The key refuses as well; asked before the journal, so that no nonce is spent on what is never signed.
+        check_network(signer.address, is_test_key=signer.is_test_key, network=network)
+        await asyncio.to_thread(
+            self._journal.record,
+            signer.address,
+            tx,
+            lambda spent: self._guard.check_transaction(signer.address, tx, network=network, spent=spent),
+        )
+        signed = await signer.sign_transaction(tx, network=network)
+        log.info("signer.signed", signer=signer.address, chain_id=tx.chain_id, nonce=tx.nonce, tx_hash=signed.hash)
+        return {"raw": "0x" + signed.raw.hex(), "hash": signed.hash}
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._connections >= _CONNECTIONS_MAX or not _is_same_user(writer):
+            writer.close()
+            return
+        self._connections += 1
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(_IDLE_S):
+                        line = await reader.readline()
+                    if not line:
+                        return
+                    reply = await self.answer(decode_line(line))
+                except ValueError:  # longer than LINE_BYTES_MAX: where the next message begins is unknown
+                    writer.write(encode_line(error_message(InputError(f"a line has at most {LINE_BYTES_MAX} bytes"))))
+                    await writer.drain()
+                    return
+                except InputError as exc:
+                    reply = error_message(exc)
+                writer.write(encode_line(reply))
+                async with asyncio.timeout(_IDLE_S):
+                    await writer.drain()
+        except (ConnectionError, TimeoutError):
+            return
+        finally:
+            self._connections -= 1
+            writer.close()
+
+
+def _content(payload: Mapping[str, Any]) -> bytes:
+    try:
+        return unhex(payload["content"])
+    except (KeyError, ValueError) as exc:
+        raise InputError("a message's payload is its content as 0x-hex") from exc
+
+
+def _is_same_user(writer: asyncio.StreamWriter) -> bool:
+    connection = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return bool(uid == os.getuid())
+
+
+async def _clear_stale_socket(path: Path) -> None:
+    """Remove what a killed signer left behind; never another signer's live socket, never a file."""
+    try:
+        mode = path.lstat().st_mode  # noqa: ASYNC240 - one local system call
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise InputError(f"{path} exists and is not a socket")
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_unix_connection(path)
+    except (ConnectionRefusedError, FileNotFoundError):
+        path.unlink(missing_ok=True)  # noqa: ASYNC240
+        return
+    except TimeoutError:
+        pass
+    else:
+        writer.close()
+    raise InputError(f"another signer listens on {path}", hint="stop it first, or choose another socket")

@@ -1,0 +1,119 @@
+"""The one interface of everything that signs, and the backend that holds its key in this process's memory."""
+
+from __future__ import annotations
+
+from typing import NoReturn, Protocol
+
+from coincurve import PrivateKey
+
+from domain import Address, InputError, InvariantError, Refused
+from wallets import devnet_keys
+from wallets.payloads import (
+    MessageToSign,
+    Network,
+    Signature,
+    SignedTransaction,
+    TransactionToSign,
+    TypedDataToSign,
+)
+from wallets.transactions import SECP256K1_ORDER, address_of, assemble, recover, signing_digest
+
+
+class Signer(Protocol):
+    """One key that signs what it can read. No method takes a hash.
+
+    Every backend returns low-s signatures that it has itself recovered to its own address, and refuses test keys
+    outside a devnet and other keys on one (`Refused`, rule `test-key`).
+    """
+
+    @property
+    def address(self) -> Address: ...
+
+    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction: ...
+
+    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature: ...
+
+    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature: ...
+
+
+class LocalSigner(Signer, Protocol):
+    """A signer whose key lives in this process: what a signer process serves."""
+
+    @property
+    def is_test_key(self) -> bool:
+        """Whether the key signs on devnets, and nowhere else."""
+        ...
+
+
+def check_network(address: Address, *, is_test_key: bool, network: Network) -> None:
+    """Keep test keys on devnets and other keys off them.
+
+    Raises:
+        Refused: Rule `test-key`.
+    """
+    if is_test_key and network is not Network.DEVNET:
+        raise Refused(f"{address} is a test key and signs on devnets only", rule="test-key")
+    if not is_test_key and network is Network.DEVNET:
+        # A devnet may run under mainnet's chain id, where its signatures would be valid for real.
+        raise Refused(f"{address} is not a test key and does not sign on a devnet", rule="test-key")
+
+
+class KeySigner:
+    """Signs with a private key in memory: what an HD path or an unlocked keystore becomes.
+
+    Deterministic (RFC 6979): the same payload always gives the same bytes.
+    """
+
+    __slots__ = ("__key", "_address", "_is_test_key")
+
+    def __init__(self, private_key: bytes, *, is_test_key: bool = False) -> None:
+        if len(private_key) != 32 or not 0 < int.from_bytes(private_key, "big") < SECP256K1_ORDER:
+            raise InputError("a private key is 32 bytes and lies within the curve's order")
+        self.__key = PrivateKey(private_key)
+        self._address = address_of(self.__key.public_key)
+        # A published key stays a test key whatever the caller says.
+        self._is_test_key = is_test_key or devnet_keys.is_published(self._address)
+
+    @property
+    def address(self) -> Address:
+        return self._address
+
+    @property
+    def is_test_key(self) -> bool:
+        """Whether the key signs on devnets, and nowhere else."""
+        return self._is_test_key
+
+    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+        """Sign a transaction; returns the raw bytes."""
+        self._check_network(network)
+        return assemble(tx, self._sign_digest(signing_digest(tx)), self._address)
+
+    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature:
+        """Sign a personal message (EIP-191)."""
+        self._check_network(network)
+        return self._sign_digest(message.digest())
+
+    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature:
+        """Sign a document (EIP-712)."""
+        self._check_network(network)
+        return self._sign_digest(data.digest())
+
+    def _sign_digest(self, digest: bytes) -> Signature:
+        if len(digest) != 32:
+            raise InvariantError(f"a digest has 32 bytes, found {len(digest)}")
+        compact = self.__key.sign_recoverable(digest, hasher=None)
+        r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big")
+        signature = Signature(r, s, compact[64])
+        # A fault while signing (bit flip, glitch) can reveal the key through the wrong signature: verify first.
+        if recover(digest, signature) != self._address:
+            raise InvariantError(f"{self._address}: the signature does not recover to its own key")
+        return signature
+
+    def _check_network(self, network: Network) -> None:
+        check_network(self._address, is_test_key=self._is_test_key, network=network)
+
+    def __repr__(self) -> str:
+        return f"KeySigner({self._address}, '***')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer is not serialised")
