@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 from domain import Asset, Instrument
@@ -52,6 +53,8 @@ class PoolReplica(Protocol):
 
     def quote_exact_in_down(self, token_in: str, amount_in: int) -> int: ...
 
+    def mid_price_raw(self) -> Fraction: ...
+
 
 @dataclass(frozen=True, slots=True)
 class PoolMarket:
@@ -62,6 +65,12 @@ class PoolMarket:
     token1: Asset
     fee_pips: int
     replica: PoolReplica
+
+    def mid(self, base_id: str) -> float:
+        """Price of one whole base token in whole quote tokens at the margin, fee aside; for models and plots."""
+        raw = self.replica.mid_price_raw()
+        scale = Fraction(self.token0.unit, self.token1.unit)
+        return float(raw * scale) if base_id == self.token0.id else float(1 / (raw * scale))
 
     def other(self, asset_id: str) -> Asset:
         return self.token1 if asset_id == self.token0.id else self.token0

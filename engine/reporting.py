@@ -10,6 +10,7 @@ from typing import Any
 from domain import OrderState, Side
 from domain import events as e
 from engine.kernel import Kernel
+from engine.market import PoolMarket
 
 
 @dataclass(slots=True)
@@ -157,9 +158,11 @@ def _sample(kernel: Kernel, time_ns: int) -> Sample:
         },
         spreads_bps={name: (b.asks[0][0] - b.bids[0][0]) / b.mid_ticks * 1e4 for name, b in books.items()},
         mids={name: b.mid for name, b in books.items()},
-        pool_mids={p.id: p.mid(kernel.portfolio.mark_instruments(), kernel.portfolio) for p in _quoting(kernel)},
+        pool_mids={p.id: p.mid(_base_of(kernel, p)) for p in kernel.markets.pools.values() if p.replica.is_valid},
     )
 
 
-def _quoting(kernel: Kernel) -> list[Any]:
-    return [pool for pool in kernel.markets.pools.values() if pool.replica.is_valid]
+def _base_of(kernel: Kernel, pool: PoolMarket) -> str:
+    """The token of a pool that has a price; the other is the unit of account (or the pair has no natural base)."""
+    symbol = kernel.portfolio.economic_symbol(pool.token0.id)
+    return pool.token0.id if kernel.portfolio.mark_instruments()[symbol] is not None else pool.token1.id
