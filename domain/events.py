@@ -63,6 +63,8 @@ class OrderReported(_Event, frozen=True, kw_only=True):
     state: OrderState
     venue_order_id: str = ""
     reason: str = ""
+    filled_lots: int | None = None
+    """What the venue says is filled in all, where it says so. An end is believed only when our fills add up to it."""
 
 
 class FillReported(_Event, frozen=True, kw_only=True):
@@ -102,7 +104,9 @@ class BlockSeen(_Event, frozen=True, kw_only=True):
 class PoolSnapshotted(_Event, frozen=True, kw_only=True):
     """A pool's whole state at a block: on first sight, after a reorg, after a failed audit.
 
-    V2 pools fill `reserve0/1`; V3 pools fill the rest, `ticks` holding (tick, liquidity net as text).
+    V2 pools fill `reserve0/1`; V3 pools fill the rest, `ticks` holding (tick, liquidity net as text) ascending and
+    `ticks_gross` the gross liquidity of each: a tick whose positions cancel in net still stops the contract's steps,
+    and disappears only when its gross reaches zero.
     """
 
     pool: str
@@ -119,6 +123,7 @@ class PoolSnapshotted(_Event, frozen=True, kw_only=True):
     liquidity: str = "0"
     tick_spacing: int = 0
     ticks: tuple[tuple[int, str], ...] = ()
+    ticks_gross: tuple[str, ...] = ()
 
 
 class PoolSynced(_Event, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class OrderManager:
         self.orders: dict[str, Order] = {}
         self._open: dict[str, Order] = {}
         self._asked_ns: dict[str, int] = {}
-        self._incomplete: set[str] = set()
+        self._ending: dict[str, tuple[OrderState, int, str]] = {}
 
     def next_id(self, strategy: str) -> ClientOrderId:
         self._sequence += 1
@@ -60,9 +60,10 @@ class OrderManager:
         if state is OrderState.REJECTED and order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
             # The venue had it and no longer knows it: it cannot trade any more.
             state, reason = OrderState.CANCELED, reason or "lost at the venue"
-        if state is OrderState.FILLED and order.filled_lots < order.qty_lots:
-            # Sizes come from trades only. The fills that make this true are on their way; ask if they do not come.
-            self._incomplete.add(order.client_order_id)
+        filled = order.qty_lots if state is OrderState.FILLED else report.filled_lots or 0
+        if not state.is_open and filled > order.filled_lots:
+            # Sizes come from trades only, and some of these are still on their way: end when they have come.
+            self._ending[order.client_order_id] = (state, filled, reason)
             return None
         changed = order.move_to(state, reason=reason)
         self._settle(order)
@@ -73,6 +74,9 @@ class OrderManager:
         order = self.orders.get(fill.client_order_id)
         if order is None or not order.apply_fill(fill):
             return None
+        ending = self._ending.get(order.client_order_id)
+        if ending is not None and order.filled_lots >= ending[1]:
+            order.move_to(ending[0], reason=ending[2])
         self._settle(order)
         return order
 
@@ -89,7 +93,7 @@ class OrderManager:
         for order in list(self._open.values()):
             if (
                 order.state not in (OrderState.PENDING, OrderState.UNKNOWN)
-                and order.client_order_id not in self._incomplete
+                and order.client_order_id not in self._ending
             ):
                 continue
             last = self._asked_ns.get(order.client_order_id)
@@ -104,4 +108,4 @@ class OrderManager:
         if not order.state.is_open:
             self._open.pop(order.client_order_id, None)
             self._asked_ns.pop(order.client_order_id, None)
-            self._incomplete.discard(order.client_order_id)
+            self._ending.pop(order.client_order_id, None)

@@ -41,8 +41,8 @@ def write_report(path: Path, summary: RunSummary, result: dict[str, Any], labels
 <html lang="en"><head><meta charset="utf-8"><title>Capstan run {html.escape(str(result["run"]))}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
 <h1>Capstan run report</h1>
-<p class="sub">{began:%Y-%m-%d %H:%M:%S} UTC, {result["seconds_traded"]:.0f} s of trading, run {html.escape(str(result["run"]))},
-seed {html.escape(str(result.get("seed", "–")))}</p>
+<p class="sub">{began:%Y-%m-%d %H:%M:%S} UTC, {result["seconds_traded"]:.0f} s of trading,
+run {html.escape(str(result["run"]))}, seed {html.escape(str(result.get("seed", "–")))}</p>
 {_cards(result)}
 <h2>Result over time</h2>{parts[0]}
 <h2>Inventory</h2>{parts[1]}
