@@ -1,1 +1,1 @@
-"""."""
+"""The one door to the keys: policy, transaction lifecycle, ledger."""

@@ -69,6 +69,12 @@ def _raw_sum_postgresql(element: raw_sum, compiler: Any, **options: Any) -> str:
     return f"COALESCE(SUM({compiler.process(element.clauses, **options)}), 0)"
 
 
+@compiles(raw_sum, "sqlite")
+def _raw_sum_sqlite(element: raw_sum, compiler: Any, **options: Any) -> str:
+    # Over no rows at all SQLite answers NULL without asking the aggregate.
+    return f"COALESCE(raw_sum({compiler.process(element.clauses, **options)}), '0')"
+
+
 class _RawSum:
     """SQLite's side of `raw_sum`."""
 
