@@ -127,10 +127,10 @@ class ChainClient:
 
     async def nonce(self, address: str, tag: BlockRef = "latest") -> int:
         """Count an account's transactions: its next nonce. `pending` also counts what waits in this node's pool."""
-        return int(await self.rpc.request("eth_getTransactionCount", address, block_param(tag)), 16)
+        return int(await self.rpc.request("eth_getTransactionCount", address, state_param(tag)), 16)
 
     async def balance(self, address: str, block: BlockRef = "latest") -> Wei:
-        return Wei(int(await self.rpc.request("eth_getBalance", address, block_param(block)), 16))
+        return Wei(int(await self.rpc.request("eth_getBalance", address, state_param(block)), 16))
 
     async def token_balance(self, token: str, address: str, block: BlockRef = "latest") -> int:
         """Give an ERC-20 balance in the token's smallest unit.
@@ -142,7 +142,7 @@ class ChainClient:
 
     async def code(self, address: str, block: BlockRef = "latest") -> bytes:
         """Give a contract's code; empty for a plain account."""
-        return bytes.fromhex((await self.rpc.request("eth_getCode", address, block_param(block)))[2:])
+        return bytes.fromhex((await self.rpc.request("eth_getCode", address, state_param(block)))[2:])
 
     # --- calls
 
@@ -168,7 +168,7 @@ class ChainClient:
             request["from"] = sender
         if value_wei:
             request["value"] = hex(value_wei)
-        params: list[Any] = [request, block_param(block)]
+        params: list[Any] = [request, state_param(block)]
         if overrides:
             params.append(overrides)
         return bytes.fromhex((await self.rpc.request("eth_call", *params))[2:])
@@ -294,6 +294,11 @@ def is_hash(ref: BlockRef) -> bool:
 def block_param(ref: BlockRef) -> str:
     """Write a block reference as JSON-RPC wants it."""
     return hex(ref) if isinstance(ref, int) else ref
+
+
+def state_param(ref: BlockRef) -> str | dict[str, str]:
+    """Write which block's state is meant. EIP-1898: a hash goes as an object, so that a reorg cannot mislead."""
+    return {"blockHash": str(ref)} if is_hash(ref) else block_param(ref)
 
 
 def _call_param(call: Call) -> dict[str, Any]:
