@@ -1,0 +1,103 @@
+"""Simulated execution: conservative fills, and backtests that do not depend on what the recording did."""
+
+from __future__ import annotations
+
+from domain import OrderState, OrderType, Side, TimeInForce
+from domain import events as e
+from engine.replay import CommandDigest, backtest
+from engine.simulation import Simulator
+from tests.engine.markets import ETHUSDC, SECOND, Script, book, kernel, timer
+
+
+def order(side=Side.BUY, ticks=300_010, lots=100, kind=OrderType.LIMIT, tif=TimeInForce.IOC, order_id="o"):
+    return e.PlaceOrder(
+        client_order_id=order_id,
+        strategy="s",
+        instrument=ETHUSDC.id,
+        side=side,
+        type=kind,
+        time_in_force=tif,
+        price_ticks=ticks,
+        qty_lots=lots,
+    )
+
+
+def maker(side=Side.BUY, ticks=299_990, lots=100):
+    return order(side, ticks, lots, OrderType.LIMIT_MAKER, TimeInForce.GTC)
+
+
+def simulator():
+    k = kernel()
+    k.step(book())
+    return k, Simulator(k.markets)
+
+
+def fills(events):
+    return [(f.fill.price_ticks, f.fill.qty_lots, f.fill.is_maker) for f in events if isinstance(f, e.FillReported)]
+
+
+def states(events):
+    return [r.state for r in events if isinstance(r, e.OrderReported)]
+
+
+def trade(ticks, lots, *, is_buyer_maker=True):
+    return e.TradePrinted(
+        time_ns=SECOND, instrument=ETHUSDC.id, price_ticks=ticks, qty_lots=lots, is_buyer_maker=is_buyer_maker
+    )
+
+
+def test_taker_walks_the_levels_to_its_limit_and_the_rest_expires():
+    _, sim = simulator()
+    events = sim.on_command(order(lots=50_000, ticks=300_020), SECOND)
+    assert fills(events) == [(300_010, 10_000, False), (300_020, 20_000, False)]
+    assert states(events) == [OrderState.ACCEPTED, OrderState.EXPIRED]
+
+
+def test_maker_that_would_take_is_rejected():
+    _, sim = simulator()
+    assert states(sim.on_command(maker(ticks=300_010), SECOND)) == [OrderState.REJECTED]
+
+
+def test_maker_waits_behind_the_queue_it_joined():
+    _, sim = simulator()
+    sim.on_command(maker(lots=100), SECOND)
+    assert fills(sim.on_market(trade(299_990, 9_900))) == []
+    assert fills(sim.on_market(trade(299_990, 150))) == [(299_990, 50, True)]
+    assert fills(sim.on_market(trade(299_990, 500))) == [(299_990, 50, True)]
+    assert fills(sim.on_market(trade(299_990, 500))) == []
+
+
+def test_trade_through_the_price_fills_without_queueing():
+    _, sim = simulator()
+    sim.on_command(maker(lots=100), SECOND)
+    assert fills(sim.on_market(trade(299_980, 30))) == [(299_990, 30, True)]
+    assert fills(sim.on_market(trade(299_980, 500, is_buyer_maker=False))) == []
+
+
+def test_fee_is_charged_on_what_is_received_rounded_up():
+    _, sim = simulator()
+    buy = sim.on_command(order(lots=1), SECOND)[1].fill
+    assert (buy.fee_asset, buy.fee_raw) == ("ETH", 4)  # 10,000 units at 4 bps
+    sell = sim.on_command(order(Side.SELL, 299_990, 1), SECOND)[1].fill
+    assert (sell.fee_asset, sell.fee_raw) == ("USDC", 12_000)  # 0.29999 USDC at 4 bps, 11,999.6 up
+
+
+def test_backtest_ignores_recorded_orders_and_repeats_exactly():
+    def run():
+        script = Script()
+        script.then = [lambda c: c.take(ETHUSDC.id, Side.BUY, 300_010, 100), lambda c: None] * 5
+        k = kernel(script)
+        recorded = []
+        for i in range(10):
+            recorded += [book(SECOND * (i + 1)), timer(SECOND * (i + 1))]
+        recorded.append(e.OperatorSpoke(time_ns=20 * SECOND, command="kill"))
+        given = list(backtest(k, recorded))
+        digest = CommandDigest()
+        digest.add(x for x in given if isinstance(x, e.FillReported))  # type: ignore[arg-type]
+        return k, given, digest.hex
+
+    k, given, first = run()
+    assert len(fills(given)) == 5
+    assert not k.halted
+    assert all(not o.state.is_open for o in k.orders.orders.values())
+    assert run()[2] == first
