@@ -103,6 +103,9 @@ class MatchingEngine:
     def cost_of(self, side_code: int, lots: int, owner: int) -> tuple[int, int]:
         """What a market order would take from others: (lots found, ticks times lots)."""
 
+    def lots_for(self, side_code: int, quote: int, owner: int) -> int:
+        """How many lots a market order with a budget (ticks times lots) would trade with others."""
+
 @final
 class DecodeError(ValueError):
     """A message that could not be read. Nothing was changed."""

@@ -196,6 +196,23 @@ impl Engine {
         (lots - left, cost)
     }
 
+    /// Returns how many lots a market order with such a budget (ticks times lots) would trade with others.
+    pub fn lots_for(&self, side: Side, budget: i64, owner: u64) -> i64 {
+        let (mut left, mut lots) = (budget, 0);
+        for order in self.orders(side.opposite()) {
+            let affordable = left / order.price;
+            if affordable == 0 {
+                break;
+            }
+            if order.owner != owner {
+                let taken = affordable.min(order.lots);
+                left -= taken * order.price;
+                lots += taken;
+            }
+        }
+        lots
+    }
+
     fn half(&self, side: Side) -> &Half {
         match side {
             Side::Buy => &self.bids,

@@ -227,6 +227,10 @@ impl MatchingEngine {
     fn cost_of(&self, side_code: u8, lots: i64, owner: u64) -> PyResult<(i64, i128)> {
         Ok(self.core.cost_of(side(side_code)?, lots, owner))
     }
+
+    fn lots_for(&self, side_code: u8, quote: i64, owner: u64) -> PyResult<i64> {
+        Ok(self.core.lots_for(side(side_code)?, quote, owner))
+    }
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,32 @@
+"""An exchange of one's own: price-time matching that speaks the Binance spot API, for development, demos and tests.
+
+`serve` runs it; `docs/venues/sandbox.md` says what it answers and where it differs from the real venue.
+"""
+
+from cex.sandbox.accounts import load_accounts
+from cex.sandbox.config import (
+    KNOWN_SYMBOLS,
+    TEST_ACCOUNT,
+    AccountSpec,
+    FlowConfig,
+    LimitsConfig,
+    ReplayConfig,
+    SandboxConfig,
+    SymbolSpec,
+    symbol_specs,
+)
+from cex.sandbox.server import serve
+
+__all__ = [
+    "KNOWN_SYMBOLS",
+    "TEST_ACCOUNT",
+    "AccountSpec",
+    "FlowConfig",
+    "LimitsConfig",
+    "ReplayConfig",
+    "SandboxConfig",
+    "SymbolSpec",
+    "load_accounts",
+    "serve",
+    "symbol_specs",
+]

@@ -1,0 +1,146 @@
+"""Accounts and their balances, in exact integers of 1e-8; and the file that lists them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
+from cex.sandbox.orders import Order, Trade
+from domain import InputError, InvariantError, parse_units
+
+HISTORY_MAX: Final = 200_000
+"""Ended orders, and trades per symbol, that an account remembers."""
+
+
+@dataclass(slots=True)
+class Balance:
+    free: int = 0
+    locked: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Account:
+    """One owner of balances and orders."""
+
+    id: int
+    spec: AccountSpec
+    is_background: bool = False
+    """Order flow and fees: no history is kept and nothing is reported."""
+    balances: dict[str, Balance] = field(default_factory=dict)
+    orders: dict[int, Order] = field(default_factory=dict)
+    open_orders: dict[int, Order] = field(default_factory=dict)
+    by_client_id: dict[str, Order] = field(default_factory=dict)
+    trades: dict[str, deque[Trade]] = field(default_factory=dict)
+    updated_ms: int = 0
+    _ended: deque[int] = field(default_factory=deque)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def balance(self, asset: str) -> Balance:
+        return self.balances.setdefault(asset, Balance())
+
+    def credit(self, asset: str, raw: int) -> None:
+        self.balance(asset).free += raw
+
+    def debit(self, asset: str, raw: int) -> None:
+        """Take from the free balance what a check has found there."""
+        balance = self.balance(asset)
+        if raw > balance.free:
+            raise InvariantError(f"account {self.name}: debit of {raw} {asset} exceeds the free {balance.free}")
+        balance.free -= raw
+
+    def lock(self, asset: str, raw: int) -> None:
+        self.debit(asset, raw)
+        self.balance(asset).locked += raw
+
+    def unlock(self, asset: str, raw: int) -> None:
+        self.spend_locked(asset, raw)
+        self.balance(asset).free += raw
+
+    def spend_locked(self, asset: str, raw: int) -> None:
+        balance = self.balance(asset)
+        if raw > balance.locked:
+            raise InvariantError(f"account {self.name}: {raw} {asset} exceeds the locked {balance.locked}")
+        balance.locked -= raw
+
+    def opened(self, order: Order) -> None:
+        """Remember an accepted order. A client order id names the newest order that bears it."""
+        self.open_orders[order.id] = order
+        if not self.is_background:
+            self.orders[order.id] = order
+            self.by_client_id[order.client_order_id] = order
+
+    def renamed(self, order: Order, client_order_id: str) -> None:
+        """Give an amended order its new client order id."""
+        if self.by_client_id.get(order.client_order_id) is order:
+            del self.by_client_id[order.client_order_id]
+        order.client_order_id = client_order_id
+        self.by_client_id[client_order_id] = order
+
+    def ended(self, order: Order) -> None:
+        """Move an order into the bounded history."""
+        self.open_orders.pop(order.id, None)
+        if self.is_background:
+            return
+        self._ended.append(order.id)
+        if len(self._ended) > HISTORY_MAX:
+            oldest = self.orders.pop(self._ended.popleft())
+            if self.by_client_id.get(oldest.client_order_id) is oldest:
+                del self.by_client_id[oldest.client_order_id]
+
+    def traded(self, trade: Trade) -> None:
+        if not self.is_background:
+            self.trades.setdefault(trade.symbol.name, deque(maxlen=HISTORY_MAX)).append(trade)
+
+
+def load_accounts(path: Path) -> tuple[AccountSpec, ...]:
+    """Read accounts from a TOML or JSON file: a list `accounts` of tables.
+
+    Each has `name`, `api_key`, either `secret` or `ed25519_public_key` (PEM), and `balances` (asset to decimal text).
+
+    Raises:
+        InputError: The file cannot be read or an account is incomplete. The message never repeats a secret.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as exc:
+        raise InputError(
+            f"accounts file {path}: {type(exc).__name__}", hint="TOML or JSON with a list `accounts`"
+        ) from exc
+    rows = document.get("accounts") if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"accounts file {path}: expected a list `accounts`")
+    return tuple(_account(row, f"accounts file {path}, account {number}") for number, row in enumerate(rows, 1))
+
+
+def _account(row: Any, where: str) -> AccountSpec:
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a table")
+    unknown = set(row) - {"name", "api_key", "secret", "ed25519_public_key", "balances"}
+    if unknown:
+        raise InputError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
+    for key in ("name", "api_key"):
+        if not isinstance(row.get(key), str) or not row[key]:
+            raise InputError(f"{where}: {key} must be a text")
+    secret, public_key = row.get("secret"), row.get("ed25519_public_key")
+    if (secret is None) == (public_key is None):
+        raise InputError(f"{where}: give either secret or ed25519_public_key")
+    for key, value in (("secret", secret), ("ed25519_public_key", public_key)):
+        if value is not None and (not isinstance(value, str) or not value):
+            raise InputError(f"{where}: {key} must be a text")
+    balances = row.get("balances", {})
+    if not isinstance(balances, dict):
+        raise InputError(f"{where}: balances must be a table")
+    for asset, amount in balances.items():
+        if not isinstance(amount, str):
+            raise InputError(f"{where}: balance of {asset} must be a decimal text")
+        parse_units(amount, UNIT_DECIMALS)
+    return AccountSpec(row["name"], row["api_key"], secret, public_key, dict(balances))

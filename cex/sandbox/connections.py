@@ -1,0 +1,87 @@
+"""One WebSocket client: a bounded queue in front of a socket that may be slow.
+
+Policy when the queue is full: the client is disconnected (close code 1008). It lost messages, so it must start over,
+and nobody else waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+log = structlog.get_logger(__name__)
+
+_encode: Final = msgspec.json.Encoder().encode
+_CLOSE_TIMEOUT_S: Final = 1.0
+
+
+class Connection:
+    """A client's socket. `send` never blocks; `run` writes until the client is gone."""
+
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request, queue_max: int) -> None:
+        self.address = request.remote or ""
+        self._socket = socket
+        self._request = request
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue(queue_max)
+        self._ended = asyncio.Event()
+        self._end_code = WSCloseCode.OK
+
+    def send(self, message: Any) -> None:
+        """Queue a value as JSON."""
+        self.send_encoded(_encode(message))
+
+    def send_encoded(self, message: bytes) -> None:
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self._end(WSCloseCode.POLICY_VIOLATION)
+
+    def close_soon(self, code: WSCloseCode) -> None:
+        """Let `run` close the socket with this code."""
+        self._end(code)
+
+    async def run(self) -> None:
+        """Write queued messages until told to close or the client is gone."""
+        ended = asyncio.create_task(self._ended.wait(), name="sandbox.ended")
+        writer = asyncio.create_task(self._write(), name="sandbox.write")
+        try:
+            await asyncio.wait((ended, writer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ended, writer):
+                task.cancel()
+            await asyncio.gather(ended, writer, return_exceptions=True)
+        if self._ended.is_set():
+            if self._end_code is WSCloseCode.POLICY_VIOLATION:
+                log.warning("sandbox.slow_consumer", address=self.address, queued=self._queue.qsize())
+            await self.close(self._end_code)
+
+    async def close(self, code: WSCloseCode = WSCloseCode.GOING_AWAY) -> None:
+        """Close politely; a client that does not answer in time is cut off."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._socket.close(code=code)
+                return
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection without a word."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    def _end(self, code: WSCloseCode) -> None:
+        if not self._ended.is_set():
+            self._end_code = code
+            self._ended.set()
+
+    async def _write(self) -> None:
+        while True:
+            message = await self._queue.get()
+            try:
+                await self._socket.send_frame(message, WSMsgType.TEXT)
+            except ConnectionError:
+                return

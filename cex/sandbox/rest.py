@@ -1,0 +1,257 @@
+"""The REST door: `/api/v3` and the few `/sapi` answers that clients ask for at start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from cex.sandbox import errors, wire
+from cex.sandbox.accounts import Account
+from cex.sandbox.errors import ApiError
+from cex.sandbox.exchange import Exchange
+from cex.sandbox.faults import Faults
+from cex.sandbox.params import Params
+from cex.sandbox.queries import PublicQueries
+from cex.sandbox.ratelimits import RateLimits
+from cex.sandbox.signing import KeyRing, check_time, rest_payload
+from cex.sandbox.trading import Trading
+from cex.sandbox.userdata import UserData
+from domain import PlatformError
+
+log = structlog.get_logger(__name__)
+
+_encode: Final = msgspec.json.Encoder().encode
+_PARAMETERS_MAX: Final = 100
+
+PublicAction = Callable[[Params], Any]
+SignedAction = Callable[[Account, Params], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What answers one method of one path: `public`, `keyed` (API key only) or `signed`."""
+
+    weight: int
+    public: PublicAction | None = None
+    keyed: SignedAction | None = None
+    signed: SignedAction | None = None
+    is_order: bool = False
+    """Places orders: the acknowledgement is what faults are about."""
+
+
+class Rest:
+    """Answers HTTP requests. Whatever a request holds, the answer is JSON with a code."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        keys: KeyRing,
+        limits: RateLimits,
+        queries: PublicQueries,
+        trading: Trading,
+        user_data: UserData,
+        faults: Faults,
+    ) -> None:
+        self._exchange = exchange
+        self._keys = keys
+        self._limits = limits
+        self._user_data = user_data
+        self._faults = faults
+        self._endpoints = _api_endpoints(queries, trading) | self._listen_key_endpoints() | self._sapi_endpoints()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        now = self._exchange.clock_ms()
+        address = request.remote or ""
+        account: Account | None = None
+        cut = False
+        try:
+            endpoint = self._endpoints.get((request.method, request.path))
+            if endpoint is None:
+                raise self._no_endpoint(request)
+            self._limits.use_weight(address, endpoint.weight, now)
+            query = request.raw_path.partition("?")[2]
+            body = await _body(request)
+            params = _params(query, body)
+            if endpoint.signed is not None:
+                payload, signature = rest_payload(query, body)
+                account = self._keys.authenticate(request.headers.get("X-MBX-APIKEY"), payload, signature)
+                check_time(params, now)
+            elif endpoint.keyed is not None:
+                account = self._keys.account(request.headers.get("X-MBX-APIKEY"))
+            if account is not None and self._faults.take("reject_429"):
+                raise errors.too_many_requests(0, 1)
+            result, status = _run(endpoint, account, params), 200
+            if endpoint.is_order:
+                cut = await self._misdeliver()
+        except ApiError as exc:
+            result, status = exc.view(), exc.http_status
+            retry_after = exc.retry_after_s
+        except PlatformError as exc:
+            log.error("sandbox.internal_error", path=request.path, error=str(exc))
+            result, status, retry_after = errors.internal_error().view(), 500, None
+        else:
+            retry_after = None
+        if cut:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        headers = self._limits.headers(address, account.name if account else None, now)
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
+        return web.Response(body=_encode(result), status=status, headers=headers, content_type="application/json")
+
+    async def _misdeliver(self) -> bool:
+        """Let armed faults strike at the answer to an order; return whether the connection is to be cut."""
+        if self._faults.take("delay_ack"):
+            await asyncio.sleep(self._faults.delay_ms / 1000)
+        if self._faults.take("error_after_accept"):
+            raise errors.status_unknown()
+        return self._faults.take("drop_ack")
+
+    def _no_endpoint(self, request: web.Request) -> ApiError:
+        if any(path == request.path for _, path in self._endpoints):
+            return ApiError(-1000, f"Request method '{request.method}' not supported", http_status=405)
+        return ApiError(-1000, f"No such endpoint: {request.path}", http_status=404)
+
+    def _listen_key_endpoints(self) -> dict[tuple[str, str], Endpoint]:
+        def start(account: Account, _params: Params) -> Any:
+            return {"listenKey": self._user_data.open_listen_key(account, self._exchange.clock_ms())}
+
+        def keep(_account: Account, params: Params) -> Any:
+            self._user_data.keep_listen_key(params.required("listenKey"), self._exchange.clock_ms())
+            return {}
+
+        def close(_account: Account, params: Params) -> Any:
+            self._user_data.close_listen_key(params.required("listenKey"), self._exchange.clock_ms())
+            return {}
+
+        path = "/api/v3/userDataStream"
+        return {
+            ("POST", path): Endpoint(2, keyed=start),
+            ("PUT", path): Endpoint(2, keyed=keep),
+            ("DELETE", path): Endpoint(2, keyed=close),
+        }
+
+    def _sapi_endpoints(self) -> dict[tuple[str, str], Endpoint]:
+        def coins(account: Account, _params: Params) -> Any:
+            assets = sorted({a for m in self._exchange.markets.values() for a in (m.spec.base, m.spec.quote)})
+            return [_coin_view(asset, account) for asset in assets]
+
+        def trade_fees(_account: Account, params: Params) -> Any:
+            symbol = params.text("symbol")
+            names = [self._exchange.market(symbol).spec.name] if symbol else list(self._exchange.markets)
+            maker, taker = (
+                wire.fee_rate(pips) for pips in (self._exchange.maker_fee_pips, self._exchange.taker_fee_pips)
+            )
+            return [{"symbol": name, "makerCommission": maker, "takerCommission": taker} for name in names]
+
+        def restrictions(_account: Account, _params: Params) -> Any:
+            return {"ipRestrict": False, "enableReading": True, "enableSpotAndMarginTrading": True} | {
+                "enableWithdrawals": False,
+                "enableInternalTransfer": False,
+                "enableMargin": False,
+                "enableFutures": False,
+            }
+
+        nothing = Endpoint(1, keyed=lambda _account, _params: [])
+        return {
+            ("GET", "/sapi/v1/capital/config/getall"): Endpoint(10, signed=coins),
+            ("GET", "/sapi/v1/asset/tradeFee"): Endpoint(1, signed=trade_fees),
+            ("GET", "/sapi/v1/account/apiRestrictions"): Endpoint(1, signed=restrictions),
+            ("GET", "/sapi/v1/margin/allPairs"): nothing,
+            ("GET", "/sapi/v1/margin/isolated/allPairs"): nothing,
+        }
+
+
+def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, str], Endpoint]:
+    # Weights as documented for the real venue, where they do not depend on parameters.
+    endpoints = {
+        ("GET", "ping"): Endpoint(1, public=queries.ping),
+        ("GET", "time"): Endpoint(1, public=queries.time),
+        ("GET", "exchangeInfo"): Endpoint(20, public=queries.exchange_info),
+        ("GET", "depth"): Endpoint(5, public=queries.depth),
+        ("GET", "trades"): Endpoint(25, public=queries.trades),
+        ("GET", "historicalTrades"): Endpoint(25, public=queries.historical_trades),
+        ("GET", "aggTrades"): Endpoint(4, public=queries.aggregate_trades),
+        ("GET", "klines"): Endpoint(2, public=queries.klines),
+        ("GET", "uiKlines"): Endpoint(2, public=queries.klines),
+        ("GET", "avgPrice"): Endpoint(2, public=queries.average_price),
+        ("GET", "ticker/24hr"): Endpoint(2, public=queries.day),
+        ("GET", "ticker/price"): Endpoint(2, public=queries.price),
+        ("GET", "ticker/bookTicker"): Endpoint(2, public=queries.book_ticker),
+        ("POST", "order"): Endpoint(1, signed=trading.place, is_order=True),
+        ("POST", "order/test"): Endpoint(1, signed=trading.test),
+        ("GET", "order"): Endpoint(4, signed=trading.order),
+        ("DELETE", "order"): Endpoint(1, signed=trading.cancel),
+        ("POST", "order/cancelReplace"): Endpoint(1, signed=trading.cancel_replace, is_order=True),
+        ("PUT", "order/amend/keepPriority"): Endpoint(4, signed=trading.amend),
+        ("GET", "openOrders"): Endpoint(6, signed=trading.open_orders),
+        ("DELETE", "openOrders"): Endpoint(1, signed=trading.cancel_all),
+        ("GET", "allOrders"): Endpoint(20, signed=trading.all_orders),
+        ("GET", "account"): Endpoint(20, signed=trading.account),
+        ("GET", "account/commission"): Endpoint(20, signed=trading.commission),
+        ("GET", "myTrades"): Endpoint(20, signed=trading.trades),
+        ("GET", "myPreventedMatches"): Endpoint(20, signed=trading.prevented_matches),
+        ("GET", "rateLimit/order"): Endpoint(40, signed=trading.order_rate_limits),
+    }
+    return {(method, f"/api/v3/{path}"): endpoint for (method, path), endpoint in endpoints.items()}
+
+
+def _run(endpoint: Endpoint, account: Account | None, params: Params) -> Any:
+    if endpoint.public is not None:
+        return endpoint.public(params)
+    action = endpoint.signed or endpoint.keyed
+    if action is None or account is None:
+        raise errors.internal_error()
+    return action(account, params)
+
+
+async def _body(request: web.Request) -> str:
+    try:
+        return (await request.read()).decode()
+    except web.HTTPRequestEntityTooLarge as exc:
+        raise ApiError(-1100, "Request body too large.", http_status=413) from exc
+    except UnicodeDecodeError as exc:
+        raise errors.illegal_characters("body", "UTF-8") from exc
+
+
+def _params(query: str, body: str) -> Params:
+    """Read both parts as form data; where both name a parameter, the query's value counts."""
+    merged: dict[str, str] = {}
+    for part in (body, query):
+        try:
+            pairs = parse_qsl(part, keep_blank_values=True, strict_parsing=bool(part), max_num_fields=_PARAMETERS_MAX)
+        except ValueError as exc:
+            raise ApiError(-1101, "Malformed or too many parameters sent for this endpoint.") from exc
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names):
+            raise errors.too_many_parameters()
+        merged.update(pairs)
+    return Params(merged)
+
+
+def _coin_view(asset: str, account: Account) -> dict[str, Any]:
+    balance = account.balance(asset)
+    return {
+        "coin": asset,
+        "depositAllEnable": False,
+        "withdrawAllEnable": False,
+        "name": asset,
+        "free": wire.units(balance.free),
+        "locked": wire.units(balance.locked),
+        "freeze": "0",
+        "withdrawing": "0",
+        "ipoing": "0",
+        "ipoable": "0",
+        "storage": "0",
+        "isLegalMoney": False,
+        "trading": True,
+        "networkList": [],
+    }

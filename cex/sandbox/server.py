@@ -1,0 +1,241 @@
+"""The sandbox as a server: one port for REST, streams and the WebSocket API, and the tasks that keep it moving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from fractions import Fraction
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from cex.sandbox import wsapi
+from cex.sandbox.admin import Admin
+from cex.sandbox.config import UNIT, FlowConfig, SandboxConfig
+from cex.sandbox.connections import Connection
+from cex.sandbox.exchange import Exchange
+from cex.sandbox.faults import Faults
+from cex.sandbox.flow import FlowSimulator
+from cex.sandbox.frames import requests
+from cex.sandbox.marketws import StreamSession
+from cex.sandbox.orders import ExchangeEvent
+from cex.sandbox.queries import PublicQueries
+from cex.sandbox.ratelimits import RateLimits
+from cex.sandbox.replay import Replay
+from cex.sandbox.rest import Rest
+from cex.sandbox.signing import KeyRing
+from cex.sandbox.streams import Hub, MarketData
+from cex.sandbox.trading import Trading
+from cex.sandbox.userdata import UserData
+from cex.sandbox.wsapi import WsApiSession
+from domain import InputError, VenueUnavailable
+
+log = structlog.get_logger(__name__)
+
+_PUBLISH_S: Final = 0.1
+_REPLAY_S: Final = 0.02
+_SHUTDOWN_S: Final = 0.5
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SandboxServer:
+    """Everything of one sandbox exchange, put together."""
+
+    def __init__(self, config: SandboxConfig, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self.config = config
+        self.exchange = Exchange(
+            config.symbols,
+            config.accounts,
+            clock_ms,
+            reference_prices=_reference_prices(config),
+            maker_fee_bps=config.maker_fee_bps,
+            taker_fee_bps=config.taker_fee_bps,
+            limits=config.limits,
+        )
+        keys = KeyRing()
+        by_name = {account.name: account for account in self.exchange.accounts}
+        for spec in config.accounts:
+            keys.add(spec, by_name[spec.name])
+        limits = RateLimits(config.limits)
+        self._faults = Faults()
+        self._hub = Hub(frozenset(self.exchange.markets))
+        self._user_data = UserData(self._faults)
+        self._market_data = MarketData(self.exchange, self._hub, self._faults)
+        queries, trading = PublicQueries(self.exchange, limits), Trading(self.exchange, limits)
+        doors = (self.exchange, keys, limits, queries, trading, self._user_data, self._faults)
+        self._rest = Rest(*doors)
+        self._ws_api = wsapi.build(*doors)
+        self._connections: set[Connection] = set()
+        self._admin = Admin(self.exchange, self._faults, self._connections)
+        self._replay = Replay(self.exchange, config.replay) if config.replay else None
+        self._flow: FlowSimulator | None = None
+        if config.flow:
+            replayed = config.replay.symbol if config.replay else None
+            symbols = [name for name in self.exchange.markets if name != replayed]
+            self._flow = FlowSimulator(self.exchange, config.flow, config.seed, symbols)
+        self.exchange.emit = self._on_event
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[int], None] | None) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            VenueUnavailable: The port cannot be bound.
+        """
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        site = web.TCPSite(runner, self.config.host, self.config.port)
+        try:
+            try:
+                await site.start()
+            except OSError as exc:
+                where = f"{self.config.host}:{self.config.port}"
+                raise VenueUnavailable(f"sandbox cannot listen on {where}: {exc.strerror}") from exc
+            port = int(runner.addresses[0][1])
+            log.info("sandbox.listening", host=self.config.host, port=port)
+            if ready is not None:
+                ready(port)
+            async with asyncio.TaskGroup() as tasks:
+                background = [tasks.create_task(self._publish(), name="sandbox.publish")]
+                if self._flow is not None:
+                    background.append(tasks.create_task(self._run_flow(self._flow), name="sandbox.flow"))
+                if self._replay is not None:
+                    background.append(tasks.create_task(self._run_replay(self._replay), name="sandbox.replay"))
+                await stop.wait()
+                for task in background:
+                    task.cancel()
+        finally:
+            await asyncio.gather(*(connection.close() for connection in list(self._connections)))
+            await runner.cleanup()
+
+    # --- doors
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=self.config.limits.body_bytes_max)
+        for prefix in ("", "/stream"):
+            app.router.add_get(f"{prefix}/ws", self._bare_stream)
+            app.router.add_get(f"{prefix}/ws/{{names:.*}}", self._bare_stream)
+        app.router.add_get("/stream", self._combined_stream)
+        app.router.add_get("/ws-api/v3", self._serve_ws_api)
+        app.router.add_get("/_sandbox/health", self._admin.health)
+        if self.config.faults:
+            app.router.add_route("*", "/_sandbox/faults", self._admin.faults)
+        app.router.add_route("*", "/{path:.*}", self._rest.handle)
+        return app
+
+    async def _bare_stream(self, request: web.Request) -> web.StreamResponse:
+        # ccxt numbers its connections: `/stream/ws/0`.
+        names = [name for name in request.match_info.get("names", "").split("/") if name and not name.isdigit()]
+        return await self._serve_streams(request, names, wrapped=False)
+
+    async def _combined_stream(self, request: web.Request) -> web.StreamResponse:
+        names = [name for name in request.query.get("streams", "").split("/") if name]
+        return await self._serve_streams(request, names, wrapped=True)
+
+    async def _serve_streams(self, request: web.Request, names: list[str], *, wrapped: bool) -> web.StreamResponse:
+        async with self._connect(request) as (socket, connection):
+            session = StreamSession(
+                connection,
+                self._hub,
+                self._user_data,
+                self.exchange,
+                wrapped=wrapped,
+                streams_max=self.config.limits.streams_per_connection,
+            )
+            try:
+                session.open(names)
+                async for frame in requests(socket):
+                    session.receive(frame)
+            finally:
+                session.close()
+        return socket
+
+    async def _serve_ws_api(self, request: web.Request) -> web.StreamResponse:
+        async with self._connect(request) as (socket, connection):
+            session = WsApiSession(self._ws_api, connection)
+            try:
+                async for frame in requests(socket):
+                    await session.receive(frame)
+            finally:
+                session.close()
+        return socket
+
+    @contextlib.asynccontextmanager
+    async def _connect(self, request: web.Request) -> AsyncIterator[tuple[web.WebSocketResponse, Connection]]:
+        limits = self.config.limits
+        if len(self._connections) >= limits.connections_max:
+            raise web.HTTPServiceUnavailable(text="too many connections")
+        socket = web.WebSocketResponse(compress=False, max_msg_size=limits.frame_bytes_max)
+        if not socket.can_prepare(request).ok:
+            raise web.HTTPBadRequest(text="expected a WebSocket upgrade")
+        await socket.prepare(request)
+        connection = Connection(socket, request, limits.stream_queue_max)
+        self._connections.add(connection)
+        writer = asyncio.create_task(connection.run(), name="sandbox.connection")
+        try:
+            yield socket, connection
+        finally:
+            self._connections.discard(connection)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    # --- what keeps it moving
+
+    def _on_event(self, event: ExchangeEvent) -> None:
+        self._user_data.on_event(event)
+        self._market_data.on_event(event)
+
+    async def _publish(self) -> None:
+        loop, beat = asyncio.get_running_loop(), 0
+        due = loop.time()
+        while True:
+            beat += 1
+            due = max(due + _PUBLISH_S, loop.time())
+            await asyncio.sleep(due - loop.time())
+            self._market_data.every_100_ms()
+            if beat % 10 == 0:
+                self._market_data.every_second()
+
+    async def _run_flow(self, flow: FlowSimulator) -> None:
+        loop, step_s = asyncio.get_running_loop(), self.config.flow.step_ms / 1000 if self.config.flow else 1.0
+        due = loop.time()
+        while True:
+            due = max(due + step_s, loop.time())
+            await asyncio.sleep(due - loop.time())
+            flow.step()
+
+    async def _run_replay(self, replay: Replay) -> None:
+        then = time.monotonic_ns()
+        while not replay.is_over:
+            await asyncio.sleep(_REPLAY_S)
+            now = time.monotonic_ns()
+            replay.advance(now - then)
+            then = now
+        log.info("sandbox.replay_over")
+
+
+async def serve(config: SandboxConfig, *, stop: asyncio.Event, ready: Callable[[int], None] | None = None) -> None:
+    """Run a sandbox exchange until `stop` is set; `ready` is told the port once it accepts connections.
+
+    Raises:
+        InputError: The configuration cannot be used.
+        VenueUnavailable: The port cannot be bound.
+    """
+    await SandboxServer(config).run(stop, ready)
+
+
+def _reference_prices(config: SandboxConfig) -> dict[str, int]:
+    """Prices in ticks that filters refer to before anything traded."""
+    prices: dict[str, int] = {}
+    values = (config.flow or FlowConfig()).start_prices
+    for spec in config.symbols:
+        if spec.base not in values or spec.quote not in values:
+            raise InputError(f"{spec.name} has no start price")
+        ratio = Fraction(values[spec.base]) / Fraction(values[spec.quote])
+        prices[spec.name] = max(1, int(ratio * UNIT / spec.tick_raw))
+    return prices

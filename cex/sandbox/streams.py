@@ -1,0 +1,148 @@
+"""Market data streams: names, subscriptions, and what is published when.
+
+`trade`, `aggTrade` and `bookTicker` go out with the event that causes them; `depth@100ms` and the partial books ten
+times a second; `depth`, tickers and candles once a second. Nothing is encoded that nobody listens to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cex.sandbox import wire
+from cex.sandbox.candles import INTERVALS_MS
+from cex.sandbox.connections import Connection
+from cex.sandbox.exchange import Exchange
+from cex.sandbox.faults import Faults
+from cex.sandbox.market import Market
+from cex.sandbox.orders import AggregateTrade, BookTouched, ExchangeEvent, PublicTrade
+
+_encode: Final = msgspec.json.Encoder().encode
+_PARTIAL_DEPTHS: Final = (5, 10, 20)
+_NAME: Final = re.compile(
+    r"(?P<symbol>[a-z0-9]{1,20})@(?P<kind>trade|aggTrade|bookTicker|ticker|miniTicker|avgPrice"
+    r"|depth(?:5|10|20)?(?:@100ms|@1000ms)?|kline_(?P<interval>[0-9]{1,2}[smhdwM]))"
+)
+_ALL_MARKETS: Final = frozenset({"!ticker@arr", "!miniTicker@arr"})
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A connection and how it wants its messages: bare, or wrapped with the stream's name."""
+
+    connection: Connection
+    wrapped: bool
+
+
+class Hub:
+    """Who listens to what."""
+
+    def __init__(self, symbols: frozenset[str]) -> None:
+        self._symbols = frozenset(symbol.lower() for symbol in symbols)
+        self._subscribers: dict[str, set[Subscriber]] = {}
+
+    def knows(self, name: str) -> bool:
+        """Whether such a stream exists."""
+        if name in _ALL_MARKETS:
+            return True
+        match = _NAME.fullmatch(name)
+        if match is None or match["symbol"] not in self._symbols:
+            return False
+        return match["interval"] is None or match["interval"] in INTERVALS_MS
+
+    def subscribe(self, name: str, subscriber: Subscriber) -> None:
+        self._subscribers.setdefault(name, set()).add(subscriber)
+
+    def unsubscribe(self, name: str, subscriber: Subscriber) -> None:
+        listeners = self._subscribers.get(name)
+        if listeners is not None:
+            listeners.discard(subscriber)
+            if not listeners:
+                del self._subscribers[name]
+
+    def names(self, subscriber: Subscriber) -> list[str]:
+        return [name for name, listeners in self._subscribers.items() if subscriber in listeners]
+
+    def publish(self, name: str, view: Callable[[], Any]) -> None:
+        """Send a view to a stream's listeners; it is built only if there are any."""
+        listeners = self._subscribers.get(name)
+        if not listeners:
+            return
+        bare = _encode(view())
+        wrapped = b'{"stream":"' + name.encode() + b'","data":' + bare + b"}"
+        for listener in listeners:
+            listener.connection.send_encoded(wrapped if listener.wrapped else bare)
+
+
+class MarketData:
+    """Publishes the exchange's public events."""
+
+    def __init__(self, exchange: Exchange, hub: Hub, faults: Faults) -> None:
+        self._exchange = exchange
+        self._hub = hub
+        self._faults = faults
+        self._best: dict[str, tuple[str, str, str, str]] = {}
+
+    def on_event(self, event: ExchangeEvent) -> None:
+        if isinstance(event, PublicTrade):
+            self._hub.publish(f"{event.symbol.name.lower()}@trade", lambda: wire.trade_event(event))
+        elif isinstance(event, AggregateTrade):
+            self._hub.publish(f"{event.symbol.name.lower()}@aggTrade", lambda: wire.aggregate_event(event))
+        elif isinstance(event, BookTouched):
+            self._publish_best(self._exchange.market(event.symbol.name))
+
+    def every_100_ms(self) -> None:
+        now = self._exchange.clock_ms()
+        for market in self._exchange.markets.values():
+            symbol = market.spec.name.lower()
+            changes = market.take_changes(market.fast)
+            if changes is None:
+                continue
+            if not self._faults.take("gap"):
+                self._hub.publish(f"{symbol}@depth@100ms", lambda m=market, c=changes: wire.depth_event(m.spec, c, now))
+            self._publish_partial(market, "@100ms")
+
+    def every_second(self) -> None:
+        now = self._exchange.clock_ms()
+        for market in self._exchange.markets.values():
+            symbol = market.spec.name.lower()
+            changes = market.take_changes(market.slow)
+            if changes is not None:
+                for suffix in ("", "@1000ms"):
+                    name = f"{symbol}@depth{suffix}"
+                    self._hub.publish(name, lambda m=market, c=changes: wire.depth_event(m.spec, c, now))
+                    self._publish_partial(market, suffix)
+            self._hub.publish(f"{symbol}@ticker", lambda m=market: wire.ticker_event(m, now))
+            self._hub.publish(f"{symbol}@miniTicker", lambda m=market: wire.mini_ticker_event(m, now))
+            self._hub.publish(f"{symbol}@avgPrice", lambda m=market: _average_event(m, now))
+            for interval in INTERVALS_MS:
+                candle = market.candles.last(interval)
+                # A candle is told until it is over, and once more after that.
+                if candle is not None and now <= candle.close_ms + 1_000:
+                    self._hub.publish(
+                        f"{symbol}@kline_{interval}",
+                        lambda c=candle, m=market, i=interval: wire.candle_event(c, m.spec, i, now),
+                    )
+        markets = self._exchange.markets.values()
+        self._hub.publish("!ticker@arr", lambda: [wire.ticker_event(m, now) for m in markets])
+        self._hub.publish("!miniTicker@arr", lambda: [wire.mini_ticker_event(m, now) for m in markets])
+
+    def _publish_partial(self, market: Market, suffix: str) -> None:
+        symbol = market.spec.name.lower()
+        for depth in _PARTIAL_DEPTHS:
+            self._hub.publish(f"{symbol}@depth{depth}{suffix}", lambda n=depth: wire.depth_view(market, n))
+
+    def _publish_best(self, market: Market) -> None:
+        best = wire.best_prices(market)
+        if self._best.get(market.spec.name) != best:
+            self._best[market.spec.name] = best
+            self._hub.publish(f"{market.spec.name.lower()}@bookTicker", lambda: wire.book_ticker_event(market))
+
+
+def _average_event(market: Market, now: int) -> dict[str, Any]:
+    price = wire.units(market.average_price(now) * market.spec.tick_raw)
+    return {"e": "avgPrice", "E": now, "s": market.spec.name, "i": "5m", "w": price, "T": now}

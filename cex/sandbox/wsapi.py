@@ -1,0 +1,234 @@
+"""The WebSocket API door, `/ws-api/v3`: requests with ids, answers with statuses, sessions and user data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from cex.sandbox import errors
+from cex.sandbox.accounts import Account
+from cex.sandbox.connections import Connection
+from cex.sandbox.errors import ApiError
+from cex.sandbox.exchange import Exchange
+from cex.sandbox.faults import Faults
+from cex.sandbox.frames import BadFrame, Request
+from cex.sandbox.params import Params
+from cex.sandbox.queries import PublicQueries
+from cex.sandbox.ratelimits import RateLimits
+from cex.sandbox.signing import KeyRing, check_time, ws_payload
+from cex.sandbox.trading import Trading
+from cex.sandbox.userdata import UserData
+from domain import PlatformError
+
+log = structlog.get_logger(__name__)
+
+_PLACES_ORDERS: Final = frozenset({"order.place", "order.cancelReplace"})
+
+
+@dataclass(frozen=True, slots=True)
+class WsApi:
+    """What every WebSocket API session shares: methods and their weights."""
+
+    exchange: Exchange
+    keys: KeyRing
+    limits: RateLimits
+    user_data: UserData
+    faults: Faults
+    public: dict[str, tuple[int, Callable[[Params], Any]]]
+    signed: dict[str, tuple[int, Callable[[Account, Params], Any]]]
+
+
+def build(
+    exchange: Exchange,
+    keys: KeyRing,
+    limits: RateLimits,
+    queries: PublicQueries,
+    trading: Trading,
+    user_data: UserData,
+    faults: Faults,
+) -> WsApi:
+    """Put the tables of methods together."""
+    return WsApi(
+        exchange,
+        keys,
+        limits,
+        user_data,
+        faults,
+        public={
+            "ping": (1, queries.ping),
+            "time": (1, queries.time),
+            "exchangeInfo": (20, queries.exchange_info),
+            "depth": (5, queries.depth),
+            "trades.recent": (25, queries.trades),
+            "trades.historical": (25, queries.historical_trades),
+            "trades.aggregate": (4, queries.aggregate_trades),
+            "klines": (2, queries.klines),
+            "uiKlines": (2, queries.klines),
+            "avgPrice": (2, queries.average_price),
+            "ticker.24hr": (2, queries.day),
+            "ticker.price": (2, queries.price),
+            "ticker.book": (2, queries.book_ticker),
+        },
+        signed={
+            "order.place": (1, trading.place),
+            "order.test": (1, trading.test),
+            "order.status": (4, trading.order),
+            "order.cancel": (1, trading.cancel),
+            "order.cancelReplace": (1, trading.cancel_replace),
+            "order.amend.keepPriority": (4, trading.amend),
+            "openOrders.status": (6, trading.open_orders),
+            "openOrders.cancelAll": (1, trading.cancel_all),
+            "allOrders": (20, trading.all_orders),
+            "account.status": (20, trading.account),
+            "account.commission": (20, trading.commission),
+            "account.rateLimits.orders": (40, trading.order_rate_limits),
+            "myTrades": (20, trading.trades),
+            "myPreventedMatches": (20, trading.prevented_matches),
+        },
+    )
+
+
+class WsApiSession:
+    """One connection: who is logged on, and its requests in order."""
+
+    def __init__(self, shared: WsApi, connection: Connection) -> None:
+        self._shared = shared
+        self._connection = connection
+        self._connected_ms = shared.exchange.clock_ms()
+        self._logged_on: tuple[Account, str, int] | None = None
+
+    async def receive(self, request: Request | BadFrame) -> None:
+        """Answer one request."""
+        if isinstance(request, BadFrame):
+            self._answer(None, 400, {"error": {"code": -1135, "msg": request.message}})
+            return
+        try:
+            result = self._handle(request)
+            if request.method in _PLACES_ORDERS and await self._misdeliver():
+                self._connection.abort()
+                return
+        except ApiError as exc:
+            error = exc.view()
+            if exc.retry_after_s is not None:
+                now = self._shared.exchange.clock_ms()
+                error["data"] = {"serverTime": now, "retryAfter": now + exc.retry_after_s * 1000}
+            self._answer(request.id, exc.http_status, {"error": error})
+        except PlatformError as exc:
+            log.error("sandbox.internal_error", method=request.method, error=str(exc))
+            self._answer(request.id, 500, {"error": errors.internal_error().view()})
+        else:
+            self._answer(request.id, 200, {"result": result})
+
+    def close(self) -> None:
+        self._shared.user_data.forget(self._connection)
+
+    def _handle(self, request: Request) -> Any:
+        shared, now = self._shared, self._shared.exchange.clock_ms()
+        values = _texts(request.params)
+        params = Params(values)
+        if request.method in shared.public:
+            weight, answer = shared.public[request.method]
+            shared.limits.use_weight(self._connection.address, weight, now)
+            return answer(params)
+        if request.method in shared.signed:
+            weight, act = shared.signed[request.method]
+            shared.limits.use_weight(self._connection.address, weight, now)
+            account = self._authenticate(values, now)
+            if shared.faults.take("reject_429"):
+                raise errors.too_many_requests(0, 1)
+            return act(account, params)
+        shared.limits.use_weight(self._connection.address, 2, now)
+        return self._session_method(request.method, values, now)
+
+    def _session_method(self, method: str, values: dict[str, str], now: int) -> Any:
+        user_data = self._shared.user_data
+        match method:
+            case "session.logon":
+                account = self._authenticate(values, now, signature_required=True)
+                self._logged_on = account, values["apiKey"], now
+                return self._session_view(now)
+            case "session.status":
+                return self._session_view(now)
+            case "session.logout":
+                self._logged_on = None
+                user_data.unsubscribe(self._connection, None, now)
+                return self._session_view(now)
+            case "userDataStream.subscribe.signature":
+                account = self._authenticate(values, now, signature_required=True)
+                return {"subscriptionId": user_data.subscribe(self._connection, account)}
+            case "userDataStream.subscribe":
+                if self._logged_on is None:
+                    raise errors.unknown_api_key()
+                return {"subscriptionId": user_data.subscribe(self._connection, self._logged_on[0])}
+            case "userDataStream.unsubscribe":
+                params = Params(values)
+                if not user_data.unsubscribe(self._connection, params.integer("subscriptionId"), now):
+                    raise ApiError(-1130, "Subscription not found.")
+                return {}
+            case "session.subscriptions":
+                return [{"subscriptionId": id_} for id_ in user_data.subscriptions(self._connection)]
+            case "userDataStream.start":
+                account = self._shared.keys.account(values.get("apiKey"))
+                return {"listenKey": user_data.open_listen_key(account, now)}
+            case "userDataStream.ping":
+                user_data.keep_listen_key(Params(values).required("listenKey"), now)
+                return {}
+            case "userDataStream.stop":
+                user_data.close_listen_key(Params(values).required("listenKey"), now)
+                return {}
+        raise ApiError(-1135, f"Invalid method: {method[:60]}")
+
+    def _authenticate(self, values: dict[str, str], now: int, *, signature_required: bool = False) -> Account:
+        """Find the account: by signature, or from the session when a request brings neither key nor signature."""
+        if self._logged_on is not None and "signature" not in values and not signature_required:
+            check_time(Params(values), now)
+            return self._logged_on[0]
+        account = self._shared.keys.authenticate(values.get("apiKey"), ws_payload(values), values.get("signature"))
+        check_time(Params(values), now)
+        return account
+
+    def _session_view(self, now: int) -> dict[str, Any]:
+        _account, api_key, since = self._logged_on or (None, None, None)
+        return {
+            "apiKey": api_key,
+            "authorizedSince": since,
+            "connectedSince": self._connected_ms,
+            "returnRateLimits": True,
+            "serverTime": now,
+            "userDataStream": bool(self._shared.user_data.subscriptions(self._connection)),
+        }
+
+    async def _misdeliver(self) -> bool:
+        faults = self._shared.faults
+        if faults.take("delay_ack"):
+            await asyncio.sleep(faults.delay_ms / 1000)
+        if faults.take("error_after_accept"):
+            raise errors.status_unknown()
+        return faults.take("drop_ack")
+
+    def _answer(self, request_id: int | str | None, status: int, body: dict[str, Any]) -> None:
+        rate_limits = self._shared.limits.weight_view(self._connection.address, self._shared.exchange.clock_ms())
+        self._connection.send({"id": request_id, "status": status, **body, "rateLimits": rate_limits})
+
+
+def _texts(params: Any) -> dict[str, str]:
+    """Give parameters as texts; numbers come as texts already."""
+    if params is None:
+        return {}
+    if not isinstance(params, dict):
+        raise ApiError(-1135, "Invalid request: params must be an object")
+    texts = {}
+    for name, value in params.items():
+        if isinstance(value, str):
+            texts[name] = value
+        elif isinstance(value, bool):
+            texts[name] = "true" if value else "false"
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            texts[name] = "[" + ",".join(f'"{item}"' for item in value) + "]"
+        else:
+            raise errors.illegal_characters(name, "text, number or boolean")
+    return texts

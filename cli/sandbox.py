@@ -1,0 +1,77 @@
+"""`capstan sandbox`: an exchange of one's own that speaks the Binance spot API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from domain import InputError
+
+if TYPE_CHECKING:
+    from cex.sandbox import SandboxConfig
+
+app = typer.Typer(no_args_is_help=True, help="An exchange of one's own that speaks the Binance spot API.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `serve` a subcommand although it is the only one."""
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9500,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    accounts: Annotated[Path | None, typer.Option(help="TOML or JSON: names, API keys, balances.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the order flow.")] = 1,
+    symbols: Annotated[str, typer.Option(help="Comma-separated, for example ETHUSDC,BTCUSDC.")] = "",
+    flow: Annotated[str, typer.Option(help="hawkes, or none for an empty book.")] = "hawkes",
+    replay: Annotated[Path | None, typer.Option(help="A recording to use as background liquidity.")] = None,
+    replay_symbol: Annotated[str, typer.Option(help="The symbol it is played into.")] = "BTCUSDT",
+    speed: Annotated[float, typer.Option(help="Of the replay; 2 is twice as fast.")] = 1.0,
+    faults: Annotated[bool, typer.Option("--faults", help="Open /_sandbox/faults.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
+) -> None:
+    """Run the exchange until SIGTERM or SIGINT."""
+    from cex.sandbox import TEST_ACCOUNT, FlowConfig, ReplayConfig, SandboxConfig, load_accounts, symbol_specs
+
+    if flow not in ("hawkes", "none"):
+        raise InputError(f"unknown flow {flow!r}", hint="use hawkes or none")
+    config = SandboxConfig(
+        host=host,
+        port=port,
+        symbols=symbol_specs([name.strip() for name in symbols.split(",")]) if symbols else SandboxConfig().symbols,
+        accounts=load_accounts(accounts) if accounts else (TEST_ACCOUNT,),
+        seed=seed,
+        flow=FlowConfig() if flow == "hawkes" else None,
+        replay=ReplayConfig(replay, replay_symbol, speed) if replay else None,
+        faults=faults,
+    )
+    asyncio.run(_serve(config, as_json=as_json))
+
+
+async def _serve(config: SandboxConfig, *, as_json: bool) -> None:
+    from cex.sandbox import serve as serve_sandbox
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def ready(port: int) -> None:
+        url = f"http://{config.host}:{port}"
+        keys = {account.name: account.api_key for account in config.accounts}
+        if as_json:
+            line = {"url": url, "port": port, "symbols": [spec.name for spec in config.symbols], "api_keys": keys}
+            typer.echo(json.dumps(line))
+        else:
+            typer.echo(f"sandbox exchange on {url}")
+            for name, key in keys.items():
+                typer.echo(f"  account {name}: API key {key}")
+
+    await serve_sandbox(config, stop=stop, ready=ready)
