@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
 
+from dex import PoolReplica
 from domain import Asset, Instrument
-from domain.events import BookChanged, PoolEvent
+from domain.events import BookChanged
 
 Levels = tuple[tuple[int, int], ...]
 
@@ -41,39 +41,6 @@ class Book:
     def mid(self) -> float:
         """The mid in quote units per base unit, for models and marks."""
         return self.mid_ticks * float(self.instrument.tick_size)
-
-
-class PoolReplica(Protocol):
-    """A pool as the engine needs it; `dex.V2Pool` and `dex.V3Pool` satisfy this."""
-
-    @property
-    def is_valid(self) -> bool: ...
-
-    def apply(self, event: PoolEvent) -> None: ...
-
-    def quote_exact_in_down(self, token_in: str, amount_in: int) -> int: ...
-
-    def mid_price_raw(self) -> Fraction: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PoolMarket:
-    """A pool the engine may trade: its two assets, its fee, and the replica that quotes it."""
-
-    id: str
-    token0: Asset
-    token1: Asset
-    fee_pips: int
-    replica: PoolReplica
-
-    def mid(self, base_id: str) -> float:
-        """Price of one whole base token in whole quote tokens at the margin, fee aside; for models and plots."""
-        raw = self.replica.mid_price_raw()
-        scale = Fraction(self.token0.unit, self.token1.unit)
-        return float(raw * scale) if base_id == self.token0.id else float(1 / (raw * scale))
-
-    def other(self, asset_id: str) -> Asset:
-        return self.token1 if asset_id == self.token0.id else self.token0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,208 @@
+"""From configuration to kernel: everything a run needs to be built again from its journal's header alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Self
+
+from dex import PoolSpec
+from domain import Address, Asset, ChainId, InputError, Instrument, PoolId, VenueId
+from engine.kernel import Kernel
+from engine.market import Markets, PoolMarket
+from engine.portfolio import EconomicAsset, Portfolio
+from engine.risk import RiskGate
+from engine.settings import ArbitrageSettings, EngineSettings, MarketMakingSettings, StrategySettings
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
+from engine.strategy import Strategy
+
+
+def pool_label(spec: PoolSpec) -> str:
+    """What settings and reports call a pool: `v3:USDC/WETH:500`."""
+    return f"{spec.kind}:{spec.token0.symbol}/{spec.token1.symbol}:{spec.fee_pips}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What a run was started with. Equal configurations and equal events give equal commands."""
+
+    run: str
+    settings: EngineSettings
+    instruments: tuple[Instrument, ...]
+    pools: tuple[PoolSpec, ...]
+    gas_asset: Asset | None
+
+    def to_header(self) -> dict[str, Any]:
+        """The journal's first record; JSON types only."""
+        return {
+            "version": 1,
+            "run": self.run,
+            "settings": self.settings.model_dump(mode="json"),
+            "instruments": [_instrument_to_json(i) for i in self.instruments],
+            "pools": [_pool_to_json(p) for p in self.pools],
+            "gas_asset": _asset_to_json(self.gas_asset) if self.gas_asset else None,
+        }
+
+    @classmethod
+    def from_header(cls, header: dict[str, Any]) -> Self:
+        """Read what `to_header` wrote.
+
+        Raises:
+            InputError: Another version's journal.
+        """
+        if header.get("version") != 1:
+            raise InputError(f"journal version {header.get('version')!r} is not supported, expected 1")
+        return cls(
+            run=header["run"],
+            settings=EngineSettings.model_validate(header["settings"]),
+            instruments=tuple(_instrument_from_json(i) for i in header["instruments"]),
+            pools=tuple(_pool_from_json(p) for p in header["pools"]),
+            gas_asset=Asset(**header["gas_asset"]) if header["gas_asset"] else None,
+        )
+
+
+def build_kernel(config: RunConfig) -> Kernel:
+    """Make a fresh kernel.
+
+    Raises:
+        InputError: A strategy or an asset names something that is not there.
+    """
+    instruments = {i.id: i for i in config.instruments}
+    pools = {str(spec.id): _market(spec) for spec in config.pools}
+    economic = _economic_assets(config)
+    portfolio = Portfolio(economic)
+    strategies = [_strategy(s, config, portfolio) for s in config.settings.strategies]
+    return Kernel(
+        run=config.run,
+        markets=Markets(instruments, pools),
+        portfolio=portfolio,
+        risk=RiskGate(config.settings.risk),
+        strategies=strategies,
+        gas_asset=config.gas_asset,
+    )
+
+
+def _market(spec: PoolSpec) -> PoolMarket:
+    return PoolMarket(spec.id, spec.token0, spec.token1, spec.fee_pips, spec.replica())
+
+
+def _economic_assets(config: RunConfig) -> dict[str, EconomicAsset]:
+    known: dict[str, Asset] = {}
+    for asset in _all_assets(config):
+        known[asset.id] = asset
+    instruments = {i.id for i in config.instruments}
+    economic = {}
+    for symbol, part in config.settings.assets.items():
+        if part.mark is not None and part.mark not in instruments:
+            raise InputError(f"engine.assets.{symbol}.mark: {part.mark} is not a configured instrument")
+        members = tuple(asset for asset in known.values() if asset.symbol in part.members)
+        economic[symbol] = EconomicAsset(symbol, members, part.mark)
+    covered = {asset.id for e in economic.values() for asset in e.members}
+    if missing := sorted({a.symbol for a in known.values() if a.id not in covered}):
+        raise InputError(
+            f"assets {', '.join(missing)} belong to no economic asset",
+            hint="name them under [engine.assets], for instance ETH = { members = ['ETH', 'WETH'], mark = '…' }",
+        )
+    return economic
+
+
+def _all_assets(config: RunConfig) -> Iterable[Asset]:
+    for instrument in config.instruments:
+        yield from (instrument.base, instrument.quote)
+    for pool in config.pools:
+        yield from (pool.token0, pool.token1)
+    if config.gas_asset is not None:
+        yield config.gas_asset
+
+
+def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfolio) -> Strategy:
+    instrument = next((i for i in config.instruments if i.id == settings.instrument), None)
+    if instrument is None:
+        known = ", ".join(i.id for i in config.instruments)
+        raise InputError(f"strategy {settings.id}: {settings.instrument} is not among {known}")
+    base, quote = (portfolio.economic_symbol(a.id) for a in (instrument.base, instrument.quote))
+    match settings:
+        case ArbitrageSettings():
+            pools = _pools(settings.id, settings.pools, config, portfolio, {base, quote})
+            return CrossVenueArbitrage(settings, instrument=instrument, base=base, pools=pools)
+        case MarketMakingSettings():
+            pools = _pools(settings.id, settings.hedge_pools, config, portfolio, {base, quote})
+            return AvellanedaStoikov(settings, base=base, hedge_pools=pools)
+
+
+def _pools(
+    strategy: str, names: tuple[str, ...], config: RunConfig, portfolio: Portfolio, pair: set[str]
+) -> tuple[str, ...]:
+    """Find pools by label, address or id, and check that they trade the strategy's pair."""
+    found = []
+    for name in names:
+        spec = next((p for p in config.pools if name in _names(p)), None)
+        if spec is None:
+            known = ", ".join(pool_label(p) for p in config.pools)
+            raise InputError(f"strategy {strategy}: no pool {name!r}; there are {known}")
+        if {portfolio.economic_symbol(a.id) for a in (spec.token0, spec.token1)} != pair:
+            raise InputError(f"strategy {strategy}: pool {name} trades {spec.token0.symbol}/{spec.token1.symbol}")
+        found.append(spec.id)
+    return tuple(found)
+
+
+def _names(spec: PoolSpec) -> set[str]:
+    reverse = f"{spec.kind}:{spec.token1.symbol}/{spec.token0.symbol}:{spec.fee_pips}"
+    return {spec.id, spec.address, pool_label(spec), reverse}
+
+
+def _asset_to_json(asset: Asset) -> dict[str, Any]:
+    return {"id": asset.id, "symbol": asset.symbol, "decimals": asset.decimals}
+
+
+def _pool_to_json(spec: PoolSpec) -> dict[str, Any]:
+    return {
+        "id": spec.id,
+        "kind": spec.kind,
+        "address": spec.address,
+        "chain_id": spec.chain_id,
+        "token0": _asset_to_json(spec.token0),
+        "token1": _asset_to_json(spec.token1),
+        "token0_address": spec.token0_address,
+        "token1_address": spec.token1_address,
+        "fee_pips": spec.fee_pips,
+    }
+
+
+def _pool_from_json(data: dict[str, Any]) -> PoolSpec:
+    return PoolSpec(
+        id=PoolId(data["id"]),
+        kind=data["kind"],
+        address=Address(data["address"]),
+        chain_id=ChainId(data["chain_id"]),
+        token0=Asset(**data["token0"]),
+        token1=Asset(**data["token1"]),
+        token0_address=Address(data["token0_address"]),
+        token1_address=Address(data["token1_address"]),
+        fee_pips=data["fee_pips"],
+    )
+
+
+_DECIMALS = ("tick_size", "lot_size", "min_notional", "maker_fee_bps", "taker_fee_bps")
+
+
+def _instrument_to_json(instrument: Instrument) -> dict[str, Any]:
+    return {
+        "venue": instrument.venue,
+        "symbol": instrument.symbol,
+        "base": _asset_to_json(instrument.base),
+        "quote": _asset_to_json(instrument.quote),
+        **{name: str(getattr(instrument, name)) for name in _DECIMALS},
+    }
+
+
+def _instrument_from_json(data: dict[str, Any]) -> Instrument:
+    return Instrument(
+        venue=VenueId(data["venue"]),
+        symbol=data["symbol"],
+        base=Asset(**data["base"]),
+        quote=Asset(**data["quote"]),
+        **{name: Decimal(data[name]) for name in _DECIMALS},
+    )

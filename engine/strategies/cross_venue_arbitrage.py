@@ -1,0 +1,260 @@
+"""Arbitrage between one exchange instrument and the on-chain pools of the same pair.
+
+    IDLE ──opportunity──> EXCHANGE ──filled──> POOL ──mined──> IDLE
+                             │                   │
+                             └─nothing filled    └─failed or refused──> UNWIND ──> IDLE
+
+The size is the optimum in closed form (`dex.arbitrage`) after taker fee, pool fee and gas. The exchange leg goes first,
+immediate-or-cancel: it is known within milliseconds and can be partial. The pool leg is then sized by what was really
+filled and bounded by a minimum output, so that it executes near its quote or reverts. When it does not execute, the
+position from the first leg is sold back (bought back) on the exchange. One trade is in flight at a time; a pool is
+looked at again only when its replica contains the block of our last swap in it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dex.arbitrage import (
+    ArbitrageSize,
+    BookTerms,
+    optimal_buy_on_book_sell_on_pool,
+    optimal_buy_on_pool_sell_on_book,
+)
+from domain import Asset, Fill, Instrument, InvariantError, Refused, Side
+from domain import events as e
+from engine.market import Book, PoolMarket
+from engine.settings import ArbitrageSettings
+from engine.strategy import Context
+
+UNWIND_RETRY_NS = 200_000_000
+"""An unwind that did not fill whole is tried again at a fresh price after this long."""
+PRIORITY_FEE_WEI = 1_000_000_000
+"""What is assumed for the tip; custody decides the real one."""
+HEADROOM = 0.99
+"""Share of a quote balance that may be committed: prices move between sizing and trading."""
+
+
+class Stage(StrEnum):
+    IDLE = "idle"
+    EXCHANGE = "exchange"
+    POOL = "pool"
+    UNWIND = "unwind"
+
+
+@dataclass(slots=True)
+class Trade:
+    """One attempt. Amounts are raw units of the instrument's assets at the exchange, net of fees."""
+
+    side: Side
+    """What the exchange leg does."""
+    pool: str
+    order_id: str
+    base_raw: int = 0
+    """Base gained (+) or given (-) so far and not yet offset by the pool."""
+    quote_raw: int = 0
+    intent_id: str = ""
+
+
+class CrossVenueArbitrage:
+    """See the module. `base` is the economic asset that both venues trade against the unit of account."""
+
+    def __init__(
+        self, settings: ArbitrageSettings, *, instrument: Instrument, base: str, pools: tuple[str, ...]
+    ) -> None:
+        self.id = settings.id
+        self.stage = Stage.IDLE
+        self._settings = settings
+        self._instrument = instrument
+        self._base = base
+        self._pools = pools
+        self._trade: Trade | None = None
+        self._not_before_ns = 0
+        self._seen_block: dict[str, int] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        return self.stage is Stage.IDLE
+
+    def on_event(self, event: e.Event, context: Context) -> None:
+        match event:
+            case e.FillReported(fill=fill):
+                self._count(fill)
+            case e.SwapSettled() if self._trade is not None and event.intent_id == self._trade.intent_id:
+                self._on_settled(event, context)
+            case _:
+                pass
+        match self.stage:
+            case Stage.IDLE if isinstance(event, e.BookChanged | e.BlockSeen | e.PoolSwapped | e.PoolSynced):
+                self._look(context)
+            case Stage.EXCHANGE:
+                self._after_exchange_leg(context)
+            case Stage.UNWIND:
+                self._unwind(context)
+            case _:
+                pass
+
+    # --- finding
+
+    def _look(self, context: Context) -> None:
+        book = context.book(self._instrument.id)
+        if context.stopping or not book.valid or context.now_ns < self._not_before_ns:
+            return
+        best: tuple[ArbitrageSize, Side, str] | None = None
+        for pool_id in self._pools:
+            pool = context.pool(pool_id)
+            if not pool.replica.is_valid or pool.replica.block_number < self._seen_block.get(pool_id, 0):
+                continue
+            for side, found in self._sizes(context, book, pool):
+                if found is not None and (best is None or found.profit_quote_raw > best[0].profit_quote_raw):
+                    best = (found, side, pool_id)
+        if best is None or best[0].profit_quote_raw < self._profit_min(context, best[2]):
+            return
+        found, side, pool_id = best
+        order_id = context.take(self._instrument.id, side, found.limit_ticks, found.lots)
+        # Refused or not, the same book is not asked again at once.
+        self._not_before_ns = context.now_ns + self._settings.cooldown_ms * 1_000_000
+        if order_id is not None:
+            self._trade = Trade(side=side, pool=pool_id, order_id=order_id)
+            self.stage = Stage.EXCHANGE
+
+    def _sizes(
+        self, context: Context, book: Book, pool: PoolMarket
+    ) -> tuple[tuple[Side, ArbitrageSize | None], tuple[Side, ArbitrageSize | None]]:
+        """The best size in each direction, within the notional limit and what is held on either side."""
+        base, quote = self._tokens(context, pool)
+        terms = BookTerms.of(self._instrument, base, quote)
+        gas_wei = self._settings.gas_units * (context.base_fee_wei() + PRIORITY_FEE_WEI)
+        gas_quote_raw = math.ceil(gas_wei / 1e18 * context.mark("ETH") * quote.unit)
+        price = book.mid
+        within_notional = self._instrument.lots_down(float(self._settings.notional_max) / price)
+        lots_held = self._instrument.lots_down(context.balance(self._instrument.base) / self._instrument.base.unit)
+        lots_affordable = self._instrument.lots_down(
+            context.balance(self._instrument.quote) / self._instrument.quote.unit / price * HEADROOM
+        )
+        pool_base = self._instrument.lots_down(context.balance(base) / base.unit)
+        pool_quote = self._instrument.lots_down(context.balance(quote) / quote.unit / price * HEADROOM)
+        replica = pool.replica
+        return (
+            (
+                Side.SELL,
+                optimal_buy_on_pool_sell_on_book(
+                    replica,
+                    book.bids,
+                    terms,
+                    gas_quote_raw=gas_quote_raw,
+                    lots_max=min(within_notional, lots_held, pool_quote),
+                ),
+            ),
+            (
+                Side.BUY,
+                optimal_buy_on_book_sell_on_pool(
+                    replica,
+                    book.asks,
+                    terms,
+                    gas_quote_raw=gas_quote_raw,
+                    lots_max=min(within_notional, lots_affordable, pool_base),
+                ),
+            ),
+        )
+
+    # --- the legs
+
+    def _after_exchange_leg(self, context: Context) -> None:
+        trade = self._current()
+        order = context.order(trade.order_id)
+        if order is None or order.state.is_open:
+            return
+        if trade.base_raw == 0:
+            self._end()
+            return
+        pool = context.pool(trade.pool)
+        base, quote = self._tokens(context, pool)
+        slippage = int(self._settings.slippage_bps)
+        try:
+            if trade.side is Side.BUY:
+                token_in, amount_in = base, _rescale_down(trade.base_raw, self._instrument.base, base)
+                minimum = pool.replica.quote_exact_in_down(base.id, amount_in) * (10_000 - slippage) // 10_000
+            else:
+                wanted = -_rescale_down(trade.base_raw, self._instrument.base, base)
+                token_in, amount_in = quote, pool.replica.quote_exact_out_up(base.id, wanted)
+                minimum = wanted * (10_000 - slippage) // 10_000
+        except Refused:
+            self.stage = Stage.UNWIND
+            self._unwind(context)
+            return
+        deadline = context.block_time_s() + self._settings.deadline_s
+        intent = context.swap(trade.pool, token_in.id, amount_in, minimum, deadline)
+        if intent is None:
+            self.stage = Stage.UNWIND
+            self._unwind(context)
+        else:
+            trade.intent_id = intent
+            self.stage = Stage.POOL
+
+    def _on_settled(self, event: e.SwapSettled, context: Context) -> None:
+        trade = self._current()
+        if event.status == "mined":
+            self._seen_block[trade.pool] = event.block_number
+            self._end()
+        else:
+            self.stage = Stage.UNWIND
+            trade.order_id = ""
+
+    def _unwind(self, context: Context) -> None:
+        """Reverse the first leg on the exchange, as often as it takes, down to what is too small to trade."""
+        trade = self._current()
+        order = context.order(trade.order_id) if trade.order_id else None
+        if order is not None and order.state.is_open:
+            return
+        book = context.book(self._instrument.id)
+        side = Side.SELL if trade.base_raw > 0 else Side.BUY
+        lots = self._instrument.lots_down(abs(trade.base_raw) / self._instrument.base.unit)
+        if not book.valid or context.now_ns < self._not_before_ns:
+            return
+        if lots == 0 or self._instrument.notional(book.bids[0][0], lots) < self._instrument.min_notional:
+            self._end()
+            return
+        self._not_before_ns = context.now_ns + UNWIND_RETRY_NS
+        slip = 1 + side.sign * float(self._settings.unwind_slippage_bps) / 1e4
+        limit = int(book.mid_ticks * slip)
+        trade.order_id = context.take(self._instrument.id, side, limit, lots) or ""
+
+    def _count(self, fill: Fill) -> None:
+        """Follow what the exchange legs moved, fees taken off."""
+        trade = self._trade
+        if trade is None or fill.client_order_id != trade.order_id:
+            return
+        base_raw = int(self._instrument.qty(fill.qty_lots) * self._instrument.base.unit)
+        trade.base_raw += fill.side.sign * base_raw
+        trade.quote_raw -= fill.side.sign * fill.quote_raw
+        if fill.fee_asset == self._instrument.base.symbol:
+            trade.base_raw -= fill.fee_raw
+        elif fill.fee_asset == self._instrument.quote.symbol:
+            trade.quote_raw -= fill.fee_raw
+
+    # --- small things
+
+    def _profit_min(self, context: Context, pool_id: str) -> int:
+        _, quote = self._tokens(context, context.pool(pool_id))
+        return math.ceil(self._settings.profit_min * quote.unit)
+
+    def _tokens(self, context: Context, pool: PoolMarket) -> tuple[Asset, Asset]:
+        is_base0 = context.symbol_of(pool.token0) == self._base
+        return (pool.token0, pool.token1) if is_base0 else (pool.token1, pool.token0)
+
+    def _current(self) -> Trade:
+        if self._trade is None:
+            raise InvariantError(f"strategy {self.id} is at {self.stage} without a trade")
+        return self._trade
+
+    def _end(self) -> None:
+        self._trade, self.stage = None, Stage.IDLE
+
+
+def _rescale_down(raw: int, source: Asset, target: Asset) -> int:
+    """Count the same quantity in another asset's unit, toward zero."""
+    sign = 1 if raw >= 0 else -1
+    return sign * (abs(raw) * target.unit // source.unit)
