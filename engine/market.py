@@ -43,6 +43,25 @@ class Book:
         return self.mid_ticks * float(self.instrument.tick_size)
 
 
+@dataclass(frozen=True, slots=True)
+class PoolMarket:
+    """A pool the engine may trade: its two assets, its fee, and the replica that quotes it."""
+
+    id: str
+    token0: Asset
+    token1: Asset
+    fee_pips: int
+    replica: PoolReplica
+
+    def mid(self, base_id: str) -> float:
+        """Price of one whole base token in whole quote tokens at the margin, fee aside; for models and plots."""
+        whole = self.replica.mid_price_raw() * Fraction(self.token0.unit, self.token1.unit)
+        return float(whole if base_id == self.token0.id else 1 / whole)
+
+    def other(self, asset_id: str) -> Asset:
+        return self.token1 if asset_id == self.token0.id else self.token0
+
+
 @dataclass(slots=True)
 class Markets:
     """Everything quoted, by id."""
