@@ -1,1 +1,9 @@
-"""."""
+"""Exchanges: one account at any venue ccxt knows, and the sandbox exchange (`cex.sandbox`).
+
+`CcxtVenue` satisfies the engine's port for an exchange; `VenueSettings` is its part of the settings.
+"""
+
+from cex.settings import VenueSettings
+from cex.venue import CcxtVenue
+
+__all__ = ["CcxtVenue", "VenueSettings"]

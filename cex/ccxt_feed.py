@@ -1,0 +1,151 @@
+"""Market data of any venue through ccxt.pro, for those without a native path.
+
+ccxt hands out one living, mutable book of floats and reconnects without a word. So each update is copied at once onto
+ticks and lots (a float's shortest text is the decimal text it was made from), and the owner tells us of every socket
+that ccxt lost, which makes the book invalid until ccxt has loaded it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from cex.connection import Connection
+from cex.errors import describe
+from cex.markets import Market
+from cex.numbers import to_decimal
+from domain import InputError, PlatformError
+from domain.events import BookChanged, BookInvalidated, Event, TradePrinted
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_S = (0.1, 5.0)
+
+
+class CcxtFeed:
+    """The book and the public trades of one instrument."""
+
+    def __init__(self, connection: Connection, market: Market, emit: Callable[[Event], None]) -> None:
+        self.valid = asyncio.Event()
+        self._connection = connection
+        self._market = market
+        self._emit = emit
+        self._announced = False
+        self._updates = 0
+        self._last: BookChanged | None = None
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._books(), name=f"cex.books.{self._market.id}")
+            if self._connection.exchange.has.get("watchTrades"):
+                tasks.create_task(self._trades(), name=f"cex.trades.{self._market.id}")
+
+    def socket_lost(self) -> None:
+        """A socket beneath ccxt is gone; whichever it was, the book may have missed something."""
+        self._invalidate("disconnected")
+
+    async def _books(self) -> None:
+        exchange, delay_s = self._connection.exchange, BACKOFF_S[0]
+        silence_s = self._connection.settings.stale_after_ms / 1000
+        watch = exchange.watch_order_book if exchange.has.get("watchOrderBook") else self._poll_book
+        while True:
+            try:
+                async with asyncio.timeout(silence_s):
+                    book = await watch(self._market.unified)
+                self._take(book, self._connection.clock.monotonic_ns())
+                delay_s = BACKOFF_S[0]
+            except TimeoutError:
+                await self._confirm()
+            except InputError as exc:
+                self._invalidate(str(exc))
+                await self._forget()
+            except Exception as exc:  # ccxt raises what its parsers stumble over, too.
+                self._invalidate(" ".join(describe(exc)))
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, BACKOFF_S[1])
+
+    async def _trades(self) -> None:
+        exchange, delay_s, instrument = self._connection.exchange, BACKOFF_S[0], self._market.instrument
+        while True:
+            try:
+                for trade in await exchange.watch_trades(self._market.unified):
+                    self._emit(
+                        TradePrinted(
+                            time_ns=0,
+                            instrument=self._market.id,
+                            price_ticks=instrument.ticks(to_decimal(trade["price"])),
+                            qty_lots=instrument.lots(to_decimal(trade["amount"])),
+                            is_buyer_maker=trade["side"] == "sell",
+                        )
+                    )
+                delay_s = BACKOFF_S[0]
+            except Exception as exc:
+                log.info("feed.trades_failed", instrument=self._market.id, error=" ".join(describe(exc)))
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, BACKOFF_S[1])
+
+    def _take(self, book: Any, received_ns: int) -> None:
+        levels = self._connection.settings.depth_levels
+        bids, asks = self._levels(book["bids"][:levels]), self._levels(book["asks"][:levels])
+        if bids and asks and bids[0][0] >= asks[0][0]:
+            raise InputError(f"crossed: bid {bids[0][0]} >= ask {asks[0][0]} ticks")
+        nonce = book.get("nonce")
+        self._updates += 1
+        self._last = BookChanged(
+            time_ns=0,
+            instrument=self._market.id,
+            bids=bids,
+            asks=asks,
+            update_id=int(nonce) if nonce is not None else self._updates,
+            received_ns=received_ns,
+        )
+        self._announced = True
+        self._emit(self._last)
+        self.valid.set()
+
+    def _levels(self, rows: Sequence[Sequence[Any]]) -> tuple[tuple[int, int], ...]:
+        instrument = self._market.instrument
+        return tuple((instrument.ticks(to_decimal(row[0])), instrument.lots(to_decimal(row[1]))) for row in rows)
+
+    def _invalidate(self, reason: str) -> None:
+        self.valid.clear()
+        if self._announced:
+            self._announced = False
+            log.warning("book.invalidated", instrument=self._market.id, reason=reason)
+            self._emit(BookInvalidated(time_ns=0, instrument=self._market.id, reason=reason))
+
+    async def _confirm(self) -> None:
+        """Compare a silent book's touch with REST: tell it again if it stands, drop it if not."""
+        try:
+            book = await self._rest_book()
+            bids, asks = self._levels(book["bids"][:1]), self._levels(book["asks"][:1])
+        except PlatformError as exc:
+            self._invalidate(str(exc))
+            return
+        last = self._last
+        if self._announced and last is not None and (last.bids[:1], last.asks[:1]) == (bids, asks):
+            self._emit(last)
+        else:
+            self._invalidate("stream is silent while REST moved on")
+            await self._forget()
+
+    async def _forget(self) -> None:
+        """Make ccxt connect and load the book anew."""
+        exchange = self._connection.exchange
+        exchange.orderbooks.pop(self._market.unified, None)
+        await exchange.close_ws_clients()
+
+    async def _poll_book(self, _symbol: str) -> Any:
+        """Venues without a book stream are polled."""
+        await asyncio.sleep(1.0)
+        return await self._rest_book()
+
+    async def _rest_book(self) -> Any:
+        exchange = self._connection.exchange
+        return await self._connection.query(
+            f"book of {self._market.id}", lambda: exchange.fetch_order_book(self._market.unified), weight=5
+        )

@@ -1,0 +1,248 @@
+"""The ccxt client of one account: made, pointed, limited, synchronised, and its exceptions kept inside.
+
+ccxt is imported here and nowhere else, on first use: it takes most of a second. Its own throttle is off (it makes a
+WebSocket order wait a quarter of a second); `cex.limiter` does that work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import statistics
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import structlog
+
+from cex.errors import query_error
+from cex.handover import CURRENT, http_tracing, watch_sender
+from cex.limiter import Budget, Lane, Limiter, buckets_of, default_buckets
+from cex.settings import VenueSettings
+from cex.urls import rewrite
+from domain import InputError, PlatformError, VenueUnavailable
+from runtime import Clock, Secret
+from runtime.secrets import resolve_secret
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+BINANCE_FAMILY = frozenset({"binance", "binanceus"})
+CLOCK_SAMPLES = 5
+
+
+class Connection:
+    """Owns the ccxt client and its HTTP session. `open` once, `close` once."""
+
+    def __init__(self, settings: VenueSettings, clock: Clock, base_dir: Path | None) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.speaks_binance = settings.exchange in BINANCE_FAMILY
+        self.timeout_s = settings.request_timeout_ms / 1000
+        self.exchange: Any = None
+        self.session: aiohttp.ClientSession
+        self.limiter = Limiter(Budget([]), clock)
+        self.on_socket_lost: Callable[[str], None] = lambda _url: None
+        """Called when one of ccxt's own WebSockets is gone, before ccxt reconnects it silently."""
+        self._base_dir = base_dir
+        self._is_open = False
+
+    @property
+    def has_keys(self) -> bool:
+        return self.settings.api_key is not None
+
+    async def open(self) -> None:
+        """Make the client and load its markets.
+
+        Raises:
+            InputError: Unknown exchange, no testnet, unreadable secret.
+            VenueUnavailable: It does not answer in time.
+        """
+        self.exchange = await asyncio.to_thread(_exchange_class, self.settings.exchange)
+        self._is_open = True
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=_tls(), limit=100, keepalive_timeout=60),
+            trace_configs=[http_tracing(self.clock)],
+        )
+        self.exchange = self.exchange(self._config())
+        self._point()
+        self._hook()
+        self.limiter = Limiter(Budget(default_buckets(float(self.exchange.rateLimit or 50))), self.clock)
+        await self.query("markets", self.exchange.load_markets, weight=20, starting=True)
+        if self.speaks_binance:
+            # One symbol only: the whole list is megabytes, and is loaded already.
+            symbol = next(iter(self.exchange.markets.values()))["id"]
+            info = await self.query(
+                "limits", lambda: self.exchange.public_get_exchangeinfo({"symbol": symbol}), weight=20, starting=True
+            )
+            if buckets := buckets_of(info.get("rateLimits", ())):
+                self.limiter = Limiter(Budget(buckets), self.clock)
+        await self.synchronise_clock()
+
+    async def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            if not isinstance(self.exchange, type) and self.exchange is not None:
+                await self.exchange.close()
+            await self.session.close()
+
+    async def query(
+        self,
+        what: str,
+        call: Callable[[], Awaitable[T]],
+        *,
+        lane: Lane = Lane.QUERY,
+        weight: int = 1,
+        starting: bool = False,
+    ) -> T:
+        """Do something that may be done again, within the limits and the time allowed.
+
+        Raises:
+            VenueUnavailable: No answer, or the venue could not; trying again is safe.
+            InputError: Only when `starting`: the venue refuses the key or the request's form.
+        """
+        await self.limiter.enter(lane, weight=weight)
+        import ccxt
+
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await call()
+        except ccxt.OrderNotFound:
+            raise
+        except TimeoutError as exc:
+            raise VenueUnavailable(f"{what}: no answer within {self.timeout_s:g} s") from exc
+        except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:
+            raise query_error(exc, f"{self.settings.id}: {what}", starting=starting) from exc
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
+            # ccxt stumbles like this over answers that are not what the venue documents.
+            raise VenueUnavailable(f"{self.settings.id}: {what}: unreadable answer ({type(exc).__name__})") from exc
+
+    async def synchronise_clock(self) -> None:
+        """Measure how far our clock is ahead of the venue's: median of five, each at the middle of its round trip."""
+        if not self.exchange.has.get("fetchTime"):
+            return
+        offsets = []
+        for _ in range(CLOCK_SAMPLES):
+            before = self.exchange.milliseconds()
+            theirs = await self.query("time", self.exchange.fetch_time, starting=True)
+            offsets.append((before + self.exchange.milliseconds()) / 2 - int(theirs))
+        offset_ms = round(statistics.median(offsets))
+        self.exchange.options["timeDifference"] = offset_ms
+        log.info("clock.synchronised", venue=self.settings.id, ahead_ms=offset_ms)
+
+    async def resynchronise_clock(self) -> None:
+        """Measure again after the venue refused a timestamp; a failure is logged, the next refusal tries again."""
+        try:
+            await self.synchronise_clock()
+        except PlatformError as exc:
+            log.warning("clock.unsynchronised", venue=self.settings.id, error=str(exc))
+
+    def forget_request(self, request_id: str) -> None:
+        """Drop ccxt's record of a WebSocket request, which it keeps for ever."""
+        if request_id:
+            for client in (self.exchange.clients or {}).values():
+                client.subscriptions.pop(request_id, None)
+
+    def _config(self) -> dict[str, Any]:
+        settings = self.settings
+        options: dict[str, Any] = {
+            "adjustForTimeDifference": False,
+            "recvWindow": settings.recv_window_ms,
+            "ws": {"options": {"compress": 0}} if settings.is_loopback else {},
+            "warnOnFetchOpenOrdersWithoutSymbol": False,
+        }
+        if self.speaks_binance:
+            options |= {
+                "defaultType": "spot",
+                "fetchMarkets": {"types": ["spot"]},
+                "newOrderRespType": {"market": "RESULT", "limit": "RESULT"},
+                "timeDifference": 0,
+            }
+        config: dict[str, Any] = {
+            "session": self.session,
+            "enableRateLimit": False,
+            "number": str,
+            "timeout": settings.request_timeout_ms,
+            "options": options | dict(settings.options),
+        }
+        for name, reference in (
+            ("apiKey", settings.api_key),
+            ("secret", settings.secret),
+            ("password", settings.passphrase),
+        ):
+            if reference is not None:
+                config[name] = self._reveal(reference).reveal()
+        return config
+
+    def _reveal(self, reference: str) -> Secret:
+        return resolve_secret(reference, base_dir=self._base_dir, allow_literal=self.settings.is_loopback)
+
+    def _point(self) -> None:
+        settings, exchange = self.settings, self.exchange
+        if settings.base_url is not None:
+            exchange.urls["api"] = rewrite(exchange.urls["api"], settings.base_url)
+        elif settings.testnet:
+            if "test" not in exchange.urls:
+                raise InputError(
+                    f"{settings.id}: {settings.exchange} has no test environment",
+                    hint="set testnet = false to trade for real, or base_url to use a server of your own",
+                )
+            exchange.set_sandbox_mode(True)
+        # Currencies come from an endpoint that trade-only keys may not use, and nothing here needs them.
+        exchange.has["fetchCurrencies"] = False
+
+    def _hook(self) -> None:
+        exchange = self.exchange
+        # ccxt would put its own marketing id before client order ids, or into a tag.
+        exchange.options |= {"broker": {}, "brokerId": ""}
+        # Its debug lines hold headers and signed URLs.
+        logging.getLogger("ccxt").setLevel(logging.WARNING)
+        exchange.logger.setLevel(logging.WARNING)
+        answered, client_of = exchange.on_rest_response, exchange.client
+        closed, failed = exchange.on_close, exchange.on_error
+
+        def on_rest_response(code: int, reason: Any, url: str, method: str, headers: Any, *rest: Any) -> Any:
+            self.limiter.observe(code, headers)
+            if handover := CURRENT.get():
+                handover.status = code
+            return answered(code, reason, url, method, headers, *rest)
+
+        def client(url: str) -> Any:
+            known = url in (exchange.clients or {})
+            made = client_of(url)
+            if not known:
+                watch_sender(made, self.clock)
+            return made
+
+        def on_close(client: Any, error: Any) -> None:
+            closed(client, error)
+            self.on_socket_lost(client.url)
+
+        def on_error(client: Any, error: Any) -> None:
+            failed(client, error)
+            self.on_socket_lost(client.url)
+
+        exchange.on_rest_response = on_rest_response
+        exchange.client = client
+        exchange.on_close = on_close
+        exchange.on_error = on_error
+
+
+def _exchange_class(name: str) -> Any:
+    """Import ccxt and find the exchange; its streaming class where there is one."""
+    import ccxt.async_support
+    import ccxt.pro
+
+    if name not in ccxt.async_support.exchanges:
+        raise InputError(
+            f"ccxt knows no exchange {name!r}", hint="`python -c 'import ccxt; print(ccxt.exchanges)'` lists them"
+        )
+    return getattr(ccxt.pro if name in ccxt.pro.exchanges else ccxt.async_support, name)
+
+
+def _tls() -> ssl.SSLContext:
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())

@@ -1,0 +1,243 @@
+"""Orders out: place, cancel, cancel everything, and ask what became of one.
+
+A place is sent once and never again. What the venue answers goes through `Reports`; what it does not answer is asked
+about by the id we chose. That the venue does not know an order is believed only when the order can no longer arrive:
+after `recv_window_ms` it refuses the request by its timestamp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+
+from cex.account import Account, OrderSnapshot
+from cex.connection import Connection
+from cex.errors import describe, place_error
+from cex.handover import CURRENT, Handover
+from cex.limiter import Lane
+from cex.markets import Market
+from cex.numbers import price_text, qty_text, to_decimal
+from cex.reports import Reports
+from domain import InputError, InvariantError, OrderState, OrderType, OutcomeUnknown, TimeInForce, VenueUnavailable
+from domain.events import PlaceOrder
+
+log = structlog.get_logger(__name__)
+
+_CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9\-_]{1,32}")
+CANCEL_ALL_ROUNDS = 10
+UNKNOWN_REASON = "unknown to the venue"
+
+
+class Orders:
+    """The order side of one account."""
+
+    def __init__(
+        self, connection: Connection, account: Account, markets: Mapping[str, Market], reports: Reports
+    ) -> None:
+        self._connection = connection
+        self._account = account
+        self._markets = markets
+        self._reports = reports
+        self._clock = connection.clock
+        self._window_ns = connection.settings.recv_window_ms * 1_000_000
+        self._started_ns = self._clock.monotonic_ns()
+        self._placing: set[str] = set()
+
+    async def place(self, order: PlaceOrder) -> int:
+        """Send one order; see `engine.ports.ExchangeVenue.place`."""
+        market = self.market(order.instrument)
+        call = self._creation(market, order)
+        client_order_id = order.client_order_id
+        known = self._reports.register(client_order_id, market.id, self._clock.monotonic_ns())
+        if known.is_placed or known.state is not None:
+            raise InvariantError(f"order id {client_order_id} was used before: one id is one order, sent once")
+        handover = Handover()
+        self._placing.add(client_order_id)
+        try:
+            await self._connection.limiter.enter(Lane.ORDER, weight=1, orders=1)
+            known.is_placed, known.registered_ns = True, self._clock.monotonic_ns()
+            CURRENT.set(handover)
+            async with asyncio.timeout(self._connection.timeout_s):
+                answer = await call()
+        except TimeoutError as exc:
+            if not handover.touched:
+                self._reports.discard(client_order_id)
+                raise VenueUnavailable(f"order {client_order_id}: no connection in time, nothing was sent") from exc
+            raise OutcomeUnknown(f"order {client_order_id}: no answer in time", request_id=client_order_id) from exc
+        except VenueUnavailable:
+            self._reports.discard(client_order_id)
+            raise
+        except Exception as exc:
+            error = place_error(exc, client_order_id=client_order_id, touched=handover.touched, status=handover.status)
+            if not isinstance(error, OutcomeUnknown):
+                self._reports.discard(client_order_id)
+            if type(exc).__name__ == "InvalidNonce":
+                log.warning("clock.refused", order_id=client_order_id)
+                await self._connection.resynchronise_clock()
+            raise error from exc
+        finally:
+            handover.withdrawn = True
+            CURRENT.set(None)
+            self._placing.discard(client_order_id)
+            self._connection.forget_request(handover.request_id)
+        self._take_answer(market, client_order_id, answer)
+        return handover.sent_ns
+
+    async def cancel(self, market: Market, client_order_id: str) -> None:
+        """Cancel one order; one that has ended already is asked about, so that its end is told."""
+        import ccxt
+
+        exchange = self._connection.exchange
+        known = self._reports.find(client_order_id)
+        venue_order_id = known.venue_order_id if known is not None else ""
+        named = {} if venue_order_id and not self._connection.speaks_binance else {"clientOrderId": client_order_id}
+        try:
+            answer = await self._connection.query(
+                f"cancel {client_order_id}",
+                lambda: exchange.cancel_order(venue_order_id, market.unified, named),
+                lane=Lane.CANCEL,
+            )
+        except ccxt.OrderNotFound:
+            await self.ask(market, client_order_id)
+            return
+        filled = answer.get("filled")
+        if answer.get("status") == "canceled" and filled is not None:
+            # ccxt gives the cancel's own id as the order's: the one we asked for is meant.
+            self._tell(
+                market,
+                OrderSnapshot(
+                    client_order_id,
+                    str(answer.get("id") or ""),
+                    OrderState.CANCELED,
+                    market.instrument.lots(to_decimal(filled)),
+                ),
+            )
+        else:
+            await self.ask(market, client_order_id)
+
+    async def cancel_all(self) -> int:
+        """Cancel until REST shows nothing open, also what is being placed meanwhile; return how many there were."""
+        ids: set[str] = set()
+        delay_s = 0.02
+        for _ in range(CANCEL_ALL_ROUNDS):
+            open_now = await self._sweep()
+            ids |= open_now
+            if not open_now and not self._placing:
+                break
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, 1.0)
+        else:
+            raise VenueUnavailable(f"orders are still open after {CANCEL_ALL_ROUNDS} rounds: {sorted(ids)[:5]}")
+        # Ours whose end was not told, and those with no answer yet: after the last question nothing can rest.
+        for client_order_id, known in self._reports.open():
+            if known.is_placed or client_order_id in ids:
+                await self.ask(self.market(known.instrument), client_order_id)
+                if (again := self._reports.find(client_order_id)) is not None and again.state is OrderState.ACCEPTED:
+                    await self.cancel(self.market(known.instrument), client_order_id)
+        return len(ids)
+
+    async def ask(self, market: Market, client_order_id: str) -> None:
+        """Find out what became of an order, and tell it with its trades."""
+        known = self._reports.find(client_order_id)
+        order = await self._account.order(market, client_order_id)
+        if order is None and (known is None or not known.has_ended):
+            since_ns = known.registered_ns if known is not None and known.is_placed else self._started_ns
+            left_ns = since_ns + self._window_ns - self._clock.monotonic_ns()
+            if left_ns > 0:
+                await asyncio.sleep(left_ns / 1e9)
+                order = await self._account.order(market, client_order_id)
+        now_ns = self._clock.monotonic_ns()
+        if order is None:
+            self._reports.state(
+                client_order_id, market.id, OrderState.REJECTED, 0, now_ns, reason=UNKNOWN_REASON, repeat=True
+            )
+            return
+        record = self._reports.register(client_order_id, market.id, now_ns)
+        if order.executed_lots > record.filled_lots:
+            for fill in await self._account.trades_of(market, order):
+                self._reports.fill(market.id, fill, now_ns)
+        self._tell(market, order, client_order_id=client_order_id, repeat=True)
+
+    def market(self, instrument: str) -> Market:
+        market = self._markets.get(instrument)
+        if market is None:
+            raise InputError(f"{instrument} is not followed here", hint=f"followed are {', '.join(self._markets)}")
+        return market
+
+    # --- parts
+
+    def _creation(self, market: Market, order: PlaceOrder) -> Any:
+        """Check the order and bind the call that sends it."""
+        if not _CLIENT_ORDER_ID.fullmatch(order.client_order_id):
+            raise InputError(
+                f"client order id {order.client_order_id!r}", hint="1 to 32 characters of A-Z, a-z, 0-9, - and _"
+            )
+        if order.qty_lots <= 0 or (order.price_ticks <= 0 and order.type is not OrderType.MARKET):
+            raise InputError(f"order {order.client_order_id}: size and price must be positive")
+        exchange, instrument = self._connection.exchange, market.instrument
+        params: dict[str, Any] = {"clientOrderId": order.client_order_id}
+        kind = "limit"
+        price: str | None = price_text(instrument, order.price_ticks)
+        match order.type:
+            case OrderType.MARKET:
+                kind, price = "market", None
+            case OrderType.LIMIT_MAKER:
+                params["postOnly"] = True
+            case OrderType.LIMIT:
+                params["timeInForce"] = order.time_in_force.value.upper()
+        if order.type is OrderType.LIMIT_MAKER and order.time_in_force is not TimeInForce.GTC:
+            raise InputError(f"order {order.client_order_id}: a maker order is good till cancelled")
+        create = exchange.create_order_ws if exchange.has.get("createOrderWs") else exchange.create_order
+        size = qty_text(instrument, order.qty_lots)
+        return lambda: create(market.unified, kind, order.side.value, size, price, params)
+
+    def _take_answer(self, market: Market, client_order_id: str, answer: Mapping[str, Any]) -> None:
+        """Tell what the answer says. Some venues answer with an id only: then it is accepted."""
+        state = OrderState.ACCEPTED
+        executed = 0
+        if answer.get("status") is not None:
+            snapshot = self._account.snapshot(market, answer)
+            state, executed = snapshot.state, snapshot.executed_lots
+        self._tell(market, OrderSnapshot(client_order_id, str(answer.get("id") or ""), state, executed))
+
+    def _tell(self, market: Market, order: OrderSnapshot, *, client_order_id: str = "", repeat: bool = False) -> None:
+        self._reports.state(
+            client_order_id or order.client_order_id,
+            market.id,
+            order.state,
+            order.executed_lots,
+            self._clock.monotonic_ns(),
+            venue_order_id=order.venue_order_id,
+            reason=order.reason,
+            repeat=repeat,
+        )
+
+    async def _sweep(self) -> set[str]:
+        """Cancel what is open, per instrument; return the ids that were."""
+        import ccxt
+
+        exchange = self._connection.exchange
+        ids: set[str] = set()
+        for market in self._markets.values():
+            orders = await self._account.open_orders(market)
+            if not orders:
+                continue
+            ids |= {order.client_order_id for order in orders}
+            try:
+                if exchange.has.get("cancelAllOrders"):
+                    await self._connection.query(
+                        f"cancel all of {market.id}",
+                        partial(exchange.cancel_all_orders, market.unified),
+                        lane=Lane.CANCEL,
+                    )
+                else:
+                    for order in orders:
+                        await self.cancel(market, order.client_order_id)
+            except ccxt.OrderNotFound as exc:
+                log.info("cancel_all.raced", instrument=market.id, answer=describe(exc)[1])
+        return ids

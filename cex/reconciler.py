@@ -1,0 +1,151 @@
+"""Keeps what we were told equal to what REST says: after every reconnect, at intervals, and where a trade is missing.
+
+Every connection and every loss of one begins a new epoch. The account is trusted only while the comparison that
+followed the newest epoch has succeeded; until then no order goes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from cex.account import Account, TradeCursor
+from cex.connection import Connection
+from cex.markets import Market
+from cex.orders import Orders
+from cex.reports import Reports
+from domain import OrderState, VenueUnavailable
+
+log = structlog.get_logger(__name__)
+
+MISSING_AFTER_S = 0.3
+"""How long the stream may be behind an order's end before its trades are fetched."""
+YOUNG_NS = 1_000_000_000
+"""An order younger than this may be missing from a list of open orders that was made before it."""
+RETRY_S = (0.05, 2.0)
+
+
+class Reconciler:
+    """Runs beside the streams; one owner."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        account: Account,
+        orders: Orders,
+        markets: Mapping[str, Market],
+        reports: Reports,
+    ) -> None:
+        self._connection = connection
+        self._account = account
+        self._orders = orders
+        self._markets = markets
+        self._reports = reports
+        self._epoch = 0
+        self._is_up = False
+        self._cursors: dict[str, TradeCursor] = {}
+        self._wake = asyncio.Event()
+        self._due = False
+        self._missing: set[str] = set()
+        self.trusted = asyncio.Event()
+
+    def stream_up(self) -> None:
+        """The user stream is subscribed: what follows will be told; what preceded must be asked for."""
+        if not self._is_up:
+            self._is_up = True
+            self._epoch += 1
+            self._request()
+
+    def stream_down(self, reason: str) -> None:
+        """The user stream is gone."""
+        if self._is_up:
+            log.warning("account.untrusted", venue=self._connection.settings.id, reason=reason)
+        self._is_up = False
+        self._epoch += 1
+        self.trusted.clear()
+
+    def trades_missing(self, client_order_id: str) -> None:
+        """An order is reported to have traded more than its trades say. They are usually a moment behind."""
+        asyncio.get_running_loop().call_later(MISSING_AFTER_S, self._note_missing, client_order_id)
+
+    async def baseline(self) -> None:
+        """Set aside every trade the venue has now: they belong to the past, which `fills` tells."""
+        for market in self._markets.values():
+            self._cursors[market.id] = await self._account.latest(market)
+
+    async def run(self) -> None:
+        """Compare whenever there is reason to, until cancelled."""
+        delay_s = RETRY_S[0]
+        poll_s = self._connection.settings.poll_ms / 1000
+        while True:
+            try:
+                async with asyncio.timeout(poll_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._due = True
+            self._wake.clear()
+            try:
+                await self._work()
+                delay_s = RETRY_S[0]
+            except VenueUnavailable as exc:
+                log.warning("reconcile.failed", venue=self._connection.settings.id, error=str(exc), retry_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RETRY_S[1])
+                self._wake.set()
+
+    async def _work(self) -> None:
+        epoch = self._epoch
+        if self._due:
+            await self._compare()
+            self._due = False
+            if self._is_up and self._epoch == epoch:
+                self.trusted.set()
+        while self._missing:
+            client_order_id = next(iter(self._missing))
+            known = self._reports.find(client_order_id)
+            if known is not None:
+                await self._orders.ask(self._markets[known.instrument], client_order_id)
+                if known.held is not None:
+                    self.trades_missing(client_order_id)
+            self._missing.discard(client_order_id)
+
+    async def _compare(self) -> None:
+        """Trades first, then orders: an order's end never overtakes its trades."""
+        open_before = [
+            (client_order_id, known)
+            for client_order_id, known in self._reports.open()
+            if self._connection.clock.monotonic_ns() - known.registered_ns > YOUNG_NS or known.state is not None
+        ]
+        resting: set[str] = set()
+        for market in self._markets.values():
+            now_ns = self._connection.clock.monotonic_ns()
+            if (cursor := self._cursors.get(market.id)) is not None:
+                for fill in await self._account.trades(market, cursor):
+                    if self._reports.fill(market.id, fill, now_ns):
+                        log.info("fill.recovered", instrument=market.id, trade_id=fill.trade_id)
+            for order in await self._account.open_orders(market):
+                resting.add(order.client_order_id)
+                self._reports.state(
+                    order.client_order_id,
+                    market.id,
+                    OrderState.ACCEPTED,
+                    order.executed_lots,
+                    now_ns,
+                    venue_order_id=order.venue_order_id,
+                )
+        for client_order_id, known in open_before:
+            # With no state yet somebody is waiting for the answer, or asks by the id.
+            if client_order_id not in resting and not known.has_ended and known.state is not None:
+                await self._orders.ask(self._markets[known.instrument], client_order_id)
+
+    def _request(self) -> None:
+        self._due = True
+        self._wake.set()
+
+    def _note_missing(self, client_order_id: str) -> None:
+        known = self._reports.find(client_order_id)
+        if known is not None and not known.has_ended:
+            self._missing.add(client_order_id)
+            self._wake.set()

@@ -1,0 +1,89 @@
+"""An exchange account in the settings: which venue, which instruments, and keys by reference."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from domain import VenueId
+from runtime import SecretRef, SettingsPart
+
+_LITERAL = "literal-test:"
+
+
+class VenueSettings(SettingsPart):
+    """One account at one exchange. The keys may trade and read; they need not, and should not, withdraw."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}$")]
+    """Our own name of the venue; instruments become `<id>:<symbol>`."""
+    exchange: Annotated[str, Field(pattern=r"^[a-z0-9]{1,32}$")]
+    """The exchange's id in ccxt, `binance`."""
+    testnet: bool = True
+    """Use the exchange's test environment; refused where it has none. Ignored with `base_url`."""
+    base_url: str | None = None
+    """`http(s)://host:port` of a server that speaks the exchange's protocol: all REST and WebSocket calls go there."""
+    instruments: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The venue's symbols, `ETHUSDC`."""
+    api_key: SecretRef | None = None
+    secret: SecretRef | None = None
+    """HMAC secret, or a PEM private key where the exchange takes one."""
+    passphrase: SecretRef | None = None
+    """Third credential that some exchanges want (ccxt's `password`)."""
+    depth_levels: Annotated[int, Field(ge=1, le=500)] = 10
+    """Levels a side that are reported with each change of a book."""
+    feed: Literal["auto", "ccxt"] = "auto"
+    """`auto` takes the native path where there is one (Binance protocol); `ccxt` goes through ccxt.pro everywhere."""
+    asset_decimals: Annotated[int, Field(ge=0, le=18)] = 8
+    """Decimals of the venue's finest unit, in which its assets are counted. Amounts that are finer are errors."""
+    recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000
+    """An order that reaches the venue later than this is refused by it; an unknown order is not found until then."""
+    request_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
+    stale_after_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
+    """A feed that is silent for so long is checked against REST."""
+    poll_ms: Annotated[int, Field(ge=100, le=600_000)] = 15_000
+    """Trades and open orders are compared with REST this often, besides after every reconnect."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Laid over ccxt's own options of the exchange."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+                raise ValueError("expected http(s)://host[:port] without user or query")
+        return value
+
+    @field_validator("instruments")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("an instrument is named twice")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        if (self.api_key is None) != (self.secret is None):
+            raise ValueError("api_key and secret are given together or not at all")
+        references = (self.api_key, self.secret, self.passphrase)
+        if not self.is_loopback and any(ref is not None and ref.startswith(_LITERAL) for ref in references):
+            raise ValueError("literal-test: keys are for a base_url on this machine only")
+        return self
+
+    @property
+    def venue_id(self) -> VenueId:
+        return VenueId(self.id)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether every call goes to a server on this machine."""
+        host = urlsplit(self.base_url).hostname if self.base_url else None
+        if host is None:
+            return False
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"

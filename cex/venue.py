@@ -1,0 +1,218 @@
+"""An exchange account as the engine sees it: satisfies `engine.ports.ExchangeVenue` over any venue ccxt knows.
+
+    market data   binance_feed (Rust book) or ccxt_feed ──────────────────────────┐
+    user stream   binance_user_stream or ccxt_user_stream ──> reports ──> events ──┴──> emit
+    orders        orders ──> ccxt ──> venue ──> answer ────────┘  ^
+    REST          account <── reconciler (after each reconnect, at intervals) ┘
+
+Fills come from trade reports only, and each once. There is no way to withdraw here, on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+
+from cex.account import Account, TradeCursor
+from cex.binance_feed import BinanceFeed
+from cex.binance_user_stream import BinanceUserStream
+from cex.ccxt_feed import CcxtFeed
+from cex.ccxt_user_stream import CcxtUserStream
+from cex.connection import Connection
+from cex.markets import Market, follow, with_account_fees
+from cex.orders import Orders
+from cex.reconciler import Reconciler
+from cex.reports import Reports
+from cex.settings import VenueSettings
+from domain import Fill, InputError, Instrument, InvariantError, VenueId, VenueUnavailable
+from domain.events import AskOrder, BookInvalidated, CancelOrder, Event, PlaceOrder
+from runtime import Clock
+
+log = structlog.get_logger(__name__)
+
+READY_S = 20.0
+"""How long the books and the user stream may take to become valid at the start."""
+
+
+class CcxtVenue:
+    """One account at one exchange. `start` once, `stop` once; all on one event loop."""
+
+    def __init__(self, settings: VenueSettings, *, clock: Clock, base_dir: Path | None = None) -> None:
+        """`base_dir` is the folder that `file:` secrets are relative to."""
+        self._settings = settings
+        self._connection = Connection(settings, clock, base_dir)
+        self._emit: Callable[[Event], None] = lambda _event: None
+        self._markets: dict[str, Market] = {}
+        self._feeds: list[BinanceFeed | CcxtFeed] = []
+        self._account: Account
+        self._orders: Orders
+        self._reconciler: Reconciler
+        self._running: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._is_started = False
+
+    @property
+    def id(self) -> VenueId:
+        return self._settings.venue_id
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        return MappingProxyType({market.id: market.instrument for market in self._markets.values()})
+
+    async def start(self, emit: Callable[[Event], None]) -> None:
+        """Load instruments and check the keys, connect, and return once every book is valid and the account trusted.
+
+        Raises:
+            InputError: Unknown exchange or symbol, refused keys, unreadable secret.
+            VenueUnavailable: Not reachable, or not ready within `READY_S`.
+        """
+        if self._is_started:
+            raise InvariantError(f"venue {self.id} was started twice")
+        self._is_started = True
+        self._emit = emit
+        try:
+            await self._connection.open()
+            await self._load_markets()
+            await self._join()
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("venue.started", venue=self.id, instruments=list(self._markets))
+
+    async def stop(self) -> None:
+        """Leave: streams closed, nothing cancelled at the venue."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+            self._running = None
+        await self._connection.close()
+
+    async def place(self, order: PlaceOrder) -> int:
+        """Send one order under its client order id; see the port.
+
+        Refused as `VenueUnavailable` while the user stream is down: we would not see what became of it.
+        """
+        self._check()
+        self._require_keys()
+        if not self._reconciler.trusted.is_set():
+            raise VenueUnavailable(f"{self.id}: the account is being compared with REST; nothing was sent")
+        return await self._orders.place(order)
+
+    async def cancel(self, cancel: CancelOrder) -> None:
+        self._check()
+        self._require_keys()
+        await self._orders.cancel(self._orders.market(cancel.instrument), cancel.client_order_id)
+
+    async def cancel_all(self) -> int:
+        self._check()
+        return await self._orders.cancel_all() if self._connection.has_keys else 0
+
+    async def ask(self, ask: AskOrder) -> None:
+        self._check()
+        self._require_keys()
+        await self._orders.ask(self._orders.market(ask.instrument), ask.client_order_id)
+
+    async def open_orders(self) -> Sequence[str]:
+        self._check()
+        self._require_keys()
+        orders = [order for market in self._markets.values() for order in await self._account.open_orders(market)]
+        return [order.client_order_id for order in orders]
+
+    async def fills(self) -> Sequence[Fill]:
+        self._check()
+        self._require_keys()
+        found: list[Fill] = []
+        for market in self._markets.values():
+            found += await self._account.trades(market, TradeCursor(is_numbered=self._connection.speaks_binance))
+        return sorted(found, key=lambda fill: fill.venue_time_ns)
+
+    async def balances(self) -> Mapping[str, int]:
+        self._check()
+        self._require_keys()
+        return await self._account.balances()
+
+    # --- parts
+
+    async def _load_markets(self) -> None:
+        connection = self._connection
+        exchange = connection.exchange
+        for market in follow(self._settings, exchange.markets, exchange.precisionMode):
+            self._markets[market.id] = market
+        reports = Reports(self._emit, self._trades_missing)
+        self._account = Account(connection, self._markets, reports)
+        self._orders = Orders(connection, self._account, self._markets, reports)
+        self._reconciler = Reconciler(connection, self._account, self._orders, self._markets, reports)
+        if connection.has_keys:
+            # The first signed question: a wrong key is told here.
+            await self._account.balances(starting=True)
+            for market in list(self._markets.values()):
+                self._markets[market.id] = await with_account_fees(connection, market)
+        connection.on_socket_lost = self._socket_lost
+        is_native = connection.speaks_binance and self._settings.feed == "auto"
+        feed = BinanceFeed if is_native else CcxtFeed
+        self._feeds = [feed(connection, market, self._emit) for market in self._markets.values()]
+        self._parts: list[Coroutine[Any, Any, None]] = [part.run() for part in self._feeds]
+        if connection.has_keys:
+            up, down = self._reconciler.stream_up, self._reconciler.stream_down
+            stream: BinanceUserStream | CcxtUserStream
+            if is_native:
+                stream = BinanceUserStream(connection, self._markets, reports, on_up=up, on_down=down)
+            else:
+                stream = CcxtUserStream(connection, self._account, self._markets, reports, on_up=up, on_down=down)
+            await self._reconciler.baseline()
+            self._parts += [stream.run(), self._reconciler.run()]
+
+    async def _join(self) -> None:
+        """Start the parts and wait until they are ready."""
+        self._running = asyncio.create_task(self._run(self._parts), name=f"cex.{self.id}")
+        try:
+            async with asyncio.timeout(READY_S), asyncio.TaskGroup() as waits:
+                waits.create_task(self._failed_early())
+                for feed in self._feeds:
+                    waits.create_task(feed.valid.wait())
+                if self._connection.has_keys:
+                    waits.create_task(self._reconciler.trusted.wait())
+        except TimeoutError as exc:
+            raise VenueUnavailable(f"{self.id}: not ready within {READY_S:g} s: no valid book or user stream") from exc
+
+    async def _run(self, parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for part in parts:
+                    tasks.create_task(part)
+        except* Exception as group:
+            # A part that ends is our bug: nothing that follows may be trusted.
+            self._failure = group
+            log.critical("venue.failed", venue=self.id, error=repr(group.exceptions[0]))
+            for instrument in self._markets:
+                self._emit(BookInvalidated(time_ns=0, instrument=instrument, reason="the venue adapter failed"))
+
+    async def _failed_early(self) -> None:
+        """Nothing to wait for; placed so that a start after a failure ends at once."""
+        self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise InvariantError(f"venue {self.id}: the adapter failed: {self._failure!r}")
+        if not self._markets:
+            raise InvariantError(f"venue {self.id} was not started")
+
+    def _require_keys(self) -> None:
+        if not self._connection.has_keys:
+            raise InputError(f"venue {self.id} has no API key", hint="api_key and secret in its settings, by reference")
+
+    def _trades_missing(self, client_order_id: str) -> None:
+        self._reconciler.trades_missing(client_order_id)
+
+    def _socket_lost(self, url: str) -> None:
+        log.info("socket.lost", venue=self.id, url=url.partition("?")[0])
+        for feed in self._feeds:
+            if isinstance(feed, CcxtFeed):
+                feed.socket_lost()
+        if self._settings.feed == "ccxt" or not self._connection.speaks_binance:
+            self._reconciler.stream_down("a socket was lost")
