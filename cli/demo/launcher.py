@@ -1,0 +1,193 @@
+"""Starts the demo's processes, watches them, restarts the engine when it dies, and collects the result."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cli import output
+from cli.data_dir import DataDir, read_json
+from cli.demo.installation import prepare_installation
+from domain import PlatformError, VenueUnavailable
+from runtime.processes import is_alive, spawn, stop_on_signals, terminate
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 75.0
+RESTARTS_MAX = 20
+
+
+async def run_demo(
+    data: DataDir, *, seconds: int, seed: int, live: bool, quiet: bool, keep_world: bool
+) -> dict[str, Any]:
+    """Run the whole demo; return the result the engine wrote, completed with what only the launcher knows.
+
+    Raises:
+        VenueUnavailable: A part did not start, or the engine failed for good; the message ends with its last words.
+    """
+    data.root.mkdir(parents=True, exist_ok=True)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    say: Callable[[str], None] = (lambda _text: None) if quiet else output.say
+    began = time.monotonic()
+    world = await _start_world(data, seed, say)
+    lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
+    signer: subprocess.Popen[bytes] | None = None
+    engine = _EngineProcess(data)
+    try:
+        prepare_installation(data, world)
+        signer = _start_signer(data)
+        engine.start()
+        await engine.until_trading(began)
+        say(f"trading for {seconds} s (data in {data.root}, started in {time.monotonic() - began:.1f} s)")
+        await _trade(data, engine, seconds, stop, live=live)
+        say("stopping: withdrawing quotes, settling what is in flight, comparing the books with exchange and chain")
+        await engine.stop()
+        result = read_json(data.result)
+        if result is None:
+            raise VenueUnavailable(f"the engine ended without a result: {engine.last_words()}")
+        return result
+    finally:
+        lease.cancel()
+        engine.kill()
+        if signer is not None:
+            terminate(signer)
+        # Not reached when this process is killed: then the world stays a while for whoever resumes the run.
+        if not keep_world:
+            _end_world(data)
+
+
+class _EngineProcess:
+    """The engine as a supervised child: restarted when a signal killed it, given up when it ended by itself."""
+
+    def __init__(self, data: DataDir) -> None:
+        self._data = data
+        self._process: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+
+    def start(self) -> None:
+        self._data.status.unlink(missing_ok=True)
+        arguments = [sys.executable, "-m", "cli", "engine", "run", "--data-dir", str(self._data.root)]
+        self._process = spawn(arguments, log=self._data.logs / "engine.err")
+        self._data.engine_pid.write_text(str(self._process.pid))
+
+    def check(self) -> None:
+        """Restart the engine if something killed it.
+
+        Raises:
+            VenueUnavailable: It ended by itself, or was killed too often.
+        """
+        if self._process is None or (code := self._process.poll()) is None:
+            return
+        if code >= 0 or self.restarts >= RESTARTS_MAX:
+            raise VenueUnavailable(f"the engine ended with code {code}: {self.last_words()}")
+        self.restarts += 1
+        self.start()
+
+    async def until_trading(self, began: float) -> None:
+        """Wait until the engine says it trades, through restarts."""
+        while (status := read_json(self._data.status)) is None or status["state"] == "starting":
+            self.check()
+            if time.monotonic() - began > READY_TIMEOUT_S:
+                raise VenueUnavailable(f"the engine is not ready after {READY_TIMEOUT_S:.0f} s: {self.last_words()}")
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Ask for a clean end, and start again if it was killed on the way: only a clean end has settled books."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        asked: int | None = None
+        while read_json(self._data.result) is None:
+            if self._process is not None and self._process.poll() is None and asked != self._process.pid:
+                if read_json(self._data.status) is not None:
+                    self._process.terminate()
+                    asked = self._process.pid
+            elif self._process is not None and self._process.poll() is not None:
+                if read_json(self._data.result) is not None:
+                    break
+                self.check()
+            if time.monotonic() > deadline:
+                raise VenueUnavailable(f"the engine did not end within {STOP_TIMEOUT_S:.0f} s: {self.last_words()}")
+            await asyncio.sleep(0.05)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            terminate(self._process)
+
+    def last_words(self) -> str:
+        """The last line the engine wrote to its error log."""
+        try:
+            lines = (self._data.logs / "engine.err").read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return "it left no message"
+        errors = [line for line in lines if line.startswith("error:")]
+        return (errors or lines or ["it left no message"])[-1]
+
+
+async def _trade(data: DataDir, engine: _EngineProcess, seconds: int, stop: asyncio.Event, *, live: bool) -> None:
+    from cli.demo.view import LiveView
+
+    end = time.monotonic() + seconds
+    with LiveView(enabled=live) as view:
+        while (left := end - time.monotonic()) > 0 and not stop.is_set():
+            engine.check()
+            status = read_json(data.status)
+            if status is not None:
+                view.show(status, seconds_left=left, restarts=engine.restarts)
+                if status["state"] == "halted" and not live:
+                    break
+            await asyncio.sleep(min(0.25, left))
+
+
+async def _start_world(data: DataDir, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Find the world of an interrupted run, or make a new one.
+
+    Raises:
+        VenueUnavailable: It did not come up, or the run's own world has ended.
+    """
+    world = read_json(data.world)
+    if world is not None and is_alive(int(world["pid"])):
+        data.lease.touch()
+        say("resuming: the exchange and the chain of this run are still there")
+        return world
+    if data.journal.exists():
+        raise VenueUnavailable(
+            f"the exchange and the chain of {data.root} have ended, and with them what the books describe",
+            hint="start a new run with another --data-dir",
+        )
+    say("starting a chain with Uniswap and an exchange …")
+    data.world.unlink(missing_ok=True)
+    data.lease.touch()
+    arguments = [sys.executable, "-m", "cli.demo.world", str(data.root), str(seed)]
+    process = spawn(arguments, log=data.logs / "world.err", bound_to_parent=False)
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while (world := read_json(data.world)) is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            terminate(process)
+            words = (data.logs / "world.err").read_text(errors="replace").strip().splitlines()
+            raise VenueUnavailable(f"the demo's world did not start: {words[-1] if words else 'no message'}")
+        data.lease.touch()
+        await asyncio.sleep(0.05)
+    return world
+
+
+def _end_world(data: DataDir) -> None:
+    """Tell the world to go; it is not our child after a resumption, so its lease is what we have."""
+    data.lease.unlink(missing_ok=True)
+
+
+async def _hold_lease(data: DataDir) -> None:
+    while True:
+        data.lease.touch()
+        await asyncio.sleep(1)
+
+
+def _start_signer(data: DataDir) -> subprocess.Popen[bytes]:
+    from cli.demo.installation import signer_arguments
+
+    try:
+        return spawn([sys.executable, "-m", "cli", *signer_arguments(data)], log=data.logs / "signer.err")
+    except OSError as exc:
+        raise PlatformError(f"cannot start the signer: {exc}") from exc

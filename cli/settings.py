@@ -1,0 +1,62 @@
+"""The whole settings tree, drawn where every package meets. `docs/settings.md` explains each key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cex import VenueSettings
+from custody import PolicySettings
+from engine.settings import EngineSettings
+from runtime import SecretRef, SettingsBase, SettingsPart
+
+
+class ChainSettings(SettingsPart):
+    """One EVM chain: how to reach it, and what stands on it."""
+
+    chain_id: int = Field(gt=0)
+    endpoints: tuple[str, ...] = Field(min_length=1)
+    """JSON-RPC URLs, the preferred one first."""
+    address_book: str
+    """JSON file of tokens, contracts and pools, as `capstan chain devnet --addresses` writes it."""
+    confirmations: int = Field(default=1, ge=1)
+    """Depth at which a transaction is booked. 1 is for devnets; use 12 or more where blocks reorganise."""
+    poll_ms: int = Field(default=50, ge=10)
+    pools: tuple[str, ...] = ()
+    """Pools to follow, by label (`v3:USDC/WETH:500`), address or id; none means every pool of the address book."""
+
+
+class CustodySettings(SettingsPart):
+    """The vault account, the signer that holds its key, and what may leave it."""
+
+    account: str
+    signer_socket: str = "signer.sock"
+    keystore: str = "keystore.json"
+    password: SecretRef = "file:keystore.password"
+    database: str = "sqlite:///capstan.db"
+    deny_list: str | None = None
+    """File of addresses nothing may be sent to, one a line. Unreadable means everything is refused."""
+    policy: PolicySettings
+
+
+class LogSettings(SettingsPart):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(SettingsBase):
+    """An installation. Paths are relative to the settings file."""
+
+    mode: Literal["paper", "live"] = "paper"
+    """`paper` trades on live data with simulated execution: nothing is sent. The default, on purpose."""
+    chain: ChainSettings | None = None
+    custody: CustodySettings | None = None
+    venues: Annotated[tuple[VenueSettings, ...], Field(min_length=1)]
+    engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(path: Path) -> Settings:
+    """Read an installation's settings file, the environment laid over it."""
+    return Settings.load(path)
