@@ -191,7 +191,7 @@ class HeadFollower:
             except (VenueUnavailable, NodeRefused) as exc:
                 if not is_lost:
                     is_lost = True
-                    log.warning("chain.unreachable", reason=str(exc))
+                    log.warning("chain.lost", reason=str(exc))
                     await handle([Unreachable(str(exc))])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_s):

@@ -104,6 +104,10 @@ class PoolReplica(ABC):
     def pieces(self, token_in: str) -> Iterator[Piece]:
         """Walk the pool away from its price, piece by piece, best first; lazily, so take only what is needed."""
 
+    @abstractmethod
+    def difference(self, snapshot: PoolSnapshotted) -> str:
+        """Say how this replica differs from the chain's state; empty when it does not."""
+
     @property
     def gamma(self) -> float:
         """What is left of an input after the fee."""

@@ -54,6 +54,10 @@ class V2Pool(PoolReplica):
         reserve_in, reserve_out = (self.reserve0, self.reserve1) if is_zero else (self.reserve1, self.reserve0)
         yield Piece(0.0, 0.0, float(reserve_in), float(reserve_out), math.inf)
 
+    def difference(self, snapshot: PoolSnapshotted) -> str:
+        ours, theirs = (self.reserve0, self.reserve1), (int(snapshot.reserve0), int(snapshot.reserve1))
+        return "" if ours == theirs else f"reserves {ours}, on chain {theirs}"
+
     def _load(self, snapshot: PoolSnapshotted) -> str:
         self.reserve0, self.reserve1 = int(snapshot.reserve0), int(snapshot.reserve1)
         return "" if self.reserve0 > 0 and self.reserve1 > 0 else "the pair is empty"

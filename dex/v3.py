@@ -107,6 +107,16 @@ class V3Pool(PoolReplica):
                 yield self._piece(ladder, before_in, before_out, ladder.liquidity[i], ladder.prices[i], size)
             i += 1
 
+    def difference(self, snapshot: PoolSnapshotted) -> str:
+        ours = (self.sqrt_price_x96, self.tick, self.liquidity)
+        theirs = (int(snapshot.sqrt_price_x96), snapshot.tick, int(snapshot.liquidity))
+        if ours != theirs:
+            return f"(sqrt price, tick, liquidity) {ours}, on chain {theirs}"
+        on_chain = {t: (int(net), int(g)) for (t, net), g in zip(snapshot.ticks, snapshot.ticks_gross, strict=True)}
+        here = {t: (net, gross) for t, net, gross in self.ticks}
+        wrong = [tick for tick in on_chain.keys() | here.keys() if on_chain.get(tick) != here.get(tick)]
+        return f"ticks {sorted(wrong)[:5]} differ" if wrong else ""
+
     def _partial_in(self, ladder: Ladder, liquidity: int, price: int, amount_in: int) -> int:
         """Output of the last step, which does not reach its boundary."""
         effective = amount_in * (PIPS - self.fee_pips) // PIPS
