@@ -1,3 +1,3 @@
 """Fixtures for every package."""
 
-pytest_plugins = ["tests.world"]
+pytest_plugins = ["tests.world", "tests.recordings"]

@@ -108,12 +108,12 @@ class FlowSimulator:
         best_ask = math.ceil((fair + half_spread) / spacing) * spacing
         wanted = {(native.BUY, best_bid - i * spacing) for i in range(config.levels) if best_bid > i * spacing}
         wanted |= {(native.SELL, best_ask + i * spacing) for i in range(config.levels)}
-        for place, order in list(flow.maker_orders.items()):
-            if not order.status.is_open:
-                del flow.maker_orders[place]
-            elif place not in wanted:
-                self._exchange.cancel(order)
-                del flow.maker_orders[place]
+        for place, resting in list(flow.maker_orders.items()):
+            if resting.status.is_open and place in wanted:
+                continue
+            if resting.status.is_open:
+                self._exchange.cancel(resting)
+            del flow.maker_orders[place]
         for side, price in sorted(wanted - flow.maker_orders.keys()):
             # Drawn whether or not it is used, so that what clients do does not shift later draws.
             size, soon = flow.random.expovariate(1.0), flow.random.random()

@@ -16,7 +16,7 @@ _RAW_MAX = 1 << 62
 
 
 class Params:
-    """One request's parameters. What is absent and optional reads as None (or the default); an empty text is an error."""
+    """One request's parameters. What is absent reads as None or the default; an empty text is an error."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values

@@ -83,10 +83,14 @@ class Replay:
             self._set_levels(data["b"], data["a"])
 
     def _set_levels(self, bids: list[list[str]], asks: list[list[str]]) -> None:
-        levels = [(side, *level) for side, rows in ((native.BUY, bids), (native.SELL, asks)) for level in rows]
-        # Sizes that shrink first: then a level that moved does not trade with its own shadow.
-        for side, price, qty in sorted(levels, key=lambda level: parse_units(level[2], UNIT_DECIMALS) > 0):
-            self._set_level(side, parse_units(price, UNIT_DECIMALS), parse_units(qty, UNIT_DECIMALS))
+        levels = [
+            (side, parse_units(price, UNIT_DECIMALS), parse_units(qty, UNIT_DECIMALS))
+            for side, rows in ((native.BUY, bids), (native.SELL, asks))
+            for price, qty in rows
+        ]
+        # What goes away goes first: then a level that moved does not trade with its own shadow.
+        for side, price_raw, qty_raw in sorted(levels, key=lambda level: level[2] > 0):
+            self._set_level(side, price_raw, qty_raw)
 
     def _set_level(self, side: int, price_raw: int, qty_raw: int) -> None:
         old = self._levels.pop((side, price_raw), None)
@@ -125,9 +129,9 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     number = 0
     try:
-        opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with opened as file:
-            for number, line in enumerate(file, 1):
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for line in file:
+                number += 1
                 stamp, _, text = line.partition(b" ")
                 yield int(stamp), msgspec.json.decode(text, type=dict[str, Any])
     except (OSError, EOFError, ValueError, msgspec.DecodeError) as exc:

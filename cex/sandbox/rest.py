@@ -23,7 +23,6 @@ from cex.sandbox.ratelimits import RateLimits
 from cex.sandbox.signing import KeyRing, check_time, rest_payload
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
-from domain import PlatformError
 
 log = structlog.get_logger(__name__)
 
@@ -93,8 +92,9 @@ class Rest:
         except ApiError as exc:
             result, status = exc.view(), exc.http_status
             retry_after = exc.retry_after_s
-        except PlatformError as exc:
-            log.error("sandbox.internal_error", path=request.path, error=str(exc))
+        except Exception:
+            # The last line of defence of a server that must stay up: our bug, told as such and logged whole.
+            log.exception("sandbox.internal_error", path=request.path)
             result, status, retry_after = errors.internal_error().view(), 500, None
         else:
             retry_after = None

@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 _PUBLISH_S: Final = 0.1
 _REPLAY_S: Final = 0.02
 _SHUTDOWN_S: Final = 0.5
+_HEARTBEAT_S: Final = 60.0
+"""A client that answers no ping for half of it is gone."""
 
 
 def wall_clock_ms() -> int:
@@ -100,15 +102,11 @@ class SandboxServer:
             log.info("sandbox.listening", host=self.config.host, port=port)
             if ready is not None:
                 ready(port)
-            async with asyncio.TaskGroup() as tasks:
-                background = [tasks.create_task(self._publish(), name="sandbox.publish")]
-                if self._flow is not None:
-                    background.append(tasks.create_task(self._run_flow(self._flow), name="sandbox.flow"))
-                if self._replay is not None:
-                    background.append(tasks.create_task(self._run_replay(self._replay), name="sandbox.replay"))
-                await stop.wait()
-                for task in background:
-                    task.cancel()
+            try:
+                await self._keep_moving(stop)
+            except ExceptionGroup as group:
+                # Whoever broke first says what is wrong; a person reads one line.
+                raise group.exceptions[0] from group
         finally:
             await asyncio.gather(*(connection.close() for connection in list(self._connections)))
             await runner.cleanup()
@@ -170,7 +168,7 @@ class SandboxServer:
         limits = self.config.limits
         if len(self._connections) >= limits.connections_max:
             raise web.HTTPServiceUnavailable(text="too many connections")
-        socket = web.WebSocketResponse(compress=False, max_msg_size=limits.frame_bytes_max)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=limits.frame_bytes_max, heartbeat=_HEARTBEAT_S)
         if not socket.can_prepare(request).ok:
             raise web.HTTPBadRequest(text="expected a WebSocket upgrade")
         await socket.prepare(request)
@@ -189,6 +187,17 @@ class SandboxServer:
     def _on_event(self, event: ExchangeEvent) -> None:
         self._user_data.on_event(event)
         self._market_data.on_event(event)
+
+    async def _keep_moving(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(self._publish(), name="sandbox.publish")]
+            if self._flow is not None:
+                background.append(tasks.create_task(self._run_flow(self._flow), name="sandbox.flow"))
+            if self._replay is not None:
+                background.append(tasks.create_task(self._run_replay(self._replay), name="sandbox.replay"))
+            await stop.wait()
+            for task in background:
+                task.cancel()
 
     async def _publish(self) -> None:
         loop, beat = asyncio.get_running_loop(), 0

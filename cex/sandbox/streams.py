@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -96,53 +97,50 @@ class MarketData:
             self._publish_best(self._exchange.market(event.symbol.name))
 
     def every_100_ms(self) -> None:
+        """Publish the fast diffs and partial books of every market that changed."""
         now = self._exchange.clock_ms()
         for market in self._exchange.markets.values():
-            symbol = market.spec.name.lower()
             changes = market.take_changes(market.fast)
             if changes is None:
                 continue
             if not self._faults.take("gap"):
-                self._hub.publish(f"{symbol}@depth@100ms", lambda m=market, c=changes: wire.depth_event(m.spec, c, now))
+                name = f"{market.spec.name.lower()}@depth@100ms"
+                self._hub.publish(name, partial(wire.depth_event, market.spec, changes, now))
             self._publish_partial(market, "@100ms")
 
     def every_second(self) -> None:
+        """Publish the slow diffs and partial books, tickers and candles."""
         now = self._exchange.clock_ms()
         for market in self._exchange.markets.values():
             symbol = market.spec.name.lower()
             changes = market.take_changes(market.slow)
             if changes is not None:
                 for suffix in ("", "@1000ms"):
-                    name = f"{symbol}@depth{suffix}"
-                    self._hub.publish(name, lambda m=market, c=changes: wire.depth_event(m.spec, c, now))
+                    self._hub.publish(f"{symbol}@depth{suffix}", partial(wire.depth_event, market.spec, changes, now))
                     self._publish_partial(market, suffix)
-            self._hub.publish(f"{symbol}@ticker", lambda m=market: wire.ticker_event(m, now))
-            self._hub.publish(f"{symbol}@miniTicker", lambda m=market: wire.mini_ticker_event(m, now))
-            self._hub.publish(f"{symbol}@avgPrice", lambda m=market: _average_event(m, now))
-            for interval in INTERVALS_MS:
-                candle = market.candles.last(interval)
-                # A candle is told until it is over, and once more after that.
-                if candle is not None and now <= candle.close_ms + 1_000:
-                    self._hub.publish(
-                        f"{symbol}@kline_{interval}",
-                        lambda c=candle, m=market, i=interval: wire.candle_event(c, m.spec, i, now),
-                    )
+            self._hub.publish(f"{symbol}@ticker", partial(wire.ticker_event, market, now))
+            self._hub.publish(f"{symbol}@miniTicker", partial(wire.mini_ticker_event, market, now))
+            self._hub.publish(f"{symbol}@avgPrice", partial(wire.average_price_event, market, now))
+            self._publish_candles(market, now)
         markets = self._exchange.markets.values()
-        self._hub.publish("!ticker@arr", lambda: [wire.ticker_event(m, now) for m in markets])
-        self._hub.publish("!miniTicker@arr", lambda: [wire.mini_ticker_event(m, now) for m in markets])
+        self._hub.publish("!ticker@arr", lambda: [wire.ticker_event(market, now) for market in markets])
+        self._hub.publish("!miniTicker@arr", lambda: [wire.mini_ticker_event(market, now) for market in markets])
+
+    def _publish_candles(self, market: Market, now: int) -> None:
+        for interval in INTERVALS_MS:
+            candle = market.candles.last(interval)
+            # A candle is told until it is over, and once more after that.
+            if candle is not None and now <= candle.close_ms + 1_000:
+                view = partial(wire.candle_event, candle, market.spec, interval, now)
+                self._hub.publish(f"{market.spec.name.lower()}@kline_{interval}", view)
 
     def _publish_partial(self, market: Market, suffix: str) -> None:
         symbol = market.spec.name.lower()
         for depth in _PARTIAL_DEPTHS:
-            self._hub.publish(f"{symbol}@depth{depth}{suffix}", lambda n=depth: wire.depth_view(market, n))
+            self._hub.publish(f"{symbol}@depth{depth}{suffix}", partial(wire.depth_view, market, depth))
 
     def _publish_best(self, market: Market) -> None:
         best = wire.best_prices(market)
         if self._best.get(market.spec.name) != best:
             self._best[market.spec.name] = best
             self._hub.publish(f"{market.spec.name.lower()}@bookTicker", lambda: wire.book_ticker_event(market))
-
-
-def _average_event(market: Market, now: int) -> dict[str, Any]:
-    price = wire.units(market.average_price(now) * market.spec.tick_raw)
-    return {"e": "avgPrice", "E": now, "s": market.spec.name, "i": "5m", "w": price, "T": now}

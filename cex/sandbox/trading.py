@@ -1,4 +1,4 @@
-"""What an account may do and ask: from text parameters to the exchange and back, shared by REST and the WebSocket API."""
+"""What an account may do and ask, from text parameters to the exchange and back; shared by both API doors."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _LISTEN_KEY_MS: Final = 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One listener. `id` for the WebSocket API, `stream` for a listenKey on a combined stream, neither for a bare one."""
+    """One listener: with an `id` on the WebSocket API, with a `stream` by listenKey on a combined stream, else bare."""
 
     connection: Connection
     account: Account

@@ -451,3 +451,8 @@ def ticker_event(market: Market, now_ms: int) -> JSON:
 def mini_ticker_event(market: Market, now_ms: int) -> JSON:
     day = ticker_event(market, now_ms)
     return {"e": "24hrMiniTicker", **{key: day[key] for key in ("E", "s", "c", "o", "h", "l", "v", "q")}}
+
+
+def average_price_event(market: Market, now_ms: int) -> JSON:
+    price = units(market.average_price(now_ms) * market.spec.tick_raw)
+    return {"e": "avgPrice", "E": now_ms, "s": market.spec.name, "i": "5m", "w": price, "T": now_ms}

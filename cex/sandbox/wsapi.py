@@ -22,7 +22,6 @@ from cex.sandbox.ratelimits import RateLimits
 from cex.sandbox.signing import KeyRing, check_time, ws_payload
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
-from domain import PlatformError
 
 log = structlog.get_logger(__name__)
 
@@ -117,8 +116,9 @@ class WsApiSession:
                 now = self._shared.exchange.clock_ms()
                 error["data"] = {"serverTime": now, "retryAfter": now + exc.retry_after_s * 1000}
             self._answer(request.id, exc.http_status, {"error": error})
-        except PlatformError as exc:
-            log.error("sandbox.internal_error", method=request.method, error=str(exc))
+        except Exception:
+            # As in rest.py: our bug ends the request, not the server.
+            log.exception("sandbox.internal_error", method=request.method)
             self._answer(request.id, 500, {"error": errors.internal_error().view()})
         else:
             self._answer(request.id, 200, {"result": result})
@@ -145,42 +145,48 @@ class WsApiSession:
         return self._session_method(request.method, values, now)
 
     def _session_method(self, method: str, values: dict[str, str], now: int) -> Any:
-        user_data = self._shared.user_data
+        if method.startswith("session."):
+            return self._session(method, values, now)
+        user_data, params = self._shared.user_data, Params(values)
+        result: Any = {}
+        match method:
+            case "userDataStream.subscribe.signature":
+                account = self._authenticate(values, now, signature_required=True)
+                result = {"subscriptionId": user_data.subscribe(self._connection, account)}
+            case "userDataStream.subscribe":
+                if self._logged_on is None:
+                    raise errors.unknown_api_key()
+                result = {"subscriptionId": user_data.subscribe(self._connection, self._logged_on[0])}
+            case "userDataStream.unsubscribe":
+                if not user_data.unsubscribe(self._connection, params.integer("subscriptionId"), now):
+                    raise ApiError(-1130, "Subscription not found.")
+            case "userDataStream.start":
+                account = self._shared.keys.account(values.get("apiKey"))
+                result = {"listenKey": user_data.open_listen_key(account, now)}
+            case "userDataStream.ping":
+                user_data.keep_listen_key(params.required("listenKey"), now)
+            case "userDataStream.stop":
+                user_data.close_listen_key(params.required("listenKey"), now)
+            case _:
+                raise _unknown_method(method)
+        return result
+
+    def _session(self, method: str, values: dict[str, str], now: int) -> Any:
         match method:
             case "session.logon":
                 account = self._authenticate(values, now, signature_required=True)
                 self._logged_on = account, values["apiKey"], now
-                return self._session_view(now)
-            case "session.status":
-                return self._session_view(now)
             case "session.logout":
                 self._logged_on = None
-                user_data.unsubscribe(self._connection, None, now)
-                return self._session_view(now)
-            case "userDataStream.subscribe.signature":
-                account = self._authenticate(values, now, signature_required=True)
-                return {"subscriptionId": user_data.subscribe(self._connection, account)}
-            case "userDataStream.subscribe":
-                if self._logged_on is None:
-                    raise errors.unknown_api_key()
-                return {"subscriptionId": user_data.subscribe(self._connection, self._logged_on[0])}
-            case "userDataStream.unsubscribe":
-                params = Params(values)
-                if not user_data.unsubscribe(self._connection, params.integer("subscriptionId"), now):
-                    raise ApiError(-1130, "Subscription not found.")
-                return {}
+                self._shared.user_data.unsubscribe(self._connection, None, now)
             case "session.subscriptions":
-                return [{"subscriptionId": id_} for id_ in user_data.subscriptions(self._connection)]
-            case "userDataStream.start":
-                account = self._shared.keys.account(values.get("apiKey"))
-                return {"listenKey": user_data.open_listen_key(account, now)}
-            case "userDataStream.ping":
-                user_data.keep_listen_key(Params(values).required("listenKey"), now)
-                return {}
-            case "userDataStream.stop":
-                user_data.close_listen_key(Params(values).required("listenKey"), now)
-                return {}
-        raise ApiError(-1135, f"Invalid method: {method[:60]}")
+                ids = self._shared.user_data.subscriptions(self._connection)
+                return [{"subscriptionId": id_} for id_ in ids]
+            case "session.status":
+                pass
+            case _:
+                raise _unknown_method(method)
+        return self._session_view(now)
 
     def _authenticate(self, values: dict[str, str], now: int, *, signature_required: bool = False) -> Account:
         """Find the account: by signature, or from the session when a request brings neither key nor signature."""
@@ -213,6 +219,10 @@ class WsApiSession:
     def _answer(self, request_id: int | str | None, status: int, body: dict[str, Any]) -> None:
         rate_limits = self._shared.limits.weight_view(self._connection.address, self._shared.exchange.clock_ms())
         self._connection.send({"id": request_id, "status": status, **body, "rateLimits": rate_limits})
+
+
+def _unknown_method(method: str) -> ApiError:
+    return ApiError(-1135, f"Invalid method: {method[:60]}")
 
 
 def _texts(params: Any) -> dict[str, str]:

@@ -115,7 +115,8 @@ class L2Book:
     """The book of one instrument from Binance-protocol bytes: `depthUpdate` diffs and snapshots, bare or wrapped.
 
     Stale until a snapshot, and again after a gap (`U > last + 1`) or when crossed; a stale book has no prices. Diffs
-    that arrive while stale are kept (bounded) and applied after the snapshot. Levels are (ticks, lots).
+    that arrive while stale are kept (bounded) and applied after the snapshot. Levels are (ticks, lots): prices must lie
+    on the tick, sizes are rounded down to whole lots (old orders may be finer than today's lot).
 
     Raises:
         ValueError: Tick or lot size is not a positive decimal.

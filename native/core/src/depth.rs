@@ -7,6 +7,9 @@ use crate::json::{Cursor, JsonError};
 use std::fmt;
 
 /// Price in ticks and size in lots; a size of zero takes the level away.
+///
+/// Sizes are rounded down to whole lots: venues coarsen their lots over time and old orders keep the finer size (seen:
+/// 25.426189 BTC at Binance with a lot of 0.00001). Prices must lie on the tick.
 pub type Level = (i64, i64);
 
 /// Says why a message could not be read.
@@ -14,7 +17,7 @@ pub type Level = (i64, i64);
 pub enum DepthError {
     /// Not JSON, or not the JSON a depth message is made of.
     Malformed { expected: &'static str, at: usize },
-    /// A price off tick or a size off lot.
+    /// A price off tick, or a number that is none or too large.
     Number { what: &'static str, text: String, why: GridError },
     /// Another kind of message (`trade`, an error reply), named by what is missing or wrong.
     Unexpected(String),
@@ -161,18 +164,23 @@ fn levels(
 ) -> Result<(), JsonError> {
     c.array(|c| {
         c.expect(b'[', "'['")?;
-        let price = number(c, tick, "price", bad)?;
+        let price = number(c, "price", |text| tick.count(text), bad)?;
         c.expect(b',', "','")?;
-        let size = number(c, lot, "size", bad)?;
+        let size = number(c, "size", |text| lot.count_down(text), bad)?;
         c.expect(b']', "']'")?;
         into.push((price, size));
         Ok(())
     })
 }
 
-fn number(c: &mut Cursor<'_>, grid: &Grid, what: &'static str, bad: &mut Option<DepthError>) -> Result<i64, JsonError> {
+fn number(
+    c: &mut Cursor<'_>,
+    what: &'static str,
+    count: impl Fn(&[u8]) -> Result<i64, GridError>,
+    bad: &mut Option<DepthError>,
+) -> Result<i64, JsonError> {
     let text = c.string()?;
-    grid.count(text).map_err(|why| {
+    count(text).map_err(|why| {
         *bad = Some(DepthError::Number { what, text: String::from_utf8_lossy(text).into_owned(), why });
         JsonError { expected: what, at: c.at() }
     })

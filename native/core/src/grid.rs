@@ -48,16 +48,21 @@ impl Grid {
                 fraction.iter().rposition(|&b| b != b'0').map_or(0, |last| last + 1)
             }
         };
-        let step = scaled(bytes, scale)?;
+        let step = scaled(bytes, scale, Finer::Refused)?;
         if step == 0 {
             return Err(GridError::ZeroStep);
         }
         Ok(Self { scale, step })
     }
 
-    /// Returns how many steps the text amounts to.
+    /// Returns how many whole steps fit the number, dropping what is finer than a step.
+    pub fn count_down(&self, text: &[u8]) -> Result<i64, GridError> {
+        Ok(scaled(text, self.scale, Finer::Dropped)? / self.step)
+    }
+
+    /// Returns how many steps the number amounts to.
     pub fn count(&self, text: &[u8]) -> Result<i64, GridError> {
-        let value = scaled(text, self.scale)?;
+        let value = scaled(text, self.scale, Finer::Refused)?;
         if self.step == 1 {
             return Ok(value);
         }
@@ -68,8 +73,15 @@ impl Grid {
     }
 }
 
+/// What becomes of digits finer than the scale.
+#[derive(Clone, Copy, PartialEq)]
+enum Finer {
+    Refused,
+    Dropped,
+}
+
 /// Returns the text's value in units of 10^-scale.
-fn scaled(text: &[u8], scale: usize) -> Result<i64, GridError> {
+fn scaled(text: &[u8], scale: usize, finer: Finer) -> Result<i64, GridError> {
     let mut value: i64 = 0;
     let mut at = 0;
     while at < text.len() && text[at] != b'.' {
@@ -89,8 +101,10 @@ fn scaled(text: &[u8], scale: usize) -> Result<i64, GridError> {
             if missing > 0 {
                 value = push_digit(value, digit)?;
                 missing -= 1;
-            } else if digit != b'0' {
-                return Err(if digit.is_ascii_digit() { GridError::OffGrid } else { GridError::Malformed });
+            } else if !digit.is_ascii_digit() {
+                return Err(GridError::Malformed);
+            } else if digit != b'0' && finer == Finer::Refused {
+                return Err(GridError::OffGrid);
             }
         }
     }
@@ -127,6 +141,15 @@ mod tests {
     fn refuses_what_would_need_rounding() {
         assert_eq!(Grid::new("0.01").unwrap().count(b"1.001"), Err(GridError::OffGrid));
         assert_eq!(Grid::new("0.05").unwrap().count(b"1.01"), Err(GridError::OffGrid));
+    }
+
+    #[test]
+    fn counts_down_to_whole_steps_when_asked() {
+        let lot = Grid::new("0.00001").unwrap();
+        assert_eq!(lot.count_down(b"25.42618900"), Ok(2_542_618));
+        assert_eq!(lot.count_down(b"0.00000999"), Ok(0));
+        assert_eq!(Grid::new("0.5").unwrap().count_down(b"1.9"), Ok(3));
+        assert_eq!(lot.count_down(b"1.000001x"), Err(GridError::Malformed));
     }
 
     #[test]

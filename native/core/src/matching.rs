@@ -208,6 +208,9 @@ impl Engine {
                 let taken = affordable.min(order.lots);
                 left -= taken * order.price;
                 lots += taken;
+                if taken < order.lots {
+                    break;
+                }
             }
         }
         lots
