@@ -160,5 +160,6 @@ class Reports:
                 state=state,
                 venue_order_id=known.venue_order_id,
                 reason=known.reason,
+                filled_lots=known.filled_lots if known.has_ended else None,
             )
         )
