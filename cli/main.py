@@ -23,6 +23,7 @@ COMMANDS = {
     "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
+    "api": ("cli.api", "HTTP over an installation."),
     "ledger": ("cli.ledger", "The double-entry books."),
 }
 

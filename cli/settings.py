@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,6 +51,8 @@ class Settings(SettingsBase):
 
     mode: Literal["paper", "live"] = "paper"
     """`paper` trades on live data with simulated execution: nothing is sent. The default, on purpose."""
+    paper_balances: dict[str, Decimal] = Field(default_factory=dict)
+    """What a paper account starts with, by venue asset (`binance/USDC = 10000`)."""
     chain: ChainSettings | None = None
     custody: CustodySettings | None = None
     venues: Annotated[tuple[VenueSettings, ...], Field(min_length=1)]

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from domain import Fill, Instrument, VenueId
-from domain.events import AskOrder, CancelOrder, Event, PlaceOrder
-from domain.plans import TransactionPlan
+from domain.events import AskOrder, CancelOrder, Event, PlaceOrder, SubmitSwap
 
 Emit = Callable[[Event], None]
 """Hands an event to the runner. Cheap, never blocks, called on the event loop's thread only."""
@@ -68,13 +67,18 @@ class ExchangeVenue(Protocol):
         ...
 
 
-class TransactionDesk(Protocol):
-    """The door to the keys, as the engine sees it: accepts plans, reports `SwapSettled` once for each, keeps books."""
+class SwapDesk(Protocol):
+    """Where swaps are executed: plans them and hands them to custody, the one door to the keys; or simulates."""
 
-    async def submit(self, plan: TransactionPlan) -> None:
-        """Record and execute a plan. Returns when it is durably recorded; the outcome arrives as `SwapSettled`.
+    async def submit(self, swap: SubmitSwap) -> None:
+        """Record and execute a swap. Returns when it is durably recorded; the outcome arrives as `SwapSettled`.
 
-        A plan that is refused also ends in `SwapSettled`. The same intent id again is a no-op.
+        The same intent id again is a no-op, whatever became of the first.
+
+        Raises:
+            InputError: It cannot be planned; nothing was recorded.
+            Refused: Policy or screening said no before anything was recorded.
+            VenueError: It may not have been recorded: submit the same intent again.
         """
         ...
 

@@ -20,6 +20,7 @@ import structlog
 
 from domain import (
     Fill,
+    InputError,
     Instrument,
     InvariantError,
     OrderRejected,
@@ -31,10 +32,9 @@ from domain import (
     VenueUnavailable,
 )
 from domain import events as e
-from domain.plans import TransactionPlan
 from engine.journal import Journal
 from engine.kernel import Kernel, strategy_of
-from engine.ports import Bookkeeper, ExchangeVenue, TransactionDesk
+from engine.ports import Bookkeeper, ExchangeVenue, SwapDesk
 from runtime import Clock, LatencyRecorder
 from runtime import metrics as m
 
@@ -48,8 +48,7 @@ class Wiring:
     """The parts of the world a run is connected to."""
 
     venues: Mapping[str, ExchangeVenue]
-    desk: TransactionDesk | None
-    plan_swap: Callable[[e.SubmitSwap], TransactionPlan]
+    desk: SwapDesk | None
     bookkeeper: Bookkeeper
     clock: Clock
     timer_ms: int = 250
@@ -149,6 +148,25 @@ class LiveRunner:
             raise InvariantError(f"event queue holds {len(self._queue)} events: the kernel cannot keep up")
         self._queue.append(cell)
         self._wake.set()
+
+    async def until_halted(self, timeout_s: float) -> None:
+        """Wait until every strategy is stopped and no order of ours is open.
+
+        Raises:
+            OutcomeUnknown: It takes longer; the cancels go on.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.kernel.halted or self.kernel.orders.open_orders():
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError as exc:
+            left = len(self.kernel.orders.open_orders())
+            raise OutcomeUnknown(
+                f"{left} orders are not confirmed as cancelled yet",
+                request_id="kill",
+                hint="ask again, or look at the venue",
+            ) from exc
 
     # --- the loop
 
@@ -269,17 +287,14 @@ class LiveRunner:
         if self._wiring.desk is None:
             self._refuse(command, "no_custody", "this run has no custody desk")
             return
-        try:
-            plan = self._wiring.plan_swap(command)
-        except PlatformError as exc:
-            self._refuse(command, "plan", str(exc))
-            return
         delay_s = 0.1
         while True:
             try:
-                await self._wiring.desk.submit(plan)
+                await self._wiring.desk.submit(command)
             except Refused as exc:
                 self._refuse(command, exc.rule, str(exc))
+            except InputError as exc:
+                self._refuse(command, "plan", str(exc))
             except VenueError as exc:
                 # Recorded or not, the same intent id again is safe.
                 log.warning("swap.submit_failed", intent_id=command.intent_id, error=str(exc), retry_s=delay_s)

@@ -40,6 +40,12 @@ class LatencyRecorder:
             self._samples[self.count % self._capacity] = ns
         self.count += 1
 
+    def since(self, count: int) -> list[int]:
+        """The samples recorded after the first `count`, oldest first, as far as they are still kept."""
+        fresh = min(self.count - count, len(self._samples))
+        start = (self.count - fresh) % self._capacity if fresh else 0
+        return [self._samples[(start + i) % self._capacity] for i in range(fresh)]
+
     def percentiles_us(self, ranks: Sequence[float] = (50, 90, 99)) -> dict[str, float | None]:
         """Answer `{"p50": …}` in microseconds; None where there is no sample."""
         ordered = sorted(self._samples)

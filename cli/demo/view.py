@@ -36,7 +36,7 @@ class LiveView:
             self._live.update(render_status(status, seconds_left=seconds_left, restarts=restarts))
 
 
-def render_status(status: dict[str, Any], *, seconds_left: float, restarts: int) -> Panel:
+def render_status(status: dict[str, Any], *, seconds_left: float | None, restarts: int) -> Panel:
     """Draw the engine's status file."""
     markets = Table("instrument", "bid", "ask", "spread bps", box=None, pad_edge=False)
     for name, book in status["books"].items():
@@ -56,9 +56,8 @@ def render_status(status: dict[str, Any], *, seconds_left: float, restarts: int)
         f"orders {status['orders_sent']}   refused by risk {status['risk_rejected']}   "
         f"tick → order p50 {status['tick_to_order_us']['p50']} µs"
     )
-    title = f"Capstan demo · {status['state']} · {seconds_left:.0f} s left" + (
-        f" · {restarts} restarts" if restarts else ""
-    )
+    left = "" if seconds_left is None else f" · {seconds_left:.0f} s left"
+    title = f"Capstan · {status['state']}{left}" + (f" · {restarts} restarts" if restarts else "")
     return Panel(Group(markets, Text(), results, Text(), counters), title=title, title_align="left")
 
 

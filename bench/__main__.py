@@ -1,0 +1,43 @@
+"""`make bench [TOPIC=…]`: run the benches, print a table, write `bench/results.json`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.rows import Row
+
+HERE = Path(__file__).parent
+
+
+def main(topic: str = "") -> int:
+    """Run every module of a topic (all, when empty); exit code 1 when a target is missed."""
+    modules = sorted(path.stem for path in HERE.glob(f"{topic}*_*.py") if not path.stem.startswith("_"))
+    if not modules:
+        known = sorted({path.stem.partition("_")[0] for path in HERE.glob("*_*.py") if not path.stem.startswith("_")})
+        print(f"error: no bench for topic {topic!r}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    console, rows = Console(stderr=True), list[Row]()
+    for number, name in enumerate(modules, 1):
+        began = time.monotonic()
+        console.print(f"[{number}/{len(modules)}] {name} …", end=" ")
+        rows += import_module(f"bench.{name}").run()
+        console.print(f"{time.monotonic() - began:.1f} s")
+    table = Table("topic", "figure", "value", "unit", "peer", "ratio", "target", "", box=None, pad_edge=False)
+    for row in rows:
+        verdict = "[green]ok[/]" if row["ok"] else "[red]missed[/]"
+        ratio, target = f"{row['ratio']:.1f}x", f"{row['target']:g}x"
+        table.add_row(row["topic"], row["name"], f"{row['value']:g}", row["unit"], row["peer"], ratio, target, verdict)
+    Console().print(table)
+    (HERE / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    return 0 if all(row["ok"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))

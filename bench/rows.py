@@ -1,0 +1,47 @@
+"""One measured figure and how medians are taken."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import TypedDict
+
+
+class Row(TypedDict):
+    """A figure. `ratio` is how many times better than `peer` it is; `ok` compares it with `target`."""
+
+    topic: str
+    name: str
+    value: float
+    unit: str
+    peer: str
+    ratio: float
+    target: float
+    ok: bool
+
+
+def interleaved(ours: Callable[[], object], peer: Callable[[], object], *, rounds: int = 7) -> tuple[float, float]:
+    """Time both by turns (ours, peer, peer, ours, …); return the medians in seconds. One round of each warms up."""
+    times: dict[Callable[[], object], list[float]] = {ours: [], peer: []}
+    for number in range(rounds + 1):
+        for work in (ours, peer) if number % 2 else (peer, ours):
+            began = time.perf_counter()
+            work()
+            if number:
+                times[work].append(time.perf_counter() - began)
+    return statistics.median(times[ours]), statistics.median(times[peer])
+
+
+def ratio_row(*, topic: str, name: str, ours: float, unit: str, peer_name: str, ratio: float, target: float) -> Row:
+    """Make a row whose goal is a ratio of at least `target`."""
+    return Row(
+        topic=topic,
+        name=name,
+        value=round(ours, 6),
+        unit=unit,
+        peer=peer_name,
+        ratio=round(ratio, 2),
+        target=target,
+        ok=ratio >= target,
+    )

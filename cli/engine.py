@@ -1,0 +1,90 @@
+"""`capstan engine`: run the trading engine of an installation, replay its journal, backtest on it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import output
+from cli.data_dir import DataDir
+
+app = typer.Typer(no_args_is_help=True, help="The trading engine.")
+
+DataDirOption = Annotated[Path, typer.Option(help="The installation: settings, keystore, journal, books.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One line of JSON.")]
+
+
+@app.command()
+def run(data_dir: DataDirOption = Path()) -> None:
+    """Trade until SIGTERM, then withdraw, settle, compare the books and exit.
+
+    Reads DATA_DIR/capstan.toml. In mode "paper" (the default) nothing is sent anywhere. Started again after a crash
+    it recovers from its journal and asks venues and chain what became of what was in flight.
+    """
+    from cli.engine_process import run_engine
+
+    asyncio.run(run_engine(DataDir(data_dir.resolve())))
+
+
+@app.command()
+def status(data_dir: DataDirOption = Path(), as_json: JsonOption = False) -> None:
+    """Show what a running engine does."""
+    from rich.console import Console
+
+    from cli.demo.view import render_status
+    from runtime.control import ask_control
+
+    answer = asyncio.run(ask_control(DataDir(data_dir.resolve()).control, {"command": "status"}))
+    if as_json:
+        output.emit(answer)
+    else:
+        Console().print(render_status(answer, seconds_left=None, restarts=0))
+
+
+@app.command()
+def replay(journal: Annotated[Path, typer.Argument(help="journal.bin of a run.")], as_json: JsonOption = False) -> None:
+    """Replay a journal: what the run did, and the SHA-256 over its decisions."""
+    from engine.journal import read_journal
+    from engine.replay import replay as replay_events
+    from engine.reporting import summarize, to_json
+    from engine.setup import RunConfig, build_kernel
+
+    header, events = read_journal(journal)
+    recorded = list(events)
+    config = RunConfig.from_header(header)
+    digest = replay_events(build_kernel(config), recorded)
+    summary = to_json(summarize(build_kernel(config), recorded))
+    result = {"run": config.run, "commands": digest.count, "sha256": digest.hex, **summary}
+    _show(result, as_json=as_json)
+
+
+@app.command()
+def backtest(
+    journal: Annotated[Path, typer.Argument(help="journal.bin of a run.")], as_json: JsonOption = False
+) -> None:
+    """Trade the market data of a journal again, with simulated execution."""
+    from engine.journal import read_journal
+    from engine.replay import backtest as run_backtest
+    from engine.reporting import summarize, to_json
+    from engine.setup import RunConfig, build_kernel
+
+    header, events = read_journal(journal)
+    config = RunConfig.from_header(header)
+    given = list(run_backtest(build_kernel(config), events))
+    _show({"run": config.run, **to_json(summarize(build_kernel(config), given))}, as_json=as_json)
+
+
+def _show(result: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        output.emit(result)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in result.items():
+        table.add_row(key, str(value))
+    Console().print(table)

@@ -1,0 +1,275 @@
+"""The engine's process: builds every part from the settings, runs them, and ends with the truth about the books."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from prometheus_client import generate_latest
+
+from cex import CcxtVenue
+from chain import ChainClient
+from chain.network import NetworkKind, identify
+from cli.data_dir import DataDir, write_json
+from cli.engine_result import final_result, write_html
+from cli.engine_status import LatencyFile, StatusBoard
+from cli.settings import Settings, load_settings
+from cli.wiring import ChainBook, CustodyDesk, LedgerBookkeeper, load_chain_book, open_ledger, vault_of
+from compliance import DenyListScreener
+from custody import Custody, Ledger, Policy
+from dex import PoolFollower
+from domain import Address, InputError, parse_units
+from domain import events as e
+from engine.journal import Journal, read_journal
+from engine.paper import PaperDesk, PaperTrading, PaperVenue
+from engine.ports import ExchangeVenue, SwapDesk
+from engine.runner import LiveRunner, Wiring
+from engine.setup import RunConfig, build_kernel, pool_label
+from engine.simulation import Simulator
+from runtime import SystemClock, configure_logging
+from runtime.control import serve_control
+from runtime.database import Database
+from runtime.metrics import REGISTRY
+from runtime.processes import stop_on_signals
+from wallets import SignerClient
+
+log = structlog.get_logger(__name__)
+
+STATUS_S = 0.25
+
+
+class Relay:
+    """Holds events that come before the runner exists, and passes the others on."""
+
+    def __init__(self) -> None:
+        self._early: list[e.Event] | None = []
+        self._emit: Any = None
+
+    def emit(self, event: e.Event) -> None:
+        if self._early is not None:
+            self._early.append(event)
+        else:
+            self._emit(event)
+
+    def connect(self, emit: Any) -> None:
+        early, self._early, self._emit = self._early or [], None, emit
+        for event in early:
+            emit(event)
+
+
+@dataclass(slots=True)
+class World:
+    """What the engine is connected to."""
+
+    venues: dict[str, ExchangeVenue]
+    client: ChainClient | None
+    book: ChainBook | None
+    network: NetworkKind | None
+
+
+async def run_engine(data: DataDir) -> None:
+    """Run until SIGTERM or SIGINT; write `result.json` and `report.html` on a clean end.
+
+    Raises:
+        PlatformError: A part could not be started or an invariant failed.
+    """
+    settings = load_settings(data.settings)
+    configure_logging(level=settings.log.level, file=data.logs / "engine.log")
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    data.engine_pid.write_text(str(os.getpid()))
+    clock, relay = SystemClock(), Relay()
+    async with AsyncExitStack() as stack:
+        paper = PaperTrading(clock, _paper_balances(settings)) if settings.mode == "paper" else None
+        world = await _connect(stack, settings, data, relay, paper)
+        config = _configure(settings, data, world)
+        kernel = build_kernel(config)
+        journal = Journal.open(data.journal, config.to_header())
+        stack.callback(journal.close)
+        database, ledger = await asyncio.to_thread(open_ledger, settings, data)
+        stack.callback(database.dispose)
+        custody, desk = await _open_desk(stack, settings, data, world, database, ledger, clock, relay, paper)
+        wiring = Wiring(
+            venues=world.venues,
+            desk=desk,
+            bookkeeper=LedgerBookkeeper(ledger, _vault(settings)),
+            clock=clock,
+            timer_ms=settings.engine.timer_ms,
+            queue_max=settings.engine.queue_max,
+            prepare=_approvals(settings, desk),
+        )
+        runner = LiveRunner(kernel, journal, wiring)
+        board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools})
+        latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
+        wiring.on_step = board.count
+        if paper is not None:
+            paper.connect(Simulator(kernel.markets), runner.emit)
+            wiring.on_step = lambda event, commands: (board.count(event, commands), paper.on_step(event, commands))[0]
+        relay.connect(runner.emit)
+        await stack.enter_async_context(_follow_pools(settings, world, runner, clock))
+        await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world)))
+        await stack.enter_async_context(_write_status(data, board, latencies))
+
+        def started() -> None:
+            board.state = "trading"
+            log.info("engine.trading", run=config.run, mode=settings.mode)
+
+        await runner.run(stop, started=started)
+        board.state = "ended"
+        latencies.save()
+        if custody is not None:
+            await custody.drain(30.0)
+        result, summary = await final_result(data, config, runner, world.venues, desk, ledger, _vault(settings))
+        await asyncio.to_thread(write_html, data, config, summary, result)
+        write_json(data.result, result)
+
+
+# --- parts
+
+
+async def _connect(
+    stack: AsyncExitStack, settings: Settings, data: DataDir, relay: Relay, paper: PaperTrading | None
+) -> World:
+    """Connect to chain and venues; both check that they are what the settings say."""
+    client = book = network = None
+    if settings.chain is not None:
+        chain = settings.chain
+        book = load_chain_book(data.root / chain.address_book, chain.chain_id, chain.pools)
+        client = ChainClient(list(chain.endpoints), chain.chain_id)
+        await client.connect()
+        stack.push_async_callback(client.close)
+        network = await identify(client)
+    venues: dict[str, ExchangeVenue] = {}
+    for part in settings.venues:
+        venue = CcxtVenue(part, clock=SystemClock(), base_dir=data.root)
+        await venue.start(relay.emit)
+        stack.push_async_callback(venue.stop)
+        if str(venue.id) in venues:
+            raise InputError(f"two venues are called {venue.id}")
+        venues[str(venue.id)] = PaperVenue(venue, paper) if paper is not None else venue
+    return World(venues, client, book, network)
+
+
+def _configure(settings: Settings, data: DataDir, world: World) -> RunConfig:
+    """The run of this data directory: a new one, or the one its journal began."""
+    run = f"c{secrets.token_hex(4)}"
+    if data.journal.exists() and data.journal.stat().st_size:
+        run = str(read_journal(data.journal)[0]["run"])
+    return RunConfig(
+        run=run,
+        settings=settings.engine,
+        instruments=tuple(i for v in world.venues.values() for i in v.instruments.values()),
+        pools=tuple(world.book.pools.values()) if world.book else (),
+        gas_asset=world.book.native if world.book else None,
+    )
+
+
+async def _open_desk(
+    stack: AsyncExitStack,
+    settings: Settings,
+    data: DataDir,
+    world: World,
+    database: Database,
+    ledger: Ledger,
+    clock: SystemClock,
+    relay: Relay,
+    paper: PaperTrading | None,
+) -> tuple[Custody | None, SwapDesk | None]:
+    if paper is not None:
+        return None, PaperDesk(paper)
+    if settings.custody is None or settings.chain is None:
+        return None, None
+    assert world.client is not None and world.book is not None and world.network is not None  # noqa: PT018
+    part = settings.custody
+    account = Address(part.account)
+    custody = Custody(
+        database=database,
+        ledger=ledger,
+        policy=Policy(part.policy),
+        screener=DenyListScreener(data.root / part.deny_list if part.deny_list else None),
+        signer=SignerClient(data.root / part.signer_socket, account),
+        chain=world.client,
+        network="devnet" if world.network is NetworkKind.DEVNET else "live",
+        account=account,
+        confirmations=settings.chain.confirmations,
+        clock=clock,
+    )
+    await custody.start(relay.emit)
+    stack.push_async_callback(custody.stop)
+    return custody, CustodyDesk(custody, world.client, world.book, account)
+
+
+def _approvals(settings: Settings, desk: SwapDesk | None) -> Any:
+    if not isinstance(desk, CustodyDesk) or settings.custody is None:
+        return None
+    allowances = {asset: limits.approval_raw for asset, limits in settings.custody.policy.assets.items()}
+    return lambda: desk.approve_routers(allowances)
+
+
+@asynccontextmanager
+async def _follow_pools(
+    settings: Settings, world: World, runner: LiveRunner, clock: SystemClock
+) -> AsyncIterator[None]:
+    if world.client is None or world.book is None or settings.chain is None:
+        yield
+        return
+    pools = list(world.book.pools.values())
+    follower = PoolFollower(world.client, pools, clock.now_ns, poll_s=settings.chain.poll_ms / 1000)
+    await follower.start(runner.emit)
+    try:
+        yield
+    finally:
+        await follower.stop()
+
+
+@asynccontextmanager
+async def _write_status(data: DataDir, board: StatusBoard, latencies: LatencyFile) -> AsyncIterator[None]:
+    async def write() -> None:
+        while True:
+            write_json(data.status, board.render())
+            latencies.save()
+            await asyncio.sleep(STATUS_S)
+
+    task = asyncio.create_task(write(), name="engine.status")
+    try:
+        yield
+    finally:
+        task.cancel()
+        write_json(data.status, board.render())
+
+
+def _operator(runner: LiveRunner, board: StatusBoard, world: World) -> Any:
+    """The commands of the engine's socket."""
+
+    async def handle(request: dict[str, Any]) -> dict[str, Any]:
+        match request.get("command"):
+            case "status":
+                return board.render()
+            case "metrics":
+                return {"text": generate_latest(REGISTRY).decode()}
+            case "kill":
+                runner.emit(e.OperatorSpoke(time_ns=0, command="kill", reason=str(request.get("reason", ""))[:200]))
+                await runner.until_halted(20.0)
+                left = [order for venue in world.venues.values() for order in await venue.open_orders()]
+                return {"halted": runner.kernel.halted, "open_orders": len(left)}
+            case other:
+                raise InputError(f"unknown command {other!r}", hint="status, metrics and kill are known")
+
+    return handle
+
+
+def _vault(settings: Settings) -> str | None:
+    if settings.custody is None or settings.chain is None:
+        return None
+    return vault_of(settings.chain.chain_id, settings.custody.account)
+
+
+def _paper_balances(settings: Settings) -> Mapping[str, int]:
+    """Raw units of the venue assets a paper account starts with (8 decimals)."""
+    return {asset: parse_units(str(amount), 8) for asset, amount in settings.paper_balances.items()}
