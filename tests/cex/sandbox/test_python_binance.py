@@ -1,0 +1,77 @@
+"""Unmodified python-binance trades on the sandbox; only its base URLs are set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.cex.sandbox.conftest import ALICE, Sandbox
+
+binance = pytest.importorskip("binance")
+
+
+@pytest.fixture
+async def client(busy: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    monkeypatch.setattr(binance.AsyncClient, "API_URL", f"{busy.url}/api")
+    monkeypatch.setattr(binance.AsyncClient, "WS_API_URL", f"{busy.ws_url}/ws-api/v3")
+    monkeypatch.setattr(binance.BinanceSocketManager, "STREAM_URL", f"{busy.ws_url}/")
+    client = await binance.AsyncClient.create(ALICE.api_key, ALICE.secret)
+    client.API_URL = f"{busy.url}/api"
+    yield client
+    await client.close_connection()
+
+
+async def test_orders_live_and_die(client: Any) -> None:
+    order = await client.create_order(
+        symbol="ETHUSDC", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.1", price="2900"
+    )
+    assert order["status"] == "NEW"
+    assert (await client.get_order(symbol="ETHUSDC", orderId=order["orderId"]))["status"] == "NEW"
+    assert len(await client.get_open_orders(symbol="ETHUSDC")) == 1
+    assert (await client.cancel_order(symbol="ETHUSDC", orderId=order["orderId"]))["status"] == "CANCELED"
+    by_ws = await client.ws_create_order(
+        symbol="ETHUSDC", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.1", price="2900"
+    )
+    assert by_ws["status"] == "NEW"
+    bought = await client.order_market_buy(symbol="ETHUSDC", quoteOrderQty="1000")
+    assert bought["status"] == "FILLED"
+    assert 990 < Decimal(bought["cummulativeQuoteQty"]) <= 1000
+    assert {balance["asset"] for balance in (await client.get_account())["balances"]} >= {"ETH", "USDC"}
+    with pytest.raises(binance.exceptions.BinanceAPIException) as refused:
+        await client.create_order(
+            symbol="ETHUSDC", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.1", price="2900.001"
+        )
+    assert refused.value.code == -1013
+
+
+async def test_its_depth_cache_follows_the_book(client: Any) -> None:
+    manager = binance.BinanceSocketManager(client)
+    async with asyncio.timeout(20):
+        async with binance.DepthCacheManager(client, "ETHUSDC", bm=manager, ws_interval=100) as socket:
+            for _ in range(5):
+                cache = await socket.recv()
+    assert cache.get_bids()[0][0] < cache.get_asks()[0][0]
+    assert len(cache.get_bids()) >= 20
+
+
+async def test_its_user_socket_tells_the_orders_life_in_order(client: Any) -> None:
+    manager = binance.BinanceSocketManager(client)
+    async with asyncio.timeout(20):
+        async with manager.user_socket() as socket:
+            await asyncio.sleep(0)
+            order = await client.create_order(
+                symbol="ETHUSDC", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.1", price="2900"
+            )
+            await client.cancel_order(symbol="ETHUSDC", orderId=order["orderId"])
+            events = [await socket.recv() for _ in range(4)]
+    assert [(event["e"], event.get("x")) for event in events] == [
+        ("executionReport", "NEW"),
+        ("outboundAccountPosition", None),
+        ("executionReport", "CANCELED"),
+        ("outboundAccountPosition", None),
+    ]
+    assert events[2]["C"] == order["clientOrderId"]
