@@ -223,7 +223,7 @@ class ChainClient:
         as having taken them.
 
         Raises:
-            BroadcastRejected: Every node that answered said no (see its subclasses), and none was left in doubt.
+            BroadcastRejected: The first node that answered said no (see its subclasses), and none is left in doubt.
             VenueUnavailable: It reached no node.
             OutcomeUnknown: A node may have taken it; ask for `request_id`, the transaction's hash.
         """
@@ -242,13 +242,13 @@ class ChainClient:
                 return tx_hash
             refusal = answer
             break
+        rejection = None if refusal is None else broadcast_rejection(refusal.code, _bare_message(refusal))
+        if isinstance(rejection, NonceTooLow) and await self._is_ours(tx_hash):
+            return tx_hash  # Its nonce is used by itself: sent again after it was mined.
         if in_doubt:
             raise OutcomeUnknown(f"transaction {tx_hash} may have been broadcast", request_id=tx_hash)
-        if refusal is None:
+        if rejection is None:
             raise VenueUnavailable(f"transaction {tx_hash} reached no node: " + "; ".join(failures))
-        rejection = broadcast_rejection(refusal.code, _bare_message(refusal))
-        if isinstance(rejection, NonceTooLow) and await self._is_ours(tx_hash):
-            return tx_hash  # Sent again after it was mined: taken long ago.
         raise rejection
 
     async def receipt(self, tx_hash: str) -> Receipt | None:

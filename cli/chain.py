@@ -70,12 +70,7 @@ async def _serve(config: DevnetConfig, addresses: Path | None, *, as_json: bool)
         with contextlib.suppress(asyncio.CancelledError):
             await starting
         return
-    try:
-        running = await starting
-    finally:
-        if starting.exception() is not None:
-            stopping.cancel()
-    async with running:
+    async with await starting as running:
         if addresses is not None:
             _write(addresses, running.world)
         if as_json:

@@ -1,0 +1,77 @@
+"""A real HTTP server between the client and anvil that fails on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+
+from aiohttp import ClientSession, web
+
+from chain.devnet.node import free_port
+
+
+class Mode(Enum):
+    PASS = "pass it on"
+    DROP = "close the connection without asking the node"
+    LOSE_ANSWER = "ask the node, then close the connection"
+    HANG = "accept and never answer"
+    GARBAGE = "answer something that is not JSON"
+    OVERLOADED = "answer HTTP 503 with an empty JSON object"
+    OTHER_CHAIN = "pass on, but claim chain id 99"
+    SHUFFLE = "answer batches in reverse order"
+
+
+class Proxy:
+    """Forwards JSON-RPC to `target` as `mode` says; `calls` counts what arrived by method."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.port = free_port("127.0.0.1")
+        self.mode = Mode.PASS
+        self.calls: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Proxy]:
+        application = web.Application()
+        application.router.add_post("/{any:.*}", self._answer)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        asked = json.loads(body)
+        methods = [entry["method"] for entry in (asked if isinstance(asked, list) else [asked])]
+        self.calls += methods
+        if self.mode is Mode.HANG:
+            await asyncio.Event().wait()
+        if self.mode is Mode.GARBAGE:
+            return web.Response(text="<html>502</html>")
+        if self.mode is Mode.OVERLOADED:
+            return web.Response(text="{}", status=503)
+        if self.mode is not Mode.DROP:
+            async with (
+                ClientSession() as session,
+                session.post(self.target, data=body, headers={"content-type": "application/json"}) as answer,
+            ):
+                text = await answer.read()
+        if self.mode in (Mode.DROP, Mode.LOSE_ANSWER):
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response()
+        if self.mode is Mode.OTHER_CHAIN and methods == ["eth_chainId"]:
+            return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": "0x63"})
+        if self.mode is Mode.SHUFFLE and isinstance(asked, list):
+            return web.json_response(json.loads(text)[::-1])
+        return web.Response(body=text, content_type="application/json")
