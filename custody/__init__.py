@@ -1,1 +1,40 @@
-"""The one door to the keys: policy, transaction lifecycle, ledger."""
+"""The one door to the keys: policy, transaction lifecycle, ledger.
+
+`Custody` takes plans and reports what became of them; `Policy` says what may leave, here and (as `PolicyGuard`) again
+in the signer process; `Ledger` books every movement, and `Books` is the engine's way to it. All of it lives in one
+database that `open_books` brings up to date.
+"""
+
+from custody import postings
+from custody.books import Books
+from custody.desk import Custody, OnSettled
+from custody.guard import PolicyGuard
+from custody.ledger import Entry, Ledger, Posting, Verification
+from custody.lifecycle import State, Step
+from custody.pipeline import DeskOptions
+from custody.policy import AllowedContract, Approval, AssetLimits, Policy, PolicySettings, Proposal
+from custody.ports import ChainPort
+from custody.tables import open_books
+
+__all__ = [
+    "AllowedContract",
+    "Approval",
+    "AssetLimits",
+    "Books",
+    "ChainPort",
+    "Custody",
+    "DeskOptions",
+    "Entry",
+    "Ledger",
+    "OnSettled",
+    "Policy",
+    "PolicyGuard",
+    "PolicySettings",
+    "Posting",
+    "Proposal",
+    "State",
+    "Step",
+    "Verification",
+    "open_books",
+    "postings",
+]

@@ -105,6 +105,15 @@ class Ledger:
         with self._database.transaction() as session:
             return [self.post_in(session, entry) for entry in entries]
 
+    def post_missing(self, entries: Sequence[Entry]) -> None:
+        """Book the entries whose keys are not known yet, in one transaction; what stands under a known key stands."""
+        with self._database.transaction() as session:
+            keys = col(EntryRow.key).in_([entry.key for entry in entries])
+            known = set(session.exec(select(EntryRow.key).where(keys)))
+            for entry in entries:
+                if entry.key not in known:
+                    self.post_in(session, entry)
+
     def post_in(self, session: Session, entry: Entry) -> bool:
         """Book an entry inside a transaction of the caller's, so that it stands or falls with it."""
         self._database.serialize(session, f"ledger/{entry.key}")

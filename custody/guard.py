@@ -1,0 +1,39 @@
+"""The policy as the signer process asks it: from the transaction's own bytes, with the signer's own velocity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from custody.policy import Policy, Proposal, Spent
+from domain import Address, Refused
+from wallets import MessageToSign, Network, TransactionToSign, TypedDataToSign
+
+
+class PolicyGuard:
+    """Satisfies `wallets.Guard`. One policy a chain; other chains are refused.
+
+    Messages and typed data are refused: nothing of ours asks for them yet, and a Permit2 signature moves funds as
+    surely as a transaction does.
+    """
+
+    def __init__(self, *policies: Policy) -> None:
+        self._policies = {policy.settings.chain_id: policy for policy in policies}
+
+    def check_transaction(
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+    ) -> Mapping[str, int]:
+        """Judge a transaction; see `Policy.evaluate`. The chain's time is not known here."""
+        policy = self._policies.get(tx.chain_id)
+        if policy is None:
+            raise Refused(f"no policy for chain {tx.chain_id}", rule="chain")
+        policy.check_fees(gas_limit=tx.gas_limit, fee_per_gas_wei=tx.fee_ceiling_per_gas_wei)
+        proposal = Proposal(chain_id=tx.chain_id, sender=sender, to=tx.to, value_wei=tx.value_wei, data=tx.data)
+        return policy.evaluate(proposal, spent=spent).spends
+
+    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+        """Refuse."""
+        raise Refused(f"{sender} signs no personal messages", rule="message")
+
+    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+        """Refuse."""
+        raise Refused(f"{sender} signs no typed data", rule="typed-data")
