@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -26,6 +27,8 @@ Json: TypeAlias = Any
 Request: TypeAlias = tuple[str, Sequence[Json]]
 
 _REVERT_CODE = 3
+_LIMIT_CODE = -32005
+"""EIP-1474 "limit exceeded": this node will not answer now, another may."""
 
 
 class NoAnswer(VenueUnavailable):
@@ -188,7 +191,11 @@ class JsonRpc:
             answers = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
             raise NoAnswer(f"{where}: HTTP {status}, not JSON", may_have_arrived=True) from exc
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise NoAnswer(f"{where}: too many requests", may_have_arrived=False)
         if isinstance(answers, dict):
+            if answers.get("id") is None and isinstance(answers.get("error"), dict):
+                return [_refusal(answers["error"])] * count  # The batch was refused as a whole.
             answers = [answers]
         by_id = {a.get("id"): a for a in answers if isinstance(a, dict)} if isinstance(answers, list) else {}
         found: list[Json | NodeRefused] = []
@@ -196,7 +203,10 @@ class JsonRpc:
             answer = by_id.get(expected)
             if answer is None or ("result" not in answer and "error" not in answer):
                 raise NoAnswer(f"{where}: HTTP {status}, no JSON-RPC answer to request", may_have_arrived=True)
-            found.append(_refusal(answer["error"]) if answer.get("error") else answer.get("result"))
+            error = answer.get("error")
+            if error and error.get("code") == _LIMIT_CODE:
+                raise NoAnswer(f"{where}: {error.get('message', 'limit exceeded')}", may_have_arrived=False)
+            found.append(_refusal(error) if error else answer.get("result"))
         return found
 
 

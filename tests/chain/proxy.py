@@ -20,6 +20,9 @@ class Mode(Enum):
     HANG = "accept and never answer"
     GARBAGE = "answer something that is not JSON"
     OVERLOADED = "answer HTTP 503 with an empty JSON object"
+    THROTTLED = "answer HTTP 429"
+    LIMITED = "answer JSON-RPC error -32005"
+    NO_BATCHES = "refuse batches as a whole"
     OTHER_CHAIN = "pass on, but claim chain id 99"
     SHUFFLE = "answer batches in reverse order"
 
@@ -60,6 +63,13 @@ class Proxy:
             return web.Response(text="<html>502</html>")
         if self.mode is Mode.OVERLOADED:
             return web.Response(text="{}", status=503)
+        if self.mode is Mode.THROTTLED:
+            return web.json_response({"message": "slow down"}, status=429)
+        if self.mode is Mode.LIMITED:
+            refusal = {"code": -32005, "message": "daily request count exceeded"}
+            return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "error": refusal})
+        if self.mode is Mode.NO_BATCHES and isinstance(asked, list):
+            return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}})
         if self.mode is not Mode.DROP:
             async with (
                 ClientSession() as session,

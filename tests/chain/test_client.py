@@ -106,7 +106,9 @@ async def test_a_client_that_is_not_connected_says_so() -> None:
 # --- failover
 
 
-@pytest.mark.parametrize("mode", [Mode.HANG, Mode.DROP, Mode.LOSE_ANSWER, Mode.GARBAGE, Mode.OVERLOADED])
+@pytest.mark.parametrize(
+    "mode", [Mode.HANG, Mode.DROP, Mode.LOSE_ANSWER, Mode.GARBAGE, Mode.OVERLOADED, Mode.THROTTLED, Mode.LIMITED]
+)
 async def test_reads_move_on_to_the_next_node_and_stay_there(devnet: Devnet, proxy: Proxy, mode: Mode) -> None:
     async with ChainClient([proxy.url, devnet.world.rpc_url], 1337, request_timeout_s=0.5) as client:
         expected = await client.head()
@@ -138,6 +140,9 @@ async def test_batches_come_back_in_the_order_asked_with_refusals_in_place(proxy
         assert isinstance(refused, NodeRefused)
         assert version.startswith("anvil/")
         assert await client.batch([]) == []
+        proxy.mode = Mode.NO_BATCHES
+        refusals = await client.batch([("eth_chainId", ()), ("eth_blockNumber", ())])
+        assert [str(refusal) for refusal in refusals] == ["the node refused: no batches (code -32600)"] * 2
 
 
 # --- broadcasting

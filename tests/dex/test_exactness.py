@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from chain import ChainClient
+from chain.abi import address_at, address_word, int_at, int_word, selector, uint_at, uint_word
 from chain.devnet import Devnet, PoolEntry
 from dex import PoolReplica, PoolSpec, V3Pool
+from dex.lens import lens_code
 from domain import InputError, Refused
 from tests.dex.trader import Trader, asset_id
 
@@ -121,3 +124,41 @@ async def test_an_emptied_and_refilled_position_leaves_no_trace(trader: Trader) 
     assert isinstance(after, V3Pool)
     assert len(grown.ticks) == len(before.ticks) + 2
     assert after.ticks == before.ticks
+
+
+async def test_a_pool_of_spacing_one_is_read_in_pages_and_quoted_exactly(trader: Trader) -> None:
+    world = trader.devnet.world
+    # Fee tier 100 came to mainnet's factory by a vote, after deployment; its 6,932 bitmap words exceed one call's gas.
+    enable = selector("enableFeeAmount(uint24,int24)") + uint_word(100) + uint_word(1)
+    await trader.send(world.contracts["UniswapV3Factory"], enable)
+    model = world.pool("v3", "USDC", "WBTC", 500)
+    key = address_word(model.token0) + address_word(model.token1) + uint_word(100)
+    price = uint_at(await trader.client.call(model.address, selector("slot0()")), 0)
+    create = selector("createAndInitializePoolIfNecessary(address,address,uint24,uint160)") + key + uint_word(price)
+    manager = world.contracts["NonfungiblePositionManager"]
+    await trader.send(manager, create)
+    found = await trader.client.call(
+        world.contracts["UniswapV3Factory"], selector("getPool(address,address,uint24)") + key
+    )
+    pool = PoolEntry("v3", address_at(found, 0), model.token0, model.token1, 100)
+    spec = replace(trader.specs[model.address], address=pool.address, fee_pips=100)
+    trader.specs[pool.address] = spec
+    tick, chance = await trader.tick(pool), random.Random(3)
+    edges = [(-887_272, 887_272)] + [
+        (tick + chance.randint(-3000, 0), tick + chance.randint(1, 3000)) for _ in range(15)
+    ]
+    for lower, upper in edges:
+        await trader.mint(pool, lower, upper, 10**9, 6 * 10**11)
+    arguments = address_word(pool.address) + int_word(-(2**23)) + uint_word(600)
+    page = (await trader.client.call(None, lens_code("V3PoolLens") + arguments))[32:]
+    assert int_at(page, 8) <= int_at(page, 9), "one page held everything: this test shows nothing"
+    replica = await trader.replica(pool)
+    assert isinstance(replica, V3Pool)
+    assert {t for t, _, _ in replica.ticks} == {t for edge in edges for t in edge}
+    assert await _compare(trader, pool, replica, chance, 100) > 80
+
+
+def test_a_lens_that_was_not_built_is_named_with_what_to_do() -> None:
+    with pytest.raises(InputError, match="not built") as error:
+        lens_code("NoSuchLens")
+    assert "make install" in error.value.hint
