@@ -80,9 +80,9 @@ def _native() -> Check:
 
 def _secp256k1() -> Check:
     """eth-keys and bip-utils fall back to slow pure Python without a word when coincurve cannot be loaded."""
-    from eth_keys import KeyAPI
+    from eth_keys.backends import get_backend
 
-    backend = type(KeyAPI().backend).__name__
+    backend = type(get_backend()).__name__
     return Check("secp256k1", "ok" if "CoinCurve" in backend else "missing", backend, "make install")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +14,17 @@ import structlog
 from prometheus_client import generate_latest
 
 from cex import CcxtVenue
-from chain import ChainClient
-from chain.network import NetworkKind, identify
+from chain import ChainClient, parse_address
+from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
 from cli.engine_result import final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
 from cli.settings import Settings, load_settings
-from cli.wiring import ChainBook, CustodyDesk, LedgerBookkeeper, load_chain_book, open_ledger, vault_of
+from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
 from compliance import DenyListScreener
-from custody import Custody, Ledger, Policy
+from custody import Books, Custody, DeskOptions, Ledger, Policy
 from dex import PoolFollower
-from domain import Address, InputError, parse_units
+from domain import InputError, InvariantError, parse_units
 from domain import events as e
 from engine.journal import Journal, read_journal
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
@@ -37,11 +37,14 @@ from runtime.control import serve_control
 from runtime.database import Database
 from runtime.metrics import REGISTRY
 from runtime.processes import stop_on_signals
-from wallets import SignerClient
+from wallets import Network, SignerClient
 
 log = structlog.get_logger(__name__)
 
 STATUS_S = 0.25
+OnStep = Callable[[e.Event, list[e.Command]], None]
+NO_VAULT = "chain/none"
+"""Where balances on chain are booked when there is no chain: nowhere, because there are none."""
 
 
 class Relay:
@@ -98,7 +101,7 @@ async def run_engine(data: DataDir) -> None:
         wiring = Wiring(
             venues=world.venues,
             desk=desk,
-            bookkeeper=LedgerBookkeeper(ledger, _vault(settings)),
+            bookkeeper=Books(ledger, _vault(settings) or NO_VAULT),
             clock=clock,
             timer_ms=settings.engine.timer_ms,
             queue_max=settings.engine.queue_max,
@@ -110,7 +113,7 @@ async def run_engine(data: DataDir) -> None:
         wiring.on_step = board.count
         if paper is not None:
             paper.connect(Simulator(kernel.markets), runner.emit)
-            wiring.on_step = lambda event, commands: (board.count(event, commands), paper.on_step(event, commands))[0]
+            wiring.on_step = _both(board.count, paper.on_step)
         relay.connect(runner.emit)
         await stack.enter_async_context(_follow_pools(settings, world, runner, clock))
         await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world)))
@@ -125,12 +128,22 @@ async def run_engine(data: DataDir) -> None:
         latencies.save()
         if custody is not None:
             await custody.drain(30.0)
-        result, summary = await final_result(data, config, runner, world.venues, desk, ledger, _vault(settings))
+        result, summary = await final_result(
+            data, config, runner, world.venues, desk, custody, ledger, _vault(settings)
+        )
         await asyncio.to_thread(write_html, data, config, summary, result)
         write_json(data.result, result)
 
 
 # --- parts
+
+
+def _both(first: OnStep, second: OnStep) -> OnStep:
+    def call(event: e.Event, commands: list[e.Command]) -> None:
+        first(event, commands)
+        second(event, commands)
+
+    return call
 
 
 async def _connect(
@@ -185,20 +198,21 @@ async def _open_desk(
         return None, PaperDesk(paper)
     if settings.custody is None or settings.chain is None:
         return None, None
-    assert world.client is not None and world.book is not None and world.network is not None  # noqa: PT018
+    if world.client is None or world.book is None or world.network is None:
+        raise InvariantError("custody is configured, but the chain is not connected")
     part = settings.custody
-    account = Address(part.account)
+    account = parse_address(part.account)
+    ensure_keys_fit(world.network, (account,))
     custody = Custody(
         database=database,
         ledger=ledger,
         policy=Policy(part.policy),
-        screener=DenyListScreener(data.root / part.deny_list if part.deny_list else None),
-        signer=SignerClient(data.root / part.signer_socket, account),
+        screener=DenyListScreener(data.root / part.deny_list),
+        signer=await SignerClient.connect(data.root / part.signer_socket, account),
         chain=world.client,
-        network="devnet" if world.network is NetworkKind.DEVNET else "live",
-        account=account,
-        confirmations=settings.chain.confirmations,
-        clock=clock,
+        network=Network(world.network.value),
+        now_ns=clock.now_ns,
+        options=DeskOptions(confirmations=settings.chain.confirmations),
     )
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)

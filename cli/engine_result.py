@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.data_dir import DataDir
 from cli.wiring import differences
-from custody import Ledger
+from custody import Custody, Ledger
 from custody.postings import venue_account
 from domain import Asset
 from domain.amounts import format_units
@@ -26,6 +26,7 @@ async def final_result(
     runner: LiveRunner,
     venues: Mapping[str, ExchangeVenue],
     desk: SwapDesk | None,
+    custody: Custody | None,
     ledger: Ledger,
     vault: str | None,
 ) -> tuple[dict[str, Any], RunSummary]:
@@ -42,7 +43,8 @@ async def final_result(
         found[vault] = {asset: raw for asset, raw in (await desk.balances()).items() if raw}
     verification = await asyncio.to_thread(ledger.verify)
     mismatches = await asyncio.to_thread(differences, ledger, found)
-    transactions = await asyncio.to_thread(ledger.count, "gas")
+    outcomes = await custody.settlements() if custody is not None else []
+    transactions = sum(outcome.status != "refused" for outcome in outcomes)
     _, events = await asyncio.to_thread(read_journal, data.journal)
     summary = await asyncio.to_thread(summarize, build_kernel(config), events)
     assets = _assets(config)

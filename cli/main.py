@@ -7,7 +7,6 @@ import traceback
 from importlib import import_module
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -31,15 +30,15 @@ COMMANDS = {
 class LazyGroup(TyperGroup):
     """Imports a command's module when it is used: `capstan --help` must not load web3 and ccxt."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
         module, help_text = COMMANDS[cmd_name]
-        if not ctx.resilient_parsing and ctx.invoked_subcommand is None and _wants_root_help():
-            return click.Command(cmd_name, help=help_text)
+        if _wants_root_help():
+            return type(self)(name=cmd_name, help=help_text)  # Only its name and help are shown.
         command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
         return command
@@ -73,12 +72,8 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; always leaves by SystemExit."""
     try:
-        code: Any = app(args=arguments, standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+        app(args=arguments)
+    except KeyboardInterrupt:
         output.fail("interrupted")
         sys.exit(130)
     except Exception as exc:

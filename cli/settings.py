@@ -37,8 +37,8 @@ class CustodySettings(SettingsPart):
     keystore: str = "keystore.json"
     password: SecretRef = "file:keystore.password"
     database: str = "sqlite:///capstan.db"
-    deny_list: str | None = None
-    """File of addresses nothing may be sent to, one a line. Unreadable means everything is refused."""
+    deny_list: str = "deny-list.txt"
+    """File of addresses nothing may be sent to, one a line. A file that cannot be read refuses everything."""
     policy: PolicySettings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from chain.devnet import DevnetWorld
 from cli.data_dir import DataDir
 from cli.settings import Settings
 from custody import Custody, Ledger, open_books
-from custody.postings import exchange_fill, opening, vault_account, venue_account
+from custody.postings import vault_account
 from dex import PoolSpec, devnet_pools
 from dex.planning import Routers, plan_approval, plan_swap
-from domain import Address, Asset, ChainId, Fill, InputError, Instrument, InvariantError, native_asset, token_asset
+from domain import Address, Asset, ChainId, InputError, native_asset, token_asset
 from domain.events import SubmitSwap
 from engine.setup import pool_label
 from runtime import SystemClock
@@ -62,7 +61,7 @@ def load_chain_book(path: Path, chain_id: int, pools: Sequence[str]) -> ChainBoo
         for asset in (token_asset(chain, entry.address, symbol, entry.decimals),)
     }
     # SwapRouter02 for V3: it exists on every chain Uniswap is on, and it is the one the policy reads.
-    routers = Routers(v2=world.contracts.get("UniswapV2Router02"), v3_router02=world.contracts.get("SwapRouter02"))
+    routers = Routers(v2=world.contracts.get("UniswapV2Router02"), v3=world.contracts.get("SwapRouter02"))
     return ChainBook(chain, tokens, specs, routers, native_asset(chain))
 
 
@@ -76,30 +75,6 @@ def open_ledger(settings: Settings, data: DataDir) -> tuple[Database, Ledger]:
         database = Database.at(data.root / url.removeprefix("sqlite:///")) if is_file else Database(url)
     open_books(database)
     return database, Ledger(database, SystemClock().now_ns)
-
-
-class LedgerBookkeeper:
-    """The engine's `Bookkeeper`, over custody's ledger."""
-
-    def __init__(self, ledger: Ledger, vault: str | None) -> None:
-        self._ledger = ledger
-        self._vault = vault
-
-    async def post_fills(self, fills: Sequence[tuple[str, Fill, Instrument]]) -> None:
-        entries = [exchange_fill(fill, instrument, strategy) for strategy, fill, instrument in fills]
-        await asyncio.to_thread(self._ledger.post_many, entries)
-
-    async def open_balances(self, location: str, balances: Mapping[str, int]) -> None:
-        account = self._account(location)
-        entries = [opening(account, asset, raw) for asset, raw in sorted(balances.items()) if raw]
-        await asyncio.to_thread(self._ledger.post_many, entries)
-
-    def _account(self, location: str) -> str:
-        if location != "chain":
-            return venue_account(location)
-        if self._vault is None:
-            raise InvariantError("balances on chain, but no vault account")
-        return self._vault
 
 
 class CustodyDesk:

@@ -160,6 +160,7 @@ def plan_approval(
         gas_limit=GAS_LIMIT_APPROVE,
         deadline_s=0,
         approves=(Amount(token, amount),),
+        recipient=allowed,
     )
 
 

@@ -33,4 +33,5 @@ class TransactionPlan:
     receives_min: tuple[Amount, ...] = ()
     approves: tuple[Amount, ...] = ()
     recipient: Address | None = None
-    """Who receives the proceeds. Policy wants the sender, or an allow-listed address."""
+    """Who receives the proceeds (of an approval: who is given the allowance); None means the sender. Policy wants the
+    sender, or an allow-listed address."""

@@ -7,10 +7,9 @@ refuses it anywhere else.
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import Any
 
-from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC, DevnetWorld
+from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC, TEST_PATH, DevnetWorld
 from cli.data_dir import DataDir
 from domain import native_asset, token_asset
 from domain.ids import ChainId
@@ -20,6 +19,7 @@ VAULT_INDEX = 5
 VAULT = TEST_ADDRESSES[VAULT_INDEX]
 EXCHANGE_KEY = "demo-market-maker"
 EXCHANGE_SECRET = "demo-market-maker-secret"
+"""TEST ONLY: published here, opens a sandbox on this machine."""
 EXCHANGE_BALANCES = {"ETH": "500", "BTC": "25", "USDC": "3000000"}
 VAULT_TOKENS = {"USDC": "3000000", "WETH": "500", "WBTC": "25"}
 
@@ -28,6 +28,8 @@ def prepare_installation(data: DataDir, world: dict[str, Any]) -> None:
     """Write what is not there yet. Resuming a run changes nothing."""
     if not (data.root / "keystore.json").exists():
         _write_keystore(data)
+    if not (data.root / "deny-list.txt").exists():
+        (data.root / "deny-list.txt").write_text("# One address a line, then why. Nothing is ever sent to these.\n")
     if not data.settings.exists():
         book = DevnetWorld.from_json(data.address_book.read_bytes())
         data.settings.write_text(settings_toml(book, exchange_url=world["exchange_url"]), encoding="utf-8")
@@ -135,18 +137,15 @@ hedge_above = "0.4"
 
 
 def _write_keystore(data: DataDir) -> None:
+    from eth_account import Account
+
     from runtime import Secret
-    from wallets import HdWallet, create_keystore, ethereum_path, write_private_file
+    from wallets import create_keystore, write_private_file
 
     password = Secret(secrets.token_urlsafe(24))
-    _write_once(data.root / "keystore.password", password.reveal())
-    key = HdWallet.from_mnemonic(Secret(TEST_MNEMONIC)).private_key(ethereum_path(VAULT_INDEX))
+    (data.root / "keystore.password").unlink(missing_ok=True)  # Of an attempt that did not get to its keystore.
+    write_private_file(data.root / "keystore.password", password.reveal())
+    Account.enable_unaudited_hdwallet_features()
+    key = bytes(Account.from_mnemonic(TEST_MNEMONIC, account_path=TEST_PATH.format(index=VAULT_INDEX)).key)
     # A cheap stretch: the key is public anyway, and a demo should start at once.
     write_private_file(data.root / "keystore.json", create_keystore(key, password, is_test_key=True, scrypt_n=1 << 12))
-
-
-def _write_once(path: Path, text: str) -> None:
-    from wallets import write_private_file
-
-    path.unlink(missing_ok=True)
-    write_private_file(path, text)

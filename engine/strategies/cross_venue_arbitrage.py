@@ -31,6 +31,8 @@ from engine.strategy import Context
 
 UNWIND_RETRY_NS = 200_000_000
 """An unwind that did not fill whole is tried again at a fresh price after this long."""
+PAUSE_S_MAX = 60
+"""Longest pause after pool legs that failed one after the other; it doubles from 2 s."""
 PRIORITY_FEE_WEI = 1_000_000_000
 """What is assumed for the tip; custody decides the real one."""
 HEADROOM = 0.99
@@ -72,6 +74,8 @@ class CrossVenueArbitrage:
         self._pools = pools
         self._trade: Trade | None = None
         self._not_before_ns = 0
+        self._resume_ns = 0
+        self._failures = 0
         self._seen_block: dict[str, int] = {}
 
     @property
@@ -100,7 +104,7 @@ class CrossVenueArbitrage:
 
     def _look(self, context: Context) -> None:
         book = context.book(self._instrument.id)
-        if context.stopping or not book.valid or context.now_ns < self._not_before_ns:
+        if context.stopping or not book.valid or context.now_ns < max(self._not_before_ns, self._resume_ns):
             return
         best: tuple[ArbitrageSize, Side, str] | None = None
         for pool_id in self._pools:
@@ -197,9 +201,14 @@ class CrossVenueArbitrage:
     def _on_settled(self, event: e.SwapSettled, context: Context) -> None:
         trade = self._current()
         if event.status == "mined":
+            self._failures = 0
             self._seen_block[trade.pool] = event.block_number
             self._end()
         else:
+            # Whatever was in the way is likely to be there still, and each attempt costs an unwind: wait ever longer.
+            self._failures += 1
+            pause_s = min(2**self._failures, PAUSE_S_MAX)
+            self._resume_ns = context.now_ns + pause_s * 1_000_000_000
             self.stage = Stage.UNWIND
             trade.order_id = ""
 
