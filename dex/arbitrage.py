@@ -104,12 +104,10 @@ def optimal_buy_on_pool_sell_on_book(
         received = math.floor(gross * terms.tick_quote_raw * keep)
         return ArbitrageSize(lots, limit, paid, base, received, received - paid - gas_quote_raw)
 
-    levels = [
-        (float(ticks * terms.tick_quote_raw * keep / terms.lot_base_raw), float(lots * terms.lot_base_raw))
-        for ticks, lots in bids
-    ]
+    price, lot = float(terms.tick_quote_raw * keep / terms.lot_base_raw), float(terms.lot_base_raw)
+    levels = [(ticks * price, lots * lot) for ticks, lots in bids]
     base = _base_bought(pool.pieces(terms.quote_token), pool.gamma, levels)
-    return _settle_near(base / terms.lot_base_raw, _lots_within(bids, lots_max), settle)
+    return _settle_near(base / lot, _lots_within(bids, lots_max), settle)
 
 
 def optimal_buy_on_book_sell_on_pool(
@@ -136,12 +134,10 @@ def optimal_buy_on_book_sell_on_pool(
         paid = math.ceil(gross * terms.tick_quote_raw)
         return ArbitrageSize(lots, limit, base, received, paid, received - paid - gas_quote_raw)
 
-    levels = [
-        (float(ticks * terms.tick_quote_raw / keep / terms.lot_base_raw), float(lots * terms.lot_base_raw * keep))
-        for ticks, lots in asks
-    ]
+    price, lot = float(terms.tick_quote_raw / (keep * terms.lot_base_raw)), float(terms.lot_base_raw * keep)
+    levels = [(ticks * price, lots * lot) for ticks, lots in asks]
     base = _base_sold(pool.pieces(terms.base_token), pool.gamma, levels)
-    return _settle_near(base / float(terms.lot_base_raw * keep), _lots_within(asks, lots_max), settle)
+    return _settle_near(base / lot, _lots_within(asks, lots_max), settle)
 
 
 def _base_bought(pieces: Iterator[Piece], gamma: float, levels: Sequence[tuple[float, float]]) -> float:
@@ -185,9 +181,11 @@ def _base_sold(pieces: Iterator[Piece], gamma: float, levels: Sequence[tuple[flo
             ) / gamma
             if best <= at:
                 return sold
-            stop = min(best, at + left, piece.in_size)
+            level_end = at + left
+            stop = min(best, level_end, piece.in_size)
             sold, left, at = sold + stop - at, left - (stop - at), stop
-            if left <= 0:
+            # Compared, not counted down to zero: floats leave crumbs of a level.
+            if stop == level_end:
                 index += 1
                 left = levels[index][1] if index < len(levels) else 0.0
             elif stop == best:
@@ -201,6 +199,8 @@ def _base_sold(pieces: Iterator[Piece], gamma: float, levels: Sequence[tuple[flo
 
 def _settle_near(lots: float, lots_max: int, settle: Callable[[int], ArbitrageSize | None]) -> ArbitrageSize | None:
     """Try the whole lots around the float optimum with exact quotes; the smallest of equals, if it pays."""
+    if lots <= 0:  # Not even the first unit pays: the usual case, and it costs no exact quote.
+        return None
     middle = min(int(lots), lots_max)
     best: ArbitrageSize | None = None
     for candidate in range(max(1, middle - 1), min(middle + 2, lots_max) + 1):

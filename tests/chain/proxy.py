@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
+from typing import Any
 
 from aiohttp import ClientSession, web
 
@@ -59,17 +60,9 @@ class Proxy:
         self.calls += methods
         if self.mode is Mode.HANG:
             await asyncio.Event().wait()
-        if self.mode is Mode.GARBAGE:
-            return web.Response(text="<html>502</html>")
-        if self.mode is Mode.OVERLOADED:
-            return web.Response(text="{}", status=503)
-        if self.mode is Mode.THROTTLED:
-            return web.json_response({"message": "slow down"}, status=429)
-        if self.mode is Mode.LIMITED:
-            refusal = {"code": -32005, "message": "daily request count exceeded"}
-            return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "error": refusal})
-        if self.mode is Mode.NO_BATCHES and isinstance(asked, list):
-            return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}})
+        canned = self._canned(asked)
+        if canned is not None:
+            return canned
         if self.mode is not Mode.DROP:
             async with (
                 ClientSession() as session,
@@ -85,3 +78,18 @@ class Proxy:
         if self.mode is Mode.SHUFFLE and isinstance(asked, list):
             return web.json_response(json.loads(text)[::-1])
         return web.Response(body=text, content_type="application/json")
+
+    def _canned(self, asked: Any) -> web.Response | None:
+        """What a failing node says without looking at the question."""
+        if self.mode is Mode.GARBAGE:
+            return web.Response(text="<html>502</html>")
+        if self.mode is Mode.OVERLOADED:
+            return web.Response(text="{}", status=503)
+        if self.mode is Mode.THROTTLED:
+            return web.json_response({"message": "slow down"}, status=429)
+        if self.mode is Mode.LIMITED:
+            refusal = {"code": -32005, "message": "daily request count exceeded"}
+            return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "error": refusal})
+        if self.mode is Mode.NO_BATCHES and isinstance(asked, list):
+            return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}})
+        return None
