@@ -67,7 +67,7 @@ class SignerService:
             if ready is not None:
                 ready.set()
             await stop.wait()
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one local system call
+        path.unlink(missing_ok=True)
 
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one request; errors of the tree become an `error` answer."""
@@ -170,7 +170,7 @@ def _is_same_user(writer: asyncio.StreamWriter) -> bool:
 async def _clear_stale_socket(path: Path) -> None:
     """Remove what a killed signer left behind; never another signer's live socket, never a file."""
     try:
-        mode = path.lstat().st_mode  # noqa: ASYNC240 - one local system call
+        mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
@@ -179,7 +179,7 @@ async def _clear_stale_socket(path: Path) -> None:
         async with asyncio.timeout(1):
             _, writer = await asyncio.open_unix_connection(path)
     except (ConnectionRefusedError, FileNotFoundError):
-        path.unlink(missing_ok=True)  # noqa: ASYNC240
+        path.unlink(missing_ok=True)
         return
     except TimeoutError:
         pass

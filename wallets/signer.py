@@ -83,6 +83,10 @@ class KeySigner:
         """Whether the key signs on devnets, and nowhere else."""
         return self._is_test_key
 
+    def reveal_private_key(self) -> bytes:
+        """Give the key itself, for the one purpose of encrypting it into a keystore. Do not keep it."""
+        return bytes(self.__key.secret)
+
     async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
         """Sign a transaction; returns the raw bytes."""
         self._check_network(network)
