@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from cex.connection import Connection
+from cex.errors import reading
 from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import quote_raw, to_decimal, to_raw
@@ -147,7 +148,12 @@ class Account:
 
         Raises:
             InputError: A number is off the instrument's grid or finer than the venue's unit.
+            VenueUnavailable: A field is missing or of the wrong kind.
         """
+        with reading(f"{market.id}: trade {row.get('id')}"):
+            return self._fill(market, row, client_order_id)
+
+    def _fill(self, market: Market, row: Mapping[str, Any], client_order_id: str) -> Fill:
         instrument = market.instrument
         price_ticks = instrument.ticks(to_decimal(row["price"]))
         qty_lots = instrument.lots(to_decimal(row["amount"]))

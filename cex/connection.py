@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
-from cex.errors import query_error
+from cex.errors import query_error, reading
 from cex.handover import CURRENT, http_tracing, watch_sender
 from cex.limiter import Budget, Lane, Limiter, buckets_of, default_buckets
 from cex.settings import VenueSettings
@@ -73,12 +73,16 @@ class Connection:
         await self.query("markets", self.exchange.load_markets, weight=20, starting=True)
         if self.speaks_binance:
             # One symbol only: the whole list is megabytes, and is loaded already.
-            symbol = next(iter(self.exchange.markets.values()))["id"]
-            info = await self.query(
-                "limits", lambda: self.exchange.public_get_exchangeinfo({"symbol": symbol}), weight=20, starting=True
-            )
-            if buckets := buckets_of(info.get("rateLimits", ())):
-                self.limiter = Limiter(Budget(buckets), self.clock)
+            with reading(f"{self.settings.id}: limits"):
+                symbol = next(iter(self.exchange.markets.values()))["id"]
+                info = await self.query(
+                    "limits",
+                    lambda: self.exchange.public_get_exchangeinfo({"symbol": symbol}),
+                    weight=20,
+                    starting=True,
+                )
+                if buckets := buckets_of(info.get("rateLimits", ())):
+                    self.limiter = Limiter(Budget(buckets), self.clock)
         await self.synchronise_clock()
 
     async def close(self) -> None:
@@ -106,18 +110,18 @@ class Connection:
         await self.limiter.enter(lane, weight=weight)
         import ccxt
 
+        where = f"{self.settings.id}: {what}"
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await call()
+                # ccxt itself stumbles over answers that are not what the venue documents.
+                with reading(where):
+                    return await call()
         except ccxt.OrderNotFound:
             raise
         except TimeoutError as exc:
-            raise VenueUnavailable(f"{what}: no answer within {self.timeout_s:g} s") from exc
+            raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
         except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:
-            raise query_error(exc, f"{self.settings.id}: {what}", starting=starting) from exc
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
-            # ccxt stumbles like this over answers that are not what the venue documents.
-            raise VenueUnavailable(f"{self.settings.id}: {what}: unreadable answer ({type(exc).__name__})") from exc
+            raise query_error(exc, where, starting=starting) from exc
 
     async def synchronise_clock(self) -> None:
         """Measure how far our clock is ahead of the venue's: median of five, each at the middle of its round trip."""
@@ -127,7 +131,8 @@ class Connection:
         for _ in range(CLOCK_SAMPLES):
             before = self.exchange.milliseconds()
             theirs = await self.query("time", self.exchange.fetch_time, starting=True)
-            offsets.append((before + self.exchange.milliseconds()) / 2 - int(theirs))
+            with reading(f"{self.settings.id}: time"):
+                offsets.append((before + self.exchange.milliseconds()) / 2 - int(theirs))
         offset_ms = round(statistics.median(offsets))
         self.exchange.options["timeDifference"] = offset_ms
         log.info("clock.synchronised", venue=self.settings.id, ahead_ms=offset_ms)
@@ -184,7 +189,7 @@ class Connection:
         if settings.base_url is not None:
             exchange.urls["api"] = rewrite(exchange.urls["api"], settings.base_url)
         elif settings.testnet:
-            if "test" not in exchange.urls:
+            if not exchange.urls.get("test"):
                 raise InputError(
                     f"{settings.id}: {settings.exchange} has no test environment",
                     hint="set testnet = false to trade for real, or base_url to use a server of your own",

@@ -12,6 +12,8 @@ ccxt is looked up by class name along the exception's ancestry, so that this mod
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from domain import InputError, OrderRejected, OutcomeUnknown, PlatformError, VenueUnavailable
 
@@ -75,3 +77,12 @@ def query_error(exc: BaseException, what: str, *, starting: bool = False) -> Pla
     if starting and is_kind(exc, *_CALLER):
         return InputError(f"{what}: {code} {reason}")
     return VenueUnavailable(f"{what}: {code} {reason}")
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn what Python raises over an answer of the wrong shape into `VenueUnavailable`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as exc:
+        raise VenueUnavailable(f"{what}: unreadable answer ({type(exc).__name__})") from exc
