@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from cex.connection import Connection
-from cex.errors import reading
+from cex.errors import UnknownOrder, reading
 from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import quote_raw, to_decimal, to_raw
@@ -47,8 +47,6 @@ class Account:
 
     async def order(self, market: Market, client_order_id: str) -> OrderSnapshot | None:
         """Ask for one order by the id we gave it; None when the venue does not know it."""
-        import ccxt
-
         exchange = self._connection.exchange
         known = self._reports.find(client_order_id)
         venue_order_id = known.venue_order_id if known is not None else ""
@@ -63,14 +61,14 @@ class Account:
                 ),
                 weight=4,
             )
-        except ccxt.OrderNotFound:
+        except UnknownOrder:
             return None
         return self.snapshot(market, row)
 
-    async def open_orders(self, market: Market) -> list[OrderSnapshot]:
+    async def open_orders(self, market: Market, *, lane: Lane = Lane.QUERY) -> list[OrderSnapshot]:
         exchange = self._connection.exchange
         rows = await self._connection.query(
-            f"open orders of {market.id}", lambda: exchange.fetch_open_orders(market.unified), weight=6
+            f"open orders of {market.id}", lambda: exchange.fetch_open_orders(market.unified), lane=lane, weight=6
         )
         return [self.snapshot(market, row) for row in rows]
 

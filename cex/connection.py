@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 BINANCE_FAMILY = frozenset({"binance", "binanceus"})
 CLOCK_SAMPLES = 5
+CLOCK_EVERY_S = 600.0
 
 
 class Connection:
@@ -104,6 +105,7 @@ class Connection:
         """Do something that may be done again, within the limits and the time allowed.
 
         Raises:
+            UnknownOrder: The venue does not know the order in question.
             VenueUnavailable: No answer, or the venue could not; trying again is safe.
             InputError: Only when `starting`: the venue refuses the key or the request's form.
         """
@@ -116,8 +118,6 @@ class Connection:
                 # ccxt itself stumbles over answers that are not what the venue documents.
                 with reading(where):
                     return await call()
-        except ccxt.OrderNotFound:
-            raise
         except TimeoutError as exc:
             raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
         except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:
@@ -143,6 +143,18 @@ class Connection:
             await self.synchronise_clock()
         except PlatformError as exc:
             log.warning("clock.unsynchronised", venue=self.settings.id, error=str(exc))
+
+    async def keep_time(self) -> None:
+        """Measure the clocks again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(CLOCK_EVERY_S)
+            await self.resynchronise_clock()
+
+    async def warm_up(self) -> None:
+        """Open the socket that orders go through, so that the first one does not wait for a handshake."""
+        if self.speaks_binance and self.exchange.has.get("createOrderWs"):
+            client = self.exchange.client(str(self.exchange.urls["api"]["ws"]["ws-api"]["spot"]))
+            await self.query("order socket", lambda: client.connect(self.session), starting=True)
 
     def forget_request(self, request_id: str) -> None:
         """Drop ccxt's record of a WebSocket request, which it keeps for ever."""
@@ -202,6 +214,8 @@ class Connection:
         exchange = self.exchange
         # ccxt would put its own marketing id before client order ids, or into a tag.
         exchange.options |= {"broker": {}, "brokerId": ""}
+        # A wait of a quarter of a second for sessions that ccxt made itself; this one is ours.
+        exchange.timeout_on_exit = 0
         # Its debug lines hold headers and signed URLs.
         logging.getLogger("ccxt").setLevel(logging.WARNING)
         exchange.logger.setLevel(logging.WARNING)

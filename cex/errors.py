@@ -26,14 +26,13 @@ _CREDENTIALS = {"AuthenticationError", "AccountSuspended"}
 _CALLER = {"ArgumentsRequired", "BadSymbol", "NotSupported", "BadRequest"}
 
 
+class UnknownOrder(VenueUnavailable):
+    """The venue does not know the order it was asked about. Caught inside this package."""
+
+
 def is_kind(exc: BaseException, *names: str) -> bool:
     """Whether an exception is, or descends from, a ccxt class of one of these names."""
     return any(cls.__name__ in names and cls.__module__.startswith("ccxt") for cls in type(exc).__mro__)
-
-
-def is_not_found(exc: BaseException) -> bool:
-    """Whether the venue said that it does not know the order."""
-    return is_kind(exc, "OrderNotFound")
 
 
 def describe(exc: BaseException) -> tuple[str, str]:
@@ -69,6 +68,8 @@ def place_error(exc: BaseException, *, client_order_id: str, touched: bool, stat
 def query_error(exc: BaseException, what: str, *, starting: bool = False) -> PlatformError:
     """Sort a failure of something that changes nothing: it may be tried again, unless the caller must mend it first."""
     code, reason = describe(exc)
+    if is_kind(exc, "OrderNotFound"):
+        return UnknownOrder(f"{what}: {code} {reason}")
     if starting and is_kind(exc, *_CREDENTIALS):
         return InputError(
             f"{what}: the venue refuses the API key ({code} {reason})",

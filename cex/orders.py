@@ -17,7 +17,7 @@ import structlog
 
 from cex.account import Account, OrderSnapshot
 from cex.connection import Connection
-from cex.errors import describe, place_error
+from cex.errors import UnknownOrder, is_kind, place_error
 from cex.handover import CURRENT, Handover
 from cex.limiter import Lane
 from cex.markets import Market
@@ -76,7 +76,7 @@ class Orders:
             error = place_error(exc, client_order_id=client_order_id, touched=handover.touched, status=handover.status)
             if not isinstance(error, OutcomeUnknown):
                 self._reports.discard(client_order_id)
-            if type(exc).__name__ == "InvalidNonce":
+            if is_kind(exc, "InvalidNonce"):
                 log.warning("clock.refused", order_id=client_order_id)
                 await self._connection.resynchronise_clock()
             raise error from exc
@@ -90,8 +90,6 @@ class Orders:
 
     async def cancel(self, market: Market, client_order_id: str) -> None:
         """Cancel one order; one that has ended already is asked about, so that its end is told."""
-        import ccxt
-
         exchange = self._connection.exchange
         known = self._reports.find(client_order_id)
         venue_order_id = known.venue_order_id if known is not None else ""
@@ -102,7 +100,7 @@ class Orders:
                 lambda: exchange.cancel_order(venue_order_id, market.unified, named),
                 lane=Lane.CANCEL,
             )
-        except ccxt.OrderNotFound:
+        except UnknownOrder:
             await self.ask(market, client_order_id)
             return
         filled = answer.get("filled")
@@ -219,12 +217,10 @@ class Orders:
 
     async def _sweep(self) -> set[str]:
         """Cancel what is open, per instrument; return the ids that were."""
-        import ccxt
-
         exchange = self._connection.exchange
         ids: set[str] = set()
         for market in self._markets.values():
-            orders = await self._account.open_orders(market)
+            orders = await self._account.open_orders(market, lane=Lane.CANCEL)
             if not orders:
                 continue
             ids |= {order.client_order_id for order in orders}
@@ -238,6 +234,6 @@ class Orders:
                 else:
                     for order in orders:
                         await self.cancel(market, order.client_order_id)
-            except ccxt.OrderNotFound as exc:
-                log.info("cancel_all.raced", instrument=market.id, answer=describe(exc)[1])
+            except UnknownOrder as exc:
+                log.info("cancel_all.raced", instrument=market.id, answer=str(exc))
         return ids

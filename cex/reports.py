@@ -94,6 +94,9 @@ class Reports:
         self._trades[key] = None
         if len(self._trades) > TRADES_MAX:
             self._trades.popitem(last=False)
+        if not fill.client_order_id:
+            self._emit(FillReported(time_ns=0, fill=fill))  # Ordered by someone who gives no ids.
+            return True
         known = self.register(fill.client_order_id, instrument, now_ns)
         known.filled_lots += fill.qty_lots
         self._note_id(fill.client_order_id, known, fill.venue_order_id)
@@ -120,6 +123,8 @@ class Reports:
         Args:
             executed_lots: How much of the order has traded, by whoever says the state. Only compared, never booked.
         """
+        if not client_order_id:
+            return
         known = self.register(client_order_id, instrument, now_ns)
         self._note_id(client_order_id, known, venue_order_id)
         if known.has_ended:

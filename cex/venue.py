@@ -157,6 +157,7 @@ class CcxtVenue:
         feed = BinanceFeed if is_native else CcxtFeed
         self._feeds = [feed(connection, market, self._emit) for market in self._markets.values()]
         self._parts: list[Coroutine[Any, Any, None]] = [part.run() for part in self._feeds]
+        self._parts.append(connection.keep_time())
         if connection.has_keys:
             up, down = self._reconciler.stream_up, self._reconciler.stream_down
             stream: BinanceUserStream | CcxtUserStream
@@ -165,20 +166,26 @@ class CcxtVenue:
             else:
                 stream = CcxtUserStream(connection, self._account, self._markets, reports, on_up=up, on_down=down)
             await self._reconciler.baseline()
+            await connection.warm_up()
             self._parts += [stream.run(), self._reconciler.run()]
 
     async def _join(self) -> None:
         """Start the parts and wait until they are ready."""
         self._running = asyncio.create_task(self._run(self._parts), name=f"cex.{self.id}")
+        ready = asyncio.create_task(self._ready(), name=f"cex.{self.id}.ready")
         try:
-            async with asyncio.timeout(READY_S), asyncio.TaskGroup() as waits:
-                waits.create_task(self._failed_early())
-                for feed in self._feeds:
-                    waits.create_task(feed.valid.wait())
-                if self._connection.has_keys:
-                    waits.create_task(self._reconciler.trusted.wait())
-        except TimeoutError as exc:
-            raise VenueUnavailable(f"{self.id}: not ready within {READY_S:g} s: no valid book or user stream") from exc
+            await asyncio.wait({ready, self._running}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+            self._check()
+            if not ready.done():
+                raise VenueUnavailable(f"{self.id}: not ready within {READY_S:g} s: no valid book or no user stream")
+        finally:
+            ready.cancel()
+
+    async def _ready(self) -> None:
+        for feed in self._feeds:
+            await feed.valid.wait()
+        if self._connection.has_keys:
+            await self._reconciler.trusted.wait()
 
     async def _run(self, parts: Sequence[Coroutine[Any, Any, None]]) -> None:
         try:
@@ -191,10 +198,6 @@ class CcxtVenue:
             log.critical("venue.failed", venue=self.id, error=repr(group.exceptions[0]))
             for instrument in self._markets:
                 self._emit(BookInvalidated(time_ns=0, instrument=instrument, reason="the venue adapter failed"))
-
-    async def _failed_early(self) -> None:
-        """Nothing to wait for; placed so that a start after a failure ends at once."""
-        self._check()
 
     def _check(self) -> None:
         if self._failure is not None:
