@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ import structlog
 
 from chain import Block, ChainClient
 from chain.heads import Applied, HeadEvent, HeadFollower, Unreachable
+from chain.wakeups import HeadWakeups
 from dex.decoding import decode_log
 from dex.lens import read_pools
 from dex.pools import PoolSpec
@@ -31,6 +31,8 @@ class PoolFollower:
     It holds replicas of its own, fed by exactly what it emits, and compares them with the chain every
     `audit_every_blocks`. Whatever it cannot vouch for (lost node, reorganisation, failed audit, own crash) is emitted
     as `PoolInvalidated`, and made good by a `PoolSnapshotted` once it is known again.
+
+    It polls every `poll_s`; with a `ws_url` it also looks at once when the node announces a block.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class PoolFollower:
         *,
         poll_s: float = 0.05,
         audit_every_blocks: int = 50,
+        ws_url: str = "",
     ) -> None:
         self._client = client
         self._specs = {spec.address: spec for spec in pools}
@@ -48,6 +51,7 @@ class PoolFollower:
         self._heads = HeadFollower(client, list(self._specs), poll_s=poll_s)
         self._audit_every_blocks = audit_every_blocks
         self._blocks_unaudited = 0
+        self._wakeups = HeadWakeups(ws_url, self._heads.wake) if ws_url else None
         self._emit: Emit = lambda event: None
         self._task: asyncio.Task[None] | None = None
         self.replicas: dict[str, PoolReplica] = {spec.id: spec.replica() for spec in pools}
@@ -68,12 +72,16 @@ class PoolFollower:
         self._task = asyncio.create_task(self._follow(), name="dex.follower")
 
     async def stop(self) -> None:
-        """Stop following; safe to repeat. Nothing is emitted afterwards."""
+        """Stop following; safe to repeat. Nothing is emitted afterwards.
+
+        A crash that came before was logged and told as invalidations; `wait` raises it, this does not.
+        """
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()
 
     async def wait(self) -> None:
         """Wait until the follower ends, which it does only by `stop` or by an error, raised here."""
@@ -86,7 +94,10 @@ class PoolFollower:
 
     async def _follow(self) -> None:
         try:
-            await self._heads.run(self._handle)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._heads.run(self._handle), name="dex.heads")
+                if self._wakeups is not None:
+                    tasks.create_task(self._wakeups.run(), name="dex.wakeups")
         except asyncio.CancelledError:
             raise
         except BaseException as exc:

@@ -9,6 +9,7 @@ import pytest
 
 from chain import ChainClient
 from chain.devnet import Devnet, DevnetConfig
+from chain.wakeups import HeadWakeups
 from dex import PoolFollower, PoolReplica, devnet_pools, read_pools
 from domain import InputError, Refused
 from domain.events import BlockSeen, Event, PoolInvalidated, PoolSnapshotted, PoolSwapped
@@ -162,3 +163,47 @@ async def test_a_pool_that_is_not_what_its_configuration_says_is_named(
     object.__setattr__(other, "fee_pips", right.fee_pips)
     with pytest.raises(InputError, match="configured are"):
         await PoolFollower(chain_client, [other], lambda: 0).start(lambda event: None)
+
+
+async def test_an_announced_block_is_looked_at_before_the_next_poll(devnet: Devnet, chain_client: ChainClient) -> None:
+    audience = Audience(devnet)
+    follower = PoolFollower(
+        chain_client,
+        list(devnet_pools(devnet.world).values()),
+        lambda: 7,
+        poll_s=3600,
+        ws_url=devnet.world.rpc_url.replace("http", "ws"),
+    )
+    await follower.start(audience)
+    try:
+        await chain_client.rpc.request("evm_mine")
+        await audience.until_block((await chain_client.head()).hash)
+        await chain_client.rpc.request("evm_mine")
+        await audience.until_block((await chain_client.head()).hash)
+    finally:
+        await follower.stop()
+    with pytest.raises(InputError):
+        HeadWakeups("http://localhost", lambda: None)
+
+
+async def test_a_crash_of_the_follower_is_told_and_leaves_no_valid_replica(
+    devnet: Devnet, chain_client: ChainClient
+) -> None:
+    audience = Audience(devnet)
+
+    def fragile(event: Event) -> None:
+        audience(event)
+        if isinstance(event, PoolSwapped):
+            raise RuntimeError("the listener broke")
+
+    follower = PoolFollower(chain_client, list(devnet_pools(devnet.world).values()), lambda: 7, poll_s=0.005)
+    await follower.start(fragile)
+    trader = Trader(devnet, chain_client)
+    await trader.prepare()
+    pool = devnet.world.pool("v3", "WETH", "USDC", 500)
+    await trader.swap(pool, pool.token0, 10**9)
+    with pytest.raises(ExceptionGroup) as crash:
+        await follower.wait()
+    assert "the listener broke" in str(crash.value.exceptions[0])
+    assert not any(replica.is_valid for replica in audience.replicas.values())
+    await follower.stop()
