@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vau
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger, Policy
 from dex import PoolFollower
-from domain import InputError, InvariantError, parse_units
+from domain import Address, InputError, InvariantError, VenueUnavailable, parse_units
 from domain import events as e
 from engine.journal import Journal, read_journal
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
@@ -42,6 +43,7 @@ from wallets import Network, SignerClient
 log = structlog.get_logger(__name__)
 
 STATUS_S = 0.25
+SIGNER_S = 15.0
 OnStep = Callable[[e.Event, list[e.Command]], None]
 NO_VAULT = "chain/none"
 """Where balances on chain are booked when there is no chain: nowhere, because there are none."""
@@ -208,7 +210,7 @@ async def _open_desk(
         ledger=ledger,
         policy=Policy(part.policy),
         screener=DenyListScreener(data.root / part.deny_list),
-        signer=await SignerClient.connect(data.root / part.signer_socket, account),
+        signer=await _reach_signer(data.root / part.signer_socket, account),
         chain=world.client,
         network=Network(world.network.value),
         now_ns=clock.now_ns,
@@ -217,6 +219,24 @@ async def _open_desk(
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)
     return custody, CustodyDesk(custody, world.client, world.book, account)
+
+
+async def _reach_signer(socket: Path, account: Address) -> SignerClient:
+    """Connect to the signer, which may be starting beside us.
+
+    Raises:
+        VenueUnavailable: It does not answer within `SIGNER_S`.
+    """
+    deadline = asyncio.get_running_loop().time() + SIGNER_S
+    while True:
+        try:
+            return await SignerClient.connect(socket, account)
+        except VenueUnavailable as exc:
+            if asyncio.get_running_loop().time() > deadline:
+                raise VenueUnavailable(
+                    f"no signer answers at {socket}", hint="start it: capstan signer serve --data-dir …"
+                ) from exc
+            await asyncio.sleep(0.1)
 
 
 def _approvals(settings: Settings, desk: SwapDesk | None) -> Any:

@@ -35,11 +35,6 @@ def prepare_installation(data: DataDir, world: dict[str, Any]) -> None:
         data.settings.write_text(settings_toml(book, exchange_url=world["exchange_url"]), encoding="utf-8")
 
 
-def signer_arguments(data: DataDir) -> list[str]:
-    """The command that starts this installation's signer."""
-    return ["signer", "serve", "--data-dir", str(data.root)]
-
-
 def settings_toml(world: DevnetWorld, *, exchange_url: str) -> str:
     """The demo's settings: what a real installation has too, with limits that suit the demo's amounts."""
     chain = ChainId(world.chain_id)

@@ -6,13 +6,13 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cli import output
 from cli.data_dir import DataDir, read_json
 from cli.demo.installation import prepare_installation
-from domain import PlatformError, VenueUnavailable
+from domain import VenueUnavailable
 from runtime.processes import is_alive, spawn, stop_on_signals, terminate
 
 READY_TIMEOUT_S = 60.0
@@ -35,104 +35,119 @@ async def run_demo(
     began = time.monotonic()
     world = await _start_world(data, seed, say)
     lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
-    signer: subprocess.Popen[bytes] | None = None
-    engine = _EngineProcess(data)
+    signer, engine = _Child(data, "signer", ["signer", "serve"]), _Engine(data)
+
+    def check() -> None:
+        signer.check()
+        if read_json(data.result) is None:
+            engine.check()
+
     try:
         prepare_installation(data, world)
-        signer = _start_signer(data)
+        signer.start()
         engine.start()
-        await engine.until_trading(began)
+        await engine.until_trading(check)
         say(f"trading for {seconds} s (data in {data.root}, started in {time.monotonic() - began:.1f} s)")
-        await _trade(data, engine, seconds, stop, live=live)
+        await _trade(data, engine, check, seconds, stop, live=live)
         say("stopping: withdrawing quotes, settling what is in flight, comparing the books with exchange and chain")
-        await engine.stop()
+        await engine.stop(check)
         result = read_json(data.result)
         if result is None:
             raise VenueUnavailable(f"the engine ended without a result: {engine.last_words()}")
         return result
     finally:
         lease.cancel()
-        engine.kill()
-        if signer is not None:
-            terminate(signer)
+        engine.end()
+        signer.end()
         # Not reached when this process is killed: then the world stays a while for whoever resumes the run.
         if not keep_world:
             _end_world(data)
 
 
-class _EngineProcess:
-    """The engine as a supervised child: restarted when a signal killed it, given up when it ended by itself."""
+class _Child:
+    """A supervised process: started again when a signal killed it, given up when it ended by itself."""
 
-    def __init__(self, data: DataDir) -> None:
+    def __init__(self, data: DataDir, name: str, arguments: Sequence[str]) -> None:
         self._data = data
-        self._process: subprocess.Popen[bytes] | None = None
+        self._name = name
+        self._arguments = [sys.executable, "-m", "cli", *arguments, "--data-dir", str(data.root)]
+        self._log = data.logs / f"{name}.err"
+        self.process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
 
     def start(self) -> None:
-        self._data.status.unlink(missing_ok=True)
-        arguments = [sys.executable, "-m", "cli", "engine", "run", "--data-dir", str(self._data.root)]
-        self._process = spawn(arguments, log=self._data.logs / "engine.err")
-        self._data.engine_pid.write_text(str(self._process.pid))
+        self.process = spawn(self._arguments, log=self._log)
 
     def check(self) -> None:
-        """Restart the engine if something killed it.
+        """Start it again if something killed it.
 
         Raises:
             VenueUnavailable: It ended by itself, or was killed too often.
         """
-        if self._process is None or (code := self._process.poll()) is None:
+        if self.process is None or (code := self.process.poll()) is None:
             return
         if code >= 0 or self.restarts >= RESTARTS_MAX:
-            raise VenueUnavailable(f"the engine ended with code {code}: {self.last_words()}")
+            raise VenueUnavailable(f"the {self._name} ended with code {code}: {self.last_words()}")
         self.restarts += 1
         self.start()
 
-    async def until_trading(self, began: float) -> None:
-        """Wait until the engine says it trades, through restarts."""
-        while (status := read_json(self._data.status)) is None or status["state"] == "starting":
-            self.check()
-            if time.monotonic() - began > READY_TIMEOUT_S:
-                raise VenueUnavailable(f"the engine is not ready after {READY_TIMEOUT_S:.0f} s: {self.last_words()}")
-            await asyncio.sleep(0.05)
-
-    async def stop(self) -> None:
-        """Ask for a clean end, and start again if it was killed on the way: only a clean end has settled books."""
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        asked: int | None = None
-        while read_json(self._data.result) is None:
-            if self._process is not None and self._process.poll() is None and asked != self._process.pid:
-                if read_json(self._data.status) is not None:
-                    self._process.terminate()
-                    asked = self._process.pid
-            elif self._process is not None and self._process.poll() is not None:
-                if read_json(self._data.result) is not None:
-                    break
-                self.check()
-            if time.monotonic() > deadline:
-                raise VenueUnavailable(f"the engine did not end within {STOP_TIMEOUT_S:.0f} s: {self.last_words()}")
-            await asyncio.sleep(0.05)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            terminate(self._process)
+    def end(self) -> None:
+        if self.process is not None:
+            terminate(self.process)
 
     def last_words(self) -> str:
-        """The last line the engine wrote to its error log."""
+        """The last line it wrote about an error."""
         try:
-            lines = (self._data.logs / "engine.err").read_text(errors="replace").strip().splitlines()
+            lines = self._log.read_text(errors="replace").strip().splitlines()
         except OSError:
             return "it left no message"
         errors = [line for line in lines if line.startswith("error:")]
         return (errors or lines or ["it left no message"])[-1]
 
 
-async def _trade(data: DataDir, engine: _EngineProcess, seconds: int, stop: asyncio.Event, *, live: bool) -> None:
+class _Engine(_Child):
+    """The engine: knows when it trades, and how to end it with settled books."""
+
+    def __init__(self, data: DataDir) -> None:
+        super().__init__(data, "engine", ["engine", "run"])
+
+    def start(self) -> None:
+        self._data.status.unlink(missing_ok=True)
+        super().start()
+
+    async def until_trading(self, check: Callable[[], None]) -> None:
+        """Wait until the engine says it trades, through restarts."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while (status := read_json(self._data.status)) is None or status["state"] == "starting":
+            check()
+            if time.monotonic() > deadline:
+                raise VenueUnavailable(f"the engine is not ready after {READY_TIMEOUT_S:.0f} s: {self.last_words()}")
+            await asyncio.sleep(0.05)
+
+    async def stop(self, check: Callable[[], None]) -> None:
+        """Ask for a clean end. An engine killed on the way is started again: only a clean end has settled books."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        asked: int | None = None
+        while read_json(self._data.result) is None:
+            # Not asked before it can listen: a SIGTERM while it starts would end it without a result.
+            if self.process is not None and asked != self.process.pid and read_json(self._data.status) is not None:
+                self.process.terminate()
+                asked = self.process.pid
+            check()
+            if time.monotonic() > deadline:
+                raise VenueUnavailable(f"the engine did not end within {STOP_TIMEOUT_S:.0f} s: {self.last_words()}")
+            await asyncio.sleep(0.05)
+
+
+async def _trade(
+    data: DataDir, engine: _Engine, check: Callable[[], None], seconds: int, stop: asyncio.Event, *, live: bool
+) -> None:
     from cli.demo.view import LiveView
 
     end = time.monotonic() + seconds
     with LiveView(enabled=live) as view:
         while (left := end - time.monotonic()) > 0 and not stop.is_set():
-            engine.check()
+            check()
             status = read_json(data.status)
             if status is not None:
                 view.show(status, seconds_left=left, restarts=engine.restarts)
@@ -182,12 +197,3 @@ async def _hold_lease(data: DataDir) -> None:
     while True:
         data.lease.touch()
         await asyncio.sleep(1)
-
-
-def _start_signer(data: DataDir) -> subprocess.Popen[bytes]:
-    from cli.demo.installation import signer_arguments
-
-    try:
-        return spawn([sys.executable, "/tmp/signer_tmp.py", str(data.root)], log=data.logs / "signer.err")
-    except OSError as exc:
-        raise PlatformError(f"cannot start the signer: {exc}") from exc
