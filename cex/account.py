@@ -13,9 +13,14 @@ from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import quote_raw, to_decimal, to_raw
 from cex.reports import Reports
-from domain import Fill, InputError, OrderState, Side
+from domain import Fill, InputError, OrderState, Side, VenueUnavailable
 
 PAGE = 1_000
+_SNAKE = {
+    "fetchOrders": "fetch_orders",
+    "fetchCanceledAndClosedOrders": "fetch_canceled_and_closed_orders",
+    "fetchClosedOrders": "fetch_closed_orders",
+}
 _STATES = {
     "open": OrderState.ACCEPTED,
     "closed": OrderState.FILLED,
@@ -46,24 +51,41 @@ class Account:
         self._reports = reports
 
     async def order(self, market: Market, client_order_id: str) -> OrderSnapshot | None:
-        """Ask for one order by the id we gave it; None when the venue does not know it."""
+        """Ask for one order by the id we gave it; None when the venue does not know it.
+
+        Raises:
+            VenueUnavailable: No answer, or the venue cannot be asked by this id.
+        """
         exchange = self._connection.exchange
         known = self._reports.find(client_order_id)
         venue_order_id = known.venue_order_id if known is not None else ""
-        named = {"clientOrderId": client_order_id}
+        what = f"order {client_order_id}"
         try:
-            row = await self._connection.query(
-                f"order {client_order_id}",
-                lambda: (
-                    exchange.fetch_order(venue_order_id, market.unified)
-                    if venue_order_id and not self._connection.speaks_binance
-                    else exchange.fetch_order("", market.unified, named)
-                ),
-                weight=4,
-            )
+            if self._connection.speaks_binance:
+                named = {"clientOrderId": client_order_id}
+                ask = partial(exchange.fetch_order, "", market.unified, named)
+            elif venue_order_id:
+                ask = partial(exchange.fetch_order, venue_order_id, market.unified)
+            else:
+                return await self._search(market, client_order_id)
+            return self.snapshot(market, await self._connection.query(what, ask, weight=4))
         except UnknownOrder:
             return None
-        return self.snapshot(market, row)
+
+    async def _search(self, market: Market, client_order_id: str) -> OrderSnapshot | None:
+        """Look for an order by our id where the venue asks for its own: among the open ones, then among all others."""
+        exchange = self._connection.exchange
+        for order in await self.open_orders(market):
+            if order.client_order_id == client_order_id:
+                return order
+        offered = next((name for name in _SNAKE if exchange.has.get(name) is True), None)
+        if offered is None:
+            raise VenueUnavailable(f"{market.id}: the venue lists no ended orders, {client_order_id} cannot be found")
+        fetch = getattr(exchange, _SNAKE[offered])
+        rows = await self._connection.query(f"orders of {market.id}", partial(fetch, market.unified), weight=20)
+        return next(
+            (self.snapshot(market, row) for row in rows if str(row.get("clientOrderId")) == client_order_id), None
+        )
 
     async def open_orders(self, market: Market, *, lane: Lane = Lane.QUERY) -> list[OrderSnapshot]:
         exchange = self._connection.exchange
@@ -78,7 +100,7 @@ class Account:
         if self._connection.speaks_binance:
             params: dict[str, Any] = {"orderId": order.venue_order_id}
             rows = await self._trade_page(market, None, params, weight=5)
-        elif exchange.has.get("fetchOrderTrades"):
+        elif exchange.has.get("fetchOrderTrades") is True:
             rows = await self._connection.query(
                 f"trades of order {order.client_order_id}",
                 lambda: exchange.fetch_order_trades(order.venue_order_id, market.unified),

@@ -29,7 +29,9 @@ from runtime.secrets import resolve_secret
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-BINANCE_FAMILY = frozenset({"binance", "binanceus"})
+# Not binance.us: ccxt would send its WebSocket orders to binance.com.
+BINANCE_PROTOCOL = frozenset({"binance"})
+NO_WEBSOCKET_ORDERS = frozenset({"binanceus"})
 CLOCK_SAMPLES = 5
 CLOCK_EVERY_S = 600.0
 
@@ -40,7 +42,7 @@ class Connection:
     def __init__(self, settings: VenueSettings, clock: Clock, base_dir: Path | None) -> None:
         self.settings = settings
         self.clock = clock
-        self.speaks_binance = settings.exchange in BINANCE_FAMILY
+        self.speaks_binance = settings.exchange in BINANCE_PROTOCOL
         self.timeout_s = settings.request_timeout_ms / 1000
         self.exchange: Any = None
         self.session: aiohttp.ClientSession
@@ -85,6 +87,10 @@ class Connection:
                 if buckets := buckets_of(info.get("rateLimits", ())):
                     self.limiter = Limiter(Budget(buckets), self.clock)
         await self.synchronise_clock()
+
+    @property
+    def orders_by_websocket(self) -> bool:
+        return bool(self.exchange.has.get("createOrderWs")) and self.settings.exchange not in NO_WEBSOCKET_ORDERS
 
     async def close(self) -> None:
         if self._is_open:
@@ -152,7 +158,7 @@ class Connection:
 
     async def warm_up(self) -> None:
         """Open the socket that orders go through, so that the first one does not wait for a handshake."""
-        if self.speaks_binance and self.exchange.has.get("createOrderWs"):
+        if self.speaks_binance and self.orders_by_websocket:
             client = self.exchange.client(str(self.exchange.urls["api"]["ws"]["ws-api"]["spot"]))
             await self.query("order socket", lambda: client.connect(self.session), starting=True)
 

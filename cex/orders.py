@@ -190,7 +190,7 @@ class Orders:
                 params["timeInForce"] = order.time_in_force.value.upper()
         if order.type is OrderType.LIMIT_MAKER and order.time_in_force is not TimeInForce.GTC:
             raise InputError(f"order {order.client_order_id}: a maker order is good till cancelled")
-        create = exchange.create_order_ws if exchange.has.get("createOrderWs") else exchange.create_order
+        create = exchange.create_order_ws if self._connection.orders_by_websocket else exchange.create_order
         size = qty_text(instrument, order.qty_lots)
         return lambda: create(market.unified, kind, order.side.value, size, price, params)
 

@@ -32,6 +32,6 @@ def _move(url: str, base_url: str) -> str:
     prefix = base.path.rstrip("/")
     # ccxt tells Binance's spot streams from its futures streams by "/stream" in the URL, which the real host's name
     # (`wss://stream.binance.com`) provides; without it every depth message is dropped in silence.
-    if scheme.startswith("ws") and host.startswith("stream.") and "/stream" not in slash + path:
+    if scheme.startswith("ws") and host.startswith("stream.binance.") and "/stream" not in slash + path:
         prefix += "/stream"
     return f"{moved}://{base.netloc}{prefix}{slash}{path}"

@@ -111,12 +111,16 @@ class SandboxLab:
         return held["ETH"], held["USDC"]
 
 
+def quiet_config(**changes: Any) -> SandboxConfig:
+    """Two accounts, faults on call, and nobody trading by itself."""
+    return SandboxConfig(port=0, accounts=(OURS, THEIRS), flow=None, faults=True, **changes)
+
+
 @asynccontextmanager
 async def sandbox(**changes: Any) -> AsyncIterator[str]:
     """Serve a quiet sandbox with faults on a free port; give its base URL."""
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    config = SandboxConfig(port=0, accounts=(OURS, THEIRS), flow=None, faults=True, **changes)
-    serving = asyncio.create_task(serve(config, stop=stop, ready=port.set_result))
+    serving = asyncio.create_task(serve(quiet_config(**changes), stop=stop, ready=port.set_result))
     try:
         yield f"http://127.0.0.1:{await port}"
     finally:

@@ -1,4 +1,4 @@
-"""The exchange port's conformance suite on the sandbox, over both paths: native Binance and ccxt.pro alone."""
+"""The exchange port's conformance suite on the sandbox, over three paths: native, ccxt.pro, and plain REST."""
 
 from __future__ import annotations
 
@@ -21,4 +21,13 @@ class TestCcxtPath(ExchangeConformance):
     @pytest.fixture
     async def lab(self) -> AsyncIterator[SandboxLab]:
         async with sandbox_lab(feed="ccxt") as lab:
+            yield lab
+
+
+class TestRestPath(ExchangeConformance):
+    """ccxt's binance.us client: orders by REST, trades read by time instead of by number."""
+
+    @pytest.fixture
+    async def lab(self) -> AsyncIterator[SandboxLab]:
+        async with sandbox_lab(exchange="binanceus", poll_ms=300) as lab:
             yield lab
