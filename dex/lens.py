@@ -1,6 +1,7 @@
 """Snapshots of pools and tokens, read by deployless lens contracts: one `eth_call` for many, all at one block.
 
-The lenses are ours (`contracts/src/lens`); their creation code comes from forge's output.
+The lenses are ours (`contracts/src/lens`); their creation code lies beside this module, so that an installed platform
+needs neither forge nor node.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from chain import ChainClient, NodeRefused
 from chain.abi import address_array, address_at, address_word, compose, int_at, int_word, text_at, uint_at, uint_word
 from chain.client import state_param
@@ -20,21 +19,13 @@ from dex.pools import PoolSpec
 from domain.errors import InputError, InvariantError
 from domain.events import PoolSnapshotted
 
-_OUT: Final = Path(__file__).resolve().parents[1] / "contracts" / "out"
+_CODE: Final = Path(__file__).with_name("bytecode")
 _V2_PER_CALL: Final = 150
 _TICKS_PER_CALL: Final = 600
 _TICK_BYTES: Final = 35
 _BEGINNING: Final = -(2**23)
 _PAGES_MAX: Final = 200
 """A spacing of 1 has 6,932 words; even word by word of gas, a pool never needs so many pages."""
-
-
-class _Bytecode(msgspec.Struct):
-    object: str
-
-
-class _ForgeArtifact(msgspec.Struct):
-    bytecode: _Bytecode
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +51,16 @@ class _V3Read:
 
 @lru_cache(maxsize=8)
 def lens_code(name: str) -> bytes:
-    """Give a lens contract's creation code.
+    """Give a lens contract's creation code, as `scripts/lens-bytecode` copied it from forge's output.
 
     Raises:
-        InputError: The contracts were not built.
+        InputError: There is no such lens.
     """
-    path = _OUT / f"{name}.sol" / f"{name}.json"
+    path = _CODE / f"{name}.hex"
     try:
-        artifact = msgspec.json.decode(path.read_bytes(), type=_ForgeArtifact)
+        return bytes.fromhex(path.read_text().strip())
     except FileNotFoundError as exc:
-        raise InputError(
-            f"the contract {name} is not built", hint="Run `make install` (it runs `forge build`)."
-        ) from exc
-    return bytes.fromhex(artifact.bytecode.object.removeprefix("0x"))
+        raise InputError(f"there is no lens {name}", hint="After adding one, run scripts/lens-bytecode.") from exc
 
 
 async def read_pools(

@@ -156,9 +156,3 @@ async def test_a_pool_of_spacing_one_is_read_in_pages_and_quoted_exactly(trader:
     assert isinstance(replica, V3Pool)
     assert {t for t, _, _ in replica.ticks} == {t for edge in edges for t in edge}
     assert await _compare(trader, pool, replica, chance, 100) > 80
-
-
-def test_a_lens_that_was_not_built_is_named_with_what_to_do() -> None:
-    with pytest.raises(InputError, match="not built") as error:
-        lens_code("NoSuchLens")
-    assert "make install" in error.value.hint

@@ -22,6 +22,8 @@ contract TokenLens {
             (bool hasBalance, uint256 balance) = _number(tokens[i], abi.encodeCall(IToken.balanceOf, (owner)));
             states[i] = TokenState({
                 readable: hasDecimals && hasBalance && decimals <= type(uint8).max,
+                // Where it does not fit, the token is not readable.
+                // forge-lint: disable-next-line(unsafe-typecast)
                 decimals: uint8(decimals),
                 balance: balance,
                 symbol: _symbol(tokens[i])

@@ -62,6 +62,8 @@ contract V3PoolLens {
         uint256 count = 0;
         int24 word = snapshot.nextWord;
         for (; word <= snapshot.lastWord; ++word) {
+            // Words lie within ±3,466 for a spacing of 1.
+            // forge-lint: disable-next-line(unsafe-typecast)
             uint256 bitmap = pool.tickBitmap(int16(word));
             if (bitmap == 0) {
                 if (gasleft() < GAS_RESERVE) {
@@ -75,6 +77,8 @@ contract V3PoolLens {
             if (count > 0 && (count + found > TICKS_PER_ANSWER || count >= ticksMax || gasleft() < GAS_RESERVE)) break;
             for (uint256 bit = 0; bit < 256; ++bit) {
                 if ((bitmap >> bit) & 1 == 0) continue;
+                // A bit's index is below 256.
+                // forge-lint: disable-next-line(unsafe-typecast)
                 _read(pool, ((word << 8) + int24(uint24(bit))) * snapshot.tickSpacing, ticks, count * 35);
                 ++count;
             }
@@ -88,6 +92,8 @@ contract V3PoolLens {
 
     function _read(IPoolV3 pool, int24 tick, bytes memory into, uint256 offset) private view {
         (uint128 gross, int128 net,,,,,,) = pool.ticks(tick);
+        // Signed numbers are packed as their two's complement bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
         uint256 first = (uint256(uint24(tick)) << 232) | (uint256(uint128(net)) << 104) | (uint256(gross) >> 24);
         uint256 rest = uint256(gross) << 232;
         assembly ("memory-safe") {
