@@ -19,12 +19,13 @@ from domain.events import BookChanged, BookInvalidated
 from tests.cex.lab import SandboxLab, sandbox_lab
 from tests.support.exchange_conformance import ASK, BID, LOTS, an_order, ask_of, moved
 
-pytestmark = pytest.mark.parametrize("feed", ["auto", "ccxt"])
+PATHS = {"native": {"feed": "auto"}, "ccxt": {"feed": "ccxt"}, "rest": {"exchange": "binanceus"}}
+pytestmark = pytest.mark.parametrize("path", PATHS)
 
 
 @pytest.fixture
-async def lab(feed: str) -> AsyncIterator[SandboxLab]:
-    async with sandbox_lab(feed=feed, poll_ms=300, stale_after_ms=1_000) as lab:
+async def lab(path: str) -> AsyncIterator[SandboxLab]:
+    async with sandbox_lab(**PATHS[path], poll_ms=300, stale_after_ms=1_000) as lab:
         yield lab
 
 
