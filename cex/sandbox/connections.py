@@ -1,7 +1,7 @@
 """One WebSocket client: a bounded queue in front of a socket that may be slow.
 
-Policy when the queue is full: the client is disconnected (close code 1008). It lost messages, so it must start over,
-and nobody else waits for it.
+Policy when the queue is full: the connection is cut. The client lost messages, so it must start over, and nobody else
+waits for it. (A close frame would only wait behind what the client does not read.)
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Connection:
         self._socket = socket
         self._request = request
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(queue_max)
+        self._is_cut = False
         self._ended = asyncio.Event()
         self._end_code = WSCloseCode.OK
 
@@ -36,14 +37,19 @@ class Connection:
         self.send_encoded(_encode(message))
 
     def send_encoded(self, message: bytes) -> None:
+        if self._is_cut:
+            return
         try:
             self._queue.put_nowait(message)
         except asyncio.QueueFull:
-            self._end(WSCloseCode.POLICY_VIOLATION)
+            log.warning("sandbox.slow_consumer", address=self.address, queued=self._queue.qsize())
+            self.abort()
 
     def close_soon(self, code: WSCloseCode) -> None:
         """Let `run` close the socket with this code."""
-        self._end(code)
+        if not self._ended.is_set():
+            self._end_code = code
+            self._ended.set()
 
     async def run(self) -> None:
         """Write queued messages until told to close or the client is gone."""
@@ -56,27 +62,21 @@ class Connection:
                 task.cancel()
             await asyncio.gather(ended, writer, return_exceptions=True)
         if self._ended.is_set():
-            if self._end_code is WSCloseCode.POLICY_VIOLATION:
-                log.warning("sandbox.slow_consumer", address=self.address, queued=self._queue.qsize())
             await self.close(self._end_code)
 
     async def close(self, code: WSCloseCode = WSCloseCode.GOING_AWAY) -> None:
-        """Close politely; a client that does not answer in time is cut off."""
+        """Close politely; a client that does not take part in time is cut off."""
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._socket.close(code=code)
-                return
+        # aiohttp gives up by closing the transport, which waits for ever to flush to a client that does not read.
         self.abort()
 
     def abort(self) -> None:
         """Cut the connection without a word."""
+        self._is_cut = True
         if self._request.transport is not None:
             self._request.transport.abort()
-
-    def _end(self, code: WSCloseCode) -> None:
-        if not self._ended.is_set():
-            self._end_code = code
-            self._ended.set()
 
     async def _write(self) -> None:
         while True:

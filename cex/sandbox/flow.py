@@ -30,6 +30,8 @@ from cex.sandbox.orders import NewOrder, Order
 
 _PARTICIPANT_BALANCE: Final = "1000000000"
 _CROWD_LIFETIME_STEPS: Final = 200
+_REFILL_CHANCE: Final = 0.3
+"""That the maker restores an eaten level in a given step."""
 _ORDERS_PER_STEP_MAX: Final = 50
 """However excited the crowd is: a bound on the work of one step."""
 
@@ -44,6 +46,7 @@ class _SymbolFlow:
     excitement: float = 0.0
     last_buy: bool = True
     maker_orders: dict[tuple[int, int], Order] = field(default_factory=dict)
+    eaten: set[tuple[int, int]] = field(default_factory=set)
     crowd_orders: deque[tuple[int, Order]] = field(default_factory=deque)
 
 
@@ -61,14 +64,14 @@ class FlowSimulator:
             self._join(exchange.markets[name], seed) for name in (symbols if symbols is not None else exchange.markets)
         ]
         for flow in self._flows:
-            self._requote(flow, certain=True)
+            self._requote(flow)
 
     def step(self) -> None:
         """Let `step_ms` of simulated time pass."""
         self._steps += 1
         self._move_values()
         for flow in self._flows:
-            self._requote(flow, certain=False)
+            self._requote(flow)
             self._take_mispriced(flow)
             self._arrive(flow)
             self._expire(flow)
@@ -99,7 +102,7 @@ class FlowSimulator:
                 move += draw.gauss(0.0, config.jump_size)
             self._values[asset] *= math.exp(move)
 
-    def _requote(self, flow: _SymbolFlow, *, certain: bool) -> None:
+    def _requote(self, flow: _SymbolFlow) -> None:
         """Keep one order at each of the grid's nearest prices a side; an eaten level comes back after a while."""
         config, fair = self._config, self.fair_ticks(flow.market)
         spacing = max(1, round(fair * config.level_spacing_bps / 10_000))
@@ -113,15 +116,20 @@ class FlowSimulator:
                 continue
             if resting.status.is_open:
                 self._exchange.cancel(resting)
+            else:
+                flow.eaten.add(place)
             del flow.maker_orders[place]
-        for side, price in sorted(wanted - flow.maker_orders.keys()):
+        flow.eaten &= wanted
+        for place in sorted(wanted - flow.maker_orders.keys()):
+            side, price = place
             # Drawn whether or not it is used, so that what clients do does not shift later draws.
             size, soon = flow.random.expovariate(1.0), flow.random.random()
-            if certain or soon < 0.3:
+            if place not in flow.eaten or soon < _REFILL_CHANCE:
+                flow.eaten.discard(place)
                 lots = self._lots(flow, config.level_notional * (0.25 + size))
                 order = self._send(flow.market, flow.maker, side, price, lots, "LIMIT")
                 if order is not None and order.status.is_open:
-                    flow.maker_orders[side, price] = order
+                    flow.maker_orders[place] = order
 
     def _take_mispriced(self, flow: _SymbolFlow) -> None:
         fair, edge = self.fair_ticks(flow.market), 2 * self._config.half_spread_bps / 10_000

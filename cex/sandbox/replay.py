@@ -93,6 +93,8 @@ class Replay:
             self._set_level(side, price_raw, qty_raw)
 
     def _set_level(self, side: int, price_raw: int, qty_raw: int) -> None:
+        # Old orders of the real venue may be finer than today's lot.
+        qty_raw -= qty_raw % self._spec.lot_raw
         old = self._levels.pop((side, price_raw), None)
         if old is not None and old.status.is_open:
             if old.open_lots * self._spec.lot_raw == qty_raw:
@@ -110,10 +112,11 @@ class Replay:
         self._send(self._taker.id, side, price_raw, qty_raw, "IOC")
 
     def _send(self, account_id: int, side: int, price_raw: int, qty_raw: int, time_in_force: str) -> Order | None:
-        if price_raw % self._spec.tick_raw or qty_raw % self._spec.lot_raw:
-            raise InputError(
-                f"recording: {SIDES[side]} {qty_raw} at {price_raw} (1e-8) is off the grid of {self._spec.name}"
-            )
+        qty_raw -= qty_raw % self._spec.lot_raw
+        if price_raw % self._spec.tick_raw:
+            raise InputError(f"recording: {SIDES[side]} price {price_raw} (1e-8) is off {self._spec.name}'s tick")
+        if not qty_raw:
+            return None
         request = NewOrder(side, "LIMIT", time_in_force, price_raw=price_raw, qty_raw=qty_raw)
         try:
             return self._exchange.place(self._exchange.accounts[account_id], self._spec.name, request)

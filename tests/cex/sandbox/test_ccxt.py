@@ -141,8 +141,12 @@ async def test_a_gap_in_the_diffs_is_noticed_and_survived(client: Any, busy: San
         await client.watch_order_book(SYMBOL)
         await busy.fault("gap", count=10)
         with pytest.raises(ccxt.ChecksumError):
-            while True:
-                await client.watch_order_book(SYMBOL)
+            await _watch_until_it_breaks(client)
         for _ in range(3):
             book = await client.watch_order_book(SYMBOL)
         assert book["bids"][0][0] < book["asks"][0][0]
+
+
+async def _watch_until_it_breaks(client: Any) -> None:
+    while True:
+        await client.watch_order_book(SYMBOL)

@@ -19,6 +19,8 @@ async def client(busy: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(binance.AsyncClient, "API_URL", f"{busy.url}/api")
     monkeypatch.setattr(binance.AsyncClient, "WS_API_URL", f"{busy.ws_url}/ws-api/v3")
     monkeypatch.setattr(binance.BinanceSocketManager, "STREAM_URL", f"{busy.ws_url}/")
+    # How long its read loop takes to notice that it was closed.
+    monkeypatch.setattr("binance.ws.reconnecting_websocket.ReconnectingWebsocket.TIMEOUT", 0.2)
     client = await binance.AsyncClient.create(ALICE.api_key, ALICE.secret)
     client.API_URL = f"{busy.url}/api"
     yield client

@@ -1,0 +1,246 @@
+"""The exchange's core without sockets: money is conserved, reports tell what was booked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import capstan_native as native
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cex.sandbox import AccountSpec, LimitsConfig, SymbolSpec
+from cex.sandbox.accounts import Account
+from cex.sandbox.config import UNIT
+from cex.sandbox.errors import ApiError
+from cex.sandbox.exchange import Exchange
+from cex.sandbox.orders import BalancesChanged, ExchangeEvent, NewOrder, Order, OrderReported, PublicTrade
+from domain import InputError
+
+ETHUSDC = SymbolSpec("ETH", "USDC", "0.01", "0.0001", "5")
+NOW_MS = 1_700_000_000_000
+
+
+def make_exchange(**fees: Decimal) -> tuple[Exchange, list[Account], list[ExchangeEvent]]:
+    balances = {"ETH": "10", "USDC": "30000"}
+    specs = [AccountSpec(name, f"key-{name}", "s", None, balances) for name in ("ann", "ben", "cat")]
+    exchange = Exchange([ETHUSDC], specs, lambda: NOW_MS, reference_prices={"ETHUSDC": 300_000}, **fees)
+    events: list[ExchangeEvent] = []
+    exchange.emit = events.append
+    return exchange, exchange.accounts[1:], events
+
+
+def limit(side: int, price: str, qty: str, **more: Any) -> NewOrder:
+    raw = [int(Decimal(text) * UNIT) for text in (price, qty)]
+    return NewOrder(side, more.pop("type", "LIMIT"), more.pop("time_in_force", "GTC"), *raw, **more)
+
+
+def market(side: int, *, qty: str = "0", quote: str = "0", **more: Any) -> NewOrder:
+    raw = [int(Decimal(text) * UNIT) for text in (qty, quote)]
+    return NewOrder(side, "MARKET", "GTC", 0, *raw, **more)
+
+
+def totals(exchange: Exchange) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for account in exchange.accounts:
+        for asset, balance in account.balances.items():
+            assert balance.free >= 0
+            assert balance.locked >= 0
+            sums[asset] += balance.free + balance.locked
+    return sums
+
+
+_qty = st.integers(1, 40_000).map(lambda lots: str(Decimal(lots) / 10_000))
+_price = st.integers(299_900, 300_100).map(lambda ticks: str(Decimal(ticks) / 100))
+_sides = st.sampled_from((native.BUY, native.SELL))
+_modes = st.sampled_from(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH"))
+_orders = st.one_of(
+    st.builds(
+        limit,
+        _sides,
+        _price,
+        _qty,
+        type=st.just("LIMIT"),
+        time_in_force=st.sampled_from(("GTC", "GTC", "GTC", "IOC", "FOK")),
+        self_trade_prevention=_modes,
+    ),
+    st.builds(limit, _sides, _price, _qty, type=st.just("LIMIT_MAKER"), self_trade_prevention=_modes),
+    st.builds(market, _sides, qty=_qty, self_trade_prevention=_modes),
+    st.builds(market, _sides, quote=st.integers(5, 20_000).map(str), self_trade_prevention=_modes),
+)
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("place"), st.integers(0, 2), _orders),
+        st.tuples(st.just("place"), st.integers(0, 2), _orders),
+        st.tuples(st.just("place"), st.integers(0, 2), _orders),
+        st.tuples(st.just("cancel"), st.integers(0, 60), st.none()),
+        st.tuples(st.just("amend"), st.integers(0, 60), _qty),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_steps, st.sampled_from(("0", "0.07", "10", "33.33")))
+def test_no_history_creates_or_destroys_a_unit(steps: list[tuple[str, int, Any]], fee: str) -> None:
+    exchange, accounts, events = make_exchange(maker_fee_bps=Decimal(fee), taker_fee_bps=Decimal(fee))
+    start = totals(exchange)
+    placed: list[Order] = []
+    for step, number, detail in steps:
+        before = _state(exchange)
+        try:
+            if step == "place":
+                placed.append(exchange.place(accounts[number], "ETHUSDC", detail))
+            elif placed and step == "cancel":
+                exchange.cancel(placed[number % len(placed)])
+            elif placed:
+                exchange.amend(placed[number % len(placed)], int(Decimal(detail) * UNIT), f"amended-{len(events)}")
+        except ApiError:
+            assert _state(exchange) == before, "a refusal changed something"
+        assert totals(exchange) == start
+    for account in accounts:
+        _check_locks(account)
+        _check_reports(account, [e for e in events if _belongs(e, account)])
+    fees = Counter[str]()
+    for event in events:
+        if isinstance(event, OrderReported) and event.trade:
+            fees[event.trade.fee_asset] += event.trade.fee_raw
+    assert {asset: balance.free for asset, balance in exchange.fees.balances.items() if balance.free} == +fees
+    public = [event for event in events if isinstance(event, PublicTrade)]
+    assert [trade.id for trade in public] == list(range(1, len(public) + 1))
+
+
+def _state(exchange: Exchange) -> object:
+    balances = [
+        {asset: (b.free, b.locked) for asset, b in account.balances.items() if b.free or b.locked}
+        for account in exchange.accounts
+    ]
+    engine = exchange.markets["ETHUSDC"].engine
+    return balances, engine.orders(0), engine.orders(1), [sorted(a.open_orders) for a in exchange.accounts]
+
+
+def _belongs(event: ExchangeEvent, account: Account) -> bool:
+    if isinstance(event, OrderReported):
+        return event.order.account is account
+    return isinstance(event, BalancesChanged) and event.account is account
+
+
+def _check_locks(account: Account) -> None:
+    """What is locked is exactly what the open orders reserve."""
+    reserved: Counter[str] = Counter()
+    for order in account.open_orders.values():
+        reserved[order.reserved_asset] += order.reserve_raw(order.open_lots)
+    assert {asset: b.locked for asset, b in account.balances.items() if b.locked} == reserved
+
+
+def _check_reports(account: Account, events: list[ExchangeEvent]) -> None:
+    """The reported trades explain the balances, and the last reported balances are the balances."""
+    expected = {"ETH": 10 * UNIT, "USDC": 30_000 * UNIT}
+    last: dict[str, int] = dict(expected)
+    for event in events:
+        if isinstance(event, OrderReported) and event.trade:
+            trade = event.trade
+            sign = 1 if trade.is_buyer else -1
+            expected["ETH"] += sign * trade.lots * trade.symbol.lot_raw
+            expected["USDC"] -= sign * trade.quote_raw
+            expected[trade.fee_asset] -= trade.fee_raw
+        elif isinstance(event, BalancesChanged):
+            last |= {asset: free + locked for asset, free, locked in event.balances}
+    assert {asset: b.free + b.locked for asset, b in account.balances.items()} == expected == last
+
+
+def test_the_commission_is_charged_in_the_asset_received_and_rounded_down() -> None:
+    exchange, (ann, ben, _), events = make_exchange(maker_fee_bps=Decimal(2), taker_fee_bps=Decimal("7.5"))
+    exchange.place(ann, "ETHUSDC", limit(native.SELL, "3000.07", "0.0021"))
+    exchange.place(ben, "ETHUSDC", limit(native.BUY, "3001", "0.0021"))
+    trades = {e.order.account.name: e.trade for e in events if isinstance(e, OrderReported) and e.trade}
+    assert trades["ben"] is not None
+    assert trades["ann"] is not None
+    # 0.0021 ETH x 7.5 bps = 0.000001575; 6.300147 USDC x 2 bps = 0.0012600294.
+    assert (trades["ben"].fee_asset, trades["ben"].fee_raw) == ("ETH", 157)
+    assert (trades["ann"].fee_asset, trades["ann"].fee_raw) == ("USDC", 126_002)
+    assert ben.balance("USDC").free == 30_000 * UNIT - 630_014_700, "the better price was given back"
+    assert ben.balance("USDC").locked == 0
+
+
+def test_a_takers_reports_come_in_binances_order() -> None:
+    exchange, (ann, ben, _), events = make_exchange()
+    exchange.place(ann, "ETHUSDC", limit(native.SELL, "3000", "1"))
+    events.clear()
+    exchange.place(ben, "ETHUSDC", limit(native.BUY, "3000", "1.5"))
+    told = [(e.execution, e.status) for e in events if isinstance(e, OrderReported) and e.order.account is ben]
+    assert told == [("NEW", "NEW"), ("TRADE", "PARTIALLY_FILLED")]
+    kinds = [type(e).__name__ for e in events if _belongs(e, ben)]
+    assert kinds == ["OrderReported", "BalancesChanged"] * 2
+
+
+def test_a_budget_order_ends_filled_with_what_it_bought() -> None:
+    exchange, (ann, ben, _), events = make_exchange()
+    exchange.place(ann, "ETHUSDC", limit(native.SELL, "3000", "1"))
+    order = exchange.place(ben, "ETHUSDC", market(native.BUY, quote="100"))
+    assert (order.status, order.filled_lots, order.quote_filled_raw) == ("FILLED", 333, 9_990_000_000)
+    assert [e.status for e in events if isinstance(e, OrderReported) and e.order is order] == ["NEW", "FILLED"]
+    rest = exchange.place(ben, "ETHUSDC", market(native.BUY, quote="20000"))
+    assert (rest.status, rest.filled_lots) == ("EXPIRED", 9_667)
+
+
+def test_amending_keeps_the_place_in_the_queue() -> None:
+    exchange, (ann, ben, cat), _ = make_exchange()
+    first = exchange.place(ann, "ETHUSDC", limit(native.BUY, "2990", "1", client_order_id="a"))
+    exchange.place(ben, "ETHUSDC", limit(native.BUY, "2990", "1"))
+    exchange.amend(first, UNIT // 2, "b")
+    exchange.place(cat, "ETHUSDC", limit(native.SELL, "2990", "0.5"))
+    assert first.status == "FILLED"
+    assert ann.by_client_id["b"] is first
+    assert "a" not in ann.by_client_id
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "text"),
+    [
+        (limit(0, "3000.001", "1"), -1013, "PRICE_FILTER"),
+        (limit(0, "0", "1"), -1013, "PRICE_FILTER"),
+        (limit(0, "3000", "0.00001"), -1013, "LOT_SIZE"),
+        (limit(0, "3000", "9001"), -1013, "LOT_SIZE"),
+        (limit(0, "3000", "0.0001"), -1013, "NOTIONAL"),
+        (limit(0, "100", "1"), -1013, "PERCENT_PRICE_BY_SIDE"),
+        (limit(1, "15000.01", "1"), -1013, "PERCENT_PRICE_BY_SIDE"),
+        (market(0, qty="501"), -1013, "MARKET_LOT_SIZE"),
+        (market(0, qty="0.0001"), -1013, "NOTIONAL"),
+        (market(0, quote="4.99"), -1013, "NOTIONAL"),
+        (limit(0, "3000", "10.0001"), -2010, "insufficient balance"),
+        (limit(1, "3000", "10.0001"), -2010, "insufficient balance"),
+        (market(1, qty="10.0001"), -2010, "insufficient balance"),
+        (market(0, quote="30000.01"), -2010, "insufficient balance"),
+        (limit(0, "3001", "1", type="LIMIT_MAKER"), -2010, "immediately match"),
+        (limit(0, "2990", "1", client_order_id="taken"), -2010, "Duplicate"),
+    ],
+)
+def test_refused_orders_name_the_rule_and_change_nothing(request_: NewOrder, code: int, text: str) -> None:
+    exchange, (ann, ben, _), _ = make_exchange()
+    exchange.place(ben, "ETHUSDC", limit(native.SELL, "3001", "1"))
+    exchange.place(ann, "ETHUSDC", limit(native.SELL, "3100", "0.01", client_order_id="taken"))
+    ann.unlock("ETH", 0)
+    before = _state(exchange)
+    with pytest.raises(ApiError) as refused:
+        exchange.place(ann, "ETHUSDC", request_)
+    assert refused.value.code == code
+    assert text in refused.value.message
+    assert _state(exchange) == before
+
+
+def test_open_orders_are_bounded() -> None:
+    specs = [AccountSpec("ann", "k", "s", None, {"USDC": "30000"})]
+    limits = LimitsConfig(open_orders_per_symbol=2)
+    exchange = Exchange([ETHUSDC], specs, lambda: NOW_MS, reference_prices={"ETHUSDC": 300_000}, limits=limits)
+    for _ in range(2):
+        exchange.place(exchange.accounts[1], "ETHUSDC", limit(native.BUY, "2990", "0.01"))
+    with pytest.raises(ApiError, match="MAX_NUM_ORDERS"):
+        exchange.place(exchange.accounts[1], "ETHUSDC", limit(native.BUY, "2990", "0.01"))
+
+
+def test_a_symbol_whose_trades_would_round_is_refused() -> None:
+    with pytest.raises(InputError, match="finer than 1e-8"):
+        SymbolSpec("ETH", "BTC", "0.00001", "0.0001", "0.0001")
