@@ -60,7 +60,8 @@ class Orders:
         self._placing.add(client_order_id)
         try:
             await self._connection.limiter.enter(Lane.ORDER, weight=1, orders=1)
-            known.is_placed, known.registered_ns = True, self._clock.monotonic_ns()
+            known.is_placed = known.is_followed = True
+            known.registered_ns = self._clock.monotonic_ns()
             CURRENT.set(handover)
             async with asyncio.timeout(self._connection.timeout_s):
                 answer = await call()
@@ -101,7 +102,7 @@ class Orders:
                 lane=Lane.CANCEL,
             )
         except UnknownOrder:
-            await self.ask(market, client_order_id)
+            await self.settle(market, client_order_id)
             return
         filled = answer.get("filled")
         if answer.get("status") == "canceled" and filled is not None:
@@ -116,7 +117,7 @@ class Orders:
                 ),
             )
         else:
-            await self.ask(market, client_order_id)
+            await self.settle(market, client_order_id)
 
     async def cancel_all(self) -> int:
         """Cancel until REST shows nothing open, also what is being placed meanwhile; return how many there were."""
@@ -133,14 +134,18 @@ class Orders:
             raise VenueUnavailable(f"orders are still open after {CANCEL_ALL_ROUNDS} rounds: {sorted(ids)[:5]}")
         # Ours whose end was not told, and those with no answer yet: after the last question nothing can rest.
         for client_order_id, known in self._reports.open():
-            if known.is_placed or client_order_id in ids:
-                await self.ask(self.market(known.instrument), client_order_id)
+            if known.is_placed:
+                await self.settle(self.market(known.instrument), client_order_id)
                 if (again := self._reports.find(client_order_id)) is not None and again.state is OrderState.ACCEPTED:
                     await self.cancel(self.market(known.instrument), client_order_id)
         return len(ids)
 
     async def ask(self, market: Market, client_order_id: str) -> None:
-        """Find out what became of an order, and tell it with its trades."""
+        """Find out what became of an order, and tell it with all of its trades."""
+        await self.settle(market, client_order_id, is_asked=True)
+
+    async def settle(self, market: Market, client_order_id: str, *, is_asked: bool = False) -> None:
+        """Bring what was told of an order up to what the venue says; the trades only of orders that are followed."""
         known = self._reports.find(client_order_id)
         order = await self._account.order(market, client_order_id)
         if order is None and (known is None or not known.has_ended):
@@ -156,7 +161,8 @@ class Orders:
             )
             return
         record = self._reports.register(client_order_id, market.id, now_ns)
-        if order.executed_lots > record.filled_lots:
+        record.is_followed |= is_asked
+        if record.is_followed and order.executed_lots > record.filled_lots:
             for fill in await self._account.trades_of(market, order):
                 self._reports.fill(market.id, fill, now_ns)
         self._tell(market, order, client_order_id=client_order_id, repeat=True)

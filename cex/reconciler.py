@@ -22,8 +22,6 @@ log = structlog.get_logger(__name__)
 
 MISSING_AFTER_S = 0.3
 """How long the stream may be behind an order's end before its trades are fetched."""
-YOUNG_NS = 1_000_000_000
-"""An order younger than this may be missing from a list of open orders that was made before it."""
 RETRY_S = (0.05, 2.0)
 
 
@@ -106,18 +104,16 @@ class Reconciler:
             client_order_id = next(iter(self._missing))
             known = self._reports.find(client_order_id)
             if known is not None:
-                await self._orders.ask(self._markets[known.instrument], client_order_id)
+                await self._orders.settle(self._markets[known.instrument], client_order_id)
                 if known.held is not None:
                     self.trades_missing(client_order_id)
             self._missing.discard(client_order_id)
 
     async def _compare(self) -> None:
         """Trades first, then orders: an order's end never overtakes its trades."""
-        open_before = [
-            (client_order_id, known)
-            for client_order_id, known in self._reports.open()
-            if self._connection.clock.monotonic_ns() - known.registered_ns > YOUNG_NS or known.state is not None
-        ]
+        # An order accepted by now is in the lists that are fetched next, or has ended. One without any state is being
+        # placed or asked about by somebody else.
+        accepted = [(client_order_id, known) for client_order_id, known in self._reports.open() if known.state]
         resting: set[str] = set()
         for market in self._markets.values():
             now_ns = self._connection.clock.monotonic_ns()
@@ -135,10 +131,9 @@ class Reconciler:
                     now_ns,
                     venue_order_id=order.venue_order_id,
                 )
-        for client_order_id, known in open_before:
-            # With no state yet somebody is waiting for the answer, or asks by the id.
-            if client_order_id not in resting and not known.has_ended and known.state is not None:
-                await self._orders.ask(self._markets[known.instrument], client_order_id)
+        for client_order_id, known in accepted:
+            if client_order_id not in resting and not known.has_ended:
+                await self._orders.settle(self._markets[known.instrument], client_order_id)
 
     def _request(self) -> None:
         self._due = True

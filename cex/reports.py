@@ -3,6 +3,9 @@
 Answers, stream events, REST snapshots and trade lists arrive repeated, late and out of order. What leaves here is:
 every trade once, states that only move forward, and an order's end after all of its trades. An end whose executed size
 exceeds the trades seen is held back until they are seen; whoever owns this is told, and asks the venue for them.
+
+That holds for orders which this process sent or was asked about. Others (a predecessor's, a person's) may have traded
+before we listened: their ends are told at once, and their earlier trades only to whoever asks.
 """
 
 from __future__ import annotations
@@ -34,11 +37,15 @@ class Known:
     """When it was sent, or first heard of (monotonic)."""
     is_placed: bool = False
     """This process sent it."""
+    is_followed: bool = False
+    """This process sent it, or was asked about it: its trades are told completely."""
     venue_order_id: str = ""
     filled_lots: int = 0
     state: OrderState | None = None
     """The last that was emitted."""
     reason: str = ""
+    executed_lots: int = 0
+    """What the venue said at its end."""
     held: tuple[OrderState, int, str] | None = None
     """An end, the executed lots it speaks of, and its reason: told when the trades are complete."""
 
@@ -135,16 +142,17 @@ class Reports:
             if known.state is None or repeat:
                 known.state = OrderState.ACCEPTED
                 self._tell(client_order_id, known)
-            if executed_lots > known.filled_lots:
+            if executed_lots > known.filled_lots and known.is_followed:
                 self._on_held(client_order_id)
             return
-        if executed_lots > known.filled_lots:
+        if executed_lots > known.filled_lots and known.is_followed:
             is_new = known.held is None
             known.held = (state, executed_lots, reason)
             if is_new:
                 self._on_held(client_order_id)
             return
         known.state, known.reason, known.held = state, reason, None
+        known.executed_lots = max(executed_lots, known.filled_lots)
         self._tell(client_order_id, known)
         self._ended[client_order_id] = self._orders.pop(client_order_id)
         if len(self._ended) > ENDED_MAX:
@@ -165,6 +173,6 @@ class Reports:
                 state=state,
                 venue_order_id=known.venue_order_id,
                 reason=known.reason,
-                filled_lots=known.filled_lots if known.has_ended else None,
+                filled_lots=known.executed_lots if known.has_ended else None,
             )
         )

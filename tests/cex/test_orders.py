@@ -11,8 +11,9 @@ import pytest
 
 from cex.sandbox.server import SandboxServer
 from domain import OrderState, OrderType, OutcomeUnknown, Side, TimeInForce, VenueUnavailable
+from domain.events import OrderReported
 from tests.cex.lab import SandboxLab, quiet_config, sandbox, sandbox_lab
-from tests.support.exchange_conformance import ASK, BID, LOTS, an_order, ask_of
+from tests.support.exchange_conformance import ASK, BID, LOTS, an_order, ask_of, cancel_of
 
 
 @pytest.fixture
@@ -124,6 +125,26 @@ async def test_restarted_venue_answers_for_orders_of_its_predecessor(lab: Sandbo
     await lab.recorder.until_state(order.client_order_id, OrderState.CANCELED)
     assert [fill.trade_id for fill in lab.recorder.fills()] == [fill.trade_id for fill in told]
     assert [fill.trade_id for fill in await lab.venue.fills()] == [fill.trade_id for fill in told]
+
+
+async def test_trades_from_before_the_start_are_told_only_to_who_asks(lab: SandboxLab) -> None:
+    """They are part of the opening balances: told unasked, they would be booked twice."""
+    order = an_order(lab, Side.SELL, ASK)
+    await lab.venue.place(order)
+    await lab.counter(Side.BUY, ASK, LOTS // 4, "IOC")
+    await lab.recorder.until(lambda: len(lab.recorder.fills()) == 1)
+    await lab.venue.stop()
+    lab.recorder.events.clear()
+    await lab.open(poll_ms=100)
+    assert await lab.venue.cancel_all() == 1
+    await lab.recorder.until_state(order.client_order_id, OrderState.CANCELED)
+    [report] = [r for r in lab.recorder.of(OrderReported) if r.state is OrderState.CANCELED]
+    assert report.filled_lots == LOTS // 4
+    await lab.venue.cancel(cancel_of(order))
+    assert lab.recorder.fills() == []
+    await lab.venue.ask(ask_of(order))
+    assert [fill.qty_lots for fill in lab.recorder.fills()] == [LOTS // 4]
+    assert len(await lab.venue.fills()) == 1
 
 
 async def test_fills_are_read_over_many_pages(lab: SandboxLab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ class Story:
         self.events: list[Event] = []
         self.held: list[str] = []
         self.reports = Reports(self.events.append, self.held.append)
+        self.reports.register(ORDER, INSTRUMENT, 0).is_followed = True
 
     def state(self, state: OrderState, lots: int = 0, *, repeat: bool = False) -> None:
         self.reports.state(ORDER, INSTRUMENT, state, lots, 0, venue_order_id="77", repeat=repeat)
@@ -95,6 +96,15 @@ def test_trades_missing_from_a_living_order_are_noticed() -> None:
     story = Story()
     story.state(S.ACCEPTED, 4)
     assert story.held == [ORDER]
+
+
+def test_end_of_somebody_elses_order_is_told_at_once_with_its_size() -> None:
+    story = Story()
+    story.reports.state("theirs", INSTRUMENT, S.CANCELED, 7, 0)
+    [report] = story.events
+    assert isinstance(report, OrderReported)
+    assert (report.state, report.filled_lots) == (S.CANCELED, 7)
+    assert story.held == []
 
 
 def test_orders_are_found_by_the_venues_id() -> None:
