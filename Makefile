@@ -37,7 +37,7 @@ $(NODE_STAMP): package.json package-lock.json
 
 contracts/out/.built: $(NODE_STAMP) $(CONTRACT_SOURCES)
 	@echo "compiling contracts …"
-	@$(FORGE) build --quiet
+	@$(FORGE) build --quiet --force
 	@touch $@
 
 demo: install ## Run the main job for 60 s and open with a report
