@@ -23,23 +23,34 @@ ETHUSDC = SymbolSpec("ETH", "USDC", "0.01", "0.0001", "5")
 NOW_MS = 1_700_000_000_000
 
 
-def make_exchange(**fees: Decimal) -> tuple[Exchange, list[Account], list[ExchangeEvent]]:
+def make_exchange(
+    maker_fee_bps: Decimal = Decimal(10), taker_fee_bps: Decimal = Decimal(10)
+) -> tuple[Exchange, list[Account], list[ExchangeEvent]]:
     balances = {"ETH": "10", "USDC": "30000"}
     specs = [AccountSpec(name, f"key-{name}", "s", None, balances) for name in ("ann", "ben", "cat")]
-    exchange = Exchange([ETHUSDC], specs, lambda: NOW_MS, reference_prices={"ETHUSDC": 300_000}, **fees)
+    exchange = Exchange(
+        [ETHUSDC],
+        specs,
+        lambda: NOW_MS,
+        reference_prices={"ETHUSDC": 300_000},
+        maker_fee_bps=maker_fee_bps,
+        taker_fee_bps=taker_fee_bps,
+    )
     events: list[ExchangeEvent] = []
     exchange.emit = events.append
     return exchange, exchange.accounts[1:], events
 
 
-def limit(side: int, price: str, qty: str, **more: Any) -> NewOrder:
-    raw = [int(Decimal(text) * UNIT) for text in (price, qty)]
-    return NewOrder(side, more.pop("type", "LIMIT"), more.pop("time_in_force", "GTC"), *raw, **more)
+def raw(text: str) -> int:
+    return int(Decimal(text) * UNIT)
+
+
+def limit(side: int, price: str, qty: str, *, type: str = "LIMIT", time_in_force: str = "GTC", **more: Any) -> NewOrder:
+    return NewOrder(side, type, time_in_force, raw(price), raw(qty), **more)
 
 
 def market(side: int, *, qty: str = "0", quote: str = "0", **more: Any) -> NewOrder:
-    raw = [int(Decimal(text) * UNIT) for text in (qty, quote)]
-    return NewOrder(side, "MARKET", "GTC", 0, *raw, **more)
+    return NewOrder(side, "MARKET", "GTC", 0, raw(qty), raw(quote), **more)
 
 
 def totals(exchange: Exchange) -> Counter[str]:
@@ -222,7 +233,6 @@ def test_refused_orders_name_the_rule_and_change_nothing(request_: NewOrder, cod
     exchange, (ann, ben, _), _ = make_exchange()
     exchange.place(ben, "ETHUSDC", limit(native.SELL, "3001", "1"))
     exchange.place(ann, "ETHUSDC", limit(native.SELL, "3100", "0.01", client_order_id="taken"))
-    ann.unlock("ETH", 0)
     before = _state(exchange)
     with pytest.raises(ApiError) as refused:
         exchange.place(ann, "ETHUSDC", request_)

@@ -86,6 +86,7 @@ async def test_sockets_are_killed(busy: Sandbox, fault: str, code: int) -> None:
 
 
 async def test_unknown_faults_are_refused(quiet: Sandbox) -> None:
+    order: object
     for order in (
         {"fault": "nope"},
         {"fault": "gap", "count": -1},
