@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 
 import aiohttp
 import pytest
@@ -173,7 +174,7 @@ async def test_storm_of_faults_ends_with_the_exchanges_own_truth(lab: SandboxLab
     for order in placed:
         if not has_ended(lab, order.client_order_id):
             await lab.venue.ask(ask_of(order))
-        await lab.recorder.until(lambda i=order.client_order_id: has_ended(lab, i))
+        await lab.recorder.until(partial(has_ended, lab, order.client_order_id))
     truth = await trades_at_the_exchange(lab)
     await lab.recorder.until(lambda: trades_told(lab) == truth)
     assert len(truth) > 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import aiohttp
 import pytest
@@ -54,7 +55,7 @@ async def test_book_equals_the_exchanges_at_the_same_update(feed: str) -> None:
     await serving
 
 
-async def is_equal(recorder: Recorder, instrument: Instrument, theirs: dict[str, object]) -> bool:
+async def is_equal(recorder: Recorder, instrument: Instrument, theirs: dict[str, Any]) -> bool:
     """Wait until our book has reached their update; compare when it passed through exactly that one."""
 
     def ours() -> list[BookChanged]:

@@ -90,7 +90,7 @@ def test_limits_are_read_from_the_exchange_information() -> None:
 )
 def test_no_window_ever_exceeds_its_limit(steps: list[tuple[Lane, int, int]]) -> None:
     budget_ = Budget([Bucket("weight", 50, 10 * SECOND)])
-    now, taken = NOON, {}
+    now, taken = NOON, dict[int, int]()
     for lane, weight, later in steps:
         now += later
         if budget_.take(lane, {"weight": weight}, now) == 0:

@@ -127,7 +127,7 @@ async def test_account_fees_and_exact_steps_are_taken_over(base_url: str) -> Non
     await venue.start(lambda _event: None)
     instrument = venue.instruments["lab:ETHUSDC"]
     assert (str(instrument.tick_size), str(instrument.lot_size)) == ("0.01", "0.0001")
-    assert (instrument.maker_fee_bps, instrument.taker_fee_bps) == (10, 10)
+    assert instrument.maker_fee_bps == instrument.taker_fee_bps == 10
     assert instrument.min_notional == 5
     await venue.stop()
 

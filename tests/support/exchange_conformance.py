@@ -35,9 +35,11 @@ LOTS = 400
 
 
 class Lab(Protocol):
-    venue: ExchangeVenue
     recorder: Recorder
     instrument: Instrument
+
+    @property
+    def venue(self) -> ExchangeVenue: ...
 
     async def counter(self, side: Side, price_ticks: int, qty_lots: int, tif: str = "GTC") -> None:
         """Let the other account place a limit order."""
