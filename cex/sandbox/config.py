@@ -139,6 +139,18 @@ class FlowConfig:
     taker_notional: float = 4_000.0
     step_ms: int = 50
 
+    def __post_init__(self) -> None:
+        for asset, price in self.start_prices.items():
+            if parse_units(price, UNIT_DECIMALS) <= 0:
+                raise InputError(f"flow: the start price of {asset} must be positive")
+        if not 0 <= self.excitation < 1:
+            raise InputError(f"flow: excitation {self.excitation} is not in 0..1: arrivals would explode")
+        if min(self.volatility, self.jump_rate, self.jump_size, self.arrival_rate) < 0:
+            raise InputError("flow: volatility, jumps and arrivals cannot be negative")
+        positive = (self.excitation_decay, self.levels, self.level_spacing_bps, self.half_spread_bps, self.step_ms)
+        if min(*positive, self.level_notional, self.taker_notional) <= 0:
+            raise InputError("flow: levels, spacing, spread, sizes, decay and step must be positive")
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayConfig:

@@ -44,7 +44,7 @@ BAD_PRICE: Final = 4
 BAD_SIZE: Final = 5
 
 Row: TypeAlias = tuple[int, int, int, int, int, int]
-"""An event: (kind, id, other, price, lots, left).
+"""An event: (kind, id, other, price, lots, left). A name for type checkers; the module itself has no such attribute.
 
 TRADED     taker, maker, price, lots traded, lots the maker has left
 PREVENTED  order gone, the order it met, price, lots it lost (0 for a quote budget), 0
@@ -63,7 +63,7 @@ class MatchingEngine:
     Codes that are none of this module's raise ValueError; an order that cannot be accepted yields a REJECTED event.
     """
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> MatchingEngine: ...
     def submit(
         self,
         order_id: int,
@@ -122,7 +122,7 @@ class L2Book:
         ValueError: Tick or lot size is not a positive decimal.
     """
 
-    def __init__(self, tick_size: str, lot_size: str, symbol: str | None = None) -> None: ...
+    def __new__(cls, tick_size: str, lot_size: str, symbol: str | None = None) -> L2Book: ...
     def apply_snapshot(self, message: bytes) -> bool:
         """Load a snapshot (REST depth or partial depth stream); return whether the book is valid now.
 

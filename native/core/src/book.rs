@@ -103,7 +103,7 @@ impl L2Book {
             if diff.final_id <= self.last_update_id {
                 continue;
             }
-            if diff.first_id > self.last_update_id + 1 {
+            if diff.first_id > self.next_id() {
                 self.stale = Some(format!("snapshot {id} is older than the diffs, which start at {}", diff.first_id));
                 self.kept.push_front(diff);
                 break;
@@ -126,7 +126,7 @@ impl L2Book {
             if final_id <= self.last_update_id {
                 return Ok(false);
             }
-            if first_id <= self.last_update_id + 1 {
+            if first_id <= self.next_id() {
                 for level in &self.scratch.bids {
                     self.bids.set(*level);
                 }
@@ -137,7 +137,7 @@ impl L2Book {
                 self.check_crossed();
                 return Ok(true);
             }
-            self.invalidate(&format!("gap: expected update {}, found {first_id}", self.last_update_id + 1));
+            self.invalidate(&format!("gap: expected update {}, found {first_id}", self.next_id()));
         }
         self.keep(first_id, final_id);
         Ok(false)
@@ -179,6 +179,11 @@ impl L2Book {
         self.side(&self.asks)
     }
 
+    /// Returns the id that continues what is known; an absurd id from outside must not overflow.
+    fn next_id(&self) -> u64 {
+        self.last_update_id.saturating_add(1)
+    }
+
     fn side<'a>(&self, half: &'a Half) -> impl Iterator<Item = Level> + 'a {
         let known = if self.stale.is_none() { half.levels.as_slice() } else { &[] };
         known.iter().rev().copied()
@@ -195,7 +200,7 @@ impl L2Book {
     }
 
     fn keep(&mut self, first_id: u64, final_id: u64) {
-        if self.kept.back().is_some_and(|last| first_id > last.final_id + 1) {
+        if self.kept.back().is_some_and(|last| first_id > last.final_id.saturating_add(1)) {
             self.kept.clear(); // A gap among the kept ones: the older part can never be continued.
         }
         if self.kept.len() == KEPT_MAX {
@@ -309,6 +314,17 @@ mod tests {
         let wrapped = format!(r#"{{"stream":"ab@depth","data":{}}}"#, String::from_utf8(bare).unwrap());
         assert!(book.apply_diff(wrapped.as_bytes()).unwrap());
         assert_eq!(book.best_bid(), Some((9910, 10)));
+    }
+
+    #[test]
+    fn the_greatest_update_id_does_no_harm() {
+        let mut book = book();
+        let snapshot = format!(r#"{{"lastUpdateId":{},"bids":[],"asks":[]}}"#, u64::MAX);
+        assert!(book.apply_snapshot(snapshot.as_bytes()).unwrap());
+        assert!(!book.apply_diff(&diff(1, u64::MAX, "[]", "[]")).unwrap());
+        assert!(book.apply_snapshot(SNAPSHOT).unwrap());
+        assert!(!book.apply_diff(&diff(u64::MAX, u64::MAX, "[]", "[]")).unwrap());
+        assert!(!book.apply_diff(&diff(u64::MAX, u64::MAX, "[]", "[]")).unwrap());
     }
 
     #[test]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,10 +63,18 @@ def test_it_says_when_it_is_ready_and_ends_in_time_with_zero(server: subprocess.
     assert ready["symbols"] == ["ETHUSDC"]
     with urllib.request.urlopen(f"{ready['url']}/_sandbox/health", timeout=5) as response:
         assert json.load(response)["status"] == "ok"
+    # A client that upgraded and then says nothing more, not even goodbye, must not hold it up.
+    silent = socket.create_connection(("127.0.0.1", ready["port"]))
+    silent.sendall(
+        b"GET /ws/ethusdc@depth@100ms HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    assert silent.recv(64).startswith(b"HTTP/1.1 101")
     began = time.monotonic()
     os.kill(server.pid, number)
     assert server.wait(timeout=10) == 0
     assert time.monotonic() - began < 2
+    silent.close()
 
 
 def test_bad_options_are_input_errors() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from cex.sandbox import KNOWN_SYMBOLS, FlowConfig
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.flow import FlowSimulator
 from cex.sandbox.orders import PublicTrade
+from domain import InputError
 
 
 def play(seed: int, steps: int, **config: Any) -> tuple[Exchange, list[PublicTrade], int]:
@@ -59,3 +62,18 @@ def test_flow_creates_no_money() -> None:
     for asset in ("BTC", "ETH", "USDC", "USDT"):
         held = sum(b.free + b.locked for a in exchange.accounts for code, b in a.balances.items() if code == asset)
         assert held % (10**9 * 10**8) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"excitation": 1.0},
+        {"volatility": -1.0},
+        {"levels": 0},
+        {"start_prices": {"ETH": "0"}},
+        {"start_prices": {"ETH": "x"}},
+    ],
+)
+def test_impossible_parameters_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        FlowConfig(**wrong)
