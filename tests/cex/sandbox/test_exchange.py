@@ -64,19 +64,22 @@ def totals(exchange: Exchange) -> Counter[str]:
 
 
 _qty = st.integers(1, 40_000).map(lambda lots: str(Decimal(lots) / 10_000))
-_price = st.integers(299_900, 300_100).map(lambda ticks: str(Decimal(ticks) / 100))
+_price = st.integers(299_995, 300_005).map(lambda ticks: str(Decimal(ticks) / 100))
 _sides = st.sampled_from((native.BUY, native.SELL))
 _modes = st.sampled_from(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH"))
+_limits = st.builds(
+    limit,
+    _sides,
+    _price,
+    _qty,
+    type=st.just("LIMIT"),
+    time_in_force=st.sampled_from(("GTC", "GTC", "GTC", "IOC", "FOK")),
+    self_trade_prevention=_modes,
+)
 _orders = st.one_of(
-    st.builds(
-        limit,
-        _sides,
-        _price,
-        _qty,
-        type=st.just("LIMIT"),
-        time_in_force=st.sampled_from(("GTC", "GTC", "GTC", "IOC", "FOK")),
-        self_trade_prevention=_modes,
-    ),
+    _limits,
+    _limits,
+    _limits,
     st.builds(limit, _sides, _price, _qty, type=st.just("LIMIT_MAKER"), self_trade_prevention=_modes),
     st.builds(market, _sides, qty=_qty, self_trade_prevention=_modes),
     st.builds(market, _sides, quote=st.integers(5, 20_000).map(str), self_trade_prevention=_modes),
@@ -89,6 +92,7 @@ _steps = st.lists(
         st.tuples(st.just("cancel"), st.integers(0, 60), st.none()),
         st.tuples(st.just("amend"), st.integers(0, 60), _qty),
     ),
+    min_size=12,
     max_size=60,
 )
 
