@@ -84,7 +84,8 @@ TRANSITIONS: Final = MappingProxyType(
         _S.CANCELED: frozenset({_S.FILLED}),
         _S.EXPIRED: frozenset({_S.FILLED}),
         _S.FILLED: frozenset(),
-        _S.REJECTED: frozenset(),
+        # A venue that did not know the order when asked, and told its trade afterwards: the trade counts.
+        _S.REJECTED: frozenset({_S.FILLED}),
         _S.DENIED: frozenset(),
     }
 )

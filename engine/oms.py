@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from domain import ClientOrderId, Fill, InvariantError, Order, OrderState
+from domain import ClientOrderId, Fill, InvariantError, Order, OrderState, TimeInForce
 from domain.events import OrderReported, PlaceOrder
 
 ASK_AFTER_NS = 3_000_000_000
@@ -57,6 +57,10 @@ class OrderManager:
         state, reason = report.state, report.reason
         if report.venue_order_id:
             order.venue_order_id = report.venue_order_id
+        if not order.state.is_open:
+            # Its stream and its REST may name an end differently (expired here, cancelled or unknown there). The first
+            # one stands: it holds no money, trades do, and those are counted whenever they come.
+            return None
         if state is OrderState.REJECTED and order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
             # The venue had it and no longer knows it: it cannot trade any more.
             state, reason = OrderState.CANCELED, reason or "lost at the venue"
@@ -89,10 +93,14 @@ class OrderManager:
         ]
 
     def overdue(self, now_ns: int) -> Iterable[Order]:
-        """Orders to ask about now: unknown outcomes, and those nobody answered for too long."""
+        """Orders to ask about now: unknown outcomes, and those whose answer or end is due for too long.
+
+        Only a resting order may stay accepted; the end of an immediate one that has not come was lost on the way.
+        """
         for order in list(self._open.values()):
             if (
                 order.state not in (OrderState.PENDING, OrderState.UNKNOWN)
+                and order.time_in_force is TimeInForce.GTC
                 and order.client_order_id not in self._ending
             ):
                 continue
