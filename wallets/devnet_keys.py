@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from bip_utils import Bip32Slip10Secp256k1, Bip39SeedGenerator
 from coincurve import PrivateKey
 
 from domain import Address
@@ -18,6 +17,8 @@ _ACCOUNTS = 20
 @cache
 def published_addresses() -> frozenset[Address]:
     """The first addresses of the devnet mnemonic, derived here rather than copied."""
+    from bip_utils import Bip32Slip10Secp256k1, Bip39SeedGenerator
+
     root = Bip32Slip10Secp256k1.FromSeed(Bip39SeedGenerator(DEVNET_MNEMONIC).Generate())
     parent = root.DerivePath("m/44'/60'/0'/0")
     keys = (parent.ChildKey(index).PrivateKey().Raw().ToBytes() for index in range(_ACCOUNTS))

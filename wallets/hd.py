@@ -1,18 +1,12 @@
-"""HD wallets: BIP-39 phrases, BIP-32 derivation, BIP-44 paths of Ethereum (`m/44'/60'/account'/0/index`)."""
+"""HD wallets: BIP-39 phrases, BIP-32 derivation, BIP-44 paths of Ethereum (`m/44'/60'/account'/0/index`).
+
+bip_utils is imported where it is used: it takes over a second, and most processes hold a `SignerClient` only.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NoReturn, Self
-
-from bip_utils import (
-    Bip32Slip10Secp256k1,
-    Bip39Languages,
-    Bip39MnemonicGenerator,
-    Bip39MnemonicValidator,
-    Bip39SeedGenerator,
-    Bip39WordsNum,
-)
 
 from domain import Address, InputError
 from runtime import Secret
@@ -28,6 +22,8 @@ def generate_mnemonic(words: int = 24) -> Secret:
     Raises:
         InputError: BIP-39 has no phrase of that length.
     """
+    from bip_utils import Bip39Languages, Bip39MnemonicGenerator, Bip39WordsNum
+
     try:
         count = Bip39WordsNum(words)
     except ValueError as exc:
@@ -55,6 +51,8 @@ class HdWallet:
     __slots__ = ("__root", "_is_test_key")
 
     def __init__(self, mnemonic: Secret, passphrase: Secret | None = None, *, is_test_key: bool = False) -> None:
+        from bip_utils import Bip39Languages, Bip39SeedGenerator
+
         phrase = Secret(" ".join(mnemonic.reveal().split()))
         if not _is_valid(phrase):
             raise InputError(
@@ -78,6 +76,8 @@ class HdWallet:
         return wallet
 
     def _grow(self, seed: bytes, is_test_key: bool) -> None:
+        from bip_utils import Bip32Slip10Secp256k1
+
         self.__root = Bip32Slip10Secp256k1.FromSeed(seed)
         self._is_test_key = is_test_key
 
@@ -110,6 +110,8 @@ class HdWallet:
 
 def _is_valid(mnemonic: Secret) -> bool:
     # Its own function, so that the error raised for a wrong phrase carries no frame that held the words.
+    from bip_utils import Bip39Languages, Bip39MnemonicValidator
+
     try:
         Bip39MnemonicValidator(Bip39Languages.ENGLISH).Validate(mnemonic.reveal())
     except Exception:  # ValueError for words and counts, MnemonicChecksumError otherwise

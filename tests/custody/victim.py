@@ -1,0 +1,81 @@
+"""A desk in a process of its own that ends itself, with SIGKILL, at a given edge of a transaction's life."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain import ChainClient
+from chain.devnet import DevnetWorld
+from runtime.processes import die_with_parent
+from tests.custody.desk import build_desk, swap
+
+# Imported once in the fork server: a victim then starts in milliseconds instead of seconds.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.custody.victim", "bip_utils", "alembic.command", "sqlalchemy.dialects.sqlite"])
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a victim does: submit `intents`, and die the `count`-th time it comes to `edge`.
+
+    `edge` may be `none` (never) or `random:SEED` (any edge, one time in twelve). Intents that begin with `bad` would
+    revert. The same intents give the same plans at every start, as an engine's that recovers from its journal.
+    """
+
+    world: bytes
+    folder: Path
+    edge: str
+    count: int
+    intents: tuple[str, ...]
+
+
+async def run_victim(orders: Orders) -> tuple[int, list[str]]:
+    """Run a victim to its end; gives its exit code (-9: killed) and what it was told (`a mined`), `done` last."""
+    told = orders.folder / "told.txt"
+    told.write_text("")
+    process = _context.Process(target=_victim, args=(orders, told))
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    code = process.exitcode
+    if code is None:
+        process.kill()
+        process.join()
+        raise AssertionError("the victim hangs")
+    return code, told.read_text().splitlines()
+
+
+class _Killer:
+    def __init__(self, edge: str, count: int) -> None:
+        self._edge = edge
+        self._left = count
+        self._random = random.Random(edge)
+
+    def __call__(self, edge: str) -> None:
+        is_there = edge == self._edge or (self._edge.startswith("random:") and self._random.random() < 1 / 12)
+        self._left -= is_there
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _victim(orders: Orders, told: Path) -> None:
+    die_with_parent()
+    asyncio.run(_trade(orders, told))
+
+
+async def _trade(orders: Orders, told: Path) -> None:
+    world = DevnetWorld.from_json(orders.world)
+    with told.open("a", buffering=1) as out:
+        async with ChainClient([world.rpc_url], world.chain_id) as client:
+            desk = build_desk(world, client, orders.folder, checkpoint=_Killer(orders.edge, orders.count))
+            await desk.custody.start(lambda settled: print(settled.intent_id, settled.status, file=out))
+            for intent_id in orders.intents:
+                await desk.custody.submit(swap(world, intent_id, min_out=10**30 if intent_id[:3] == "bad" else 1))
+            assert await desk.custody.drain(50)
+            await desk.custody.stop()
+            print("done", file=out)
