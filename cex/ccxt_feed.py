@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from cex.connection import Connection
-from cex.errors import describe
+from cex.errors import describe, reading
 from cex.markets import Market
 from cex.numbers import to_decimal
 from domain import InputError, PlatformError
@@ -36,6 +36,7 @@ class CcxtFeed:
         self._announced = False
         self._updates = 0
         self._last: BookChanged | None = None
+        self._doubts = 0
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -104,6 +105,7 @@ class CcxtFeed:
             received_ns=received_ns,
         )
         self._announced = True
+        self._doubts = 0
         self._emit(self._last)
         self.valid.set()
 
@@ -122,14 +124,20 @@ class CcxtFeed:
         """Compare a silent book's touch with REST: tell it again if it stands, drop it if not."""
         try:
             book = await self._rest_book()
-            bids, asks = self._levels(book["bids"][:1]), self._levels(book["asks"][:1])
+            with reading(f"book of {self._market.id}"):
+                bids, asks = self._levels(book["bids"][:1]), self._levels(book["asks"][:1])
         except PlatformError as exc:
             self._invalidate(str(exc))
             return
         last = self._last
         if self._announced and last is not None and (last.bids[:1], last.asks[:1]) == (bids, asks):
+            self._doubts = 0
             self._emit(last)
-        else:
+            return
+        # What REST knows may be on the wire at this moment; the next silence decides.
+        self._doubts += 1
+        if self._doubts > 1:
+            self._doubts = 0
             self._invalidate("stream is silent while REST moved on")
             await self._forget()
 

@@ -49,6 +49,7 @@ class CcxtVenue:
         self._emit: Callable[[Event], None] = lambda _event: None
         self._markets: dict[str, Market] = {}
         self._feeds: list[BinanceFeed | CcxtFeed] = []
+        self._reports: Reports
         self._account: Account
         self._orders: Orders
         self._reconciler: Reconciler
@@ -64,12 +65,12 @@ class CcxtVenue:
     def instruments(self) -> Mapping[str, Instrument]:
         return MappingProxyType({market.id: market.instrument for market in self._markets.values()})
 
-    async def start(self, emit: Callable[[Event], None]) -> None:
-        """Load instruments and check the keys, connect, and return once every book is valid and the account trusted.
+    async def connect(self, emit: Callable[[Event], None]) -> None:
+        """Load instruments and check the keys, and follow nothing: enough to cancel, ask and list, not to place.
 
         Raises:
             InputError: Unknown exchange or symbol, refused keys, unreadable secret.
-            VenueUnavailable: Not reachable, or not ready within `READY_S`.
+            VenueUnavailable: Not reachable.
         """
         if self._is_started:
             raise InvariantError(f"venue {self.id} was started twice")
@@ -78,7 +79,20 @@ class CcxtVenue:
         try:
             await self._connection.open()
             await self._load_markets()
-            await self._join()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def start(self, emit: Callable[[Event], None]) -> None:
+        """Connect, follow, and return once every book is valid and the account was compared with REST.
+
+        Raises:
+            InputError: As `connect`.
+            VenueUnavailable: Not reachable, or not ready within `READY_S`.
+        """
+        await self.connect(emit)
+        try:
+            await self._follow()
         except BaseException:
             await self.stop()
             raise
@@ -143,35 +157,36 @@ class CcxtVenue:
         exchange = connection.exchange
         for market in follow(self._settings, exchange.markets, exchange.precisionMode):
             self._markets[market.id] = market
-        reports = Reports(self._emit, self._trades_missing)
-        self._account = Account(connection, self._markets, reports)
-        self._orders = Orders(connection, self._account, self._markets, reports)
-        self._reconciler = Reconciler(connection, self._account, self._orders, self._markets, reports)
+        self._reports = Reports(self._emit, self._trades_missing)
+        self._account = Account(connection, self._markets, self._reports)
+        self._orders = Orders(connection, self._account, self._markets, self._reports)
+        self._reconciler = Reconciler(connection, self._account, self._orders, self._markets, self._reports)
         if connection.has_keys:
             # The first signed question: a wrong key is told here.
             await self._account.balances(starting=True)
             for market in list(self._markets.values()):
                 self._markets[market.id] = await with_account_fees(connection, market)
+
+    async def _follow(self) -> None:
+        """Start the parts and wait until they are ready."""
+        connection = self._connection
         connection.on_socket_lost = self._socket_lost
         is_native = connection.speaks_binance and self._settings.feed == "auto"
         feed = BinanceFeed if is_native else CcxtFeed
         self._feeds = [feed(connection, market, self._emit) for market in self._markets.values()]
-        self._parts: list[Coroutine[Any, Any, None]] = [part.run() for part in self._feeds]
-        self._parts.append(connection.keep_time())
+        parts: list[Callable[[], Coroutine[Any, Any, None]]] = [part.run for part in self._feeds]
+        parts.append(connection.keep_time)
         if connection.has_keys:
             up, down = self._reconciler.stream_up, self._reconciler.stream_down
             stream: BinanceUserStream | CcxtUserStream
             if is_native:
-                stream = BinanceUserStream(connection, self._markets, reports, on_up=up, on_down=down)
+                stream = BinanceUserStream(connection, self._markets, self._reports, on_up=up, on_down=down)
             else:
-                stream = CcxtUserStream(connection, self._account, self._markets, reports, on_up=up, on_down=down)
+                stream = CcxtUserStream(connection, self._account, self._markets, self._reports, on_up=up, on_down=down)
             await self._reconciler.baseline()
             await connection.warm_up()
-            self._parts += [stream.run(), self._reconciler.run()]
-
-    async def _join(self) -> None:
-        """Start the parts and wait until they are ready."""
-        self._running = asyncio.create_task(self._run(self._parts), name=f"cex.{self.id}")
+            parts += [stream.run, self._reconciler.run]
+        self._running = asyncio.create_task(self._run(parts), name=f"cex.{self.id}")
         ready = asyncio.create_task(self._ready(), name=f"cex.{self.id}.ready")
         try:
             await asyncio.wait({ready, self._running}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
@@ -187,11 +202,11 @@ class CcxtVenue:
         if self._connection.has_keys:
             await self._reconciler.trusted.wait()
 
-    async def _run(self, parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+    async def _run(self, parts: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for part in parts:
-                    tasks.create_task(part)
+                    tasks.create_task(part())
         except* Exception as group:
             # A part that ends is our bug: nothing that follows may be trusted.
             self._failure = group

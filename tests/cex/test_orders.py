@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from cex import CcxtVenue
 from cex.sandbox.server import SandboxServer
 from domain import OrderState, OrderType, OutcomeUnknown, Side, TimeInForce, VenueUnavailable
 from domain.events import OrderReported
+from runtime import SystemClock
 from tests.cex.lab import SandboxLab, quiet_config, sandbox, sandbox_lab
 from tests.support.exchange_conformance import ASK, BID, LOTS, an_order, ask_of, cancel_of
 
@@ -109,6 +111,21 @@ async def test_cancel_all_settles_orders_whose_answer_was_lost(lab: SandboxLab) 
         await lab.venue.place(lost)
     assert await lab.venue.cancel_all() == 1
     await lab.recorder.until_state(lost.client_order_id, OrderState.CANCELED)
+
+
+async def test_connected_venue_cancels_without_following_anything(lab: SandboxLab) -> None:
+    """What `capstan kill` needs works also when no stream does."""
+    order = an_order(lab, Side.BUY, BID)
+    await lab.venue.place(order)
+    killer = CcxtVenue(lab.settings(), clock=SystemClock())
+    await killer.connect(lambda _event: None)
+    assert await killer.open_orders() == [order.client_order_id]
+    with pytest.raises(VenueUnavailable):
+        await killer.place(an_order(lab, Side.BUY, BID))
+    assert await killer.cancel_all() == 1
+    assert await killer.open_orders() == []
+    await killer.stop()
+    await lab.recorder.until_state(order.client_order_id, OrderState.CANCELED)
 
 
 async def test_restarted_venue_answers_for_orders_of_its_predecessor(lab: SandboxLab) -> None:
