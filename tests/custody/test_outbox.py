@@ -1,0 +1,215 @@
+"""The outbox and the ledger under any order of steps: nonces without gaps, limits kept, nothing settled twice."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from custody import AssetLimits, Entry, Ledger, Posting, State, Step, open_books
+from custody.lifecycle import FINAL, TRANSITIONS, after
+from custody.outbox import Intent, Outbox
+from custody.plans import decode_plan, encode_plan
+from custody.policy import Approval
+from domain import Address, Amount, ChainId, InvariantError, Refused, native_asset
+from domain.events import SwapSettled
+from domain.ids import IntentId, StrategyId
+from domain.plans import TransactionPlan
+from runtime.database import Database
+from wallets import SignedTransaction, TransactionToSign
+
+SENDER = Address("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")
+CHAIN = ChainId(1337)
+COIN = native_asset(CHAIN)
+LIMITS = AssetLimits(per_day_raw=100)
+
+
+def plan(number: int, amount: int) -> TransactionPlan:
+    return TransactionPlan(
+        intent_id=IntentId(f"i{number}"),
+        strategy=StrategyId("s"),
+        purpose="transfer",
+        chain_id=CHAIN,
+        sender=SENDER,
+        to=SENDER,
+        value_wei=amount,
+        data=b"\x01",
+        gas_limit=21_000,
+        deadline_s=0,
+        spends=(Amount(COIN, amount),),
+    )
+
+
+class Machine(RuleBasedStateMachine):
+    """Drives an outbox as a desk would, in any order, beside a model of what was signed and settled."""
+
+    intents = Bundle("intents")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.now = 10**18
+        self.first_nonce = 7
+        self.signed: dict[int, str] = {}
+        self.settled: dict[str, int] = {}
+        self.count = 0
+        self.open()
+
+    def open(self) -> None:
+        self.database = open_books(Database.at(Path(self.folder.name) / "books.db"))
+        self.ledger = Ledger(self.database, lambda: self.now)
+        self.outbox = Outbox(self.database, self.ledger, chain_id=CHAIN, sender=SENDER, now_ns=lambda: self.now)
+
+    def teardown(self) -> None:
+        self.database.dispose()
+        self.folder.cleanup()
+
+    @rule(target=intents, amount=st.integers(1, 60))
+    def record(self, amount: int) -> str:
+        self.count += 1
+        new = plan(self.count, amount)
+        assert self.outbox.record(new)
+        assert not self.outbox.record(new)
+        return str(new.intent_id)
+
+    @rule(intent_id=intents)
+    def forward(self, intent_id: str) -> None:
+        """The next step of an intent, whatever it is."""
+        intent = self.outbox.find(intent_id)
+        assert intent is not None
+        match intent.state:
+            case State.CREATED:
+                self.outbox.step(intent, Step.SCREENED)
+            case State.SCREENED:
+                self.approve(intent)
+            case State.APPROVED:
+                self.outbox.reserve(intent, self.first_nonce, lambda nonce: self.unsigned(intent, nonce))
+            case State.NONCE_RESERVED:
+                self.sign(intent)
+            case State.SIGNED:
+                self.outbox.step(intent, Step.SENT)
+            case State.BROADCAST:
+                self.outbox.mined(intent, tx_hash=intent.signed[0].tx_hash or "", block_number=1, block_hash="0x1")
+            case State.MINED:
+                self.settle(intent)
+
+    @rule(intent_id=intents)
+    def decline(self, intent_id: str) -> None:
+        intent = self.outbox.find(intent_id)
+        assert intent is not None
+        before_signing = {State.CREATED, State.SCREENED, State.APPROVED, State.NONCE_RESERVED}
+        if intent.state in before_signing and len(intent.attempts) < 2:
+            self.outbox.decline(intent, "test", "because")
+            self.settled[intent_id] = self.settled.get(intent_id, 0) + 1
+
+    @rule(intent_id=intents)
+    def shake(self, intent_id: str) -> None:
+        """A reorganisation, or a fee bump."""
+        intent = self.outbox.find(intent_id)
+        assert intent is not None
+        if intent.state is State.MINED:
+            self.outbox.step(intent, Step.REORGED)
+        elif intent.state is State.BROADCAST and not self.reserved():
+            last = intent.attempts[-1].unsigned
+            fee = last.max_fee_per_gas_wei * 2
+            self.outbox.replace(intent, TransactionToSign(**fields(last) | {"max_fee_per_gas_wei": fee}))
+
+    @rule(hours=st.integers(1, 30))
+    def wait(self, hours: int) -> None:
+        self.now += hours * 3600 * 10**9
+
+    @rule()
+    def restart(self) -> None:
+        self.database.dispose()
+        self.open()
+
+    @invariant()
+    def nonces_have_no_gap_and_one_owner(self) -> None:
+        nonces = sorted(self.nonces())
+        assert nonces == list(range(self.first_nonce, self.first_nonce + len(nonces)))
+
+    @invariant()
+    def what_was_signed_keeps_its_nonce(self) -> None:
+        nonces = self.nonces()
+        assert all(nonces.get(nonce) == intent_id for nonce, intent_id in self.signed.items())
+
+    @invariant()
+    def everything_is_settled_once_and_booked_once(self) -> None:
+        assert all(times == 1 for times in self.settled.values())
+        assert sorted(s.intent_id for s in self.outbox.settlements()) == sorted(self.settled)
+        assert self.ledger.verify().is_sound
+        assert set(self.ledger.trial_balance().values()) <= {0}
+
+    def approve(self, intent: Intent) -> None:
+        amount = intent.plan.spends[0].raw
+
+        def judge(spent: Any) -> Approval:
+            if spent(COIN.id) + amount > LIMITS.per_day_raw:
+                raise Refused("too much", rule="velocity")
+            return Approval({COIN.id: amount}, None, frozenset())
+
+        try:
+            self.outbox.approve(intent, judge)
+        except Refused:
+            found = self.outbox.find(str(intent.plan.intent_id))
+            assert found is not None
+            assert found.state is State.SCREENED
+
+    def sign(self, intent: Intent) -> None:
+        assert intent.nonce is not None
+        owner = self.signed.setdefault(intent.nonce, str(intent.plan.intent_id))
+        assert owner == intent.plan.intent_id, "a nonce was signed for two intents"
+        number = len(intent.attempts)
+        self.outbox.signed(intent, SignedTransaction(bytes([number]), f"0x{intent.nonce}/{number}", SENDER))
+
+    def settle(self, intent: Intent) -> None:
+        name = str(intent.plan.intent_id)
+        raw = intent.plan.spends[0].raw
+        entry = Entry(f"swap/{name}", "swap", (Posting("venue/v", COIN.id, -raw), Posting("trading/s", COIN.id, raw)))
+        outcome = SwapSettled(time_ns=self.now, intent_id=name, status="mined")
+        self.outbox.settle(intent, Step.CONFIRMED, outcome, [entry])
+        self.settled[name] = self.settled.get(name, 0) + 1
+        with pytest.raises(InvariantError):  # a second desk that has not noticed
+            self.outbox.settle(intent, Step.CONFIRMED, outcome, [entry])
+
+    def unsigned(self, intent: Intent, nonce: int) -> TransactionToSign:
+        return TransactionToSign(
+            chain_id=CHAIN, nonce=nonce, to=SENDER, gas_limit=21_000, max_fee_per_gas_wei=10, data=intent.plan.data
+        )
+
+    def nonces(self) -> dict[int, str]:
+        found = (self.outbox.find(f"i{number}") for number in range(1, self.count + 1))
+        return {i.nonce: str(i.plan.intent_id) for i in found if i is not None and i.nonce is not None}
+
+    def reserved(self) -> bool:
+        return any(intent.state is State.NONCE_RESERVED for intent in self.outbox.unfinished())
+
+
+def fields(tx: TransactionToSign) -> dict[str, Any]:
+    return {name: getattr(tx, name) for name in TransactionToSign.__slots__}
+
+
+TestOutbox = Machine.TestCase
+TestOutbox.settings = settings(
+    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def test_what_is_not_in_the_table_is_an_error_and_nothing_follows_the_end() -> None:
+    for state in State:
+        for step in Step:
+            if (state, step) not in TRANSITIONS:
+                with pytest.raises(InvariantError):
+                    after(state, step, what="x")
+    assert not [state for state, _ in TRANSITIONS if state in FINAL]
+    assert {state for state, _ in TRANSITIONS} | FINAL == set(State)
+
+
+def test_a_plan_is_recorded_and_read_back_as_it_was() -> None:
+    written = plan(1, 2**255)
+    assert decode_plan(encode_plan(written)) == written
