@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from cex.connection import Connection
-from cex.errors import describe, reading
+from cex.errors import await_foreign, describe, reading
 from cex.markets import Market
 from cex.numbers import to_decimal
 from domain import InputError, PlatformError
@@ -56,7 +56,7 @@ class CcxtFeed:
         while True:
             try:
                 async with asyncio.timeout(silence_s):
-                    book = await watch(self._market.unified)
+                    book = await await_foreign(watch(self._market.unified))
                 self._take(book, self._connection.clock.monotonic_ns())
                 delay_s = BACKOFF_S[0]
             except TimeoutError:
@@ -73,7 +73,7 @@ class CcxtFeed:
         exchange, delay_s, instrument = self._connection.exchange, BACKOFF_S[0], self._market.instrument
         while True:
             try:
-                for trade in await exchange.watch_trades(self._market.unified):
+                for trade in await await_foreign(exchange.watch_trades(self._market.unified)):
                     self._emit(
                         TradePrinted(
                             time_ns=0,

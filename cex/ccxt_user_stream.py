@@ -15,7 +15,7 @@ import structlog
 
 from cex.account import Account
 from cex.connection import Connection
-from cex.errors import describe
+from cex.errors import await_foreign, describe
 from cex.markets import Market
 from cex.reports import Reports
 
@@ -67,7 +67,7 @@ class CcxtUserStream:
             # Subscribing and the first delivery are one call in ccxt; there is no word when it is subscribed.
             settled = loop.call_later(DELIVERY_S, self._on_up)
             try:
-                for row in await watch():
+                for row in await await_foreign(watch()):
                     market = self._by_unified.get(str(row.get("symbol")))
                     if market is not None:
                         await take(market, row)

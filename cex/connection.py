@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
-from cex.errors import query_error, reading
+from cex.errors import await_foreign, query_error, reading
 from cex.handover import CURRENT, http_tracing, watch_sender
 from cex.limiter import Budget, Lane, Limiter, buckets_of, default_buckets
 from cex.settings import VenueSettings
@@ -123,7 +123,7 @@ class Connection:
             async with asyncio.timeout(self.timeout_s):
                 # ccxt itself stumbles over answers that are not what the venue documents.
                 with reading(where):
-                    return await call()
+                    return await await_foreign(call())
         except TimeoutError as exc:
             raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
         except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:

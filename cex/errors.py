@@ -11,11 +11,15 @@ ccxt is looked up by class name along the exception's ancestry, so that this mod
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from domain import InputError, OrderRejected, OutcomeUnknown, PlatformError, VenueUnavailable
+
+T = TypeVar("T")
 
 _CODE = re.compile(r'"(?:code|retCode|sCode|err_code)"\s*:\s*"?(-?\w+)"?')
 _TEXT = re.compile(r'"(?:msg|message|retMsg|sMsg|error)"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -87,3 +91,21 @@ def reading(what: str) -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as exc:
         raise VenueUnavailable(f"{what}: unreadable answer ({type(exc).__name__})") from exc
+
+
+async def await_foreign(call: Awaitable[T]) -> T:
+    """Await something of ccxt's, which cancels its own futures when it closes a socket.
+
+    Such a cancellation would pass for one of ours: it would end a reading task without a word, or lose the outcome of
+    an order.
+
+    Raises:
+        ConnectionAbortedError: ccxt gave the call up. Cancellations of the calling task pass as they are.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ConnectionAbortedError("ccxt closed the connection") from None

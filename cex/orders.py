@@ -17,7 +17,7 @@ import structlog
 
 from cex.account import Account, OrderSnapshot
 from cex.connection import Connection
-from cex.errors import UnknownOrder, is_kind, place_error
+from cex.errors import UnknownOrder, await_foreign, is_kind, place_error
 from cex.handover import CURRENT, Handover
 from cex.limiter import Lane
 from cex.markets import Market
@@ -64,7 +64,7 @@ class Orders:
             known.registered_ns = self._clock.monotonic_ns()
             CURRENT.set(handover)
             async with asyncio.timeout(self._connection.timeout_s):
-                answer = await call()
+                answer = await await_foreign(call())
         except TimeoutError as exc:
             if not handover.touched:
                 self._reports.discard(client_order_id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import ccxt
 import pytest
 
-from cex.errors import describe, place_error, query_error
+from cex.errors import await_foreign, describe, place_error, query_error
 from domain import InputError, OrderRejected, OutcomeUnknown, PlatformError, VenueUnavailable
 
 CASES = [
@@ -67,3 +69,20 @@ def test_bad_key_is_the_callers_at_the_start_and_passing_later() -> None:
     exc = ccxt.AuthenticationError('binance {"code":-2015,"msg":"Invalid API-key"}')
     assert type(query_error(exc, "balances", starting=True)) is InputError
     assert type(query_error(exc, "balances")) is VenueUnavailable
+
+
+async def test_cancellation_by_ccxt_is_a_failure_and_ours_is_ours() -> None:
+    theirs: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(await_foreign(theirs))
+    await asyncio.sleep(0)
+    theirs.cancel()
+    with pytest.raises(ConnectionAbortedError):
+        await waiting
+
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ours = asyncio.create_task(await_foreign(never))
+    await asyncio.sleep(0)
+    ours.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ours
+    assert ours.cancelled()

@@ -12,11 +12,11 @@ import pytest
 
 from cex import CcxtVenue, VenueSettings
 from cex.sandbox import FlowConfig, SandboxConfig, serve
-from domain import Instrument, Side
+from domain import Instrument, OrderState, Side, VenueUnavailable
 from domain.events import BookChanged, BookInvalidated, TradePrinted
 from runtime import SystemClock
 from tests.cex.lab import SandboxLab, sandbox_lab
-from tests.support.exchange_conformance import ASK, BID, LOTS
+from tests.support.exchange_conformance import ASK, BID, LOTS, an_order
 from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.parametrize("feed", ["auto", "ccxt"])
@@ -104,3 +104,19 @@ async def test_stream_that_died_in_silence_is_found_out(lab: SandboxLab) -> None
     await lab.recorder.until(lambda: bool(lab.recorder.of(BookInvalidated)))
     await lab.strike("gap", 0)
     await lab.recorder.until(lambda: lab.recorder.of(BookChanged)[-1].bids == ((BID + 5, LOTS), (BID, LOTS)))
+
+
+async def test_everything_is_followed_again_after_a_stream_that_died_in_silence(lab: SandboxLab) -> None:
+    """ccxt closes all of its sockets for that, and gives up whoever waits on another."""
+    await test_stream_that_died_in_silence_is_found_out(lab)
+    order = an_order(lab, Side.SELL, ASK)
+    while True:
+        try:
+            await lab.venue.place(order)
+        except VenueUnavailable:
+            await lab.round_trip()  # Not compared with REST yet.
+            continue
+        break
+    await lab.counter(Side.BUY, ASK, LOTS, "IOC")
+    await lab.recorder.until_state(order.client_order_id, OrderState.FILLED)
+    await lab.recorder.until(lambda: any(t.price_ticks == ASK for t in lab.recorder.of(TradePrinted)))
