@@ -129,6 +129,8 @@ class Order:
     venue_order_id: str = ""
     reason: str = ""
     sent_time_ns: int = 0
+    cancel_time_ns: int = 0
+    """When its cancel was last asked for; 0 while it is wanted."""
     trade_ids: set[str] = field(default_factory=set)
 
     @property

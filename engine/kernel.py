@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from domain import Asset, Fill, InputError, InvariantError, Order, OrderType, Side, TimeInForce
+from domain import Asset, Fill, InputError, InvariantError, Order, OrderState, OrderType, Side, TimeInForce
 from domain import events as e
 from engine.market import Book, Markets, PoolMarket
 from engine.oms import OrderManager
@@ -22,6 +22,8 @@ from engine.strategy import Strategy
 KILLED = "killed"
 FOREIGN = "unattributed"
 """The strategy that trades nobody ordered are booked under."""
+CANCEL_AGAIN_NS = 2_000_000_000
+"""A cancel that did not end its order is sent again after this long: it, or the order before it, got lost."""
 
 
 class Kernel:
@@ -89,9 +91,10 @@ class Kernel:
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
-        if not self.halted:
-            for strategy, context in zip(self.strategies, self._contexts, strict=True):
-                strategy.on_event(event, context)
+        for strategy, context in zip(self.strategies, self._contexts, strict=True):
+            if self.halted:
+                break
+            strategy.on_event(event, context)
         return self._commands
 
     def knows_trade(self, fill: Fill) -> bool:
@@ -116,6 +119,8 @@ class Kernel:
         if self.halted:
             return
         self.halted = reason
+        for order in self.orders.open_orders():
+            order.cancel_time_ns = self.now_ns
         venues = sorted({str(i.venue) for i in self.markets.instruments.values()})
         self._commands += [e.CancelAllOrders(venue=venue, reason=reason) for venue in venues]
         self._commands.append(e.StrategiesHalted(reason=reason))
@@ -181,6 +186,13 @@ class Kernel:
     def _on_timer(self, event: e.TimerFired) -> None:
         for order in self.orders.overdue(event.time_ns):
             self._commands.append(e.AskOrder(client_order_id=order.client_order_id, instrument=order.instrument))
+        for order in self.orders.open_orders():
+            if (
+                order.cancel_time_ns
+                and order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
+                and event.time_ns - order.cancel_time_ns >= CANCEL_AGAIN_NS
+            ):
+                self._command_cancel(order)
 
     def _on_operator(self, event: e.OperatorSpoke) -> None:
         if event.command == "kill":
@@ -191,8 +203,12 @@ class Kernel:
     def _on_restart(self, event: e.EngineRestarted) -> None:
         """Another process died holding this state: distrust every market, ask about every open order."""
         self.orders.epoch = event.epoch
+        # Stopping was a wish of the process that died, not a fact about the world; a halt is one.
+        self.stopping = False
         for book in self.markets.books.values():
             book.invalidate()
+        for name, pool in self.markets.pools.items():
+            pool.replica.apply(e.PoolInvalidated(time_ns=event.time_ns, pool=name, reason="engine restarted"))
         for order in self.orders.open_orders():
             self._commands.append(e.AskOrder(client_order_id=order.client_order_id, instrument=order.instrument))
         for swap in self.swaps.values():
@@ -200,7 +216,9 @@ class Kernel:
 
     def _mark(self) -> None:
         self.marks = self.markets.marks(self.portfolio.mark_instruments(), self.marks)
-        if not self.halted and (breach := self.risk.drawdown(self.result())):
+        if self.halted or not self.portfolio.is_priced(self.marks):
+            return
+        if breach := self.risk.drawdown(self.result()):
             self._reject(FOREIGN, breach)
             self.halt(f"{breach.rule}: {breach.detail}")
 
@@ -247,11 +265,14 @@ class Kernel:
         return command.client_order_id
 
     def cancel(self, client_order_id: str) -> None:
-        """Command a cancel; cancels always pass the gate but are counted."""
+        """Command a cancel; cancels always pass the gate but are counted.
+
+        Asked for again while one is under way, it is not sent twice; the kernel itself repeats it until the order ends.
+        """
         order = self.orders.orders[client_order_id]
-        if order.state.is_open:
-            self.risk.count_message(str(self.markets.instruments[order.instrument].venue), self.now_ns)
-            self._commands.append(e.CancelOrder(client_order_id=client_order_id, instrument=order.instrument))
+        is_asked = order.cancel_time_ns and self.now_ns - order.cancel_time_ns < CANCEL_AGAIN_NS
+        if order.state.is_open and not is_asked:
+            self._command_cancel(order)
 
     def submit_swap(
         self, strategy: str, pool_id: str, token_in: str, amount_in: int, min_out: int, deadline_s: int
@@ -291,6 +312,11 @@ class Kernel:
         self.swaps[command.intent_id] = command
         self._commands.append(command)
         return command.intent_id
+
+    def _command_cancel(self, order: Order) -> None:
+        order.cancel_time_ns = self.now_ns
+        self.risk.count_message(str(self.markets.instruments[order.instrument].venue), self.now_ns)
+        self._commands.append(e.CancelOrder(client_order_id=order.client_order_id, instrument=order.instrument))
 
     def _reject(self, strategy: str, rejection: Rejection) -> None:
         self._commands.append(e.RiskRejected(strategy=strategy, rule=rejection.rule, detail=rejection.detail))

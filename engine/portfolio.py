@@ -23,7 +23,10 @@ class EconomicAsset:
 
 
 class Portfolio:
-    """Balances and results. Every change names the strategy that caused it."""
+    """Balances and results. Every change names the strategy that caused it.
+
+    A coin that belongs to no economic asset (fees paid in a venue's own coin) is counted, but has no value here.
+    """
 
     def __init__(self, assets: Mapping[str, EconomicAsset]) -> None:
         self._economic: dict[str, str] = {}
@@ -64,7 +67,9 @@ class Portfolio:
             return self._positions[symbol]
         moved = self._by_strategy.get(strategy, {})
         return sum(
-            raw / self._assets[asset_id].unit for asset_id, raw in moved.items() if self._economic[asset_id] == symbol
+            raw / self._assets[asset_id].unit
+            for asset_id, raw in moved.items()
+            if self._economic.get(asset_id) == symbol
         )
 
     def economic_symbol(self, asset_id: str) -> str:
@@ -75,17 +80,14 @@ class Portfolio:
         if strategy is None:
             return sum(quantity * marks[symbol] for symbol, quantity in self._positions.items() if quantity)
         moved = self._by_strategy.get(strategy, {})
-        return sum(
-            raw / self._assets[asset_id].unit * marks[self._economic[asset_id]] for asset_id, raw in moved.items()
-        )
+        return sum(self._value(asset_id, raw, marks) for asset_id, raw in moved.items())
 
     def result_by_place(self, marks: Mapping[str, float], strategy: str) -> dict[str, float]:
         """A strategy's result at each place (venue or chain), in the unit of account; places in order of first use."""
         places: dict[str, float] = {}
         for asset_id, raw in self._by_strategy.get(strategy, {}).items():
             place = asset_id.partition("/")[0]
-            value = raw / self._assets[asset_id].unit * marks[self._economic[asset_id]]
-            places[place] = places.get(place, 0.0) + value
+            places[place] = places.get(place, 0.0) + self._value(asset_id, raw, marks)
         return places
 
     def strategies(self) -> tuple[str, ...]:
@@ -100,13 +102,21 @@ class Portfolio:
         """Which instrument prices each economic asset."""
         return self._marks
 
-    def _move(self, strategy: str, asset_id: str, raw: int) -> None:
+    def is_priced(self, marks: Mapping[str, float]) -> bool:
+        """Whether every position has a mark: without one a result would be a loss that never was."""
+        return all(marks[symbol] > 0 for symbol, quantity in self._positions.items() if quantity)
+
+    def _value(self, asset_id: str, raw: int, marks: Mapping[str, float]) -> float:
         if asset_id not in self._assets:
-            raise InputError(f"asset {asset_id} is in no economic asset", hint="name it under [engine.assets]")
+            return 0.0
+        return raw / self._assets[asset_id].unit * marks[self._economic[asset_id]]
+
+    def _move(self, strategy: str, asset_id: str, raw: int) -> None:
         self.balances[asset_id] = self.balances.get(asset_id, 0) + raw
         moved = self._by_strategy.setdefault(strategy, {})
         moved[asset_id] = moved.get(asset_id, 0) + raw
-        self._positions[self._economic[asset_id]] += raw / self._assets[asset_id].unit
+        if asset_id in self._assets:
+            self._positions[self._economic[asset_id]] += raw / self._assets[asset_id].unit
 
 
 def _to_raw(instrument: Instrument, lots: int) -> int:

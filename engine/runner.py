@@ -89,8 +89,6 @@ class LiveRunner:
                 epoch = event.epoch + 1
             elif isinstance(event, e.FillReported):
                 self._note_fill(event.fill)  # Posting twice is a no-op; a fill journaled but not posted is posted now.
-        # Stopping is a wish of the process that died, not a fact about the world.
-        self.kernel.stopping = False
         return epoch
 
     async def run(self, stop: asyncio.Event, *, started: Callable[[], None] | None = None) -> None:

@@ -1,15 +1,18 @@
-"""A small market for engine tests: one instrument, one pool-less portfolio, events by hand."""
+"""A small market for engine tests: one instrument, two real pool replicas where wanted, events by hand."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from domain import Fill, Instrument, OrderState, Side, VenueId, venue_asset
+from dex import PoolReplica, V2Pool, V3Pool
+from dex.tick_math import sqrt_price_at
+from domain import Address, ChainId, Fill, Instrument, OrderState, Side, VenueId, native_asset, token_asset, venue_asset
 from domain import events as e
 from engine.kernel import Kernel
-from engine.market import Markets
+from engine.market import Markets, PoolMarket
 from engine.portfolio import EconomicAsset, Portfolio
 from engine.risk import RiskGate
 from engine.settings import RiskLimits
@@ -29,6 +32,11 @@ ETHUSDC = Instrument(
     taker_fee_bps=Decimal(4),
 )
 SECOND = 1_000_000_000
+CHAIN = ChainId(1337)
+TOKEN_USDC = token_asset(CHAIN, Address("0x" + "A" * 40), "USDC", 6)
+WETH = token_asset(CHAIN, Address("0x" + "B" * 40), "WETH", 18)
+NATIVE = native_asset(CHAIN)
+V2, V3 = "eip155:1337/v2", "eip155:1337/v3"
 
 
 class Script:
@@ -57,6 +65,72 @@ def kernel(*strategies: Strategy, **limits: Any) -> Kernel:
         strategies=strategies,
         gas_asset=None,
     )
+
+
+def pool_kernel(*strategies: Strategy, pools: Sequence[str] = (V2, V3), **limits: Any) -> Kernel:
+    """A kernel with funds at the exchange and on the chain, and with pools that stand at 3,000."""
+    economic = {
+        "USD": EconomicAsset("USD", (USDC, TOKEN_USDC), None),
+        "ETH": EconomicAsset("ETH", (ETH, WETH, NATIVE), ETHUSDC.id),
+    }
+    limits = {"order_notional_max": 100_000, "swap_notional_max": 100_000, "position_notional_max": 200_000,
+              "exposure_notional_max": 200_000, "drawdown_max": 100_000, **limits}  # fmt: skip
+    made = Kernel(
+        run="t",
+        markets=Markets({ETHUSDC.id: ETHUSDC}, {name: _pool_market(name) for name in pools}),
+        portfolio=Portfolio(economic),
+        risk=RiskGate(RiskLimits(**limits)),
+        strategies=strategies,
+        gas_asset=NATIVE,
+    )
+    for asset, whole in ((ETH, 100), (USDC, 500_000), (TOKEN_USDC, 500_000), (WETH, 100), (NATIVE, 10)):
+        made.step(e.BalanceReported(time_ns=0, asset=asset.id, raw=str(whole * asset.unit)))
+    made.step(block(1))
+    for name in pools:
+        made.step(v2_at() if name == V2 else v3_at())
+    return made
+
+
+def _pool_market(name: str) -> PoolMarket:
+    fee, kind = (3000, V2Pool) if name == V2 else (500, V3Pool)
+    replica: PoolReplica = kind(name, TOKEN_USDC.id, WETH.id, fee)
+    return PoolMarket(name, TOKEN_USDC, WETH, fee, replica)
+
+
+def block(number: int, now_ns: int = SECOND) -> e.BlockSeen:
+    return e.BlockSeen(
+        time_ns=now_ns, chain_id=1337, number=number, block_hash="0x", block_time_s=1_000 + number,
+        base_fee_wei=10**9,
+    )  # fmt: skip
+
+
+def v2_at(price: int = 3_000, *, block_number: int = 1, weth: int = 1_000, now_ns: int = SECOND) -> e.PoolSnapshotted:
+    """A V2 pool of `weth` WETH at a price in USDC."""
+    return e.PoolSnapshotted(
+        time_ns=now_ns, pool=V2, block_number=block_number, kind="v2", token0=TOKEN_USDC.id, token1=WETH.id,
+        fee_pips=3000, reserve0=str(weth * price * TOKEN_USDC.unit), reserve1=str(weth * WETH.unit),
+    )  # fmt: skip
+
+
+def v3_at(price: int = 3_000, *, block_number: int = 1, now_ns: int = SECOND) -> e.PoolSnapshotted:
+    """A V3 pool of one wide range at a price in USDC; 10^18 of liquidity is deep for a few ether."""
+    ratio = WETH.unit / (price * TOKEN_USDC.unit)
+    tick = math.floor(math.log(ratio, 1.0001))
+    return e.PoolSnapshotted(
+        time_ns=now_ns, pool=V3, block_number=block_number, kind="v3", token0=TOKEN_USDC.id, token1=WETH.id,
+        fee_pips=500, sqrt_price_x96=str(sqrt_price_at(tick)), tick=tick, liquidity=str(10**18), tick_spacing=10,
+        ticks=((190_000, str(10**18)), (204_000, str(-(10**18)))), ticks_gross=(str(10**18), str(10**18)),
+    )  # fmt: skip
+
+
+def settled(
+    intent_id: str, status: str = "mined", *, amount_in: int = 0, amount_out: int = 0, gas: int = 0,
+    block_number: int = 2, now_ns: int = SECOND,
+) -> e.SwapSettled:  # fmt: skip
+    return e.SwapSettled(
+        time_ns=now_ns, intent_id=intent_id, status=status, amount_in=str(amount_in), amount_out=str(amount_out),
+        gas_cost_wei=str(gas), block_number=block_number, reason="" if status == "mined" else "reverted",
+    )  # fmt: skip
 
 
 def book(

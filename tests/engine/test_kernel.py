@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from domain import OrderState, Side
 from domain import events as e
 from engine.replay import CommandDigest, replay
-from tests.engine.markets import ETH, ETHUSDC, SECOND, USDC, Script, book, fill, kernel, report, timer
+from tests.engine.markets import (
+    ETH,
+    ETHUSDC,
+    SECOND,
+    USDC,
+    V3,
+    Script,
+    book,
+    fill,
+    kernel,
+    pool_kernel,
+    report,
+    timer,
+)
 
 
 def place(side: Side = Side.BUY, ticks: int = 300_010, lots: int = 100):
@@ -187,3 +203,82 @@ def test_same_events_give_the_same_commands():
     digests = {replay(fresh(), events()).hex for _ in range(5)}
     assert len(digests) == 1
     assert digests != {CommandDigest().hex}
+
+
+def test_replay_of_a_run_that_was_stopped_and_restarted_decides_as_the_run_did():
+    def events():
+        yield book()
+        yield e.OperatorSpoke(time_ns=SECOND, command="stop")
+        yield e.EngineRestarted(time_ns=SECOND, epoch=1)
+        yield book()
+        yield timer()
+
+    script = Script()
+    script.then.append(lambda context: seen.append(context.stopping))
+    seen = []
+    replay(kernel(script), events())
+    assert seen == [False]
+
+
+def test_restart_distrusts_every_pool():
+    k = pool_kernel(Script())
+    assert k.markets.pools[V3].replica.is_valid
+    k.step(e.EngineRestarted(time_ns=SECOND, epoch=1))
+    assert not k.markets.pools[V3].replica.is_valid
+
+
+def test_fee_in_a_coin_nobody_configured_is_counted_and_stops_nothing():
+    script = Script()
+    k = started(script)
+    (order,) = orders(run(k, script, place()))
+    told = fill(order.client_order_id, 100, fee_raw=5)
+    k.step(e.FillReported(time_ns=SECOND, fill=msgspec.structs.replace(told.fill, fee_asset="BNB")))
+    assert k.portfolio.balances["sandbox/BNB"] == -5
+    assert k.portfolio.balances[ETH.id] == 10 * ETH.unit + 100 * ETH.unit // 10_000
+    # Bought 0.01 ETH ten cents above the mid; the fee's coin has no price here.
+    assert k.result() == pytest.approx(-0.001)
+    assert k.portfolio.result_by_place(k.marks, "s") == {"sandbox": pytest.approx(-0.001)}
+
+
+def test_position_without_a_mark_does_not_look_like_a_loss():
+    k = kernel(Script(), drawdown_max=5)
+    k.step(fill("someone-else", 1_000))
+    k.step(book(bids=(), asks=()))
+    assert not k.halted
+    k.step(book())
+    assert not k.halted
+    k.step(book(bids=((200_000, 1),), asks=((200_010, 1),)))
+    assert k.halted.startswith("drawdown")
+
+
+def test_cancel_that_did_not_end_its_order_is_sent_again():
+    script = Script()
+    k = started(script)
+    (order,) = orders(run(k, script, lambda c: c.quote(ETHUSDC.id, Side.BUY, 299_990, 100)))
+    order_id = order.client_order_id
+    k.step(report(order_id, OrderState.ACCEPTED))
+    cancel = e.CancelOrder(client_order_id=order_id, instrument=ETHUSDC.id)
+    assert run(k, script, lambda c: c.cancel(order_id), 2 * SECOND) == [cancel]
+    assert run(k, script, lambda c: c.cancel(order_id), 3 * SECOND) == []
+    assert k.step(timer(4 * SECOND)) == [cancel]
+    k.step(report(order_id, OrderState.CANCELED, 5 * SECOND))
+    assert k.step(timer(9 * SECOND)) == []
+
+
+def test_order_that_came_to_rest_after_the_kill_is_cancelled():
+    script = Script()
+    k = started(script)
+    (order,) = orders(run(k, script, lambda c: c.quote(ETHUSDC.id, Side.BUY, 299_990, 100)))
+    k.step(e.OperatorSpoke(time_ns=SECOND, command="kill"))
+    k.step(report(order.client_order_id, OrderState.UNKNOWN, 2 * SECOND))
+    k.step(report(order.client_order_id, OrderState.ACCEPTED, 3 * SECOND))
+    assert k.step(timer(4 * SECOND)) == [e.CancelOrder(client_order_id=order.client_order_id, instrument=ETHUSDC.id)]
+
+
+def test_halt_in_a_step_silences_every_strategy_of_that_step():
+    first, second = Script("a"), Script("b")
+    k = kernel(first, second, drawdown_max=5)
+    k.step(book())
+    first.then.append(lambda c: k.halt("by the first"))
+    second.then.append(lambda c: c.take(ETHUSDC.id, Side.BUY, 300_010, 100))
+    assert [type(c) for c in k.step(timer())] == [e.CancelAllOrders, e.StrategiesHalted]
