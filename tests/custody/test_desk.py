@@ -9,9 +9,19 @@ import pytest
 
 from chain import ChainClient
 from chain.devnet import Devnet
+from compliance import DenyListScreener
 from custody import Step
 from domain import Address, ChainId, InputError, IntentId
-from tests.custody.desk import VAULT, TestDesk, approvals, assets, build_desk, nonce_and_transactions, swap
+from tests.custody.desk import (
+    VAULT,
+    TestDesk,
+    approvals,
+    assets,
+    build_desk,
+    nonce_and_transactions,
+    policy_settings,
+    swap,
+)
 
 pytestmark = pytest.mark.anvil
 HAPPY = [
@@ -114,6 +124,53 @@ async def test_a_swap_that_would_revert_is_refused_and_nothing_is_signed(
     assert desk.signer.asked == signed
     assert await chain_client.nonce(VAULT) == 4
     assert await desk.differences() == {}
+
+
+async def test_a_denied_contract_is_refused_before_policy_and_nothing_is_signed(
+    funded: Devnet, chain_client: ChainClient, tmp_path: Path
+) -> None:
+    desk = await running_desk(funded, chain_client, tmp_path)
+    await desk.custody.stop()
+    (tmp_path / "deny.txt").write_text(f"{swap(funded.world, 'x').to} exploited\n")
+    screened = build_desk(funded.world, chain_client, tmp_path, screener=DenyListScreener(tmp_path / "deny.txt"))
+    await screened.start()
+    await screened.custody.submit(swap(funded.world, "denied"))
+    assert await screened.custody.drain(10)
+    await screened.custody.stop()
+    assert screened.outcome("denied").reason.startswith("deny-list: ")
+    assert screened.signer.asked == 0
+
+
+async def test_the_daily_limit_survives_a_restart_and_the_signer_keeps_its_own(
+    funded: Devnet, chain_client: ChainClient, tmp_path: Path
+) -> None:
+    weth = assets(funded.world)["WETH"].id
+    wide = policy_settings(funded.world)
+    limits = wide.assets[weth].model_copy(update={"per_day_raw": 25 * 10**16})
+    tight = wide.model_copy(update={"assets": {**wide.assets, weth: limits}})
+    desk = await running_desk(funded, chain_client, tmp_path, settings=tight)
+    await desk.custody.submit(swap(funded.world, "first"))
+    assert await desk.custody.drain(10)
+    await desk.custody.stop()
+
+    again = build_desk(funded.world, chain_client, tmp_path, settings=tight)
+    await again.start()
+    for intent_id in ("second", "third"):
+        await again.custody.submit(swap(funded.world, intent_id))
+    assert await again.custody.drain(10)
+    await again.custody.stop()
+    assert again.outcome("second").status == "mined"
+    assert again.outcome("third").reason.startswith("velocity: ")
+
+    # A custody that has lost its limits meets the signer's.
+    lax = build_desk(funded.world, chain_client, tmp_path, settings=wide, signer_settings=tight)
+    await lax.start()
+    await lax.custody.submit(swap(funded.world, "fourth"))
+    assert await lax.custody.drain(10)
+    await lax.custody.stop()
+    assert lax.outcome("fourth").reason.startswith("velocity: ")
+    assert await chain_client.nonce(VAULT) == 4 + 2
+    assert await lax.differences() == {}
 
 
 async def running_desk(funded: Devnet, client: ChainClient, folder: Path, **changes: object) -> TestDesk:
