@@ -23,7 +23,7 @@ tools:
 	@scripts/check-tools
 
 python: $(UV)
-	@$(UV) sync --locked --quiet
+	@$(UV) sync --locked --quiet --compile-bytecode
 
 .tools/uv/bin/uv:
 	@echo "installing uv into .tools/ …"

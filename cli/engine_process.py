@@ -254,7 +254,8 @@ async def _follow_pools(
         yield
         return
     pools = list(world.book.pools.values())
-    follower = PoolFollower(world.client, pools, clock.now_ns, poll_s=settings.chain.poll_ms / 1000)
+    chain = settings.chain
+    follower = PoolFollower(world.client, pools, clock.now_ns, poll_s=chain.poll_ms / 1000, ws_url=chain.ws_url)
     await follower.start(runner.emit)
     try:
         yield

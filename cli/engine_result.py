@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from cli.data_dir import DataDir
+from cli.data_dir import DataDir, read_json
 from cli.wiring import differences
 from custody import Custody, Ledger
 from custody.postings import venue_account
@@ -51,6 +51,7 @@ async def final_result(
     figures = to_json(summary)
     result = {
         "run": config.run,
+        "seed": (read_json(data.world) or {}).get("seed"),
         **figures,
         "fees": _named(figures["fees_raw"], assets),
         "gas": format_units(summary.gas_wei, 18).rstrip("0").rstrip(".") or "0",

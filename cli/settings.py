@@ -24,7 +24,9 @@ class ChainSettings(SettingsPart):
     """JSON file of tokens, contracts and pools, as `capstan chain devnet --addresses` writes it."""
     confirmations: int = Field(default=1, ge=1)
     """Depth at which a transaction is booked. 1 is for devnets; use 12 or more where blocks reorganise."""
-    poll_ms: int = Field(default=50, ge=10)
+    poll_ms: int = Field(default=250, ge=10)
+    ws_url: str = ""
+    """WebSocket endpoint that announces heads; a hint that saves polling time, never trusted."""
     pools: tuple[str, ...] = ()
     """Pools to follow, by label (`v3:USDC/WETH:500`), address or id; none means every pool of the address book."""
 

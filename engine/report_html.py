@@ -14,9 +14,9 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 0 auto; max-width: 1120px; padding: 28px 24px; }
 h1 { font-size: 24px; margin: 0 0 2px; } h2 { font-size: 17px; margin: 30px 0 8px; }
 p.sub { color: var(--muted); margin: 0 0 18px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(138px, 1fr)); gap: 10px; }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
-.card b { display: block; font-size: 21px; font-variant-numeric: tabular-nums; }
+.card b { display: block; font-size: 18px; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .card span { color: var(--muted); font-size: 13px; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -42,7 +42,7 @@ def write_report(path: Path, summary: RunSummary, result: dict[str, Any], labels
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
 <h1>Capstan run report</h1>
 <p class="sub">{began:%Y-%m-%d %H:%M:%S} UTC, {result["seconds_traded"]:.0f} s of trading,
-run {html.escape(str(result["run"]))}, seed {html.escape(str(result.get("seed", "–")))}</p>
+run {html.escape(str(result["run"]))}{_seed(result)}</p>
 {_cards(result)}
 <h2>Result over time</h2>{parts[0]}
 <h2>Inventory</h2>{parts[1]}
@@ -83,10 +83,10 @@ def _figures(summary: RunSummary, labels: dict[str, str]) -> list[Any]:
     for name in summary.by_strategy:
         equity.add_trace(line(name, [s.by_strategy.get(name, 0.0) for s in summary.samples], width=1.5))
 
-    inventory = figure("units above the start")
-    symbols = list(summary.samples[-1].positions) if summary.samples else []
+    inventory = figure("USD above the start")
+    symbols = list(summary.samples[-1].position_values) if summary.samples else []
     for symbol in symbols:
-        inventory.add_trace(line(symbol, [s.positions.get(symbol) for s in summary.samples], shape="hv"))
+        inventory.add_trace(line(symbol, [s.position_values.get(symbol) for s in summary.samples], shape="hv"))
 
     basis = figure("pool minus exchange, bps")
     for pool_id, instrument in _pairs(summary, labels):
@@ -127,13 +127,21 @@ def _cards(result: dict[str, Any]) -> str:
         (result["swaps"], "swaps mined on chain", ""),
         (result["orders"]["sent"], "orders sent", ""),
         (result["risk"]["rejected"], "refused by risk", ""),
-        (f"{latency['p50']} / {latency['p99']} µs", "tick → order sent, p50 / p99", ""),
+        (f"{_ms(latency['p50'])} / {_ms(latency['p99'])} ms", "tick → order sent, p50 / p99", ""),
         ("balanced" if books else "DIFFERS", "ledger against venues and chain", "good" if books else "bad"),
     ]
     cells = "".join(
         f'<div class="card"><b class="{c}">{html.escape(str(v))}</b><span>{n}</span></div>' for v, n, c in cards
     )
     return f'<div class="cards">{cells}</div>'
+
+
+def _seed(result: dict[str, Any]) -> str:
+    return f", seed {result['seed']}" if result.get("seed") is not None else ""
+
+
+def _ms(us: float | None) -> str:
+    return "–" if us is None else f"{us / 1000:.1f}"
 
 
 def _results_table(result: dict[str, Any], labels: dict[str, str]) -> str:

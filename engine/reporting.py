@@ -15,12 +15,12 @@ from engine.market import PoolMarket
 
 @dataclass(slots=True)
 class Sample:
-    """The state of the run at one instant, for plots. Values in the unit of account, positions in whole units."""
+    """The state of the run at one instant, for plots. Values in the unit of account."""
 
     time_ns: int
     result: float
     by_strategy: dict[str, float]
-    positions: dict[str, float]
+    position_values: dict[str, float]
     spreads_bps: dict[str, float]
     mids: dict[str, float]
     pool_mids: dict[str, float]
@@ -151,8 +151,8 @@ def _sample(kernel: Kernel, time_ns: int) -> Sample:
         time_ns=time_ns,
         result=kernel.result(),
         by_strategy={s: kernel.result(s) for s in kernel.portfolio.strategies()},
-        positions={
-            symbol: kernel.portfolio.position(symbol)
+        position_values={
+            symbol: kernel.portfolio.position(symbol) * kernel.marks[symbol]
             for symbol, mark in kernel.portfolio.mark_instruments().items()
             if mark is not None
         },

@@ -5,7 +5,9 @@
 
 Everything runs on one event loop, which owns the kernel. The queue conflates books (the newest replaces the one still
 waiting) and never drops anything else; when it overflows the run stops. Start after a crash and first start are one
-path: replay what the journal holds, announce the restart, cancel what rests at the venues, ask about what is open.
+path: replay what the journal holds, cancel what rests at the venues, learn every trade, announce the restart, ask about
+what is open. All of that reaches the kernel before the first market data of the new process. The announcement closes
+the opening: a journal without one never traded, and its opening is simply taken again.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ from runtime import metrics as m
 log = structlog.get_logger(__name__)
 
 JOURNAL_SYNC_S = 0.1
+FINAL_CANCEL_S = 20.0
+"""How long a venue may take to confirm the last cancel on the way out."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,8 @@ class Wiring:
     clock: Clock
     timer_ms: int = 250
     queue_max: int = 10_000
+    wind_down_s: float = 45.0
+    """How long a stop waits for what is in flight."""
     prepare: Callable[[], Awaitable[None]] | None = None
     """Runs once per start, after the opening balances are booked and before trading: approvals, for instance."""
     on_step: Callable[[e.Event, list[e.Command]], None] = field(default=lambda _event, _commands: None)
@@ -72,7 +78,8 @@ class LiveRunner:
         self._unposted: list[tuple[str, Fill, Instrument]] = []
         self._posting = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
-        self._in_flight = 0
+        self._commands: set[asyncio.Task[None]] = set()
+        self._failure: InvariantError | None = None
         self._last_ns = 0
         self._done = asyncio.Event()
         self._progress = asyncio.Event()
@@ -82,12 +89,14 @@ class LiveRunner:
     def recover(self) -> int:
         """Replay the journal into the kernel; return the epoch of the run that starts now."""
         epoch = 0
-        for event in self._journal.recovered:
+        recovered, self._journal.recovered = self._journal.recovered, []
+        for event in recovered:
+            is_new_trade = isinstance(event, e.FillReported) and not self.kernel.knows_trade(event.fill)
             self.kernel.step(event)
             self._last_ns = event.time_ns
             if isinstance(event, e.EngineRestarted):
                 epoch = event.epoch + 1
-            elif isinstance(event, e.FillReported):
+            elif isinstance(event, e.FillReported) and is_new_trade:
                 self._note_fill(event.fill)  # Posting twice is a no-op; a fill journaled but not posted is posted now.
         return epoch
 
@@ -99,16 +108,15 @@ class LiveRunner:
                 Everything resting was cancelled first, as far as the venues answered.
         """
         epoch = self.recover()
-        self.emit(e.EngineRestarted(time_ns=self._wiring.clock.now_ns(), epoch=epoch))
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 background = [
                     tasks.create_task(self._tick(), name="engine.timer"),
                     tasks.create_task(self._sync_journal(), name="engine.journal"),
-                    tasks.create_task(self._post(), name="engine.ledger"),
                 ]
-                await self._catch_up()
+                tasks.create_task(self._post(), name="engine.ledger")
+                self._queue.extendleft([event] for event in reversed(await self._catch_up(epoch)))
                 loop = tasks.create_task(self._loop(), name="engine.loop")
                 if started is not None:
                     started()
@@ -118,16 +126,22 @@ class LiveRunner:
                 self._done.set()
                 self._wake.set()
                 await loop
-                for task in background:
+                # What could not be done by now (a venue that does not answer) is left to the next start.
+                for task in (*background, *self._commands):
                     task.cancel()
-        except* PlatformError as group:
-            log.critical("engine.failed", error=str(group.exceptions[0]), kind=type(group.exceptions[0]).__name__)
+                self._posting.set()
+        except ExceptionGroup as group:
+            # Whatever it was: nobody watches the orders any more, so they go.
+            failure = _first_failure(group)
+            log.critical("engine.failed", error=str(failure), kind=type(failure).__name__)
             for venue in self._wiring.venues.values():
                 await _quietly(venue.cancel_all(), "engine.emergency_cancel")
-            raise group.exceptions[0] from None
+            if isinstance(failure, PlatformError):
+                raise failure from group
+            raise InvariantError(f"the engine failed: {type(failure).__name__}: {failure}") from group
         finally:
-            await self._post_now()
             self._journal.sync()
+            await self._post_now()
 
     def emit(self, event: e.Event) -> None:
         """Queue an event; see the module for what happens when the queue is full."""
@@ -143,8 +157,10 @@ class LiveRunner:
                 self._waiting_books.pop(event.instrument, None)
             cell = [event]
         if len(self._queue) >= self._wiring.queue_max:
-            raise InvariantError(f"event queue holds {len(self._queue)} events: the kernel cannot keep up")
-        self._queue.append(cell)
+            # Not raised here: the caller is a venue, which can do nothing about it.
+            self._failure = InvariantError(f"event queue holds {len(self._queue)} events: the kernel cannot keep up")
+        else:
+            self._queue.append(cell)
         self._wake.set()
 
     async def until_halted(self, timeout_s: float) -> None:
@@ -170,6 +186,8 @@ class LiveRunner:
 
     async def _loop(self) -> None:
         while not (self._done.is_set() and not self._queue):
+            if self._failure is not None:
+                raise self._failure
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
@@ -190,8 +208,12 @@ class LiveRunner:
         self._last_ns = max(self._last_ns, self._wiring.clock.now_ns())
         event = msgspec.structs.replace(event, time_ns=self._last_ns)
         self._journal.append(event)
+        if isinstance(event, e.EngineRestarted):
+            # Its epoch is in every id from here on: not even a power cut may let the next start give it again.
+            self._journal.sync()
+        is_new_trade = isinstance(event, e.FillReported) and not self.kernel.knows_trade(event.fill)
         commands = self.kernel.step(event)
-        if isinstance(event, e.FillReported):
+        if isinstance(event, e.FillReported) and is_new_trade:
             self._note_fill(event.fill)
         elif isinstance(event, e.SwapSettled):
             m.SWAPS.labels(event.status).inc()
@@ -220,15 +242,13 @@ class LiveRunner:
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         if self._tasks is None:
             raise InvariantError("a command was given before the runner started")
-        self._in_flight += 1
-        self._tasks.create_task(self._counted(work), name=name)
+        task = self._tasks.create_task(work, name=name)
+        self._commands.add(task)
+        task.add_done_callback(self._command_done)
 
-    async def _counted(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        finally:
-            self._in_flight -= 1
-            self._progress.set()
+    def _command_done(self, task: asyncio.Task[None]) -> None:
+        self._commands.discard(task)
+        self._progress.set()
 
     # --- commands
 
@@ -238,6 +258,8 @@ class LiveRunner:
             sent_ns = await venue.place(command)
         except OrderRejected as exc:
             self._report(command.client_order_id, OrderState.REJECTED, f"{exc.code} {exc.reason}".strip() or str(exc))
+        except (InputError, Refused) as exc:
+            self._report(command.client_order_id, OrderState.REJECTED, str(exc))
         except OutcomeUnknown as exc:
             log.warning("order.unknown", order_id=command.client_order_id, error=str(exc))
             self._report(command.client_order_id, OrderState.UNKNOWN, str(exc))
@@ -313,39 +335,44 @@ class LiveRunner:
 
     # --- truth
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, epoch: int) -> list[e.Event]:
         """Learn what happened while nobody was running: cancel what rests, then take every trade the venues tell.
 
-        Before the very first event of trading, what the places hold is booked as the opening instead.
+        Before the very first trading, what the places hold is booked as the opening instead.
+
+        Returns:
+            What the kernel must be told before anything else.
         """
-        first = not self.kernel.portfolio.balances
+        first = epoch == 0
+        restarted = e.EngineRestarted(time_ns=0, epoch=epoch)
+        told: list[e.Event] = [] if first else [restarted]
         for venue in self._wiring.venues.values():
             count = await venue.cancel_all()
             fills = await venue.fills()
             log.info("engine.caught_up", venue=venue.id, cancelled=count, fills=len(fills), first=first)
             if first:
                 trades = tuple((fill.symbol, fill.trade_id) for fill in fills)
-                self.emit(e.TradesPredateRun(time_ns=0, venue=str(venue.id), trades=trades))
-                await self._open(str(venue.id), await venue.balances())
+                told.append(e.TradesPredateRun(time_ns=0, venue=str(venue.id), trades=trades))
+                told += await self._open(str(venue.id), await venue.balances())
             else:
-                for fill in fills:
-                    if not self.kernel.knows_trade(fill):
-                        self.emit(e.FillReported(time_ns=0, fill=fill))
+                told += [e.FillReported(time_ns=0, fill=fill) for fill in fills if not self.kernel.knows_trade(fill)]
         if first and self._wiring.desk is not None:
-            await self._open("chain", await self._wiring.desk.balances())
+            told += await self._open("chain", await self._wiring.desk.balances())
         if self._wiring.prepare is not None:
             await self._wiring.prepare()
+        return [*told, restarted] if first else told
 
-    async def _open(self, location: str, balances: Mapping[str, int]) -> None:
+    async def _open(self, location: str, balances: Mapping[str, int]) -> list[e.Event]:
         await self._wiring.bookkeeper.open_balances(location, balances)
-        for asset_id, raw in sorted(balances.items()):
-            self.emit(e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)))
+        return [
+            e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)) for asset_id, raw in sorted(balances.items())
+        ]
 
-    async def _until_idle(self, timeout_s: float = 45.0) -> None:
+    async def _until_idle(self) -> None:
         """Wait until nothing is in flight; past the bound the leftovers are logged and left to the next start."""
         try:
-            async with asyncio.timeout(timeout_s):
-                while self._queue or self._in_flight or not self.kernel.is_idle:
+            async with asyncio.timeout(self._wiring.wind_down_s):
+                while self._queue or self._commands or not self.kernel.is_idle:
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
@@ -366,7 +393,8 @@ class LiveRunner:
         self._posting.set()
 
     async def _post(self) -> None:
-        while True:
+        # Ends by itself: cancelled in the middle of a batch it would leave open whether that was posted.
+        while not self._done.is_set():
             await self._posting.wait()
             await self._post_now()
 
@@ -374,7 +402,11 @@ class LiveRunner:
         self._posting.clear()
         batch, self._unposted = self._unposted, []
         if batch:
-            await self._wiring.bookkeeper.post_fills(batch)
+            try:
+                await self._wiring.bookkeeper.post_fills(batch)
+            except BaseException:
+                self._unposted = batch + self._unposted
+                raise
 
     async def _tick(self) -> None:
         while True:
@@ -388,8 +420,17 @@ class LiveRunner:
 
 
 async def _quietly(work: Coroutine[None, None, int], event: str) -> None:
-    """Do something on the way out that must not hide why we are leaving."""
+    """Do something on the way out that must not hide why we are leaving, nor keep us from it."""
     try:
-        await work
-    except PlatformError as exc:
-        log.error(event, error=str(exc))
+        async with asyncio.timeout(FINAL_CANCEL_S):
+            await work
+    except Exception as exc:
+        log.error(event, error=f"{type(exc).__name__}: {exc}")
+
+
+def _first_failure(group: ExceptionGroup[Exception]) -> Exception:
+    """The first exception inside groups of groups."""
+    first: Exception = group
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first

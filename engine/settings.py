@@ -83,7 +83,10 @@ class MarketMakingSettings(SettingsPart):
     """Base units beyond which only the reducing side is quoted."""
     hedge_above: Positive
     """Base units of inventory that trigger a hedge of all of it."""
+    hedge_cost_max_bps: Positive = Decimal(15)
+    """A hedge whose price in the pool, fee and impact included, is worse than the exchange's mid by more waits."""
     hedge_slippage_bps: Positive = Decimal(20)
+    """How much worse than quoted a hedge may execute before it reverts."""
     deadline_s: int = Field(default=60, gt=0)
 
 

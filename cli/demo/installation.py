@@ -61,6 +61,7 @@ mode = "live"
 [chain]
 chain_id = {world.chain_id}
 endpoints = ["{world.rpc_url}"]
+ws_url = "{world.rpc_url.replace("http", "ws", 1)}"
 address_book = "devnet.json"
 confirmations = 1
 pools = ["v3:USDC/WETH:500", "v2:USDC/WETH:3000", "v3:WBTC/USDC:500", "v3:WBTC/USDC:3000"]
@@ -120,14 +121,14 @@ id = "mm"
 instrument = "sandbox:BTCUSDC"
 hedge_pools = ["v3:WBTC/USDC:500", "v3:WBTC/USDC:3000"]
 order_qty = "0.1"
-risk_aversion = "0.002"
-arrival_decay = "0.05"
-horizon_s = "10"
+risk_aversion = "0.004"
+arrival_decay = "0.3"
+horizon_s = "15"
 volatility_floor = "1"
 spread_min_bps = "1"
-requote_bps = "0.3"
-inventory_max = "1"
-hedge_above = "0.4"
+requote_bps = "0.5"
+inventory_max = "0.8"
+hedge_above = "0.5"
 """
 
 

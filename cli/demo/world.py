@@ -36,9 +36,9 @@ LEASE_S = 60.0
 BLOCK_TIME_S = 1
 OTHER_TRADER = TEST_ADDRESSES[8]
 """Another person's test account, unlocked in the node: its swaps make the pools move."""
-SWAP_PAUSE_S = 1.2
+SWAP_PAUSE_S = 0.7
 """Mean time between other people's swaps."""
-SWAP_USD_MEDIAN = 12_000
+SWAP_USD_MEDIAN = 20_000
 PRICES_USD = {"WETH": 3_000, "WBTC": 60_000, "USDC": 1}
 
 
@@ -73,7 +73,7 @@ def exchange_config(seed: int) -> SandboxConfig:
         seed=seed,
         maker_fee_bps=Decimal("0.2"),
         taker_fee_bps=Decimal("2"),
-        flow=FlowConfig(volatility=0.0003, jump_rate=0.15, jump_size=0.0015, arrival_rate=10.0),
+        flow=FlowConfig(volatility=0.00015, jump_rate=0.2, jump_size=0.0015, arrival_rate=16.0),
     )
 
 

@@ -8,14 +8,15 @@ With mid s, inventory q, volatility σ (quote units per √s), risk aversion γ,
 One post-only order rests on each side at r ± h, rounded away from the mid and never inside the opposite touch. γ and κ
 are per quote unit, q is in base units, so r and h come out in quote units. Quotes move when the target has moved by
 `requote_bps`; the old order is cancelled in the same step in which the new one is placed. Inventory beyond
-`hedge_above` is swapped away in the pool that gives most, one hedge at a time.
+`hedge_above` is swapped away in the pool where that costs least against the exchange's mid, one hedge at a time; when
+every pool is too dear it waits, and the quotes lean against it meanwhile.
 """
 
 from __future__ import annotations
 
 import math
 
-from domain import Side
+from domain import Refused, Side
 from domain.events import BookChanged, BookInvalidated, Event, FillReported, OrderReported, SwapSettled, TimerFired
 from engine.market import Book
 from engine.settings import MarketMakingSettings
@@ -140,17 +141,21 @@ class AvellanedaStoikov:
             is_base0 = context.symbol_of(pool.token0) == self._base
             base, quote = (pool.token0, pool.token1) if is_base0 else (pool.token1, pool.token0)
             if inventory > 0:
-                token_in, amount_in = base, int(inventory * base.unit)
+                token_in, token_out, amount_in = base, quote, int(inventory * base.unit)
             else:
                 # Pay what buying the shortfall costs at the mid; the pool tells how much that buys.
-                token_in, amount_in = quote, int(-inventory * book.mid * quote.unit)
+                token_in, token_out, amount_in = quote, base, int(-inventory * book.mid * quote.unit)
             amount_in = min(amount_in, context.balance(token_in))
             if amount_in <= 0:
                 continue
-            out = pool.replica.quote_exact_in_down(token_in.id, amount_in)
-            score = out / pool.other(token_in.id).unit / (amount_in / token_in.unit)
-            if best is None or score > best[0]:
-                best = (score, pool_id, token_in.id, amount_in, out)
+            try:
+                out = pool.replica.quote_exact_in_down(token_in.id, amount_in)
+            except Refused:
+                continue  # Too shallow for it; another pool may not be.
+            price = (out / token_out.unit) / (amount_in / token_in.unit)
+            cost = 1 - price / (book.mid if inventory > 0 else 1 / book.mid)
+            if cost * 1e4 <= float(self._settings.hedge_cost_max_bps) and (best is None or cost < best[0]):
+                best = (cost, pool_id, token_in.id, amount_in, out)
         if best is not None:
             _, pool_id, token_in_id, amount_in, out = best
             minimum = out * (10_000 - int(self._settings.hedge_slippage_bps)) // 10_000
