@@ -14,7 +14,8 @@ looked at again only when its replica contains the block of our last swap in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from dex.arbitrage import (
@@ -58,6 +59,20 @@ class Trade:
     """Base gained (+) or given (-) so far and not yet offset by the pool."""
     quote_raw: int = 0
     intent_id: str = ""
+    pool_base_raw: int = 0
+    """What of `base_raw` the pool leg was to offset."""
+    unwind_lots_max: int = 0
+    """How much of an unwind the risk gate lets through at once; 0 for all."""
+    order_ids: set[str] = field(default_factory=set)
+    """Every order of the attempt: a trade of any of them may be told late."""
+
+    def __post_init__(self) -> None:
+        self.order_ids.add(self.order_id)
+
+    def follow(self, order_id: str) -> None:
+        """Take the next order of the attempt."""
+        self.order_id = order_id
+        self.order_ids.add(order_id)
 
 
 class CrossVenueArbitrage:
@@ -75,6 +90,7 @@ class CrossVenueArbitrage:
         self._trade: Trade | None = None
         self._not_before_ns = 0
         self._resume_ns = 0
+        self._unwind_ns = 0
         self._failures = 0
         self._seen_block: dict[str, int] = {}
 
@@ -186,16 +202,14 @@ class CrossVenueArbitrage:
                 token_in, amount_in = quote, pool.replica.quote_exact_out_up(base.id, wanted)
                 minimum = wanted * (10_000 - slippage) // 10_000
         except Refused:
-            self.stage = Stage.UNWIND
-            self._unwind(context)
+            self._fail(context)
             return
         deadline = context.block_time_s() + self._settings.deadline_s
         intent = context.swap(trade.pool, token_in.id, amount_in, minimum, deadline)
         if intent is None:
-            self.stage = Stage.UNWIND
-            self._unwind(context)
+            self._fail(context)
         else:
-            trade.intent_id = intent
+            trade.intent_id, trade.pool_base_raw = intent, trade.base_raw
             self.stage = Stage.POOL
 
     def _on_settled(self, event: e.SwapSettled, context: Context) -> None:
@@ -203,14 +217,25 @@ class CrossVenueArbitrage:
         if event.status == "mined":
             self._failures = 0
             self._seen_block[trade.pool] = event.block_number
-            self._end()
+            trade.base_raw -= trade.pool_base_raw
+            if self._open_lots(trade) == 0:
+                self._end()
+            else:
+                # A trade of the exchange leg was told after its end: the pool leg did not know of it.
+                self.stage, trade.order_id = Stage.UNWIND, ""
         else:
-            # Whatever was in the way is likely to be there still, and each attempt costs an unwind: wait ever longer.
-            self._failures += 1
-            pause_s = min(2**self._failures, PAUSE_S_MAX)
-            self._resume_ns = context.now_ns + pause_s * 1_000_000_000
-            self.stage = Stage.UNWIND
-            trade.order_id = ""
+            self._fail(context)
+
+    def _fail(self, context: Context) -> None:
+        """Go back after a pool leg that did not happen.
+
+        Whatever was in the way is likely to be there still, and each attempt costs an unwind: wait ever longer.
+        """
+        self._failures += 1
+        pause_s = min(2**self._failures, PAUSE_S_MAX)
+        self._resume_ns = context.now_ns + pause_s * 1_000_000_000
+        self.stage, self._current().order_id = Stage.UNWIND, ""
+        self._unwind(context)
 
     def _unwind(self, context: Context) -> None:
         """Reverse the first leg on the exchange, as often as it takes, down to what is too small to trade."""
@@ -220,21 +245,35 @@ class CrossVenueArbitrage:
             return
         book = context.book(self._instrument.id)
         side = Side.SELL if trade.base_raw > 0 else Side.BUY
-        lots = self._instrument.lots_down(abs(trade.base_raw) / self._instrument.base.unit)
-        if not book.valid or context.now_ns < self._not_before_ns:
+        lots = self._open_lots(trade)
+        if not book.valid or context.now_ns < self._unwind_ns:
             return
         if lots == 0 or self._instrument.notional(book.bids[0][0], lots) < self._instrument.min_notional:
             self._end()
             return
-        self._not_before_ns = context.now_ns + UNWIND_RETRY_NS
+        self._unwind_ns = context.now_ns + UNWIND_RETRY_NS
         slip = 1 + side.sign * float(self._settings.unwind_slippage_bps) / 1e4
         limit = int(book.mid_ticks * slip)
-        trade.order_id = context.take(self._instrument.id, side, limit, lots) or ""
+        if trade.unwind_lots_max:
+            lots = min(lots, trade.unwind_lots_max)
+        order_id = context.take(self._instrument.id, side, limit, lots)
+        if order_id is not None:
+            trade.follow(order_id)
+            trade.unwind_lots_max = 0
+        else:
+            # What the gate finds too large goes in halves: a price that moved must not make the position stay.
+            half = lots // 2
+            is_tradable = self._instrument.notional(book.bids[0][0], half) >= self._instrument.min_notional
+            trade.order_id, trade.unwind_lots_max = "", half if is_tradable else 0
+
+    def _open_lots(self, trade: Trade) -> int:
+        """What of the first leg is not offset yet, in whole lots."""
+        return self._instrument.lots_down(Decimal(abs(trade.base_raw)) / self._instrument.base.unit)
 
     def _count(self, fill: Fill) -> None:
         """Follow what the exchange legs moved, fees taken off."""
         trade = self._trade
-        if trade is None or fill.client_order_id != trade.order_id:
+        if trade is None or fill.client_order_id not in trade.order_ids:
             return
         base_raw = int(self._instrument.qty(fill.qty_lots) * self._instrument.base.unit)
         trade.base_raw += fill.side.sign * base_raw
