@@ -76,7 +76,7 @@ class MatchingEngine:
         stp_code: int = 0,
         quote: int = 0,
     ) -> list[Row]:
-        """Match an order. Market orders ignore the price; with `quote` > 0 (ticks times lots) they spend that budget."""
+        """Match an order. Market orders ignore the price; with `quote` > 0 (ticks x lots) they spend that budget."""
 
     def cancel(self, order_id: int) -> list[Row]: ...
     def reduce(self, order_id: int, left: int) -> list[Row]:
