@@ -23,6 +23,7 @@ COMMANDS = {
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
     "api": ("cli.api", "HTTP over an installation."),
+    "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
     "ledger": ("cli.ledger", "The double-entry books."),
 }
 

@@ -23,7 +23,7 @@ ENV_PREFIX = "CAPSTAN__"
 class SettingsPart(BaseModel):
     """A section: frozen, strict about keys, and its errors never repeat the input (it might be a secret)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 class SettingsBase(SettingsPart):
@@ -50,7 +50,7 @@ class SettingsBase(SettingsPart):
         except ValidationError as exc:
             problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'root'}: {e['msg']}" for e in exc.errors())
             raise InputError(
-                f"settings{f' {path}' if path else ''}: {problems}", hint="docs/settings.md lists every key"
+                f"settings{f' {path}' if path else ''}: {problems}", hint="`capstan settings` lists every key"
             ) from exc
 
 
