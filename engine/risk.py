@@ -66,6 +66,9 @@ class RiskGate:
         age_ms = (now_ns - book.changed_ns) // 1_000_000
         if age_ms > limits.book_age_ms_max:
             return Rejection("stale_book", f"{instrument.id}: book is {age_ms} ms old")
+        qty_max = limits.order_qty_max.get(portfolio.economic_symbol(instrument.base.id))
+        if qty_max is not None and instrument.qty(qty_lots) > qty_max:
+            return Rejection("order_size", f"{instrument.qty(qty_lots)} {instrument.base.symbol} > {qty_max}")
         notional = float(instrument.notional(price_ticks, qty_lots))
         if notional > self._order_notional_max:
             return Rejection("order_notional", f"{notional:.2f} > {limits.order_notional_max}")

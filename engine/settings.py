@@ -16,6 +16,8 @@ class RiskLimits(SettingsPart):
     """What the gate before every order enforces. Values are in the unit of account (USD); defaults are small."""
 
     order_notional_max: Positive = Decimal(1_000)
+    order_qty_max: dict[str, Positive] = Field(default_factory=dict)
+    """Largest order in base units by economic asset (`ETH = 10`); what is not named is bounded by value only."""
     swap_notional_max: Positive = Decimal(1_000)
     price_collar_bps: Positive = Decimal(100)
     """How far an order's limit may lie beyond the mid in the direction that costs us."""

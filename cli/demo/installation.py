@@ -99,6 +99,7 @@ mark = "sandbox:BTCUSDC"
 
 [engine.risk]
 order_notional_max = "60000"
+order_qty_max = {{ ETH = "20", BTC = "1" }}
 swap_notional_max = "90000"
 price_collar_bps = "60"
 position_notional_max = "150000"
