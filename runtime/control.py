@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 
-from domain import InputError, OutcomeUnknown, PlatformError, VenueUnavailable
+from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, VenueUnavailable
 
 LINE_MAX = 64 * 1024
+ANSWER_MAX = 4 * 1024 * 1024
+PATH_MAX = 107
+"""Bytes in the name of a Unix socket (`sun_path` of unix(7), less its end)."""
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -23,6 +26,11 @@ async def serve_control(path: Path, handler: Handler) -> AsyncIterator[None]:
     A request the handler refuses is answered with `{"error": …}`; a malformed or oversized line likewise, and then
     the connection is closed.
     """
+    if len(bytes(path)) > PATH_MAX:
+        raise InputError(
+            f"{path} is too long for a socket: {len(bytes(path))} bytes, at most {PATH_MAX}",
+            hint="use a data directory with a shorter path",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
 
@@ -54,7 +62,7 @@ async def _answer(line: bytes, handler: Handler) -> dict[str, Any]:
     except msgspec.DecodeError:
         return {"error": "expected one JSON object on a line"}
     except PlatformError as exc:
-        return {"error": str(exc), "hint": exc.hint}
+        return {"error": str(exc), "hint": exc.hint, "kind": type(exc).__name__}
 
 
 async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float = 10.0) -> dict[str, Any]:
@@ -62,11 +70,13 @@ async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float =
 
     Raises:
         VenueUnavailable: Nobody listens there: the process is not running.
-        OutcomeUnknown: It was sent, and no answer came in time.
+        OutcomeUnknown: It was sent, and no answer came in time; or the process itself does not know yet.
+        InvariantError: The process found itself in error.
         InputError: The process refused the request.
     """
+    request_id = str(request.get("command", ""))
     try:
-        reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(path, limit=LINE_MAX), timeout_s)
+        reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(path, limit=ANSWER_MAX), timeout_s)
     except (OSError, TimeoutError) as exc:
         raise VenueUnavailable(f"no process listens at {path}") from exc
     try:
@@ -75,10 +85,24 @@ async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float =
             await writer.drain()
             line = await reader.readline()
         answer = msgspec.json.decode(line, type=dict[str, Any])
-    except (TimeoutError, ConnectionError, msgspec.DecodeError) as exc:
-        raise OutcomeUnknown(f"no answer from {path}", request_id=str(request.get("command", ""))) from exc
+    except (TimeoutError, ConnectionError, ValueError) as exc:  # msgspec's DecodeError is a ValueError.
+        raise OutcomeUnknown(f"no answer from {path}", request_id=request_id) from exc
     finally:
         writer.close()
     if "error" in answer:
-        raise InputError(str(answer["error"]), hint=str(answer.get("hint", "")))
+        raise _error(answer, request_id)
     return answer
+
+
+def _error(answer: dict[str, Any], request_id: str) -> PlatformError:
+    """The process's error, as the kind it was: what its caller does next depends on that."""
+    text, hint = str(answer["error"]), str(answer.get("hint", ""))
+    match answer.get("kind"):
+        case "OutcomeUnknown":
+            return OutcomeUnknown(text, request_id=request_id, hint=hint)
+        case "VenueUnavailable" | "UnknownOrder":
+            return VenueUnavailable(text, hint=hint)
+        case "InvariantError":
+            return InvariantError(text, hint=hint)
+        case _:
+            return InputError(text, hint=hint)

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from domain import InputError, VenueUnavailable
+from domain import InputError, InvariantError, OutcomeUnknown, VenueUnavailable
 from runtime.control import ask_control, serve_control
 
 
@@ -42,3 +42,61 @@ async def test_malformed_and_oversized_lines_do_not_harm_the_server(tmp_path):
             assert answer == b"" or b"error" in answer
             writer.close()
         assert await ask_control(path, {"command": "status"})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutcomeUnknown("2 orders are not confirmed", request_id="kill", hint="ask again"),
+        InvariantError("it does not add up"),
+        VenueUnavailable("the exchange is away"),
+        InputError("no such command"),
+    ],
+)
+async def test_error_arrives_as_the_kind_it_was(tmp_path, error):
+    async def fail(_request):
+        raise error
+
+    async with serve_control(tmp_path / "c.sock", fail):
+        with pytest.raises(type(error), match=str(error)) as caught:
+            await ask_control(tmp_path / "c.sock", {"command": "kill"})
+        assert caught.value.hint == error.hint
+
+
+async def test_long_answers_arrive_whole(tmp_path):
+    async def long(_request):
+        return {"text": "x" * 500_000}
+
+    async with serve_control(tmp_path / "c.sock", long):
+        assert len((await ask_control(tmp_path / "c.sock", {}))["text"]) == 500_000
+
+
+async def test_process_that_dies_over_a_request_leaves_its_outcome_unknown(tmp_path):
+    async def serve(reader, writer):
+        await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, tmp_path / "c.sock")
+    async with server:
+        with pytest.raises(OutcomeUnknown):
+            await ask_control(tmp_path / "c.sock", {"command": "kill"})
+
+
+async def test_process_that_hangs_is_waited_for_no_longer_than_asked(tmp_path):
+    asked = asyncio.Event()
+
+    async def hang(_request):
+        asked.set()
+        await asyncio.Event().wait()
+        return {}
+
+    async with serve_control(tmp_path / "c.sock", hang):
+        with pytest.raises(OutcomeUnknown):
+            await ask_control(tmp_path / "c.sock", {"command": "kill"}, timeout_s=0.05)
+        assert asked.is_set()
+
+
+async def test_path_too_long_for_a_socket_is_named(tmp_path):
+    with pytest.raises(InputError, match="too long for a socket"):
+        async with serve_control(tmp_path / ("d" * 110) / "c.sock", echo):
+            pass
