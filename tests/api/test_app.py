@@ -1,0 +1,216 @@
+"""The HTTP front, called as a server calls it, before a real control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from api import create_app
+from custody import Ledger, open_books
+from domain import InputError, InvariantError, OutcomeUnknown
+from runtime.control import serve_control
+from runtime.database import Database
+
+
+class Client:
+    """Speaks ASGI to an application: one request, one answer."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def ask(self, method, path, body=b"", *, headers=None, chunks=None):
+        """Give (status, headers, body); with `chunks` the body is sent in pieces and its length not announced."""
+        sent = []
+        pieces = list(chunks) if chunks is not None else [body]
+        given = dict(headers or {})
+        if chunks is None:
+            given.setdefault("content-length", str(len(body)))
+        incoming = [
+            {"type": "http.request", "body": piece, "more_body": i + 1 < len(pieces)} for i, piece in enumerate(pieces)
+        ]
+
+        async def receive():
+            return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        route, _, query = path.partition("?")
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": route, "raw_path": route.encode(), "query_string": query.encode(), "root_path": "",
+            "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8460),
+        }  # fmt: skip
+        try:
+            await self._app(scope, receive, send)
+        except Exception:  # Starlette answers 500 and raises, so that the server can log it.
+            assert sent
+        content = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
+        kind = dict(sent[0]["headers"])[b"content-type"].decode()
+        return sent[0]["status"], kind, content
+
+    async def post(self, path, value, **kwargs):
+        return await self.ask("POST", path, json.dumps(value).encode(), headers=JSON, **kwargs)
+
+
+JSON = {"content-type": "application/json"}
+
+
+def assert_is_problem(answer, status, code=None):
+    """RFC 9457: the media type, and members that agree with the status."""
+    assert answer[0] == status
+    assert answer[1] == "application/problem+json"
+    problem = json.loads(answer[2])
+    assert problem["status"] == status
+    assert problem["type"] == "about:blank"
+    assert problem["title"]
+    assert problem["detail"]
+    if code is not None:
+        assert problem["code"] == code
+    return problem
+
+
+@pytest.fixture
+def control(tmp_path):
+    return tmp_path / "engine.sock"
+
+
+@pytest.fixture
+def client(control):
+    return Client(create_app(control=control, ledger=None))
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+async def engine(control, asked):
+    async def handle(request):
+        asked.append(request)
+        match request["command"]:
+            case "status":
+                return {"state": "trading"}
+            case "kill":
+                return {"halted": f"killed: {request['reason']}", "open_orders": 0}
+            case "metrics":
+                return {"text": "capstan_fills 3\n"}
+            case other:
+                raise InputError(f"unknown command {other!r}")
+
+    async with serve_control(control, handle):
+        yield
+
+
+@pytest.mark.usefixtures("engine")
+async def test_kill_reaches_the_engine_with_its_reason(client, asked):
+    status, _, body = await client.post("/v1/kill", {"reason": "drill"})
+    assert (status, json.loads(body)) == (200, {"halted": "killed: drill", "open_orders": 0})
+    assert asked == [{"command": "kill", "reason": "drill"}]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_status_health_and_metrics_are_the_engines(client):
+    assert json.loads((await client.ask("GET", "/v1/engine"))[2]) == {"state": "trading"}
+    assert json.loads((await client.ask("GET", "/v1/health"))[2]) == {"api": "ok", "engine": "trading"}
+    assert await client.ask("GET", "/metrics") == (200, "text/plain; charset=utf-8", b"capstan_fills 3\n")
+
+
+async def test_without_an_engine_trading_is_unavailable_and_health_says_so(client):
+    for method, path in (("GET", "/v1/engine"), ("GET", "/metrics"), ("GET", "/v1/ledger/balances")):
+        assert_is_problem(await client.ask(method, path), 503, "VenueUnavailable")
+    assert_is_problem(await client.post("/v1/kill", {}), 503, "VenueUnavailable")
+    assert json.loads((await client.ask("GET", "/v1/health"))[2]) == {"api": "ok", "engine": "VenueUnavailable"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OutcomeUnknown("not confirmed", request_id="kill"), 504),
+        (InvariantError("it does not add up"), 500),
+        (InputError("no such command"), 422),
+    ],
+)
+async def test_errors_of_the_engine_keep_their_meaning(client, control, error, status):
+    async def fail(_request):
+        raise error
+
+    async with serve_control(control, fail):
+        problem = assert_is_problem(await client.post("/v1/kill", {}), status, type(error).__name__)
+    assert problem["detail"] == str(error)
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"kill"', b"\xff\xfe", b'{"reason": 3}', b'{"reason": ""}', b'{"why": "x"}',
+             b'{"reason": "' + b"x" * 201 + b'"}']
+)  # fmt: skip
+async def test_malformed_bodies_are_problems_and_reach_nobody(client, asked, body):
+    assert_is_problem(await client.ask("POST", "/v1/kill", body, headers=JSON), 422)
+    assert asked == []
+
+
+@pytest.mark.usefixtures("engine")
+async def test_body_nested_too_deep_to_read_is_a_problem(client, asked):
+    assert_is_problem(await client.ask("POST", "/v1/kill", b"[" * 10_000, headers=JSON), 400)
+    assert asked == []
+
+
+@pytest.mark.usefixtures("engine")
+async def test_body_beyond_the_bound_is_refused_announced_or_not(client, asked):
+    big = b'{"reason": "x"' + b" " * 70_000 + b"}"
+    assert_is_problem(await client.ask("POST", "/v1/kill", big, headers=JSON), 413, "body_too_large")
+    pieces = [big[i : i + 1_000] for i in range(0, len(big), 1_000)]
+    assert_is_problem(await client.ask("POST", "/v1/kill", headers=JSON, chunks=pieces), 413, "body_too_large")
+    for length in ("-1", "x", "\xb2", "9" * 400):
+        headers = {**JSON, "content-length": length}
+        assert_is_problem(await client.ask("POST", "/v1/kill", b"{}", headers=headers), 413, "body_too_large")
+    assert asked == []
+    within = [b'{"reason":', b' "in ', b'pieces"}']
+    assert (await client.ask("POST", "/v1/kill", headers=JSON, chunks=within))[0] == 200
+
+
+async def test_unknown_paths_and_methods_are_problems(client):
+    assert_is_problem(await client.ask("GET", "/v1/nothing"), 404, "not_found")
+    assert_is_problem(await client.ask("GET", "/v1/kill"), 405, "method_not_allowed")
+
+
+async def test_bug_is_a_problem_without_its_details(control):
+    class Broken:
+        def balances(self, _prefix):
+            raise RuntimeError("secret internals")
+
+    answer = await Client(create_app(control=control, ledger=Broken())).ask("GET", "/v1/ledger/balances")
+    assert_is_problem(answer, 500, "InvariantError")
+    assert b"secret internals" not in answer[2]
+
+
+async def test_balances_are_text_by_account(tmp_path, control):
+    database = Database.at(tmp_path / "books.db")
+    try:
+        open_books(database)
+        client = Client(create_app(control=control, ledger=Ledger(database, lambda: 1)))
+        assert await client.ask("GET", "/v1/ledger/balances") == (200, "application/json", b"{}")
+    finally:
+        database.dispose()
+
+
+async def test_requests_do_not_wait_for_one_another(client, control):
+    release, waiting = asyncio.Event(), asyncio.Event()
+
+    async def handle(request):
+        if request["command"] == "kill":
+            waiting.set()
+            await release.wait()
+        return {"state": "trading"}
+
+    async with serve_control(control, handle):
+        slow = asyncio.create_task(client.post("/v1/kill", {}))
+        await waiting.wait()
+        assert (await client.ask("GET", "/v1/engine"))[0] == 200
+        release.set()
+        assert (await slow)[0] == 200
