@@ -22,9 +22,23 @@ class PaperTrading:
         self.balances = balances
         self._simulator: Simulator | None = None
         self._emit: Emit = lambda _event: None
+        self._holdings: Mapping[str, int] = {}
 
-    def connect(self, simulator: Simulator, emit: Emit) -> None:
+    def connect(self, simulator: Simulator, emit: Emit, holdings: Mapping[str, int] | None = None) -> None:
+        """Begin to simulate.
+
+        Args:
+            simulator: On the kernel's books.
+            emit: The runner's.
+            holdings: Where the kernel keeps the balances: what the account holds once the run has opened.
+        """
         self._simulator, self._emit = simulator, emit
+        if holdings is not None:
+            self._holdings = holdings
+
+    def holdings(self, place: str) -> Mapping[str, int]:
+        """What the account holds in one place: the simulated trades included, or the start before there is a run."""
+        return {asset: raw for asset, raw in (self._holdings or self.balances).items() if asset.startswith(place)}
 
     def on_step(self, event: e.Event, _commands: list[e.Command]) -> None:
         """After the kernel took an event: see whether it fills what rests."""
@@ -82,7 +96,7 @@ class PaperVenue:
         return ()
 
     async def balances(self) -> Mapping[str, int]:
-        return {asset: raw for asset, raw in self._paper.balances.items() if asset.startswith(f"{self.id}/")}
+        return self._paper.holdings(f"{self.id}/")
 
 
 class PaperDesk:
@@ -95,4 +109,4 @@ class PaperDesk:
         self._paper.execute(swap)
 
     async def balances(self) -> Mapping[str, int]:
-        return {asset: raw for asset, raw in self._paper.balances.items() if asset.startswith("eip155:")}
+        return self._paper.holdings("eip155:")

@@ -2,7 +2,8 @@
 
 Fills are conservative. A taker walks the shown levels up to its limit. A resting order stands behind what was shown at
 its price when it arrived; trades at that price work the queue off first, a trade or an opposite quote beyond the price
-fills it. Our orders never change the shown book. Fees are the instrument's, rounded up to the fee asset's unit.
+fills it. What one trade or quote brings is given to our orders once, best price first. Our orders never change the
+shown book. Fees are the instrument's, rounded up to the fee asset's unit.
 Swaps execute at the next block against the replica: exact output, or a revert below the minimum; the pool does not
 move, because the recorded or live pool is not ours to move.
 """
@@ -34,7 +35,7 @@ class Simulator:
         self._markets = markets
         self._resting: dict[str, _Resting] = {}
         self._swaps: list[e.SubmitSwap] = []
-        self._sequence = 0
+        self._trades: dict[str, int] = {}
         self._base_fee_wei = 0
 
     def on_command(self, command: e.Command, now_ns: int) -> list[e.Event]:
@@ -95,27 +96,29 @@ class Simulator:
                 yield _report(order_id, OrderState.CANCELED, now_ns)
 
     def _cross(self, event: e.BookChanged) -> Iterator[e.Event]:
-        for resting in self._at(event.instrument):
-            opposite = event.asks if resting.order.side is Side.BUY else event.bids
-            beyond = [
-                lots for price, lots in opposite if (price - resting.order.price_ticks) * resting.order.side.sign < 0
-            ]
-            if beyond:
-                yield from self._fill_resting(resting, sum(beyond), event.time_ns)
+        for side, opposite in ((Side.BUY, event.asks), (Side.SELL, event.bids)):
+            given = 0
+            for resting in self._at(event.instrument, side):
+                beyond = sum(lots for price, lots in opposite if (price - resting.order.price_ticks) * side.sign < 0)
+                available = beyond - given
+                if available > 0:
+                    given += min(resting.left, available)
+                    yield from self._fill_resting(resting, available, event.time_ns)
 
     def _trade(self, event: e.TradePrinted) -> Iterator[e.Event]:
-        hit = Side.BUY if event.is_buyer_maker else Side.SELL
-        for resting in self._at(event.instrument):
-            if resting.order.side is not hit:
+        side = Side.BUY if event.is_buyer_maker else Side.SELL
+        left = event.qty_lots
+        for resting in self._at(event.instrument, side):
+            distance = (event.price_ticks - resting.order.price_ticks) * side.sign
+            if distance > 0:
                 continue
-            distance = (event.price_ticks - resting.order.price_ticks) * resting.order.side.sign
-            if distance < 0:
-                yield from self._fill_resting(resting, event.qty_lots, event.time_ns)
-            elif distance == 0:
-                through = max(0, event.qty_lots - resting.ahead)
+            available = left
+            if distance == 0:
+                available = min(left, max(0, event.qty_lots - resting.ahead))
                 resting.ahead = max(0, resting.ahead - event.qty_lots)
-                if through:
-                    yield from self._fill_resting(resting, through, event.time_ns)
+            if available:
+                left -= min(resting.left, available)
+                yield from self._fill_resting(resting, available, event.time_ns)
 
     def _settle(self, block: e.BlockSeen) -> Iterator[e.Event]:
         due, self._swaps = self._swaps, []
@@ -139,8 +142,10 @@ class Simulator:
                 reason="" if good else "reverted",
             )
 
-    def _at(self, instrument: str) -> list[_Resting]:
-        return [r for r in self._resting.values() if r.order.instrument == instrument]
+    def _at(self, instrument: str, side: Side) -> list[_Resting]:
+        """What rests on one side, best price first, older first at a price."""
+        found = [r for r in self._resting.values() if r.order.instrument == instrument and r.order.side is side]
+        return sorted(found, key=lambda resting: -resting.order.price_ticks * side.sign)
 
     def _fill_resting(self, resting: _Resting, available: int, now_ns: int) -> Iterator[e.Event]:
         taken = min(resting.left, available)
@@ -151,7 +156,8 @@ class Simulator:
 
     def _fill(self, order: e.PlaceOrder, price: int, lots: int, now_ns: int, *, is_maker: bool) -> e.FillReported:
         instrument = self._markets.instruments[order.instrument]
-        self._sequence += 1
+        # Numbered within its order: order ids are never given twice, so neither are these, over restarts too.
+        self._trades[order.client_order_id] = number = self._trades.get(order.client_order_id, 0) + 1
         quote_raw = int(instrument.notional(price, lots) * instrument.quote.unit)
         received, received_raw = (
             (instrument.base, int(instrument.qty(lots) * instrument.base.unit))
@@ -162,7 +168,7 @@ class Simulator:
         fill = Fill(
             venue=str(instrument.venue),
             symbol=instrument.symbol,
-            trade_id=f"sim{self._sequence}",
+            trade_id=f"sim-{order.client_order_id}-{number}",
             client_order_id=order.client_order_id,
             venue_order_id=f"sim-{order.client_order_id}",
             side=order.side,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from domain import OrderState, OrderType, Side, TimeInForce
 from domain import events as e
 from engine.replay import CommandDigest, backtest
@@ -101,3 +104,49 @@ def test_backtest_ignores_recorded_orders_and_repeats_exactly():
     assert not k.halted
     assert all(not o.state.is_open for o in k.orders.orders.values())
     assert run()[2] == first
+
+
+def test_a_trade_is_given_to_our_orders_once_and_the_better_price_first():
+    _, sim = simulator()
+    sim.on_command(maker(ticks=299_980), SECOND)
+    sim.on_command(e.PlaceOrder(**{**as_dict(maker(ticks=299_985)), "client_order_id": "better"}), SECOND)
+    told = sim.on_market(trade(299_970, 150))
+    assert [(f.fill.client_order_id, f.fill.qty_lots) for f in told] == [("better", 100), ("o", 50)]
+
+
+def test_quotes_through_our_orders_are_given_to_them_once():
+    _, sim = simulator()
+    sim.on_command(maker(ticks=299_980), SECOND)
+    sim.on_command(e.PlaceOrder(**{**as_dict(maker(ticks=299_985)), "client_order_id": "better"}), SECOND)
+    told = sim.on_market(book(bids=((299_900, 1),), asks=((299_970, 120), (299_982, 30))))
+    assert [(f.fill.client_order_id, f.fill.qty_lots) for f in told] == [("better", 100), ("o", 20)]
+
+
+def as_dict(struct):
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(Side)), st.integers(299_900, 300_100), st.integers(1, 500)),
+        min_size=1, max_size=8,
+    ),
+    st.lists(st.tuples(st.integers(299_880, 300_120), st.integers(1, 400), st.booleans()), max_size=20),
+)  # fmt: skip
+def test_no_order_trades_beyond_its_size_or_limit_and_no_trade_is_given_twice(placed, trades):
+    _, sim = simulator()
+    orders = [
+        e.PlaceOrder(**{**as_dict(maker(side, ticks, lots)), "client_order_id": str(i)})
+        for i, (side, ticks, lots) in enumerate(placed)
+    ]
+    for one in orders:
+        sim.on_command(one, SECOND)
+    filled = dict.fromkeys((o.client_order_id for o in orders), 0)
+    for ticks, lots, is_buyer_maker in trades:
+        told = [f.fill for f in sim.on_market(trade(ticks, lots, is_buyer_maker=is_buyer_maker))]
+        assert sum(f.qty_lots for f in told) <= lots
+        for f in told:
+            filled[f.client_order_id] += f.qty_lots
+            assert f.side is (Side.BUY if is_buyer_maker else Side.SELL)
+            assert f.price_ticks == orders[int(f.client_order_id)].price_ticks
+    assert all(filled[o.client_order_id] <= o.qty_lots for o in orders)
