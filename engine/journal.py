@@ -14,6 +14,7 @@ nothing is guessed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import zlib
@@ -46,15 +47,18 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, header: dict[str, Any]) -> Self:
-        """Create a journal with `header`, or open the existing one and read it back.
+        """Create a journal with `header`, or open the existing one and read it back; nobody else may have it open.
 
         Raises:
-            InputError: It exists and was written under another header: its events would mean something else.
+            InputError: It exists and was written under another header: its events would mean something else; or
+                another process writes it.
             InvariantError: A record before the last is damaged.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            # Held until the descriptor closes, also by `kill -9`: two engines on one account would be a disaster.
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             data = path.read_bytes()
             payloads, good = _split(data, path)
             if not payloads:
@@ -72,6 +76,11 @@ class Journal:
                     hint="use the settings it was started with, or another --data-dir",
                 )
             return cls(fd, path, found, [_decoder.decode(p) for p in payloads[1:]])
+        except BlockingIOError as exc:
+            os.close(fd)
+            raise InputError(
+                f"journal {path} is in use by another engine", hint="one engine runs on a data directory at a time"
+            ) from exc
         except BaseException:
             os.close(fd)
             raise

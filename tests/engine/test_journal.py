@@ -27,9 +27,15 @@ def written(path, count=20):
     return path
 
 
+def recovered(path):
+    journal = Journal.open(path, HEADER)
+    journal.close()
+    return journal.recovered
+
+
 def test_events_come_back_in_order(tmp_path):
     path = written(tmp_path / "j")
-    assert Journal.open(path, HEADER).recovered == timers(20)
+    assert recovered(path) == timers(20)
     header, events = read_journal(path)
     assert header == HEADER
     assert list(events) == timers(20)
@@ -41,11 +47,11 @@ def test_every_torn_tail_is_cut_to_whole_records(tmp_path):
         path = tmp_path / f"torn{size}"
         path.write_bytes(data[:size])
         journal = Journal.open(path, HEADER)
-        recovered = journal.recovered
-        assert recovered == timers(len(recovered))
+        kept = journal.recovered
+        assert kept == timers(len(kept))
         journal.append(e.TimerFired(time_ns=99))
         journal.close()
-        assert Journal.open(path, HEADER).recovered == [*recovered, e.TimerFired(time_ns=99)]
+        assert recovered(path) == [*kept, e.TimerFired(time_ns=99)]
 
 
 def test_damage_inside_is_an_error(tmp_path):
@@ -82,4 +88,14 @@ def test_kill_9_loses_no_appended_event(tmp_path):
     )
     died = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "."}, timeout=30, check=False)
     assert died.returncode == -9
-    assert Journal.open(path, HEADER).recovered == timers(50)
+    assert recovered(path) == timers(50)
+
+
+def test_journal_in_use_is_refused_until_its_writer_is_gone(tmp_path):
+    path = tmp_path / "j"
+    first = Journal.open(path, HEADER)
+    with pytest.raises(InputError, match="in use"):
+        Journal.open(path, HEADER)
+    first.append(e.TimerFired(time_ns=0))
+    first.close()
+    assert recovered(path) == timers(1)
