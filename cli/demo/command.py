@@ -30,6 +30,9 @@ def demo(
     keep_world: Annotated[
         bool, typer.Option(help="Leave chain and exchange running for a minute after the end.")
     ] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", hidden=True, help="Open the exchange's fault door; for fault runs.")
+    ] = False,
 ) -> None:
     """Trade a sandbox exchange against Uniswap on a local chain, and end with a report.
 
@@ -45,7 +48,9 @@ def demo(
             f"{root} holds a finished run", hint="choose another --data-dir; its report is report.html there"
         )
     live = not as_json and sys.stdout.isatty()
-    result = asyncio.run(run_demo(data, seconds=seconds, seed=seed, live=live, quiet=as_json, keep_world=keep_world))
+    result = asyncio.run(
+        run_demo(data, seconds=seconds, seed=seed, live=live, quiet=as_json, keep_world=keep_world, with_faults=faults)
+    )
     if as_json:
         output.emit(result)
     else:

@@ -21,9 +21,18 @@ RESTARTS_MAX = 20
 
 
 async def run_demo(
-    data: DataDir, *, seconds: int, seed: int, live: bool, quiet: bool, keep_world: bool
+    data: DataDir,
+    *,
+    seconds: int,
+    seed: int,
+    live: bool,
+    quiet: bool,
+    keep_world: bool,
+    with_faults: bool = False,
 ) -> dict[str, Any]:
-    """Run the whole demo; return the result the engine wrote, completed with what only the launcher knows.
+    """Run the whole demo; return the result the engine wrote.
+
+    `with_faults` opens the door through which faults are switched on at the exchange (`soak/` does).
 
     Raises:
         VenueUnavailable: A part did not start, or the engine failed for good; the message ends with its last words.
@@ -33,7 +42,7 @@ async def run_demo(
     stop_on_signals(stop)
     say: Callable[[str], None] = (lambda _text: None) if quiet else output.say
     began = time.monotonic()
-    world = await _start_world(data, seed, say)
+    world = await _start_world(data, seed, say, with_faults=with_faults)
     lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
     signer, engine = _Child(data, "signer", ["signer", "serve"]), _Engine(data)
 
@@ -156,7 +165,7 @@ async def _trade(
             await asyncio.sleep(min(0.25, left))
 
 
-async def _start_world(data: DataDir, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+async def _start_world(data: DataDir, seed: int, say: Callable[[str], None], *, with_faults: bool) -> dict[str, Any]:
     """Find the world of an interrupted run, or make a new one.
 
     Raises:
@@ -176,6 +185,8 @@ async def _start_world(data: DataDir, seed: int, say: Callable[[str], None]) -> 
     data.world.unlink(missing_ok=True)
     data.lease.touch()
     arguments = [sys.executable, "-m", "cli.demo.world", str(data.root), str(seed)]
+    if with_faults:
+        arguments.append("--faults")
     process = spawn(arguments, log=data.logs / "world.err", bound_to_parent=False)
     deadline = time.monotonic() + READY_TIMEOUT_S
     while (world := read_json(data.world)) is None:

@@ -1,8 +1,8 @@
 """The demo's outside world, in a process of its own: a chain, an exchange, and other people who trade on both.
 
-Run as `python -m cli.demo.world DATA_DIR SEED`. It writes `world.json` when everything is up, and ends when told to
-(SIGTERM), when its lease file is gone, or when nobody has touched that for `LEASE_S`: a demo that was killed can come
-back within that time and finds the same exchange and chain.
+Run as `python -m cli.demo.world DATA_DIR SEED [--faults]`. It writes `world.json` when everything is up, and ends when
+told to (SIGTERM), when its lease file is gone, or when nobody has touched that for `LEASE_S`: a demo that was killed
+can come back within that time and finds the same exchange and chain.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SWAP_USD_MEDIAN = 20_000
 PRICES_USD = {"WETH": 3_000, "WBTC": 60_000, "USDC": 1}
 
 
-async def run_world(data: DataDir, seed: int) -> None:
+async def run_world(data: DataDir, seed: int, *, with_faults: bool = False) -> None:
     """Bring chain and exchange up, trade on the pools, and stay until nobody needs it any more."""
     stop = asyncio.Event()
     stop_on_signals(stop)
@@ -52,7 +52,8 @@ async def run_world(data: DataDir, seed: int) -> None:
         data.address_book.write_bytes(devnet.world.to_json())
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve_exchange(exchange_config(seed), stop=stop, ready=port.set_result), name="exchange")
+            config = exchange_config(seed, with_faults=with_faults)
+            tasks.create_task(serve_exchange(config, stop=stop, ready=port.set_result), name="exchange")
             tasks.create_task(_trade_on_pools(devnet, seed, stop), name="other_traders")
             tasks.create_task(_watch_lease(data.lease, stop), name="lease")
             exchange_url = f"http://127.0.0.1:{await port}"
@@ -63,7 +64,7 @@ async def run_world(data: DataDir, seed: int) -> None:
     data.world.unlink(missing_ok=True)
 
 
-def exchange_config(seed: int) -> SandboxConfig:
+def exchange_config(seed: int, *, with_faults: bool = False) -> SandboxConfig:
     """A liquid exchange with one client of ours; makers pay 0.2, takers 2 basis points."""
     return SandboxConfig(
         symbols=symbol_specs(["ETHUSDC", "BTCUSDC"]),
@@ -74,6 +75,7 @@ def exchange_config(seed: int) -> SandboxConfig:
         maker_fee_bps=Decimal("0.2"),
         taker_fee_bps=Decimal("2"),
         flow=FlowConfig(volatility=0.00015, jump_rate=0.2, jump_size=0.0015, arrival_rate=16.0),
+        faults=with_faults,
     )
 
 
@@ -162,4 +164,4 @@ async def _watch_lease(lease: Path, stop: asyncio.Event) -> None:
 
 if __name__ == "__main__":
     configure_logging()
-    asyncio.run(run_world(DataDir(Path(sys.argv[1])), int(sys.argv[2])))
+    asyncio.run(run_world(DataDir(Path(sys.argv[1])), int(sys.argv[2]), with_faults="--faults" in sys.argv[3:]))
