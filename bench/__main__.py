@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.rows import Row
+from runtime import configure_logging
 
 HERE = Path(__file__).parent
 
@@ -23,6 +24,7 @@ def main(topic: str = "") -> int:
         known = sorted({path.stem.partition("_")[0] for path in HERE.glob("*_*.py") if not path.stem.startswith("_")})
         print(f"error: no bench for topic {topic!r}; there are {', '.join(known)}", file=sys.stderr)
         return 2
+    configure_logging(level="WARNING")
     console, rows = Console(stderr=True), list[Row]()
     for number, name in enumerate(modules, 1):
         began = time.monotonic()

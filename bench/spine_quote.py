@@ -9,19 +9,20 @@ import asyncio
 import random
 import statistics
 import time
-from typing import Any
+
+from bench.rows import Row, ratio_row
 
 TARGET_RATIO = 50
 _ROUNDS = 15
 _REQUESTS = 20
 
 
-def run() -> list[dict[str, Any]]:
+def run() -> list[Row]:
     """Measure; takes about two seconds."""
     return asyncio.run(_run())
 
 
-async def _run() -> list[dict[str, Any]]:
+async def _run() -> list[Row]:
     from chain.abi import address_word, selector, uint_at, uint_word
     from chain.devnet import Devnet
     from dex import devnet_pools, read_pools
@@ -59,21 +60,14 @@ async def _run() -> list[dict[str, Any]]:
                 raise AssertionError(f"replica and QuoterV2 disagree: {ours} {theirs}")
 
     value, peer = statistics.median(ours_us), statistics.median(theirs_us)
-    ratio = peer / value
     return [
-        {
-            "topic": "spine",
-            "name": "V3 quote, local replica (peer: eth_call to QuoterV2 over loopback)",
-            "value": round(value, 3),
-            "unit": "us",
-            "peer": round(peer, 1),
-            "ratio": round(ratio, 1),
-            "target": TARGET_RATIO,
-            "ok": ratio >= TARGET_RATIO,
-        }
+        ratio_row(
+            topic="spine",
+            name="V3 quote in the local replica",
+            ours=value,
+            unit="us",
+            peer_name=f"eth_call to QuoterV2, {peer:.0f} us",
+            ratio=peer / value,
+            target=TARGET_RATIO,
+        )
     ]
-
-
-if __name__ == "__main__":
-    for row in run():
-        print(row)
