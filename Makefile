@@ -8,6 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 RUN := $(UV) run --no-sync --quiet
 PYTEST_ARGS ?=
 SECONDS_DEMO ?= 60
+SOAK_MINUTES ?= 10
 NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
@@ -72,8 +73,8 @@ format: install ## Put every source into house form
 bench: install ## Measure; TOPIC=spine for one topic
 	@$(RUN) python -m bench $(TOPIC)
 
-soak: install ## Long fault runs; writes soak/results.json
-	@$(RUN) python -m bench.soak
+soak: install ## Long fault runs; SOAK_MINUTES=10, writes soak/results.json
+	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)
 
 services: ## Start PostgreSQL and Redis for the tests that use them
 	@scripts/services start

@@ -7,7 +7,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_SHIPPED = {"tests", "bench", "examples"}
+NOT_SHIPPED = {"tests", "bench", "examples", "soak"}
 
 
 def settings():
@@ -36,7 +36,7 @@ def test_every_package_has_tests_and_a_front_door():
 
 
 def test_no_dependency_claims_one_of_our_names():
-    ours = packages() | {"tests", "bench"}
+    ours = packages() | {"tests", "bench", "soak"}
     for distribution in distributions():
         if distribution.metadata["Name"] in ("capstan", "capstan-native"):
             continue
