@@ -51,7 +51,7 @@ def run() -> list[Row]:
         rows.append(
             ratio_row(
                 topic="spine",
-                name=f"matching, batch, vs {name}",
+                name="matching in batches",
                 ours=len(history) / ours,
                 unit="orders/s",
                 peer_name=name,

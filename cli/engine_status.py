@@ -20,17 +20,10 @@ class StatusBoard:
         self._runner = runner
         self._labels = labels
         self.state = "starting"
-        self.fills = 0
-        self.swaps = 0
         self.orders_sent = 0
         self.risk_rejected = 0
 
-    def count(self, event: e.Event, commands: list[e.Command]) -> None:
-        match event:
-            case e.FillReported():
-                self.fills += 1
-            case e.SwapSettled() if event.status == "mined":
-                self.swaps += 1
+    def count(self, _event: e.Event, commands: list[e.Command]) -> None:
         for command in commands:
             match command:
                 case e.PlaceOrder():
@@ -57,8 +50,8 @@ class StatusBoard:
             },
             "result": round(kernel.result(), 4),
             "open_orders": len(kernel.orders.open_orders()),
-            "fills": self.fills,
-            "swaps": self.swaps,
+            "fills": kernel.trades_booked,
+            "swaps": sum(settled.status == "mined" for settled in kernel.settled.values()),
             "swaps_in_flight": len(kernel.swaps),
             "orders_sent": self.orders_sent,
             "risk_rejected": self.risk_rejected,

@@ -49,6 +49,7 @@ class Kernel:
         self.strategies = tuple(strategies)
         self.swaps: dict[str, e.SubmitSwap] = {}
         self.settled: dict[str, e.SwapSettled] = {}
+        self.trades_booked = 0
         self.halted = ""
         self.stopping = False
         self.now_ns = 0
@@ -150,11 +151,13 @@ class Kernel:
         known = fill.client_order_id in self.orders.orders
         order = self.orders.fill(fill)
         if order is not None:
+            self.trades_booked += 1
             self.portfolio.apply_fill(order.strategy, instrument, fill)
             self._mark()
         elif not known and (key := (fill.venue, fill.symbol, fill.trade_id)) not in self._foreign_trades:
             # Ordered by a person, another run, or a stretch of journal a power cut took: booked once, by its name.
             self._foreign_trades.add(key)
+            self.trades_booked += 1
             self.portfolio.apply_fill(strategy_of(fill.client_order_id, self.run), instrument, fill)
 
     def _on_balance(self, event: e.BalanceReported) -> None:
