@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from cli import output
 from domain import InvariantError, PlatformError
@@ -73,12 +74,15 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; always leaves by SystemExit."""
     try:
-        app(args=arguments)
+        # Not standalone: typer would draw its errors as a box over several lines.
+        code = typer.main.get_command(app).main(args=arguments, prog_name="capstan", standalone_mode=False)
     except KeyboardInterrupt:
-        output.fail("interrupted")
-        sys.exit(130)
+        code = 130
     except Exception as exc:
         sys.exit(report_error(exc))
+    if code == 130:
+        output.fail("interrupted")
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def report_error(exc: BaseException) -> int:
@@ -95,5 +99,15 @@ def report_error(exc: BaseException) -> int:
     if isinstance(exc, PlatformError):
         output.fail(str(exc), hint=exc.hint)
         return 1
+    if isinstance(exc, typer.Abort):
+        output.fail("aborted")
+        return 1
+    if isinstance(exc, TyperException):
+        context = getattr(exc, "ctx", None)
+        command = context.command_path if context is not None else "capstan"
+        # Without a verb typer has printed the help already, and has nothing to say.
+        if message := exc.format_message():
+            output.fail(message, hint=f"{command} --help")
+        return exc.exit_code
     output.fail(f"unexpected {type(exc).__name__}: {exc}", hint="run again with --debug for the traceback")
     return 70

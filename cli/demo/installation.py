@@ -24,15 +24,21 @@ EXCHANGE_BALANCES = {"ETH": "500", "BTC": "25", "USDC": "3000000"}
 VAULT_TOKENS = {"USDC": "3000000", "WETH": "500", "WBTC": "25"}
 
 
-def prepare_installation(data: DataDir, world: dict[str, Any]) -> None:
-    """Write what is not there yet. Resuming a run changes nothing."""
+def prepare_keys(data: DataDir) -> None:
+    """Write keystore, password and deny list unless they are there. Needs no world; takes a second for its imports."""
     if not (data.root / "keystore.json").exists():
         _write_keystore(data)
     if not (data.root / "deny-list.txt").exists():
         (data.root / "deny-list.txt").write_text("# One address a line, then why. Nothing is ever sent to these.\n")
+
+
+def prepare_settings(data: DataDir, world: dict[str, Any]) -> None:
+    """Write the settings unless they are there, whole or not at all: the engine waits for the file."""
     if not data.settings.exists():
         book = DevnetWorld.from_json(data.address_book.read_bytes())
-        data.settings.write_text(settings_toml(book, exchange_url=world["exchange_url"]), encoding="utf-8")
+        written = data.settings.with_suffix(".new")
+        written.write_text(settings_toml(book, exchange_url=world["exchange_url"]), encoding="utf-8")
+        written.replace(data.settings)
 
 
 def settings_toml(world: DevnetWorld, *, exchange_url: str) -> str:
@@ -145,4 +151,8 @@ def _write_keystore(data: DataDir) -> None:
     Account.enable_unaudited_hdwallet_features()
     key = bytes(Account.from_mnemonic(TEST_MNEMONIC, account_path=TEST_PATH.format(index=VAULT_INDEX)).key)
     # A cheap stretch: the key is public anyway, and a demo should start at once.
-    write_private_file(data.root / "keystore.json", create_keystore(key, password, is_test_key=True, scrypt_n=1 << 12))
+    # Under another name first: killed here, the next start must not find half a keystore.
+    written = data.root / "keystore.new"
+    written.unlink(missing_ok=True)
+    write_private_file(written, create_keystore(key, password, is_test_key=True, scrypt_n=1 << 12))
+    written.replace(data.root / "keystore.json")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cli import output
 from cli.data_dir import DataDir, read_json
-from cli.demo.installation import prepare_installation
+from cli.demo.installation import prepare_keys, prepare_settings
 from domain import VenueUnavailable
 from runtime.processes import is_alive, spawn, stop_on_signals, terminate
 
@@ -42,9 +42,8 @@ async def run_demo(
     stop_on_signals(stop)
     say: Callable[[str], None] = (lambda _text: None) if quiet else output.say
     began = time.monotonic()
-    world = await _start_world(data, seed, say, with_faults=with_faults)
-    lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
     signer, engine = _Child(data, "signer", ["signer", "serve"]), _Engine(data)
+    lease: asyncio.Task[None] | None = None
 
     def check() -> None:
         signer.check()
@@ -52,9 +51,14 @@ async def run_demo(
             engine.check()
 
     try:
-        prepare_installation(data, world)
-        signer.start()
+        # All at once: each spends its first second or two with imports, and the engine waits for the settings.
+        starting = _start_world(data, seed, say, with_faults=with_faults)
         engine.start()
+        await asyncio.to_thread(prepare_keys, data)
+        world = await starting
+        lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
+        prepare_settings(data, world)
+        signer.start()
         await engine.until_trading(check)
         say(f"trading for {seconds} s (data in {data.root}, started in {time.monotonic() - began:.1f} s)")
         await _trade(data, engine, check, seconds, stop, live=live)
@@ -65,7 +69,8 @@ async def run_demo(
             raise VenueUnavailable(f"the engine ended without a result: {engine.last_words()}")
         return result
     finally:
-        lease.cancel()
+        if lease is not None:
+            lease.cancel()
         engine.end()
         signer.end()
         # Not reached when this process is killed: then the world stays a while for whoever resumes the run.
