@@ -1,4 +1,4 @@
-"""The whole settings tree, drawn where every package meets. `docs/settings.md` explains each key."""
+"""The whole settings tree, drawn where every package meets. `capstan settings` prints it."""
 
 from __future__ import annotations
 
