@@ -113,7 +113,9 @@ def read_journal(path: Path) -> tuple[dict[str, Any], Iterator[Event]]:
     try:
         data = path.read_bytes()
     except OSError as exc:
-        raise InputError(f"cannot read journal {path}: {exc.strerror}") from exc
+        raise InputError(
+            f"cannot read journal {path}: {exc.strerror}", hint="a run keeps it as DATA_DIR/journal.bin"
+        ) from exc
     payloads, _ = _split(data, path)
     if not payloads:
         raise InputError(f"{path} is not a journal")

@@ -78,7 +78,9 @@ async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float =
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(path, limit=ANSWER_MAX), timeout_s)
     except (OSError, TimeoutError) as exc:
-        raise VenueUnavailable(f"no process listens at {path}") from exc
+        raise VenueUnavailable(
+            f"no process listens at {path}", hint="start it, or point --data-dir at an installation that runs"
+        ) from exc
     try:
         async with asyncio.timeout(timeout_s):
             writer.write(msgspec.json.encode(request) + b"\n")

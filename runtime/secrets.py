@@ -77,7 +77,7 @@ def resolve_secret(reference: str, *, base_dir: Path | None = None, allow_litera
             hint="write file:PATH or env:NAME; literal-test: is for sandboxes only",
         )
     if not value:
-        raise InputError(f"secret {scheme}: reference resolves to nothing")
+        raise InputError(f"secret {reference} is empty", hint="put the secret there; a trailing newline does not count")
     return Secret(value)
 
 

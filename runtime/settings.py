@@ -41,9 +41,12 @@ class SettingsBase(SettingsPart):
             try:
                 data = tomllib.loads(path.read_text(encoding="utf-8"))
             except OSError as exc:
-                raise InputError(f"cannot read settings {path}: {exc.strerror}") from exc
+                raise InputError(
+                    f"cannot read settings {path}: {exc.strerror}",
+                    hint="docs/settings.md shows one; is --data-dir right?",
+                ) from exc
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-                raise InputError(f"{path} is not TOML: {exc}") from exc
+                raise InputError(f"{path} is not TOML: {exc}", hint="docs/settings.md shows one") from exc
         _overlay(data, os.environ if environ is None else environ)
         try:
             return cls.model_validate(data)
