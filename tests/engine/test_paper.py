@@ -81,8 +81,8 @@ async def test_paper_account_holds_its_start_before_the_run():
     assert dict(await venue.balances()) == START
     assert await venue.cancel_all() == 0
     order = e.PlaceOrder(
-        client_order_id="x", strategy="s", instrument=ETHUSDC.id, side=Side.BUY, type=OrderType.LIMIT, time_in_force=TimeInForce.IOC,
-        price_ticks=1, qty_lots=1,
+        client_order_id="x", strategy="s", instrument=ETHUSDC.id, side=Side.BUY, type=OrderType.LIMIT,
+        time_in_force=TimeInForce.IOC, price_ticks=1, qty_lots=1,
     )  # fmt: skip
     await venue.place(order)
     assert await venue.open_orders() == ()
