@@ -3,7 +3,8 @@
 `CcxtVenue` satisfies the engine's port for an exchange; `VenueSettings` is its part of the settings.
 """
 
+from cex.connection import load_exchanges
 from cex.settings import VenueSettings
 from cex.venue import CcxtVenue
 
-__all__ = ["CcxtVenue", "VenueSettings"]
+__all__ = ["CcxtVenue", "VenueSettings", "load_exchanges"]

@@ -255,8 +255,14 @@ class Connection:
         exchange.on_error = on_error
 
 
+def load_exchanges() -> None:
+    """Import ccxt now, which takes over a second, for whoever has the time before the first `start`."""
+    import ccxt.async_support
+    import ccxt.pro  # noqa: F401
+
+
 def _exchange_class(name: str) -> Any:
-    """Import ccxt and find the exchange; its streaming class where there is one."""
+    """Find an exchange in ccxt; its streaming class where there is one."""
     import ccxt.async_support
     import ccxt.pro
 

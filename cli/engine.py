@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One line of JSON.")]
 
 
 @app.command()
-def run(data_dir: DataDirOption = Path()) -> None:
+def run(
+    data_dir: DataDirOption = Path(),
+    await_settings: Annotated[
+        float, typer.Option(hidden=True, help="Seconds to wait for capstan.toml: somebody is writing it.")
+    ] = 0.0,
+) -> None:
     """Trade until SIGTERM, then withdraw, settle, compare the books and exit.
 
     Reads DATA_DIR/capstan.toml. In mode "paper" (the default) nothing is sent anywhere. Started again after a crash
@@ -32,7 +38,20 @@ def run(data_dir: DataDirOption = Path()) -> None:
     # The loop that trades shares the interpreter with database threads: let it have its turn back sooner than after
     # the default 5 ms. With uvloop, market bytes to order dispatch went from 2.2 to 1.7 ms p50 on the busy demo box.
     sys.setswitchinterval(0.000_2)
-    uvloop.run(run_engine(DataDir(data_dir.resolve())))
+    data = DataDir(data_dir.resolve())
+    if await_settings and not data.settings.exists():
+        _use_the_wait(data, await_settings)
+    uvloop.run(run_engine(data))
+
+
+def _use_the_wait(data: DataDir, seconds: float) -> None:
+    """Load what takes longest, then wait until the settings are there; if they do not come, loading them says so."""
+    from cex import load_exchanges
+
+    load_exchanges()
+    deadline = time.monotonic() + seconds
+    while not data.settings.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @app.command()

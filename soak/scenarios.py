@@ -46,10 +46,11 @@ Fire = Callable[[Run], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens to a demo. `at_stop` strikes after the demo was asked to end."""
+    """What happens to a demo. `at_start` strikes while it starts, `at_stop` after it was asked to end."""
 
     name: str
     fire: Fire
+    at_start: Fire = lambda _run: None
     at_stop: Fire = lambda _run: None
     with_faults: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +79,7 @@ def run_scenario(scenario: Scenario, *, seed: int, seconds: float, root: Path) -
     outcome = Outcome(scenario.name, seed, [], run.strikes, run.recoveries_s)
     try:
         demo.start()
+        scenario.at_start(run)
         demo.until_trading()
         run.end = time.monotonic() + seconds
         scenario.fire(run)
@@ -143,6 +145,15 @@ def kill_while_stopping(run: Run) -> None:
         time.sleep(run.rng.uniform(0, 2.5))
         if kill(run.demo.engine_pid()):
             run.strikes["engine_stopping"] += 1
+
+
+def kill_first_starts(run: Run) -> None:
+    """Kill a demo that nothing is known of yet: keys, settings and world may be half there."""
+    for _ in range(run.rng.randint(0, 2)):
+        time.sleep(run.rng.uniform(0.5, 5))
+        run.demo.kill()
+        run.strikes["demo_first_start"] += 1
+        run.demo.start()
 
 
 def kill_demo(run: Run) -> None:
@@ -218,7 +229,7 @@ DEEP = MappingProxyType({"CAPSTAN__CHAIN__CONFIRMATIONS": "3"})
 
 SCENARIOS = (
     Scenario("engine-killed", kill_engines, at_stop=kill_while_stopping),
-    Scenario("demo-killed", kill_demo),
+    Scenario("demo-killed", kill_demo, at_start=kill_first_starts),
     Scenario("signer-killed", kill_signer),
     Scenario("exchange-faults", break_exchange, at_stop=last_faults, with_faults=True),
     Scenario("chain-reorganised", shake_chain, environment=DEEP),

@@ -103,7 +103,7 @@ def _nonces(demo: Demo, books: sqlite3.Connection) -> Iterator[str]:
         yield f"nonces signed for two different things: {effects}"
     mined = int(rpc(demo, "eth_getTransactionCount", [VAULT, "latest"]), 16)
     rows = books.execute("SELECT intent_id, state, nonce FROM transactions").fetchall()
-    if unfinished := [row for row in rows if row[1] not in ("confirmed", "reverted", "refused", "lost")]:
+    if unfinished := [row for row in rows if row[1] not in ("confirmed", "failed", "refused")]:
         yield f"intents that did not end: {unfinished}"
     known = sorted(nonce for _, _, nonce in rows if nonce is not None)
     if known != list(range(mined)):

@@ -42,8 +42,10 @@ async def run_demo(
     stop_on_signals(stop)
     say: Callable[[str], None] = (lambda _text: None) if quiet else output.say
     began = time.monotonic()
+    is_resumed = _is_resumed(data, say)
+    data.lease.touch()
+    lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
     signer, engine = _Child(data, "signer", ["signer", "serve"]), _Engine(data)
-    lease: asyncio.Task[None] | None = None
 
     def check() -> None:
         signer.check()
@@ -51,13 +53,11 @@ async def run_demo(
             engine.check()
 
     try:
-        # All at once: each spends its first second or two with imports, and the engine waits for the settings.
-        starting = _start_world(data, seed, say, with_faults=with_faults)
+        # All at once, since each spends its first seconds with imports; the engine waits for the settings.
+        world = None if is_resumed else _spawn_world(data, seed, with_faults=with_faults)
         engine.start()
         await asyncio.to_thread(prepare_keys, data)
-        world = await starting
-        lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
-        prepare_settings(data, world)
+        prepare_settings(data, await _until_there(data, world))
         signer.start()
         await engine.until_trading(check)
         say(f"trading for {seconds} s (data in {data.root}, started in {time.monotonic() - began:.1f} s)")
@@ -69,8 +69,7 @@ async def run_demo(
             raise VenueUnavailable(f"the engine ended without a result: {engine.last_words()}")
         return result
     finally:
-        if lease is not None:
-            lease.cancel()
+        lease.cancel()
         engine.end()
         signer.end()
         # Not reached when this process is killed: then the world stays a while for whoever resumes the run.
@@ -123,7 +122,7 @@ class _Engine(_Child):
     """The engine: knows when it trades, and how to end it with settled books."""
 
     def __init__(self, data: DataDir) -> None:
-        super().__init__(data, "engine", ["engine", "run"])
+        super().__init__(data, "engine", ["engine", "run", "--await-settings", f"{READY_TIMEOUT_S:.0f}"])
 
     def start(self) -> None:
         self._data.status.unlink(missing_ok=True)
@@ -170,17 +169,16 @@ async def _trade(
             await asyncio.sleep(min(0.25, left))
 
 
-async def _start_world(data: DataDir, seed: int, say: Callable[[str], None], *, with_faults: bool) -> dict[str, Any]:
-    """Find the world of an interrupted run, or make a new one.
+def _is_resumed(data: DataDir, say: Callable[[str], None]) -> bool:
+    """Whether this is an interrupted run whose world is still there, or else a new one.
 
     Raises:
-        VenueUnavailable: It did not come up, or the run's own world has ended.
+        VenueUnavailable: The run's own world has ended.
     """
     world = read_json(data.world)
     if world is not None and is_alive(int(world["pid"])):
-        data.lease.touch()
         say("resuming: the exchange and the chain of this run are still there")
-        return world
+        return True
     if data.journal.exists():
         raise VenueUnavailable(
             f"the exchange and the chain of {data.root} have ended, and with them what the books describe",
@@ -188,19 +186,30 @@ async def _start_world(data: DataDir, seed: int, say: Callable[[str], None], *, 
         )
     say("starting a chain with Uniswap and an exchange …")
     data.world.unlink(missing_ok=True)
-    data.lease.touch()
+    return False
+
+
+def _spawn_world(data: DataDir, seed: int, *, with_faults: bool) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-m", "cli.demo.world", str(data.root), str(seed)]
     if with_faults:
         arguments.append("--faults")
-    process = spawn(arguments, log=data.logs / "world.err", bound_to_parent=False)
+    return spawn(arguments, log=data.logs / "world.err", bound_to_parent=False)
+
+
+async def _until_there(data: DataDir, process: subprocess.Popen[bytes] | None) -> dict[str, Any]:
+    """Wait for the world; `process` is the one on its way, if it was not there before.
+
+    Raises:
+        VenueUnavailable: It did not come up.
+    """
     deadline = time.monotonic() + READY_TIMEOUT_S
     while (world := read_json(data.world)) is None:
-        if process.poll() is not None or time.monotonic() > deadline:
+        # One that ends with 0 has found another on this data directory, which a killed start left behind.
+        if process is not None and (process.poll() not in (None, 0) or time.monotonic() > deadline):
             terminate(process)
             words = (data.logs / "world.err").read_text(errors="replace").strip().splitlines()
             raise VenueUnavailable(f"the demo's world did not start: {words[-1] if words else 'no message'}")
-        data.lease.touch()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
     return world
 
 

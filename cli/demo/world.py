@@ -8,10 +8,13 @@ can come back within that time and finds the same exchange and chain.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -162,6 +165,27 @@ async def _watch_lease(lease: Path, stop: asyncio.Event) -> None:
             continue
 
 
-if __name__ == "__main__":
+@contextmanager
+def _only_one(data: DataDir) -> Iterator[bool]:
+    """Whether this is the only world of a data directory. A start that was killed may have left one on its way."""
+    with (data.root / "world.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("world.another_is_here", data_dir=str(data.root))
+            yield False
+        else:
+            yield True
+
+
+def main() -> None:
+    """Be the world, unless there is one."""
     configure_logging()
-    asyncio.run(run_world(DataDir(Path(sys.argv[1])), int(sys.argv[2]), with_faults="--faults" in sys.argv[3:]))
+    data = DataDir(Path(sys.argv[1]))
+    with _only_one(data) as is_alone:
+        if is_alone:
+            asyncio.run(run_world(data, int(sys.argv[2]), with_faults="--faults" in sys.argv[3:]))
+
+
+if __name__ == "__main__":
+    main()
