@@ -231,11 +231,7 @@ class Kernel:
         """Put an order through the gate; record it and command it, or command the rejection."""
         book = self.markets.books[instrument_id]
         instrument = book.instrument
-        pending = sum(
-            float(instrument.qty(o.open_lots)) * side.sign
-            for o in self.orders.open_orders(strategy, instrument_id)
-            if o.side is side
-        )
+        symbol = self.portfolio.economic_symbol(instrument.base.id)
         rejection = self.risk.check_order(
             instrument=instrument,
             book=book,
@@ -244,7 +240,9 @@ class Kernel:
             price_ticks=ticks,
             qty_lots=lots,
             open_orders=len(self.orders.open_orders()),
-            pending_delta=pending,
+            crossed=self._crossed(instrument_id, side, ticks),
+            pending=self._pending(symbol, side.sign, strategy),
+            pending_total=self._pending(symbol, side.sign),
             portfolio=self.portfolio,
             marks=self.marks,
             now_ns=self.now_ns,
@@ -284,17 +282,16 @@ class Kernel:
         pool = self.markets.pools[pool_id]
         asset_in = pool.token0 if token_in == pool.token0.id else pool.token1
         asset_out = pool.other(token_in)
-        symbol_in, symbol_out = (self.portfolio.economic_symbol(a.id) for a in (asset_in, asset_out))
-        # The position that changes is the one that has a price: the leg that is not the unit of account.
-        priced_in = self.portfolio.mark_instruments()[symbol_in] is not None
-        symbol = symbol_in if priced_in else symbol_out
-        delta = -amount_in / asset_in.unit if priced_in else min_out / asset_out.unit
+        symbol, delta = self._swap_change(pool_id, token_in, amount_in, min_out)
+        sign = 1 if delta > 0 else -1
         rejection = self.risk.check_swap(
             pool=pool_id,
             assets=(asset_in.id, asset_out.id),
             strategy=strategy,
             symbol=symbol,
             delta=delta,
+            pending=self._pending(symbol, sign, strategy),
+            pending_total=self._pending(symbol, sign),
             portfolio=self.portfolio,
             marks=self.marks,
         )
@@ -315,6 +312,40 @@ class Kernel:
         self.swaps[command.intent_id] = command
         self._commands.append(command)
         return command.intent_id
+
+    def _swap_change(self, pool_id: str, token_in: str, amount_in: int, min_out: int) -> tuple[str, float]:
+        """Which position a swap changes, and by how many units: the leg that is not the unit of account."""
+        pool = self.markets.pools[pool_id]
+        asset_in = pool.token0 if token_in == pool.token0.id else pool.token1
+        asset_out = pool.other(token_in)
+        symbol_in, symbol_out = (self.portfolio.economic_symbol(a.id) for a in (asset_in, asset_out))
+        if self.portfolio.mark_instruments()[symbol_in] is not None:
+            return symbol_in, -amount_in / asset_in.unit
+        return symbol_out, min_out / asset_out.unit
+
+    def _pending(self, symbol: str, sign: int, strategy: str | None = None) -> float:
+        """Units of an economic asset that open orders and unsettled swaps may still move in one direction, signed."""
+        total = 0.0
+        for order in self.orders.open_orders(strategy):
+            instrument = self.markets.instruments[order.instrument]
+            if order.side.sign == sign and self.portfolio.economic_symbol(instrument.base.id) == symbol:
+                total += float(instrument.qty(order.open_lots)) * sign
+        for swap in self.swaps.values():
+            if strategy in (None, swap.strategy):
+                moved, delta = self._swap_change(
+                    swap.pool, swap.token_in, int(swap.amount_in), int(swap.min_amount_out)
+                )
+                if moved == symbol and delta * sign > 0:
+                    total += delta
+        return total
+
+    def _crossed(self, instrument_id: str, side: Side, ticks: int) -> str:
+        """The resting order of ours, of any strategy, that an order would trade with; empty if none."""
+        for order in self.orders.open_orders(None, instrument_id):
+            is_wanted = order.time_in_force is TimeInForce.GTC and not order.cancel_time_ns
+            if order.side is not side and is_wanted and (order.price_ticks - ticks) * side.sign <= 0:
+                return order.client_order_id
+        return ""
 
     def _command_cancel(self, order: Order) -> None:
         order.cancel_time_ns = self.now_ns

@@ -45,7 +45,9 @@ class RiskGate:
         price_ticks: int,
         qty_lots: int,
         open_orders: int,
-        pending_delta: float,
+        crossed: str,
+        pending: float,
+        pending_total: float,
         portfolio: Portfolio,
         marks: dict[str, float],
         now_ns: int,
@@ -53,8 +55,10 @@ class RiskGate:
         """Judge one order.
 
         Args:
-            open_orders: Of all strategies, at this venue.
-            pending_delta: Base units that open orders of this strategy on this side may still add, signed.
+            open_orders: Of all strategies.
+            crossed: A resting order of ours that it would trade with, or empty.
+            pending: Base units that orders and swaps of this strategy may still move in this direction, signed.
+            pending_total: The same of all strategies.
         """
         limits = self._limits
         if listed := self._blacklist & {instrument.id, instrument.base.id, instrument.quote.id}:
@@ -80,9 +84,11 @@ class RiskGate:
             return Rejection("price_collar", f"{beyond * 1e4:.1f} bps beyond the mid > {limits.price_collar_bps}")
         if open_orders >= limits.open_orders_max:
             return Rejection("open_orders", f"{open_orders} open orders")
-        delta = side.sign * float(instrument.qty(qty_lots)) + pending_delta
+        if crossed:
+            return Rejection("self_trade", f"{strategy} would trade with our own {crossed}")
+        delta = side.sign * float(instrument.qty(qty_lots))
         symbol = portfolio.economic_symbol(instrument.base.id)
-        if rejection := self._check_position(portfolio, marks, strategy, symbol, delta):
+        if rejection := self._check_position(portfolio, marks, strategy, symbol, delta, pending, pending_total):
             return rejection
         if not self._take_token(str(instrument.venue), now_ns):
             return Rejection("throttle", f"more than {limits.messages_per_second_max} messages/s to {instrument.venue}")
@@ -96,6 +102,8 @@ class RiskGate:
         strategy: str,
         symbol: str,
         delta: float,
+        pending: float,
+        pending_total: float,
         portfolio: Portfolio,
         marks: dict[str, float],
     ) -> Rejection | None:
@@ -112,7 +120,7 @@ class RiskGate:
         notional = abs(delta) * mark
         if notional > self._swap_notional_max:
             return Rejection("swap_notional", f"{notional:.2f} > {self._limits.swap_notional_max}")
-        return self._check_position(portfolio, marks, strategy, symbol, delta)
+        return self._check_position(portfolio, marks, strategy, symbol, delta, pending, pending_total)
 
     def count_message(self, venue: str, now_ns: int) -> None:
         """Charge a cancel to the venue's bucket; cancels always pass."""
@@ -127,19 +135,27 @@ class RiskGate:
         return None
 
     def _check_position(
-        self, portfolio: Portfolio, marks: dict[str, float], strategy: str, symbol: str, delta: float
+        self,
+        portfolio: Portfolio,
+        marks: dict[str, float],
+        strategy: str,
+        symbol: str,
+        delta: float,
+        pending: float,
+        pending_total: float,
     ) -> Rejection | None:
+        """Judge the worst that can come of it: everything under way in its direction executes, nothing against it."""
         mark = marks.get(symbol, 0.0)
         if mark <= 0:
             return Rejection("no_mark", f"no price for {symbol}")
         held = portfolio.position(symbol, strategy)
-        after = held + delta
+        after = held + pending + delta
         if abs(after) <= abs(held):
             return None
         if abs(after) * mark > self._limits.position_notional_max:
             return Rejection("position", f"{strategy} {symbol}: {after:+.6f} is beyond the limit")
         total = portfolio.position(symbol)
-        exposure = portfolio.exposure(marks) + (abs(total + delta) - abs(total)) * mark
+        exposure = portfolio.exposure(marks) + (abs(total + pending_total + delta) - abs(total)) * mark
         if exposure > self._limits.exposure_notional_max:
             return Rejection("exposure", f"{exposure:.2f} > {self._limits.exposure_notional_max}")
         return None

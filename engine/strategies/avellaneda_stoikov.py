@@ -98,22 +98,29 @@ class AvellanedaStoikov:
         bid_ticks = min(instrument.ticks_down(bid), book.asks[0][0] - 1)
         ask_ticks = max(instrument.ticks_up(ask), book.bids[0][0] + 1)
         limit = float(self._settings.inventory_max)
-        self._keep(context, book, Side.BUY, bid_ticks if inventory < limit else None)
-        self._keep(context, book, Side.SELL, ask_ticks if inventory > -limit else None)
+        targets = {
+            Side.BUY: bid_ticks if inventory < limit else None,
+            Side.SELL: ask_ticks if inventory > -limit else None,
+        }
+        # Cancels first: a new bid may lie beyond the old ask.
+        for side, ticks in targets.items():
+            self._retire(context, book, side, ticks)
+        lots = instrument.lots_down(self._settings.order_qty)
+        for side, ticks in targets.items():
+            if ticks is not None and side not in self._live:
+                order_id = context.quote(self._settings.instrument, side, ticks, lots)
+                if order_id is not None:
+                    self._live[side] = order_id
 
-    def _keep(self, context: Context, book: Book, side: Side, ticks: int | None) -> None:
-        """Bring one side to its target: leave it, move it, or withdraw it."""
+    def _retire(self, context: Context, book: Book, side: Side, ticks: int | None) -> None:
+        """Cancel one side's quote unless it is near enough to its target."""
         live = context.order(self._live[side]) if side in self._live else None
-        if live is not None:
-            tolerance = book.mid_ticks * float(self._settings.requote_bps) / 1e4
-            if ticks is not None and abs(live.price_ticks - ticks) <= tolerance:
-                return
+        if live is None:
+            return
+        tolerance = book.mid_ticks * float(self._settings.requote_bps) / 1e4
+        if ticks is None or abs(live.price_ticks - ticks) > tolerance:
             context.cancel(live.client_order_id)
             del self._live[side]
-        if ticks is not None:
-            lots = book.instrument.lots_down(self._settings.order_qty)
-            if order_id := context.quote(self._settings.instrument, side, ticks, lots):
-                self._live[side] = order_id
 
     def _withdraw(self, context: Context) -> None:
         for order in context.open_orders(self._settings.instrument):
