@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,6 @@ async def run_engine(data: DataDir) -> None:
             clock=clock,
             timer_ms=settings.engine.timer_ms,
             queue_max=settings.engine.queue_max,
-            prepare=_approvals(settings, desk),
         )
         runner = LiveRunner(kernel, journal, wiring)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools})
@@ -117,7 +116,7 @@ async def run_engine(data: DataDir) -> None:
             paper.connect(Simulator(kernel.markets), runner.emit)
             wiring.on_step = _both(board.count, paper.on_step)
         relay.connect(runner.emit)
-        await stack.enter_async_context(_follow_pools(settings, world, runner, clock))
+        wiring.prepare = _preparation(stack, settings, world, runner, desk, clock)
         await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world)))
         await stack.enter_async_context(_write_status(data, board, latencies))
 
@@ -246,21 +245,32 @@ def _approvals(settings: Settings, desk: SwapDesk | None) -> Any:
     return lambda: desk.approve_routers(allowances)
 
 
-@asynccontextmanager
-async def _follow_pools(
-    settings: Settings, world: World, runner: LiveRunner, clock: SystemClock
-) -> AsyncIterator[None]:
-    if world.client is None or world.book is None or settings.chain is None:
-        yield
-        return
-    pools = list(world.book.pools.values())
-    chain = settings.chain
-    follower = PoolFollower(world.client, pools, clock.now_ns, poll_s=chain.poll_ms / 1000, ws_url=chain.ws_url)
-    await follower.start(runner.emit)
-    try:
-        yield
-    finally:
-        await follower.stop()
+def _preparation(
+    stack: AsyncExitStack,
+    settings: Settings,
+    world: World,
+    runner: LiveRunner,
+    desk: SwapDesk | None,
+    clock: SystemClock,
+) -> Callable[[], Awaitable[None]]:
+    """What a start does last: approvals, then the pools.
+
+    In this order: approvals take a block or two, and pools read before them would reach the strategies as a backlog,
+    oldest state first, to be traded on.
+    """
+    approve = _approvals(settings, desk)
+
+    async def prepare() -> None:
+        if approve is not None:
+            await approve()
+        if world.client is None or world.book is None or settings.chain is None:
+            return
+        pools, chain = list(world.book.pools.values()), settings.chain
+        follower = PoolFollower(world.client, pools, clock.now_ns, poll_s=chain.poll_ms / 1000, ws_url=chain.ws_url)
+        stack.push_async_callback(follower.stop)
+        await follower.start(runner.emit)
+
+    return prepare
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from domain.events import PoolSnapshotted, SwapSettled
+from engine.journal import read_journal
 from runtime.processes import is_alive
 from tests.cli.demo_run import ROOT, DemoRun, assert_books_are_true
 
@@ -38,6 +40,7 @@ def test_demo_trades_settles_and_reports(tmp_path):
     assert (first["fills"], first["swaps"], first["pnl"]) == (result["fills"], result["swaps"], result["pnl"])
     backtest = _capstan("engine", "backtest", str(tmp_path / "run" / "journal.bin"), "--json")
     assert backtest["orders"]["sent"] > 0
+    assert _pools_were_read_after_the_approvals(tmp_path / "run" / "journal.bin")
     verified = _capstan("ledger", "verify", "--data-dir", str(tmp_path / "run"), "--json")
     assert verified
 
@@ -108,6 +111,15 @@ def test_finished_run_is_not_overwritten(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "hint:" in done.stderr
+
+
+def _pools_were_read_after_the_approvals(journal):
+    """Read before, the first opportunity a strategy sees is one of some blocks ago."""
+    _, events = read_journal(journal)
+    recorded = list(events)
+    approved = [event.block_number for event in recorded if isinstance(event, SwapSettled)][:5]
+    first_read = next(event.block_number for event in recorded if isinstance(event, PoolSnapshotted))
+    return first_read >= max(approved)
 
 
 def _capstan(*arguments):
