@@ -175,7 +175,7 @@ class Order:
 
     def _is_late(self, state: OrderState) -> bool:
         """A report of an earlier stage, or any end reported after the order is already fully filled."""
-        rank = {_S.PENDING: 0, _S.UNKNOWN: 0, _S.ACCEPTED: 1, _S.PARTIALLY_FILLED: 2}
+        rank = {_S.PENDING: 0, _S.UNKNOWN: 1, _S.ACCEPTED: 2, _S.PARTIALLY_FILLED: 3}
         if self.state in rank:
             return state in rank and rank[state] < rank[self.state]
         return state in rank or self.state is _S.FILLED

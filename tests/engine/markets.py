@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -67,8 +67,8 @@ def kernel(*strategies: Strategy, **limits: Any) -> Kernel:
     )
 
 
-def pool_kernel(*strategies: Strategy, pools: Sequence[str] = (V2, V3), **limits: Any) -> Kernel:
-    """A kernel with funds at the exchange and on the chain, and with pools that stand at 3,000."""
+def pool_kernel(*strategies: Strategy, pools: Sequence[str] = (V2, V3), is_open: bool = True, **limits: Any) -> Kernel:
+    """A kernel with funds at the exchange and on the chain, and with pools that stand at 3,000; or not opened yet."""
     economic = {
         "USD": EconomicAsset("USD", (USDC, TOKEN_USDC), None),
         "ETH": EconomicAsset("ETH", (ETH, WETH, NATIVE), ETHUSDC.id),
@@ -83,12 +83,18 @@ def pool_kernel(*strategies: Strategy, pools: Sequence[str] = (V2, V3), **limits
         strategies=strategies,
         gas_asset=NATIVE,
     )
-    for asset, whole in ((ETH, 100), (USDC, 500_000), (TOKEN_USDC, 500_000), (WETH, 100), (NATIVE, 10)):
-        made.step(e.BalanceReported(time_ns=0, asset=asset.id, raw=str(whole * asset.unit)))
-    made.step(block(1))
-    for name in pools:
-        made.step(v2_at() if name == V2 else v3_at())
+    for event in kernel_opening(pools) if is_open else ():
+        made.step(event)
     return made
+
+
+def kernel_opening(pools: Sequence[str]) -> Iterator[e.Event]:
+    """What `pool_kernel` is told at its start."""
+    for asset, whole in ((ETH, 100), (USDC, 500_000), (TOKEN_USDC, 500_000), (WETH, 100), (NATIVE, 10)):
+        yield e.BalanceReported(time_ns=0, asset=asset.id, raw=str(whole * asset.unit))
+    yield block(1)
+    for name in pools:
+        yield v2_at() if name == V2 else v3_at()
 
 
 def _pool_market(name: str) -> PoolMarket:
