@@ -125,6 +125,13 @@ def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfoli
     base, quote = (portfolio.economic_symbol(a.id) for a in (instrument.base, instrument.quote))
     match settings:
         case ArbitrageSettings():
+            collar = config.settings.risk.price_collar_bps
+            if settings.unwind_slippage_bps > collar:
+                raise InputError(
+                    f"strategy {settings.id}: unwind_slippage_bps {settings.unwind_slippage_bps} is beyond the price "
+                    f"collar of {collar}",
+                    hint="the gate would refuse every unwind: lower it, or raise engine.risk.price_collar_bps",
+                )
             pools = _pools(settings.id, settings.pools, config, portfolio, {base, quote})
             return CrossVenueArbitrage(settings, instrument=instrument, base=base, pools=pools)
         case MarketMakingSettings():

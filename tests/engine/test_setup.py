@@ -1,0 +1,92 @@
+"""A run is built again from its journal's header alone, and refuses what does not fit together."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from dex import PoolSpec
+from domain import Address, ChainId, InputError, PoolId
+from engine.journal import Journal
+from engine.settings import ArbitrageSettings, EconomicAssetSettings, EngineSettings, MarketMakingSettings, RiskLimits
+from engine.setup import RunConfig, build_kernel, pool_label
+from tests.engine.markets import CHAIN, ETHUSDC, NATIVE, TOKEN_USDC, WETH
+
+POOL = PoolSpec(
+    id=PoolId(f"eip155:1337/0x{'C' * 40}"),
+    kind="v3",
+    address=Address("0x" + "C" * 40),
+    chain_id=ChainId(CHAIN),
+    token0=TOKEN_USDC,
+    token1=WETH,
+    token0_address=Address("0x" + "A" * 40),
+    token1_address=Address("0x" + "B" * 40),
+    fee_pips=500,
+)
+ASSETS = {
+    "USD": EconomicAssetSettings(members=("USDC",)),
+    "ETH": EconomicAssetSettings(members=("ETH", "WETH"), mark=ETHUSDC.id),
+}
+STRATEGIES = (
+    ArbitrageSettings(instrument=ETHUSDC.id, pools=("v3:WETH/USDC:500",), profit_min=Decimal("1.25")),
+    MarketMakingSettings(
+        instrument=ETHUSDC.id, hedge_pools=(pool_label(POOL),), order_qty=Decimal("0.1"),
+        inventory_max=Decimal(1), hedge_above=Decimal("0.5"),
+    ),
+)  # fmt: skip
+
+
+def config(**settings):
+    settings = {"assets": ASSETS, "strategies": STRATEGIES, "risk": RiskLimits(blacklist=("a/b",)), **settings}
+    return RunConfig("r", EngineSettings(**settings), (ETHUSDC,), (POOL,), NATIVE)
+
+
+def test_header_round_trips_through_json():
+    header = msgspec.json.decode(msgspec.json.encode(config().to_header()))
+    assert RunConfig.from_header(header) == config()
+    kernel = build_kernel(RunConfig.from_header(header))
+    assert [s.id for s in kernel.strategies] == ["arb", "mm"]
+    assert set(kernel.markets.pools) == {POOL.id}
+
+
+def test_other_version_is_refused():
+    with pytest.raises(InputError, match="version 2"):
+        RunConfig.from_header({**config().to_header(), "version": 2})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        config(risk=RiskLimits(drawdown_max=Decimal(501))),
+        config(strategies=STRATEGIES[:1]),
+        RunConfig("r", config().settings, (ETHUSDC,), (), NATIVE),
+        RunConfig("other", config().settings, (ETHUSDC,), (POOL,), NATIVE),
+    ],
+)
+def test_journal_of_other_settings_is_refused_and_unchanged(tmp_path, changed):
+    path = tmp_path / "journal.bin"
+    Journal.open(path, config().to_header()).close()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="other settings"):
+        Journal.open(path, changed.to_header())
+    assert path.read_bytes() == before
+    Journal.open(path, config().to_header()).close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"assets": {}}, "no economic asset"),
+        ({"assets": {**ASSETS, "ETH": EconomicAssetSettings(members=("ETH", "WETH"), mark="x:Y")}}, "x:Y"),
+        ({"assets": {**ASSETS, "B": EconomicAssetSettings(members=("ETH",))}}, "two economic assets"),
+        ({"strategies": (ArbitrageSettings(instrument="x:Y", pools=()),)}, "x:Y"),
+        ({"strategies": (ArbitrageSettings(instrument=ETHUSDC.id, pools=("v9:A/B:1",)),)}, "no pool"),
+        ({"strategies": (STRATEGIES[0], STRATEGIES[0])}, "same id"),
+        ({"risk": RiskLimits(price_collar_bps=Decimal(40))}, "unwind_slippage_bps"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_by_name(settings, word):
+    with pytest.raises(InputError, match=word):
+        build_kernel(config(**settings))
