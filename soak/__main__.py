@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the first run; the next ones count up")
     names = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--scenario", action="append", choices=names, help="only this one; may be repeated")
+    parser.add_argument("--keep", action="store_true", help="keep the data directories of good runs too")
     given = parser.parse_args()
     chosen = [scenario for scenario in SCENARIOS if given.scenario is None or scenario.name in given.scenario]
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
@@ -35,7 +36,7 @@ def main() -> int:
     while not outcomes or time.monotonic() + given.seconds + OVERHEAD_S < end:
         scenario = chosen[len(outcomes) % len(chosen)]
         tell(f"{scenario.name}: seed {seed} …")
-        outcome = run_scenario(scenario, seed=seed, seconds=given.seconds, root=root)
+        outcome = run_scenario(scenario, seed=seed, seconds=given.seconds, root=root, keep=given.keep)
         outcomes.append(outcome)
         _tell(outcome)
         seed += 1
@@ -65,8 +66,9 @@ def _rows(name: str, outcomes: Sequence[Outcome]) -> list[Row]:
     strikes = sum((outcome.strikes for outcome in mine), Counter[str]())
     rows = [
         _row(f"{name}: runs that ended with true books", good, "runs", target=len(mine)),
-        _row(f"{name}: strikes survived", strikes.total(), "strikes", target=1),
     ]
+    if strikes:
+        rows.append(_row(f"{name}: strikes survived", strikes.total(), "strikes", target=1))
     if slowest := max((max(outcome.recoveries_s) for outcome in mine if outcome.recoveries_s), default=0.0):
         rows.append(_row(f"{name}: slowest return to trading", round(slowest, 1), "s", target=0))
     return rows

@@ -54,11 +54,14 @@ class Scenario:
     at_stop: Fire = lambda _run: None
     with_faults: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    fills_min: int = 1
+    swaps_min: int = 0
+    """How much must have been traded, whatever struck: a demo that survives by doing nothing has not."""
 
 
 @dataclass
 class Outcome:
-    """How a run ended. Without problems its data directory is gone."""
+    """How a run ended. `data` is its directory where that was kept."""
 
     scenario: str
     seed: int
@@ -70,8 +73,8 @@ class Outcome:
     data: Path | None = None
 
 
-def run_scenario(scenario: Scenario, *, seed: int, seconds: float, root: Path) -> Outcome:
-    """Run one scenario to its end; keep the data directory when something does not hold."""
+def run_scenario(scenario: Scenario, *, seed: int, seconds: float, root: Path, keep: bool) -> Outcome:
+    """Run one scenario to its end; keep the data directory when something does not hold, or always."""
     rng = random.Random(seed)
     data = root / f"{scenario.name}-{seed}"
     demo = Demo(data, seed=seed, with_faults=scenario.with_faults, environment=scenario.environment)
@@ -90,6 +93,9 @@ def run_scenario(scenario: Scenario, *, seed: int, seconds: float, root: Path) -
             calm_exchange(demo)
         outcome.fills, outcome.swaps = result["fills"], result["swaps"]
         outcome.problems += problems_of(demo, result)
+        for name, least in (("fills", scenario.fills_min), ("swaps", scenario.swaps_min)):
+            if result[name] < least:
+                outcome.problems.append(f"{result[name]} {name}, at least {least} expected")
         if result["restarts"] < run.restarts_due:
             outcome.problems.append(f"{run.restarts_due} engines were killed, {result['restarts']} restarts counted")
     except Exception as exc:  # Whatever it was: the run failed, the next one is still worth doing.
@@ -97,7 +103,7 @@ def run_scenario(scenario: Scenario, *, seed: int, seconds: float, root: Path) -
     finally:
         if left := demo.close():
             outcome.problems.append(f"processes left behind: {left}")
-    if outcome.problems:
+    if outcome.problems or keep:
         outcome.data = data
     else:
         shutil.rmtree(data, ignore_errors=True)
@@ -131,6 +137,12 @@ def kill_engine(run: Run) -> None:
             run.strikes["engine_starting"] += 1
     run.demo.until_trading(not_pid=pid)
     run.recoveries_s.append(time.monotonic() - began)
+
+
+def watch(run: Run) -> None:
+    """Let it trade."""
+    while not run.is_over:
+        run.demo.wait_for(lambda _status: run.is_over, timeout_s=1)
 
 
 def kill_engines(run: Run) -> None:
@@ -228,6 +240,7 @@ DEEP = MappingProxyType({"CAPSTAN__CHAIN__CONFIRMATIONS": "3"})
 """A reorganisation as deep as the confirmations undoes what is booked: a known limit, hence three of them here."""
 
 SCENARIOS = (
+    Scenario("undisturbed", watch, fills_min=21, swaps_min=6),
     Scenario("engine-killed", kill_engines, at_stop=kill_while_stopping),
     Scenario("demo-killed", kill_demo, at_start=kill_first_starts),
     Scenario("signer-killed", kill_signer),
