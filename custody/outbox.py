@@ -109,6 +109,18 @@ class Outbox:
             query = self._mine().where(col(TransactionRow.state).not_in(FINAL)).order_by(col(TransactionRow.id))
             return [_intent(session, row) for row in session.exec(query)]
 
+    def settled_between(self, first_nonce: int, end_nonce: int) -> list[Intent]:
+        """Intents that were booked as mined or reverted under nonces from `first_nonce` up to `end_nonce`, in order."""
+        with self._database.snapshot() as session:
+            query = (
+                self._mine()
+                .where(col(TransactionRow.state).in_((State.CONFIRMED, State.FAILED)))
+                .where(col(TransactionRow.nonce) >= first_nonce, col(TransactionRow.nonce) < end_nonce)
+                .order_by(col(TransactionRow.nonce))
+            )
+            # What was lost to somebody else's transaction is settled without a hash, and stays out.
+            return [_intent(session, row) for row in session.exec(query) if _settled_hash(row)]
+
     def find(self, intent_id: str) -> Intent | None:
         """Look an intent up."""
         with self._database.snapshot() as session:
@@ -289,6 +301,10 @@ class Outbox:
         return select(TransactionRow).where(
             col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender
         )
+
+
+def _settled_hash(row: TransactionRow) -> str:
+    return msgspec.json.decode(row.settlement, type=SwapSettled).tx_hash if row.settlement else ""
 
 
 def _intent(session: Session, row: TransactionRow) -> Intent:

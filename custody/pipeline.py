@@ -215,10 +215,14 @@ class Pipeline:
         await self._step("sent", self._outbox.step, intent, Step.SENT)
         return True
 
-    async def _broadcast(self, intent: Intent) -> None:
-        """Send the newest signed bytes. Raises `VenueUnavailable` when they certainly reached no node."""
-        attempt = intent.signed[0]
-        if attempt.raw is None:
+    async def _broadcast(self, intent: Intent, *, tx_hash: str = "") -> None:
+        """Send the newest signed bytes, or those of a hash.
+
+        Raises:
+            VenueUnavailable: They certainly reached no node.
+        """
+        attempt = next((a for a in intent.signed if tx_hash in ("", a.tx_hash)), None)
+        if attempt is None or attempt.raw is None:
             raise InvariantError(f"{intent.plan.intent_id} has nothing signed to send")
         self._checkpoint("send.before")
         try:
@@ -249,8 +253,24 @@ class Pipeline:
         if (waited_s > self._options.stuck_s or intent.id in self._underpriced) and await self._bump(intent):
             return True
         if now - self._sent_ns.get(intent.id, 0) > self._options.rebroadcast_s * 1e9:
+            await self._close_gap(intent)
             await self._broadcast(intent)
         return False
+
+    async def _close_gap(self, intent: Intent) -> None:
+        """Send booked transactions again that a reorganisation deeper than `confirmations` has undone.
+
+        Nothing after them can be mined before they are. Their bytes are the same, and so are the books, if they come
+        out as before; if they do not, the comparison of ledger and chain says so.
+        """
+        if intent.nonce is None:
+            raise InvariantError(f"{intent.plan.intent_id} was sent without a nonce")
+        next_nonce = await self._chain.nonce(self._sender)
+        for undone in await asyncio.to_thread(self._outbox.settled_between, next_nonce, intent.nonce):
+            log.critical(
+                "custody.undone", intent_id=undone.plan.intent_id, nonce=undone.nonce, block=undone.block_number
+            )
+            await self._broadcast(undone, tx_hash=undone.tx_hash or "")
 
     async def _find_mined(self, intent: Intent) -> bool:
         for attempt in intent.signed:

@@ -189,6 +189,27 @@ async def test_a_reorganised_swap_is_sent_again_with_the_same_bytes_and_booked_o
         await check_books(build_desk(slow.world, client, tmp_path), client, 5)
 
 
+async def test_a_reorganisation_below_what_is_booked_does_not_leave_the_account_stuck(
+    slow: Devnet, tmp_path: Path
+) -> None:
+    async with slow.client() as client:
+        desk = await running_desk(slow, client, tmp_path, options=DeskOptions(poll_s=0.005, rebroadcast_s=0.1))
+        await desk.custody.submit(swap(slow.world, "undone"))
+        assert await desk.custody.drain(20)
+        # One confirmation, and the only block above is replaced: what was booked is gone, its nonce is open again.
+        await client.rpc.request("anvil_reorg", 1, [])
+        assert await client.receipt(desk.outcome("undone").tx_hash) is None
+        await desk.custody.submit(swap(slow.world, "after"))
+        assert await desk.custody.drain(20)
+        await desk.custody.stop()
+        for intent in ("undone", "after"):
+            assert [step for step, _ in desk.custody.history(intent)].count(Step.SIGNED) == 1
+            assert [s.status for s in desk.settled if s.intent_id == intent] == ["mined"]
+            assert await client.receipt(desk.outcome(intent).tx_hash) is not None
+        nonce, by_nonce = await nonce_and_transactions(client, VAULT)
+        assert sorted(by_nonce) == list(range(nonce))
+
+
 async def test_a_stuck_swap_is_replaced_with_higher_fees_and_lands_once(slow: Devnet, tmp_path: Path) -> None:
     async with slow.client() as client:
         clock = ManualClock(10**18)
