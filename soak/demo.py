@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 3600
 """Longer than any run: a run ends when it is told to."""
 READY_S = 60.0
-END_S = 120.0
+END_S = 150.0
 
 
 class DemoFailed(Exception):

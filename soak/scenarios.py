@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from soak.demo import Demo, DemoFailed
-from soak.strikes import calm_exchange, kill, reorganise, strike_exchange
+from soak.strikes import REORG_DEPTH_MAX, calm_exchange, kill, reorganise, strike_exchange
 from soak.truth import problems_of
 
 
@@ -236,8 +236,8 @@ def last_faults(run: Run) -> None:
         calm_exchange(run.demo)
 
 
-DEEP = MappingProxyType({"CAPSTAN__CHAIN__CONFIRMATIONS": "3"})
-"""A reorganisation as deep as the confirmations undoes what is booked: a known limit, hence three of them here."""
+DEEP = MappingProxyType({"CAPSTAN__CHAIN__CONFIRMATIONS": str(REORG_DEPTH_MAX + 1)})
+"""A reorganisation as deep as the confirmations undoes what is booked: a known limit, hence one more than that."""
 
 SCENARIOS = (
     Scenario("undisturbed", watch, fills_min=21, swaps_min=6),

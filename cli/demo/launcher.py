@@ -16,7 +16,8 @@ from domain import VenueUnavailable
 from runtime.processes import is_alive, spawn, stop_on_signals, terminate
 
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 75.0
+STOP_TIMEOUT_S = 120.0
+"""More than an engine takes at worst: 45 s to wind down, 20 s for the last cancel, 30 s for custody, and the report."""
 RESTARTS_MAX = 20
 
 
