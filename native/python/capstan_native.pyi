@@ -153,3 +153,110 @@ class L2Book:
     def stale_reason(self) -> str | None: ...
     @property
     def last_update_id(self) -> int: ...
+
+@final
+class MpcAbort(Exception):
+    """A session ended without a result. `args` is (reason, culprit).
+
+    A culprit (a party's index) has failed a check that told it bits of this party's long-lived state: it must be banned
+    for good. None blames nobody: a message was lost, changed or misplaced on its way.
+    """
+
+@final
+class MpcIdentity:
+    """A party's static key for envelopes (X25519). Leaves the module encrypted only."""
+
+    @staticmethod
+    def generate() -> MpcIdentity: ...
+    @staticmethod
+    def open(blob: bytes, kek: bytes, party: int) -> MpcIdentity:
+        """Decrypt what `seal` gave.
+
+        Raises:
+            ValueError: Wrong key, or another party's.
+        """
+
+    def seal(self, kek: bytes, party: int) -> bytes:
+        """Encrypt (AES-256-GCM under 32 bytes of `kek`), bound to the party."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 bytes that peers pin."""
+
+@final
+class MpcShare:
+    """One party's share of a wallet's key in one epoch. Leaves the module encrypted only; wiped when dropped."""
+
+    @staticmethod
+    def open(blob: bytes, kek: bytes, wallet: str, party: int, epoch: int) -> MpcShare:
+        """Decrypt what `seal` gave.
+
+        Raises:
+            ValueError: Wrong key, or a blob of another wallet, party or epoch.
+        """
+
+    def seal(self, kek: bytes) -> bytes:
+        """Encrypt (AES-256-GCM under 32 bytes of `kek`), bound to wallet, party and epoch."""
+
+    def public_key(self, path: str) -> bytes:
+        """X and y (64 bytes) at a path of non-hardened BIP-32 steps: `m`, `m/0/7`.
+
+        Raises:
+            ValueError: Not such a path, or not in its one spelling.
+        """
+
+    @property
+    def chain_code(self) -> bytes: ...
+    @property
+    def wallet(self) -> str: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def party(self) -> int: ...
+    @property
+    def threshold(self) -> int: ...
+    @property
+    def parties(self) -> int: ...
+
+@final
+class MpcSession:
+    """One party's side of key generation, refresh or signing. Does no I/O; envelopes in, envelopes out.
+
+    `peers` maps every other party of the session to its pinned envelope key. `attempt` is the caller's nonce: with all
+    else equal, it must never come twice. What the parties do not agree on (wallet, epoch, path, digest, party set,
+    attempt) gives different sessions, whose envelopes do not open.
+
+    Raises:
+        ValueError: The arguments do not fit one another.
+    """
+
+    @staticmethod
+    def generate(
+        identity: MpcIdentity, party: int, peers: dict[int, bytes], wallet: str, threshold: int, attempt: bytes
+    ) -> MpcSession: ...
+    @staticmethod
+    def refresh(identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], attempt: bytes) -> MpcSession: ...
+    @staticmethod
+    def sign(
+        identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], path: str, digest: bytes, attempt: bytes
+    ) -> MpcSession:
+        """Sign a digest of 32 bytes, which the caller has computed from a pre-image it judged itself."""
+
+    @property
+    def session_id(self) -> bytes: ...
+    @property
+    def is_done(self) -> bool: ...
+    def step(self, inbound: list[bytes]) -> list[tuple[int, bytes]]:
+        """Take a round's envelopes (none at first); return the next round's with their recipients, or none when done.
+
+        Releases the interpreter lock. Any abort ends the session for good.
+
+        Raises:
+            MpcAbort: See there.
+        """
+
+    def take_share(self) -> MpcShare:
+        """Take the result of generation or refresh, once."""
+
+    def take_signature(self) -> bytes:
+        """Take the result of signing, once: r, s (low), recovery id (0 or 1); already verified."""

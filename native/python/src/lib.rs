@@ -2,6 +2,7 @@
 
 mod book;
 mod matching;
+mod mpc;
 
 use pyo3::prelude::*;
 
@@ -9,5 +10,6 @@ use pyo3::prelude::*;
 fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     book::register(m)?;
-    matching::register(m)
+    matching::register(m)?;
+    mpc::register(m)
 }
