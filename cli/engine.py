@@ -70,6 +70,15 @@ def status(data_dir: DataDirOption = Path(), as_json: JsonOption = False) -> Non
 
 
 @app.command()
+def resume(data_dir: DataDirOption = Path(), as_json: JsonOption = False) -> None:
+    """Let the strategies trade again after a kill or a drawdown stop. Restarting the engine does not."""
+    from runtime.control import ask_control
+
+    answer = asyncio.run(ask_control(DataDir(data_dir.resolve()).control, {"command": "resume"}))
+    output.emit(answer) if as_json else output.say("resumed")
+
+
+@app.command()
 def replay(journal: Annotated[Path, typer.Argument(help="journal.bin of a run.")], as_json: JsonOption = False) -> None:
     """Replay a journal: what the run did, and the SHA-256 over its decisions."""
     from engine.journal import read_journal

@@ -28,6 +28,7 @@ from dex import PoolFollower
 from domain import Address, InputError, InvariantError, VenueUnavailable, parse_units
 from domain import events as e
 from engine.journal import Journal, read_journal
+from engine.kernel import Kernel
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
 from engine.runner import LiveRunner, Wiring
@@ -91,7 +92,7 @@ async def run_engine(data: DataDir) -> None:
     data.engine_pid.write_text(str(os.getpid()))
     clock, relay = SystemClock(), Relay()
     async with AsyncExitStack() as stack:
-        paper = PaperTrading(clock, _paper_balances(settings)) if settings.mode == "paper" else None
+        paper = PaperTrading(clock, {}) if settings.mode == "paper" else None
         world = await _connect(stack, settings, data, relay, paper)
         config = _configure(settings, data, world)
         kernel = build_kernel(config)
@@ -113,7 +114,8 @@ async def run_engine(data: DataDir) -> None:
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
         wiring.on_step = board.count
         if paper is not None:
-            paper.connect(Simulator(kernel.markets), runner.emit)
+            paper.balances = _paper_balances(settings, kernel)
+            paper.connect(Simulator(kernel.markets), runner.emit, kernel.portfolio.balances)
             wiring.on_step = _both(board.count, paper.on_step)
         relay.connect(runner.emit)
         wiring.prepare = _preparation(stack, settings, world, runner, desk, clock)
@@ -177,6 +179,7 @@ def _configure(settings: Settings, data: DataDir, world: World) -> RunConfig:
         run = str(read_journal(data.journal)[0]["run"])
     return RunConfig(
         run=run,
+        mode=settings.mode,
         settings=settings.engine,
         instruments=tuple(i for v in world.venues.values() for i in v.instruments.values()),
         pools=tuple(world.book.pools.values()) if world.book else (),
@@ -303,8 +306,11 @@ def _operator(runner: LiveRunner, board: StatusBoard, world: World) -> Any:
                 await runner.until_halted(20.0)
                 left = [order for venue in world.venues.values() for order in await venue.open_orders()]
                 return {"halted": runner.kernel.halted, "open_orders": len(left)}
+            case "resume":
+                runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
+                return {"resumed": True}
             case other:
-                raise InputError(f"unknown command {other!r}", hint="status, metrics and kill are known")
+                raise InputError(f"unknown command {other!r}", hint="status, metrics, kill and resume are known")
 
     return handle
 
@@ -315,6 +321,15 @@ def _vault(settings: Settings) -> str | None:
     return vault_of(settings.chain.chain_id, settings.custody.account)
 
 
-def _paper_balances(settings: Settings) -> Mapping[str, int]:
-    """Raw units of the venue assets a paper account starts with (8 decimals)."""
-    return {asset: parse_units(str(amount), 8) for asset, amount in settings.paper_balances.items()}
+def _paper_balances(settings: Settings, kernel: Kernel) -> Mapping[str, int]:
+    """What a paper account starts with, in raw units.
+
+    Raises:
+        InputError: An asset that is not traded here.
+    """
+    raw = {}
+    for asset_id, amount in settings.paper_balances.items():
+        if not kernel.portfolio.knows(asset_id):
+            raise InputError(f"paper_balances: {asset_id} is not among {', '.join(kernel.portfolio.assets())}")
+        raw[asset_id] = parse_units(str(amount), kernel.portfolio.assets()[asset_id].decimals)
+    return raw

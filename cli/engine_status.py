@@ -55,7 +55,7 @@ class StatusBoard:
             "swaps_in_flight": len(kernel.swaps),
             "orders_sent": self.orders_sent,
             "risk_rejected": self.risk_rejected,
-            "tick_to_order_us": self._runner.tick_to_order.percentiles_us(),
+            "tick_to_order_us": self._runner.tick_to_order.percentiles_us(newest=1_000),
         }
 
 

@@ -187,7 +187,8 @@ class TimerFired(_Event, frozen=True, kw_only=True):
 
 
 class OperatorSpoke(_Event, frozen=True, kw_only=True):
-    """A person's command: `kill` (cancel everything, stop every strategy), `stop` (wind down and end)."""
+    """A person's command: `kill` (cancel everything, stop every strategy), `resume` (after a kill or a drawdown stop),
+    `stop` (wind down and end)."""
 
     command: str
     reason: str = ""
@@ -278,7 +279,7 @@ class RiskRejected(_Message, frozen=True, kw_only=True):
 
 
 class StrategiesHalted(_Message, frozen=True, kw_only=True):
-    """Every strategy is stopped until an operator restarts the engine."""
+    """Every strategy is stopped until an operator resumes them."""
 
     reason: str
 

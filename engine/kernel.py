@@ -92,9 +92,8 @@ class Kernel:
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
+        # Halted strategies are told too, so that they know where they stand when they are resumed; they cannot act.
         for strategy, context in zip(self.strategies, self._contexts, strict=True):
-            if self.halted:
-                break
             strategy.on_event(event, context)
         return self._commands
 
@@ -116,7 +115,7 @@ class Kernel:
         return self.portfolio.result(self.marks, strategy)
 
     def halt(self, reason: str) -> None:
-        """Stop every strategy and cancel everything; only a restart by an operator ends it."""
+        """Stop every strategy and cancel everything; only an operator's `resume` ends it, a restart does not."""
         if self.halted:
             return
         self.halted = reason
@@ -202,6 +201,10 @@ class Kernel:
             self.halt(f"{KILLED}: {event.reason}" if event.reason else KILLED)
         elif event.command == "stop":
             self.stopping = True
+        elif event.command == "resume" and self.halted:
+            # The fall that halted the run is accepted; the next is counted from here.
+            self.halted = ""
+            self.risk.peak = self.result()
 
     def _on_restart(self, event: e.EngineRestarted) -> None:
         """Another process died holding this state: distrust every market, ask about every open order."""
@@ -228,7 +231,9 @@ class Kernel:
     # --- actions of strategies
 
     def place(self, strategy: str, instrument_id: str, side: Side, ticks: int, lots: int, *, take: bool) -> str | None:
-        """Put an order through the gate; record it and command it, or command the rejection."""
+        """Put an order through the gate; record it and command it, or command the rejection. Nothing while halted."""
+        if self.halted:
+            return None
         book = self.markets.books[instrument_id]
         instrument = book.instrument
         symbol = self.portfolio.economic_symbol(instrument.base.id)
@@ -278,7 +283,9 @@ class Kernel:
     def submit_swap(
         self, strategy: str, pool_id: str, token_in: str, amount_in: int, min_out: int, deadline_s: int
     ) -> str | None:
-        """Put a swap through the gate; record it and command it, or command the rejection."""
+        """Put a swap through the gate; record it and command it, or command the rejection. Nothing while halted."""
+        if self.halted:
+            return None
         pool = self.markets.pools[pool_id]
         asset_in = pool.token0 if token_in == pool.token0.id else pool.token1
         asset_out = pool.other(token_in)

@@ -45,6 +45,10 @@ class Portfolio:
         """Take the first report of a holding as the start; later ones do not move the books, trades do."""
         self.balances.setdefault(asset_id, raw)
 
+    def assets(self) -> Mapping[str, Asset]:
+        """Every asset of the run, by id."""
+        return self._assets
+
     def knows(self, asset_id: str) -> bool:
         return asset_id in self._assets
 

@@ -29,6 +29,8 @@ class RunConfig:
     """What a run was started with. Equal configurations and equal events give equal commands."""
 
     run: str
+    mode: str
+    """`live` or `paper`: a journal of the one is never continued as the other."""
     settings: EngineSettings
     instruments: tuple[Instrument, ...]
     pools: tuple[PoolSpec, ...]
@@ -39,6 +41,7 @@ class RunConfig:
         return {
             "version": 1,
             "run": self.run,
+            "mode": self.mode,
             "settings": self.settings.model_dump(mode="json"),
             "instruments": [_instrument_to_json(i) for i in self.instruments],
             "pools": [_pool_to_json(p) for p in self.pools],
@@ -56,6 +59,7 @@ class RunConfig:
             raise InputError(f"journal version {header.get('version')!r} is not supported, expected 1")
         return cls(
             run=header["run"],
+            mode=header["mode"],
             settings=EngineSettings.model_validate(header["settings"]),
             instruments=tuple(_instrument_from_json(i) for i in header["instruments"]),
             pools=tuple(_pool_from_json(p) for p in header["pools"]),

@@ -60,11 +60,11 @@ class Context(Protocol):
         ...
 
     def quote(self, instrument: str, side: Side, price_ticks: int, qty_lots: int) -> str | None:
-        """Rest a post-only order; return its id, or None when the gate refused."""
+        """Rest a post-only order; return its id, or None when the gate refused or the run is halted."""
         ...
 
     def take(self, instrument: str, side: Side, limit_ticks: int, qty_lots: int) -> str | None:
-        """Send an immediate-or-cancel limit order; return its id, or None when the gate refused."""
+        """Send an immediate-or-cancel limit order; return its id, or None as for `quote`."""
         ...
 
     def cancel(self, client_order_id: str) -> None: ...

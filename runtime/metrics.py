@@ -46,9 +46,11 @@ class LatencyRecorder:
         start = (self.count - fresh) % self._capacity if fresh else 0
         return [self._samples[(start + i) % self._capacity] for i in range(fresh)]
 
-    def percentiles_us(self, ranks: Sequence[float] = (50, 90, 99)) -> dict[str, float | None]:
-        """Answer `{"p50": …}` in microseconds; None where there is no sample."""
-        ordered = sorted(self._samples)
+    def percentiles_us(
+        self, ranks: Sequence[float] = (50, 90, 99), *, newest: int | None = None
+    ) -> dict[str, float | None]:
+        """Answer `{"p50": …}` in microseconds, of all samples or the `newest`; None where there is no sample."""
+        ordered = sorted(self._samples if newest is None else self.since(self.count - newest))
         return {f"p{rank:g}": round(_nearest_rank(ordered, rank) / 1000, 1) if ordered else None for rank in ranks}
 
 

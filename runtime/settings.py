@@ -43,10 +43,10 @@ class SettingsBase(SettingsPart):
             except OSError as exc:
                 raise InputError(
                     f"cannot read settings {path}: {exc.strerror}",
-                    hint="docs/settings.md shows one; is --data-dir right?",
+                    hint="is --data-dir right? README shows one, `capstan settings` lists the keys",
                 ) from exc
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-                raise InputError(f"{path} is not TOML: {exc}", hint="docs/settings.md shows one") from exc
+                raise InputError(f"{path} is not TOML: {exc}", hint="`capstan settings` lists the keys") from exc
         _overlay(data, os.environ if environ is None else environ)
         try:
             return cls.model_validate(data)

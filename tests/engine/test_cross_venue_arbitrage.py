@@ -340,3 +340,22 @@ def test_restart_in_any_stage_goes_on_to_flat(stage):
     desk.filled(unwind, trade_id="2", now_ns=2 * SECOND).tell(timer(3 * SECOND))
     assert desk.strategy.stage is Stage.IDLE
     assert desk.position == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("status", ["mined", "failed"])
+def test_halt_with_a_swap_in_flight_leaves_nothing_stuck_after_resuming(status):
+    desk = Desk()
+    order = desk.opportunity()
+    desk.filled(order).ended(order)
+    swap = desk.last(e.SubmitSwap)
+    desk.tell(e.OperatorSpoke(time_ns=SECOND, command="kill"))
+    placed = desk.count(e.PlaceOrder)
+    desk.tell(settled(swap.intent_id, status), book(2 * SECOND), timer(2 * SECOND))
+    assert desk.count(e.PlaceOrder) == placed  # Told, but not acting.
+
+    desk.tell(e.OperatorSpoke(time_ns=3 * SECOND, command="resume"), book(3 * SECOND))
+    if status == "failed":
+        unwind = desk.last(e.PlaceOrder)
+        assert (unwind.side, unwind.qty_lots) == (order.side.opposite, order.qty_lots)
+        desk.filled(unwind, trade_id="2", now_ns=3 * SECOND).tell(timer(4 * SECOND))
+    assert desk.strategy.is_idle

@@ -161,6 +161,32 @@ def test_drawdown_halts_the_run():
     assert k.halted.startswith("drawdown")
 
 
+def test_only_an_operator_ends_a_halt():
+    script = Script()
+    k = started(script, drawdown_max=5)
+    (order,) = orders(run(k, script, place(lots=1_000)))
+    k.step(fill(order.client_order_id, 1_000))
+    k.step(book(2 * SECOND, bids=((290_000, 10_000),), asks=((290_010, 10_000),)))
+    k.step(e.EngineRestarted(time_ns=2 * SECOND, epoch=1))
+    assert k.halted
+    k.step(book(2 * SECOND, bids=((290_000, 10_000),), asks=((290_010, 10_000),)))
+    k.step(e.OperatorSpoke(time_ns=2 * SECOND, command="resume"))
+    assert not k.halted
+    # The fall that was accepted does not halt it again; a further one does.
+    k.step(book(2 * SECOND, bids=((290_000, 10_000),), asks=((290_010, 10_000),)))
+    assert not k.halted
+    assert orders(run(k, script, place(Side.SELL, 289_990), 2 * SECOND))
+    k.step(book(2 * SECOND, bids=((220_000, 10_000),), asks=((220_010, 10_000),)))
+    assert k.halted.startswith("drawdown")
+
+
+def test_largest_order_by_asset():
+    script = Script()
+    k = started(script, order_qty_max={"ETH": "0.01"})
+    assert orders(run(k, script, place(lots=100)))
+    assert rejections(run(k, script, place(lots=101))) == ["order_size"]
+
+
 def test_foreign_trade_is_booked_apart_and_once():
     k = started(Script())
     k.step(fill("someone-else", 10, trade_id="77"))

@@ -40,7 +40,7 @@ STRATEGIES = (
 
 def config(**settings):
     settings = {"assets": ASSETS, "strategies": STRATEGIES, "risk": RiskLimits(blacklist=("a/b",)), **settings}
-    return RunConfig("r", EngineSettings(**settings), (ETHUSDC,), (POOL,), NATIVE)
+    return RunConfig("r", "live", EngineSettings(**settings), (ETHUSDC,), (POOL,), NATIVE)
 
 
 def test_header_round_trips_through_json():
@@ -61,8 +61,9 @@ def test_other_version_is_refused():
     [
         config(risk=RiskLimits(drawdown_max=Decimal(501))),
         config(strategies=STRATEGIES[:1]),
-        RunConfig("r", config().settings, (ETHUSDC,), (), NATIVE),
-        RunConfig("other", config().settings, (ETHUSDC,), (POOL,), NATIVE),
+        RunConfig("r", "live", config().settings, (ETHUSDC,), (), NATIVE),
+        RunConfig("other", "live", config().settings, (ETHUSDC,), (POOL,), NATIVE),
+        RunConfig("r", "paper", config().settings, (ETHUSDC,), (POOL,), NATIVE),
     ],
 )
 def test_journal_of_other_settings_is_refused_and_unchanged(tmp_path, changed):
