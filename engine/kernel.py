@@ -378,6 +378,10 @@ class StrategyContext:
     def stopping(self) -> bool:
         return self._kernel.stopping
 
+    @property
+    def halted(self) -> bool:
+        return bool(self._kernel.halted)
+
     def book(self, instrument: str) -> Book:
         return self._kernel.markets.books[instrument]
 

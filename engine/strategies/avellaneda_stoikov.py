@@ -53,6 +53,7 @@ class AvellanedaStoikov:
                 book = context.book(instrument)
                 if book.valid:
                     self._learn(book)
+                if book.valid and not context.halted:
                     self._requote(context, book)
                     self._hedge_inventory(context, book)
             case BookInvalidated(instrument=instrument) if instrument == self._settings.instrument:

@@ -109,7 +109,7 @@ class CrossVenueArbitrage:
         match self.stage:
             case Stage.IDLE if isinstance(event, e.BookChanged | e.BlockSeen | e.PoolSwapped | e.PoolSynced):
                 self._look(context)
-            case Stage.EXCHANGE:
+            case Stage.EXCHANGE if not context.halted:
                 self._after_exchange_leg(context)
             case Stage.UNWIND:
                 self._unwind(context)
@@ -241,7 +241,7 @@ class CrossVenueArbitrage:
         """Reverse the first leg on the exchange, as often as it takes, down to what is too small to trade."""
         trade = self._current()
         order = context.order(trade.order_id) if trade.order_id else None
-        if order is not None and order.state.is_open:
+        if context.halted or (order is not None and order.state.is_open):
             return
         book = context.book(self._instrument.id)
         side = Side.SELL if trade.base_raw > 0 else Side.BUY
