@@ -18,14 +18,14 @@ from cex import CcxtVenue
 from chain import ChainClient, parse_address
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
-from cli.engine_result import final_result, write_html
+from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
 from cli.settings import Settings, load_settings
 from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger, Policy
 from dex import PoolFollower
-from domain import Address, InputError, InvariantError, VenueUnavailable, parse_units
+from domain import Address, ChainId, InputError, InvariantError, VenueUnavailable, parse_units
 from domain import events as e
 from engine.journal import Journal, read_journal
 from engine.kernel import Kernel
@@ -131,6 +131,8 @@ async def run_engine(data: DataDir) -> None:
         latencies.save()
         if custody is not None:
             await custody.drain(30.0)
+        if paper is not None and settings.chain is not None and (vault := _vault(settings)) is not None:
+            await asyncio.to_thread(book_paper_swaps, data, config, ledger, vault, ChainId(settings.chain.chain_id))
         result, summary = await final_result(
             data, config, runner, world.venues, desk, custody, ledger, _vault(settings)
         )

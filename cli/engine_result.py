@@ -8,9 +8,10 @@ from typing import Any
 
 from cli.data_dir import DataDir, read_json
 from cli.wiring import differences
-from custody import Custody, Ledger
+from custody import Custody, Entry, Ledger, postings
 from custody.postings import venue_account
-from domain import Asset
+from domain import Asset, ChainId, IntentId
+from domain import events as e
 from domain.amounts import format_units
 from engine.journal import read_journal
 from engine.ports import ExchangeVenue, SwapDesk
@@ -68,6 +69,23 @@ async def final_result(
         "report": str(data.report),
     }
     return result, summary
+
+
+def book_paper_swaps(data: DataDir, config: RunConfig, ledger: Ledger, vault: str, chain_id: ChainId) -> None:
+    """Book what simulated swaps moved. Custody does this for real ones; keys make it a no-op the second time."""
+    kernel = build_kernel(config)
+    submitted: dict[str, e.SubmitSwap] = {}
+    entries: list[Entry] = []
+    for event in read_journal(data.journal)[1]:
+        if isinstance(event, e.SwapSettled) and (swap := submitted.pop(event.intent_id, None)) is not None:
+            moved = {swap.token_in: -int(event.amount_in), swap.token_out: int(event.amount_out)}
+            legs = postings.swap(IntentId(swap.intent_id), swap.strategy, vault, moved)
+            gas = postings.gas(
+                IntentId(swap.intent_id), swap.strategy, vault, chain_id, int(event.gas_cost_wei), kind="gas"
+            )
+            entries += [entry for entry in (legs, gas) if entry is not None]
+        submitted |= {c.intent_id: c for c in kernel.step(event) if isinstance(c, e.SubmitSwap)}
+    ledger.post_many(entries)
 
 
 def write_html(data: DataDir, config: RunConfig, summary: RunSummary, result: dict[str, Any]) -> None:

@@ -1,0 +1,104 @@
+"""Paper trading: the same engine on the same live data, books that balance, and nothing sent anywhere."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from chain.devnet import DevnetWorld
+from cli.demo.installation import VAULT, settings_toml
+from domain import ChainId, native_asset, token_asset
+from runtime.processes import die_with_parent
+from tests.cli.demo_run import ROOT, assert_books_are_true
+
+pytestmark = [pytest.mark.demo, pytest.mark.anvil, pytest.mark.timeout(180)]
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call
+    )
+
+
+def wait_for(path, process, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+    return json.loads(path.read_text())
+
+
+def paper_settings(book, exchange_url):
+    chain = ChainId(book.chain_id)
+    held = {"sandbox/USDC": 1_000_000, "sandbox/ETH": 100, "sandbox/BTC": 10, native_asset(chain).id: 5}
+    for symbol, amount in (("USDC", 1_000_000), ("WETH", 100), ("WBTC", 10)):
+        token = book.tokens[symbol]
+        held[token_asset(chain, token.address, symbol, token.decimals).id] = amount
+    balances = "".join(f'"{asset}" = "{amount}"\n' for asset, amount in held.items())
+    live = settings_toml(book, exchange_url=exchange_url)
+    return live.replace('mode = "live"', 'mode = "paper"').replace(
+        "[chain]", f"[paper_balances]\n{balances}\n[chain]", 1
+    )
+
+
+def test_paper_run_balances_and_sends_nothing(tmp_path):
+    (tmp_path / "world.lease").touch()
+    world_process = start("-m", "cli.demo.world", str(tmp_path), "7")
+    try:
+        world = wait_for(tmp_path / "world.json", world_process)
+        book = DevnetWorld.from_json((tmp_path / "devnet.json").read_bytes())
+        (tmp_path / "capstan.toml").write_text(paper_settings(book, world["exchange_url"]))
+        engine = start("-m", "cli", "engine", "run", "--data-dir", str(tmp_path))
+        deadline = time.monotonic() + 60
+        while wait_for(tmp_path / "status.json", engine)["orders_sent"] < 20 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        engine.send_signal(signal.SIGTERM)
+        assert engine.wait(60) == 0, engine.communicate()[1]
+
+        result = json.loads((tmp_path / "result.json").read_text())
+        assert_books_are_true(result)
+        assert result["orders"]["sent"] >= 20
+        assert not (tmp_path / "capstan.db").exists()  # No custody, no real books.
+        assert _transactions_of(VAULT, world["rpc_url"]) == 0
+        assert _sandbox_orders(world["exchange_url"]) == 0
+    finally:
+        (tmp_path / "world.lease").unlink()
+        world_process.wait(30)
+
+
+def _transactions_of(address, rpc_url):
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionCount", "params": [address, "latest"]}
+    request = urllib.request.Request(rpc_url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return int(json.load(answer)["result"], 16)
+
+
+def _sandbox_orders(url):
+    """Every order the account ever sent, asked through ccxt as anybody would."""
+    import ccxt
+
+    from cli.demo.installation import EXCHANGE_KEY, EXCHANGE_SECRET
+
+    client = ccxt.binance({"apiKey": EXCHANGE_KEY, "secret": EXCHANGE_SECRET, "options": {"fetchCurrencies": False}})
+    client.options["fetchMarkets"] = {"types": ["spot"]}
+    client.urls["api"] = _rewrite(client.urls["api"], url)
+    client.load_markets()
+    return sum(len(client.fetch_orders(symbol)) for symbol in ("ETH/USDC", "BTC/USDC"))
+
+
+def _rewrite(urls, base):
+    if isinstance(urls, dict):
+        return {key: _rewrite(value, base) for key, value in urls.items()}
+    path = urls.split("://", 1)[1]
+    return base + path[path.index("/") :] if "/" in path else base
