@@ -73,9 +73,10 @@ async def _serve(parts: _Parts, journal_path: Path, *, as_json: bool) -> None:
     from runtime.processes import stop_on_signals
     from runtime.secrets import resolve_secret
     from wallets import DenyAll, Guard, SignerService, SigningJournal, unlock_keystore
+    from wallets.hardening import harden_memory
 
     configure_logging()
-    _harden()
+    harden_memory()
     stop = asyncio.Event()
     stop_on_signals(stop)
     password = resolve_secret(parts.password, base_dir=parts.base_dir)
@@ -115,12 +116,3 @@ def _policy(config: Path) -> PolicySettings:
 
 def _journal_of(keystore: Path) -> Path:
     return keystore.with_name("signer-journal.db")
-
-
-def _harden() -> None:
-    """Keep the key out of core files, and other processes of this user out of our memory."""
-    import ctypes
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
