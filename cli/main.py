@@ -23,6 +23,7 @@ COMMANDS = {
     "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
+    "cosigner": ("cli.cosigner", "The parties of an MPC committee, one process each."),
     "api": ("cli.api", "HTTP over an installation."),
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
     "ledger": ("cli.ledger", "The double-entry books."),

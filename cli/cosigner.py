@@ -1,0 +1,167 @@
+"""`capstan cosigner`: the parties of an MPC committee, one process each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from cli import output
+from domain import InputError
+
+if TYPE_CHECKING:
+    from custody import PolicySettings
+    from wallets.mpc import PartyLink
+
+app = typer.Typer(no_args_is_help=True, help="The parties of an MPC committee, one process each.")
+
+T = TypeVar("T")
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
+
+
+@app.command()
+def init(
+    root: Annotated[Path, typer.Argument(help="New folder; gets party-1 … party-n and coordinator.")],
+    threshold: Annotated[int, typer.Option(help="How many parties sign together.")] = 2,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="HOST:PORT of a party, once for each, in order.", show_default=False)
+    ] = None,
+    test_keys: Annotated[bool, typer.Option("--test-keys", help="All keys are for devnets only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a committee: a private CA (its key is forgotten), and for each party TLS, envelope and encryption keys.
+
+    Move each folder to its own machine; the encryption key `kek` is the one file to replace by something better.
+    """
+    from wallets.mpc import init_committee
+
+    endpoints = [_endpoint(text) for text in endpoint or ["127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"]]
+    committee = init_committee(root, threshold=threshold, endpoints=endpoints, is_test=test_keys)
+    if as_json:
+        output.emit({"root": str(root), "threshold": committee.threshold, "parties": len(committee.cards)})
+    else:
+        output.say(f"{committee.threshold} of {len(committee.cards)} parties in {root}")
+
+
+@app.command()
+def serve(
+    home: Annotated[Path, typer.Argument(help="The party's folder, from `capstan cosigner init`.")],
+    config: Annotated[Path | None, typer.Option(help="Settings file whose [custody.policy] this party obeys.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
+) -> None:
+    """Be one party, for the pinned coordinators, until SIGTERM or SIGINT.
+
+    Every payload is parsed again, judged by this party's own policy, and journalled before the share is used. Without
+    a policy nothing is signed.
+    """
+    policy = _policy(config) if config is not None else None
+    asyncio.run(_serve(home, policy, as_json=as_json))
+
+
+@app.command()
+def generate(
+    coordinator: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    wallet: Annotated[str, typer.Argument(help="A name for the key.")],
+    as_json: Json = False,
+) -> None:
+    """Have all parties make a new key together; no one ever holds it."""
+    from wallets.mpc import generate_wallet
+
+    async def run(links: list[PartyLink]) -> str:
+        return await generate_wallet(links, wallet)
+
+    address = _coordinate(coordinator, run)
+    if as_json:
+        output.emit({"wallet": wallet, "address": address})
+    else:
+        output.say(f"{wallet}: {address}")
+
+
+@app.command()
+def refresh(
+    coordinator: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    wallet: Annotated[str, typer.Argument(help="The key's name.")],
+    as_json: Json = False,
+) -> None:
+    """Give all parties new shares of the same key, and destroy the old ones."""
+    from wallets.mpc import refresh_wallet
+
+    async def run(links: list[PartyLink]) -> int:
+        return await refresh_wallet(links, wallet)
+
+    epoch = _coordinate(coordinator, run)
+    if as_json:
+        output.emit({"wallet": wallet, "epoch": epoch})
+    else:
+        output.say(f"{wallet} is in epoch {epoch}")
+
+
+def _coordinate(root: Path, run: Callable[[list[PartyLink]], Awaitable[T]]) -> T:
+    from wallets.mpc import PartyLink, read_coordinator
+
+    async def connected() -> T:
+        committee, tls = read_coordinator(root)
+        links = [PartyLink(card, tls, timeout_s=60) for card in committee.cards]
+        try:
+            return await run(links)
+        finally:
+            for link in links:
+                await link.close()
+
+    return asyncio.run(connected())
+
+
+async def _serve(root: Path, policy: PolicySettings | None, *, as_json: bool) -> None:
+    from custody import Policy, PolicyGuard
+    from runtime import SystemClock, configure_logging
+    from runtime.processes import stop_on_signals
+    from wallets import DenyAll, Guard, SigningJournal
+    from wallets.mpc import Cosigner, PartyStore, open_home
+    from wallets.mpc import serve as listen
+
+    configure_logging()
+    _harden()
+    stop, ready, now_ns = asyncio.Event(), asyncio.Event(), SystemClock().now_ns
+    stop_on_signals(stop)
+    home = open_home(root)
+    guard: Guard = PolicyGuard(Policy(policy)) if policy is not None else DenyAll()
+    with (
+        PartyStore(root / "party.db", now_ns=now_ns) as store,
+        SigningJournal(root / "journal.db", now_ns=now_ns) as journal,
+    ):
+        cosigner = Cosigner(home, store=store, journal=journal, guard=guard)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listen(cosigner, home, stop, ready=ready), name="cosigner.serve")
+            await ready.wait()
+            if as_json:
+                output.emit({"ready": True, "party": home.party, "port": home.card.port})
+            else:
+                output.say(f"party {home.party} at {home.card.host}:{home.card.port}")
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise InputError(f"not an endpoint: {text!r}", hint="write it like 127.0.0.1:7101")
+    return host, int(port)
+
+
+def _policy(config: Path) -> PolicySettings:
+    from cli.settings import load_settings
+
+    custody = load_settings(config).custody
+    if custody is None:
+        raise InputError(f"{config} has no [custody.policy]", hint="without --config the party refuses everything")
+    return custody.policy
+
+
+def _harden() -> None:
+    """Keep the share out of core files, and other processes of this user out of our memory."""
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

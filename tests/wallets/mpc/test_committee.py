@@ -1,0 +1,238 @@
+"""What the parties promise together, whoever is down and whatever the coordinator says."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bip_utils import Bip32KeyData, Bip32Secp256k1
+from capstan_native import MpcAbort, MpcSession, MpcShare
+from coincurve import PublicKey
+from eth_account import Account
+
+from domain import Address, InputError, Refused, VenueUnavailable
+from tests.wallets.mpc.conftest import TX, WALLET, LocalParty
+from wallets import MessageToSign, Network, TypedDataToSign, recover
+from wallets.mpc import MpcSigner, generate_wallet, open_home, refresh_wallet
+from wallets.mpc.coordinator import _carry, _gather
+from wallets.mpc.requests import SignRequest
+
+DEVNET = Network.DEVNET
+
+
+def request_for(tx: object, signers: tuple[int, ...] = (1, 2), **changes: object) -> SignRequest:
+    base = SignRequest(WALLET, 1, "m", DEVNET, tx, signers, secrets.token_bytes(16))  # type: ignore[arg-type]
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("absent", [1, 2, 3])
+async def test_any_one_party_may_be_down(
+    parties: list[LocalParty], ceremony: tuple[Path, Address], absent: int
+) -> None:
+    parties[absent - 1].stop()
+    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    signed = await signer.sign_transaction(TX, network=DEVNET)
+    assert Account.recover_transaction(signed.raw) == ceremony[1]
+
+
+async def test_two_parties_down_is_an_outage_that_signs_nothing(parties: list[LocalParty], signer: MpcSigner) -> None:
+    parties[0].stop()
+    parties[2].stop()
+    with pytest.raises(VenueUnavailable):
+        await signer.sign_transaction(TX, network=DEVNET)
+
+
+async def test_asking_again_gives_the_same_bytes_whoever_answers(parties: list[LocalParty], signer: MpcSigner) -> None:
+    first = await signer.sign_transaction(TX, network=DEVNET)
+    for party in parties:
+        party.stop()
+        assert await signer.sign_transaction(TX, network=DEVNET) == first
+        party.start()
+
+
+async def test_a_nonce_is_signed_once_by_any_pair(parties: list[LocalParty], signer: MpcSigner) -> None:
+    await signer.sign_transaction(TX, network=DEVNET)
+    for party in parties:
+        party.stop()
+        with pytest.raises(Refused) as refused:
+            await signer.sign_transaction(replace(TX, value_wei=2), network=DEVNET)
+        assert refused.value.rule == "sign-once"
+        party.start()
+
+
+async def test_every_party_judges_for_itself(parties: list[LocalParty], signer: MpcSigner) -> None:
+    with pytest.raises(Refused) as refused:
+        await signer.sign_transaction(replace(TX, value_wei=101), network=DEVNET)
+    assert refused.value.rule == "velocity"
+    with pytest.raises(Refused) as refused:
+        await signer.sign_transaction(TX, network=Network.LIVE)
+    assert refused.value.rule == "test-key"
+    with pytest.raises(Refused):
+        await signer.sign_typed_data(
+            TypedDataToSign({"types": {"EIP712Domain": [], "A": []}, "primaryType": "A", "domain": {}, "message": {}}),
+            network=DEVNET,
+        )
+    message = MessageToSign(b"please")
+    assert recover(message.digest(), await signer.sign_message(message, network=DEVNET)) == signer.address
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        request_for(replace(TX, value_wei=2)),
+        request_for(replace(TX, nonce=1)),
+        request_for(TX, path="m/0"),
+        request_for(MessageToSign(b"please")),
+    ],
+)
+async def test_a_coordinator_that_shows_parties_different_things_gets_nothing(
+    parties: list[LocalParty], second: SignRequest
+) -> None:
+    first = request_for(TX, attempt=second.attempt)
+    one, two = parties[:2]
+    answers = [await one.ask("sign", first.to_wire()), await two.ask("sign", second.to_wire())]
+    assert answers[0]["session"] != answers[1]["session"]
+    with pytest.raises(VenueUnavailable):
+        await _carry([one, two], answers)
+    assert all(not party.store.banned() for party in parties)
+
+
+async def test_children_sign_at_their_own_addresses(parties: list[LocalParty], ceremony: tuple[Path, Address]) -> None:
+    request = request_for(TX, path="m/0/7")
+    with pytest.raises(InputError):
+        await parties[0].ask("sign", replace(request, path="m/0'/7").to_wire())
+    with pytest.raises(InputError):
+        await parties[0].ask("sign", replace(request, path="m/00/7").to_wire())
+    answers = await _gather(party.ask("sign", request.to_wire()) for party in parties[:2])
+    answers = await _carry(parties[:2], answers)
+    raw = bytes.fromhex(answers[0]["signature"])
+    home = parties[0].home
+    stored = parties[0].store.shares()[0]
+    share = MpcShare.open(stored.blob, home.kek, WALLET, 1, 1)
+    root = share.public_key("m")
+    # bip_utils is the oracle of public derivation.
+    node = Bip32Secp256k1.FromPublicKey(b"\x04" + root, Bip32KeyData(chain_code=share.chain_code)).DerivePath("0/7")
+    recovered = PublicKey.from_signature_and_message(raw, request.digest(), hasher=None)
+    assert recovered.format() == node.PublicKey().RawCompressed().ToBytes()
+
+
+async def test_a_killed_party_leaves_nothing_that_signs_twice(
+    parties: list[LocalParty], ceremony: tuple[Path, Address]
+) -> None:
+    """Kill party 2 before each of its answers: the transaction is signed all the same, and only one version of it."""
+    for edge in range(5):
+        tx = replace(TX, nonce=edge)
+        two = Killed(parties[1], edge)
+        signer = await MpcSigner.connect([parties[0], two, parties[2]], wallet=WALLET, address=ceremony[1], threshold=2)
+        signed = await signer.sign_transaction(tx, network=DEVNET)
+        two.revive()
+        after = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+        assert await after.sign_transaction(tx, network=DEVNET) == signed
+        with pytest.raises(Refused):
+            await after.sign_transaction(replace(tx, value_wei=2), network=DEVNET)
+
+
+class Killed:
+    """A party that dies while it works on its n-th signing request: after it did the work, before it answers."""
+
+    def __init__(self, inner: LocalParty, edge: int) -> None:
+        self._inner = inner
+        self._left = edge
+
+    @property
+    def party(self) -> int:
+        return self._inner.party
+
+    async def ask(self, method: str, fields: object = None) -> dict[str, object]:
+        answer = await self._inner.ask(method, fields)  # type: ignore[arg-type]
+        if method in ("sign", "step") and self._inner.cosigner is not None:
+            if self._left == 0:
+                self._inner.stop()
+                return await self._inner.ask(method)
+            self._left -= 1
+        return answer
+
+    def revive(self) -> None:
+        if self._inner.cosigner is None:
+            self._inner.start()
+
+
+async def test_refresh_keeps_the_address_and_makes_old_shares_useless(
+    parties: list[LocalParty], ceremony: tuple[Path, Address]
+) -> None:
+    old = parties[0].store.shares()[0]
+    assert await refresh_wallet(parties, WALLET) == 2
+    assert [(s.epoch, s.is_active, s.address) for p in parties for s in p.store.shares()] == [
+        (2, True, ceremony[1])
+    ] * 3
+    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    await signer.sign_transaction(TX, network=DEVNET)
+    with pytest.raises(InputError):
+        await parties[0].ask("sign", request_for(replace(TX, nonce=1)).to_wire())
+
+    # Even a party that kept its old share (a stolen backup) cannot use it with the new ones.
+    sessions = {}
+    for index, (blob, epoch) in {1: (old.blob, 1), 2: (parties[1].store.shares()[0].blob, 2)}.items():
+        home = parties[index - 1].home
+        share = MpcShare.open(blob, home.kek, WALLET, index, epoch)
+        peers = home.committee.peers(index, (1, 2))
+        sessions[index] = MpcSession.sign(home.identity, share, peers, "m", b"\1" * 32, b"a")
+    inbound = {1: sessions[2].step([]), 2: sessions[1].step([])}
+    for index, session in sessions.items():
+        with pytest.raises(MpcAbort):
+            session.step([envelope for _, envelope in inbound[index]])
+
+
+async def test_a_refresh_that_loses_a_party_leaves_the_old_epoch_signing(
+    parties: list[LocalParty], ceremony: tuple[Path, Address]
+) -> None:
+    answers = await _gather(
+        party.ask("refresh", {"wallet": WALLET, "epoch": 1, "attempt": "00" * 16}) for party in parties
+    )
+    parties[2].stop()
+    with pytest.raises(VenueUnavailable):
+        await _carry(parties, answers)
+    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    await signer.sign_transaction(TX, network=DEVNET)
+
+
+async def test_a_wallet_is_generated_once_and_an_attempt_begins_once(parties: list[LocalParty]) -> None:
+    with pytest.raises(Refused) as refused:
+        await generate_wallet(parties, WALLET)
+    assert refused.value.rule == "wallet-exists"
+    request = request_for(TX).to_wire()
+    await parties[0].ask("sign", request)
+    with pytest.raises(Refused) as refused:
+        await parties[0].ask("sign", request)
+    assert refused.value.rule == "session"
+
+
+async def test_a_foreign_signature_is_not_adopted(parties: list[LocalParty]) -> None:
+    with pytest.raises(InputError):
+        await parties[0].ask("adopt", {**request_for(TX).to_wire(), "signature": "11" * 64 + "00"})
+    with pytest.raises(Refused):
+        await parties[0].ask(
+            "adopt", {**request_for(replace(TX, nonce=1, value_wei=101)).to_wire(), "signature": "11" * 64 + "00"}
+        )
+
+
+def test_a_share_opens_under_its_own_key_wallet_party_and_epoch_only(parties: list[LocalParty]) -> None:
+    stored, kek = parties[0].store.shares()[0], parties[0].home.kek
+    MpcShare.open(stored.blob, kek, WALLET, 1, 1)
+    for wrong in [(b"\0" * 32, WALLET, 1, 1), (kek, "other", 1, 1), (kek, WALLET, 2, 1), (kek, WALLET, 1, 2)]:
+        with pytest.raises(ValueError, match="wrong key-encryption key"):
+            MpcShare.open(stored.blob, *wrong)
+    assert "blob" not in repr(stored)
+
+
+def test_a_folder_of_another_party_is_not_opened(committee_root: Path) -> None:
+    for name in ("kek", "identity.json", "tls.crt"):
+        mine, theirs = committee_root / "party-1" / name, committee_root / "party-2" / name
+        kept = mine.read_bytes()
+        mine.write_bytes(theirs.read_bytes())
+        with pytest.raises(InputError):
+            open_home(committee_root / "party-1")
+        mine.write_bytes(kept)
+    open_home(committee_root / "party-1")

@@ -1,0 +1,277 @@
+"""One party: its share, its judgement, its journal. What it is asked, it checks for itself from the payload's bytes.
+
+Before the first message of a signature leaves, the payload was parsed here, this party's guard allowed it and the
+sign-once journal holds it. The session's id is a hash over wallet, epoch, path, digest, signers and attempt, computed
+by each party from what *it* was shown: a coordinator that shows two parties different things has them speak in
+different sessions, and nothing opens. A finished signature is stored before it is told, so that asking again gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from capstan_native import MpcAbort, MpcSession, MpcShare
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from domain import Address, InputError, InvariantError, PlatformError, Refused, VenueUnavailable
+from wallets.guard import Guard
+from wallets.journal import SigningJournal
+from wallets.mpc import requests
+from wallets.mpc.committee import PartyHome
+from wallets.mpc.requests import SignRequest, read_envelopes, write_envelopes
+from wallets.mpc.store import PartyStore, StoredShare
+from wallets.payloads import MessageToSign, Signature, TransactionToSign
+from wallets.signer import check_network
+from wallets.transactions import recover
+from wallets.wire import error_message
+
+log = structlog.get_logger(__name__)
+
+_SESSIONS_MAX: Final = 64
+_SESSION_NS: Final = 60 * 10**9
+
+
+@dataclass(slots=True)
+class _Run:
+    """A session under way, and what to do with its result."""
+
+    session: MpcSession
+    peers: frozenset[int]
+    finish: Callable[[], dict[str, Any]]
+    began_ns: int = field(default_factory=time.monotonic_ns)
+
+
+class Cosigner:
+    """Answers the coordinator for one party.
+
+    Args:
+        home: The party's folder, opened.
+        store: Shares, sessions, signatures and bans; owned by this party alone.
+        journal: What this party ever helped to sign; owned by this party alone.
+        guard: Judges every payload; see `wallets.guard`.
+    """
+
+    def __init__(self, home: PartyHome, *, store: PartyStore, journal: SigningJournal, guard: Guard) -> None:
+        self._home = home
+        self._store = store
+        self._journal = journal
+        self._guard = guard
+        self._runs: dict[bytes, _Run] = {}
+        self._shares: dict[tuple[str, int], MpcShare] = {}
+
+    async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one request; errors of the tree become an `error` answer."""
+        method = str(request.get("method"))[:40]
+        try:
+            handler = _METHODS.get(method)
+            if handler is None:
+                raise InputError(f"unknown method {method!r}")
+            # On a thread: the journal syncs to the disk, and the mathematics releases the interpreter lock.
+            return {"result": await asyncio.to_thread(handler, self, request)}
+        except PlatformError as exc:
+            rule = exc.rule if isinstance(exc, Refused) else ""
+            log.warning(
+                "cosigner.declined",
+                party=self._home.party,
+                method=method,
+                kind=type(exc).__name__,
+                rule=rule,
+                reason=str(exc),
+            )
+            return error_message(exc)
+
+    def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """List wallets with their epochs, and who is banned here."""
+        shares = [
+            {"wallet": share.wallet, "epoch": share.epoch, "address": share.address, "is_active": share.is_active}
+            for share in self._store.shares()
+        ]
+        return {"party": self._home.party, "shares": shares, "banned": sorted(self._store.banned())}
+
+    def generate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin the generation of a new wallet's key; all parties take part."""
+        wallet = requests.text(request, "wallet")
+        if any(share.wallet == wallet and share.is_active for share in self._store.shares()):
+            raise Refused(f"wallet {wallet} exists", rule="wallet-exists")
+        committee, party = self._home.committee, self._home.party
+        peers = committee.peers(party)
+        self._refuse_banned(peers)
+        session = _made(
+            lambda: MpcSession.generate(
+                self._home.identity, party, peers, wallet, committee.threshold, requests.attempt(request)
+            )
+        )
+        return self._begin(session, peers, lambda: self._keep(session.take_share()))
+
+    def refresh(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin the step to the next epoch; all parties take part."""
+        share = self._share(requests.text(request, "wallet"), requests.number(request, "epoch"))
+        peers = self._home.committee.peers(self._home.party)
+        self._refuse_banned(peers)
+        session = _made(lambda: MpcSession.refresh(self._home.identity, share, peers, requests.attempt(request)))
+        return self._begin(session, peers, lambda: self._keep(session.take_share()))
+
+    def activate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Drop all epochs before one. Every party has confirmed that one before it was stored here."""
+        wallet, epoch = requests.text(request, "wallet"), requests.number(request, "epoch")
+        self._store.activate(wallet, epoch)
+        for place in [place for place in self._shares if place[0] == wallet and place[1] < epoch]:
+            del self._shares[place]
+        return {}
+
+    def sign(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin a signature, or give the one that this payload has already."""
+        wanted = SignRequest.from_wire(request)
+        home = self._home
+        share, address = self._admit(wanted)
+        if home.party not in wanted.signers or len(wanted.signers) != home.committee.threshold:
+            raise InputError(f"exactly {home.committee.threshold} parties sign, this one among them")
+        peers = home.committee.peers(home.party, wanted.signers)
+        self._refuse_banned(peers)
+        digest = wanted.digest()
+        if known := self._store.signature(address, digest):
+            return {"signature": known.hex()}
+        session = _made(lambda: MpcSession.sign(home.identity, share, peers, wanted.path, digest, wanted.attempt))
+        return self._begin(session, peers, lambda: self._release(address, digest, session.take_signature()))
+
+    def adopt(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Take over a signature that other parties have made, so that any t parties know of it.
+
+        Judged like a request to sign: what this party would not have signed, it does not keep.
+        """
+        wanted = SignRequest.from_wire(request)
+        _, address = self._admit(wanted)
+        try:
+            signature = bytes.fromhex(requests.text(request, "signature"))
+        except ValueError as exc:
+            raise InputError("signature must be hex") from exc
+        return self._release(address, wanted.digest(), signature)
+
+    def step(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a round's envelopes."""
+        try:
+            session_id = bytes.fromhex(requests.text(request, "session"))
+        except ValueError as exc:
+            raise InputError("session must be hex") from exc
+        run = self._runs.get(session_id)
+        if run is None:
+            raise VenueUnavailable("no such session here: it ended, or the party was restarted")
+        envelopes = [envelope for _, envelope in read_envelopes(request.get("inbound"))]
+        return self._advance(session_id, run, envelopes)
+
+    def _admit(self, wanted: SignRequest) -> tuple[MpcShare, Address]:
+        """Judge a payload, and journal it: after this the party may help to sign it, and nothing that conflicts."""
+        share = self._share(wanted.wallet, wanted.epoch)
+        address, payload, network = self._address(share, wanted.path), wanted.payload, wanted.network
+        check_network(address, is_test_key=self._home.committee.is_test, network=network)
+        if isinstance(payload, TransactionToSign):
+            self._journal.record(
+                address,
+                payload,
+                lambda spent: self._guard.check_transaction(address, payload, network=network, spent=spent),
+            )
+        elif isinstance(payload, MessageToSign):
+            self._guard.check_message(address, payload, network=network)
+        else:
+            self._guard.check_typed_data(address, payload, network=network)
+        return share, address
+
+    def _begin(
+        self, session: MpcSession, peers: Mapping[int, bytes], finish: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        now = time.monotonic_ns()
+        for stale in [key for key, run in self._runs.items() if now - run.began_ns > _SESSION_NS]:
+            del self._runs[stale]
+        if len(self._runs) >= _SESSIONS_MAX:
+            raise VenueUnavailable(f"{_SESSIONS_MAX} sessions are under way")
+        self._store.begin_session(session.session_id)
+        run = _Run(session, frozenset(peers), finish)
+        self._runs[session.session_id] = run
+        return self._advance(session.session_id, run, [])
+
+    def _advance(self, session_id: bytes, run: _Run, inbound: list[bytes]) -> dict[str, Any]:
+        try:
+            # A peer may have been banned since the session began.
+            self._refuse_banned(run.peers)
+            outbound = run.session.step(inbound)
+        except MpcAbort as exc:
+            reason, culprit = exc.args
+            del self._runs[session_id]
+            if culprit is not None:
+                self._store.ban(culprit, reason)
+                log.error("cosigner.banned", party=self._home.party, culprit=culprit, reason=reason)
+            raise VenueUnavailable(f"party {self._home.party} aborted: {reason}") from exc
+        except PlatformError:
+            del self._runs[session_id]
+            raise
+        if not run.session.is_done:
+            return {"session": session_id.hex(), "outbound": write_envelopes(outbound)}
+        del self._runs[session_id]
+        return run.finish()
+
+    def _keep(self, share: MpcShare) -> dict[str, Any]:
+        address = self._address(share, "m")
+        blob = share.seal(self._home.kek)
+        self._store.add_pending(StoredShare(share.wallet, share.epoch, address, False, blob))
+        # A pending share of an earlier try may be in memory under the same name.
+        self._shares[share.wallet, share.epoch] = share
+        return {"address": address, "epoch": share.epoch}
+
+    def _release(self, address: Address, digest: bytes, signature: bytes) -> dict[str, Any]:
+        if len(signature) != 65:
+            raise InputError("a signature has 65 bytes")
+        parsed = Signature(
+            int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+        )
+        if parsed.y_parity > 1 or recover(digest, parsed) != address:
+            raise InputError(f"the signature is not one of {address}")
+        return {"signature": self._store.add_signature(address, digest, signature).hex()}
+
+    def _share(self, wallet: str, epoch: int) -> MpcShare:
+        stored = next((s for s in self._store.shares() if (s.wallet, s.epoch) == (wallet, epoch)), None)
+        if stored is None:
+            raise InputError(f"no share of wallet {wallet!r} in epoch {epoch} here")
+        if (wallet, epoch) not in self._shares:
+            home = self._home
+            try:
+                self._shares[wallet, epoch] = MpcShare.open(stored.blob, home.kek, wallet, home.party, epoch)
+            except ValueError as exc:
+                raise InvariantError(f"the share of wallet {wallet!r} in epoch {epoch} does not open: {exc}") from exc
+        return self._shares[wallet, epoch]
+
+    @staticmethod
+    def _address(share: MpcShare, path: str) -> Address:
+        try:
+            public = share.public_key(path)
+        except ValueError as exc:
+            raise InputError(f"not a path of this key: {path!r}", hint="write it like m/0/7") from exc
+        return Address(to_checksum_address(keccak(public)[-20:]))
+
+    def _refuse_banned(self, peers: Mapping[int, bytes] | frozenset[int]) -> None:
+        if cheats := self._store.banned() & set(peers):
+            raise Refused(f"party {self._home.party} has banned party {min(cheats)}", rule="banned")
+
+
+def _made(make: Callable[[], MpcSession]) -> MpcSession:
+    try:
+        return make()
+    except ValueError as exc:
+        raise InputError(str(exc)) from exc
+
+
+_METHODS: Final[Mapping[str, Callable[[Cosigner, Mapping[str, Any]], dict[str, Any]]]] = {
+    "status": Cosigner.status,
+    "generate": Cosigner.generate,
+    "refresh": Cosigner.refresh,
+    "activate": Cosigner.activate,
+    "sign": Cosigner.sign,
+    "adopt": Cosigner.adopt,
+    "step": Cosigner.step,
+}

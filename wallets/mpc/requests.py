@@ -1,0 +1,144 @@
+"""What the coordinator asks of a party: JSON lines as between signer and client, with envelopes in base64.
+
+A signing request carries the whole payload. There is no request that carries a digest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domain import InputError
+from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
+from wallets.transactions import signing_digest
+
+LINE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Room for a round of generation: 15 envelopes of 150 kB in base64."""
+Payload = TransactionToSign | MessageToSign | TypedDataToSign
+
+
+@dataclass(frozen=True, slots=True)
+class SignRequest:
+    """Everything the signers of one attempt have to agree on."""
+
+    wallet: str
+    epoch: int
+    path: str
+    network: Network
+    payload: Payload
+    signers: tuple[int, ...]
+    attempt: bytes
+
+    def digest(self) -> bytes:
+        """Hash the payload as its kind demands."""
+        return signing_digest(self.payload) if isinstance(self.payload, TransactionToSign) else self.payload.digest()
+
+    def to_wire(self) -> dict[str, Any]:
+        kind, fields = _write_payload(self.payload)
+        return {
+            "wallet": self.wallet,
+            "epoch": self.epoch,
+            "path": self.path,
+            "network": self.network.value,
+            "kind": kind,
+            "payload": fields,
+            "signers": list(self.signers),
+            "attempt": self.attempt.hex(),
+        }
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> SignRequest:
+        """Read what `to_wire` wrote.
+
+        Raises:
+            InputError: A field is missing or of the wrong form.
+        """
+        return cls(
+            wallet=text(fields, "wallet"),
+            epoch=number(fields, "epoch"),
+            path=text(fields, "path"),
+            network=_network(fields),
+            payload=_read_payload(text(fields, "kind"), fields.get("payload")),
+            signers=_signers(fields),
+            attempt=attempt(fields),
+        )
+
+
+def text(fields: Mapping[str, Any], name: str) -> str:
+    """Read a short text."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise InputError(f"{name} must be a short text")
+    return value
+
+
+def number(fields: Mapping[str, Any], name: str) -> int:
+    """Read a positive integer below 2**31."""
+    value = fields.get(name)
+    if type(value) is not int or not 0 < value < 1 << 31:
+        raise InputError(f"{name} must be a positive integer")
+    return value
+
+
+def attempt(fields: Mapping[str, Any]) -> bytes:
+    """Read the 16 bytes that make an attempt its own."""
+    try:
+        value = bytes.fromhex(text(fields, "attempt"))
+    except ValueError as exc:
+        raise InputError("attempt must be hex") from exc
+    if len(value) != 16:
+        raise InputError("an attempt has 16 bytes")
+    return value
+
+
+def write_envelopes(envelopes: Sequence[tuple[int, bytes]]) -> list[list[Any]]:
+    """Give JSON-ready pairs of recipient and envelope."""
+    return [[to, base64.b64encode(envelope).decode()] for to, envelope in envelopes]
+
+
+def read_envelopes(pairs: Any) -> list[tuple[int, bytes]]:
+    """Read what `write_envelopes` wrote."""
+    try:
+        return [(int(to), base64.b64decode(envelope, validate=True)) for to, envelope in pairs]
+    except (TypeError, ValueError, binascii.Error) as exc:
+        raise InputError("envelopes are pairs of recipient and base64") from exc
+
+
+def _write_payload(payload: Payload) -> tuple[str, dict[str, Any]]:
+    if isinstance(payload, TransactionToSign):
+        return "transaction", payload.to_wire()
+    if isinstance(payload, MessageToSign):
+        return "message", {"content": "0x" + payload.content.hex()}
+    return "typed_data", dict(payload.document)
+
+
+def _read_payload(kind: str, fields: Any) -> Payload:
+    if not isinstance(fields, dict):
+        raise InputError("payload must be an object")
+    if kind == "transaction":
+        return TransactionToSign.from_wire(fields)
+    if kind == "typed_data":
+        return TypedDataToSign(fields)
+    if kind != "message":
+        raise InputError("kind must be transaction, message or typed_data")
+    try:
+        return MessageToSign(unhex(fields["content"]))
+    except (KeyError, ValueError) as exc:
+        raise InputError("a message's payload is its content as 0x-hex") from exc
+
+
+def _network(fields: Mapping[str, Any]) -> Network:
+    try:
+        return Network(text(fields, "network"))
+    except ValueError as exc:
+        raise InputError("network must be devnet, testnet or live") from exc
+
+
+def _signers(fields: Mapping[str, Any]) -> tuple[int, ...]:
+    value = fields.get("signers")
+    if not isinstance(value, list) or any(type(party) is not int for party in value) or value != sorted(set(value)):
+        raise InputError("signers must be the parties' numbers in order")
+    return tuple(value)
