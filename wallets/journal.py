@@ -3,21 +3,24 @@
 One SQLite file of its own, owned by one signer process. For a (key, chain, nonce) the first digest wins. The same
 digest again is allowed (signing is deterministic, the bytes are the same); another digest only when it replaces the
 first with the same recipient, value and data at strictly higher fees. Rows are never changed.
+
+Devices and parties choose their own nonces and sign the same digest differently each time. Their first answer is kept,
+and given again, so that whoever asks twice still gets one transaction hash.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from eth_utils.crypto import keccak
 
-from domain import Address, InputError, Refused, VenueUnavailable
+from domain import Address, InputError, Refused
+from wallets.group_commit import GroupCommitter, Run
 from wallets.guard import Spent
 from wallets.payloads import TransactionToSign
 from wallets.transactions import signing_digest
@@ -46,6 +49,14 @@ CREATE TRIGGER spent_no_update BEFORE UPDATE ON spent BEGIN SELECT RAISE(ABORT, 
 CREATE TRIGGER spent_no_delete BEFORE DELETE ON spent BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 PRAGMA user_version = 1;
 """
+_SECOND = """
+CREATE TABLE answered (key TEXT NOT NULL, digest BLOB NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (key, digest));
+CREATE TRIGGER answered_no_update BEFORE UPDATE ON answered
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER answered_no_delete BEFORE DELETE ON answered
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+PRAGMA user_version = 2;
+"""
 
 Judge = Callable[[Spent], Mapping[str, int]]
 """The guard, bound to one transaction: told what was spent, returns what this one spends, or raises `Refused`."""
@@ -60,33 +71,41 @@ class SigningJournal:
 
     def __init__(self, path: Path, *, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA journal_mode=WAL")
             # FULL: a signature may leave the process right after the commit, so the row must survive a power cut.
-            self._connection.execute("PRAGMA synchronous=FULL")
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
-            elif version != 1:
-                raise InputError(f"{path} is a journal of version {version}, this release reads version 1")
+            connection.execute("PRAGMA synchronous=FULL")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, 1, 2):
+                raise InputError(f"{path} is a journal of version {version}, this release reads up to version 2")
+            for step in (_SCHEMA, _SECOND)[version:]:
+                connection.executescript("BEGIN IMMEDIATE;" + step + "COMMIT;")
         except sqlite3.Error as exc:
             raise InputError(f"{path} is not a signing journal: {exc}") from exc
+        self._writer = GroupCommitter(connection)
 
     def record(self, key: Address, tx: TransactionToSign, judge: Judge) -> None:
-        """Allow one transaction to be signed, and remember it for ever.
+        """Allow one transaction to be signed, and remember it for ever; waits until that is durable.
 
         Raises:
             Refused: The nonce is taken by another transaction (`sign-once`), a replacement does not pay more
                 (`replacement-fee`), or the judge refused.
             VenueUnavailable: The journal cannot be written; nothing may be signed.
         """
+        self.begin_record(key, tx, judge).result()
+
+    def begin_record(self, key: Address, tx: TransactionToSign, judge: Judge) -> Future[None]:
+        """Do as `record`, telling through a future, so that many callers share one sync of the disk.
+
+        The judge is called on the journal's own thread.
+        """
         digest, effect = signing_digest(tx), _effect(tx)
         place = (key, tx.chain_id, str(tx.nonce))
-        with self._transaction() as run:
+
+        def work(run: Run) -> None:
             earlier = run(
                 "SELECT digest, effect, fee_ceiling, tip_ceiling FROM signed"
                 " WHERE key = ? AND chain_id = ? AND nonce = ?",
@@ -106,14 +125,35 @@ class SigningJournal:
                 (*place, digest, effect, str(tx.fee_ceiling_per_gas_wei), str(tx.tip_ceiling_per_gas_wei), now),
             )
 
+        return self._writer.submit(work)
+
+    def begin_answer_of(self, key: Address, tx: TransactionToSign) -> Future[bytes | None]:
+        """Find the raw bytes that were kept for a transaction."""
+        place = (key, signing_digest(tx))
+
+        def work(run: Run) -> bytes | None:
+            row = run("SELECT raw FROM answered WHERE key = ? AND digest = ?", place).fetchone()
+            return None if row is None else bytes(row[0])
+
+        return self._writer.submit(work)
+
+    def begin_keep(self, key: Address, tx: TransactionToSign, raw: bytes) -> Future[bytes]:
+        """Keep the raw bytes of a signed transaction; gives those kept first, which are the ones to hand out."""
+        place = (key, signing_digest(tx))
+
+        def work(run: Run) -> bytes:
+            run("INSERT OR IGNORE INTO answered VALUES (?, ?, ?)", (*place, raw))
+            return bytes(run("SELECT raw FROM answered WHERE key = ? AND digest = ?", place).fetchone()[0])
+
+        return self._writer.submit(work)
+
     def count(self) -> int:
         """How many distinct transactions were ever allowed."""
-        with self._transaction() as run:
-            return int(run("SELECT COUNT(*) FROM signed", ()).fetchone()[0])
+        return self._writer.submit(lambda run: int(run("SELECT COUNT(*) FROM signed").fetchone()[0])).result()
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        """Write what was asked for, then close the file."""
+        self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,29 +164,12 @@ class SigningJournal:
         self.close()
 
     @staticmethod
-    def _spent(run: _Run, place: tuple[Address, int, str], asset: str, now_ns: int) -> int:
+    def _spent(run: Run, place: tuple[Address, int, str], asset: str, now_ns: int) -> int:
         rows = run(
             "SELECT raw FROM spent WHERE key = ? AND asset = ? AND time_ns > ? AND NOT (chain_id = ? AND nonce = ?)",
             (place[0], asset, now_ns - VELOCITY_WINDOW_NS, place[1], place[2]),
         )
         return sum(int(raw) for (raw,) in rows)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[_Run]:
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection.execute
-                except BaseException:
-                    self._connection.execute("ROLLBACK")
-                    raise
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as exc:
-                raise VenueUnavailable(f"the signing journal cannot be written: {exc}") from exc
-
-
-_Run = Callable[..., sqlite3.Cursor]
 
 
 def _effect(tx: TransactionToSign) -> bytes:

@@ -16,12 +16,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from eth_utils.crypto import keccak
 
-from domain import InputError, PlatformError, Refused
-from wallets.guard import Guard
+from domain import Address, InputError, PlatformError, Refused
+from wallets.guard import Guard, Spent
 from wallets.journal import SigningJournal
-from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
-from wallets.signer import LocalSigner, check_network
+from wallets.payloads import (
+    MessageToSign,
+    Network,
+    Signature,
+    SignedTransaction,
+    TransactionToSign,
+    TypedDataToSign,
+    unhex,
+)
+from wallets.signer import KeySigner, LocalSigner, check_network
 from wallets.wire import LINE_BYTES_MAX, decode_line, encode_line, error_message
 
 log = structlog.get_logger(__name__)
@@ -69,60 +78,88 @@ class SignerService:
             await stop.wait()
         path.unlink(missing_ok=True)
 
+    @property
+    def addresses(self) -> list[Address]:
+        """The accounts that can be signed for."""
+        return sorted(signer.address for signer in self._signers.values())
+
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out one request; errors of the tree become an `error` answer."""
+        """Carry out one request of the socket's protocol; errors of the tree become an `error` answer."""
         method = request.get("method")
         try:
             if method == "accounts":
-                return {"result": sorted(self._signers)}
-            signer = self._signers.get(str(request.get("signer")))
-            if signer is None:
-                raise InputError(f"no key for {request.get('signer')!r} here")
+                return {"result": self.addresses}
             try:
                 network = Network(str(request.get("network")))
             except ValueError as exc:
                 raise InputError("network must be devnet, testnet or live") from exc
-            result = await self._sign(method, signer, network, request.get("payload"))
+            result = await self._sign(method, str(request.get("signer")), network, request.get("payload"))
         except PlatformError as exc:
-            log.warning(
-                "signer.declined",
-                method=str(method)[:40],
-                kind=type(exc).__name__,
-                rule=exc.rule if isinstance(exc, Refused) else "",
-                reason=str(exc),
-            )
+            log_declined(str(method), exc)
             return error_message(exc)
         return {"result": result}
 
-    async def _sign(self, method: Any, signer: LocalSigner, network: Network, payload: Any) -> dict[str, Any]:
+    async def sign_transaction(self, sender: str, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+        """Judge, journal and sign a transaction. The same transaction again gives the same bytes.
+
+        Raises:
+            InputError: No such key here.
+            Refused: By the guard, the journal (`sign-once`, `replacement-fee`) or the key (`test-key`).
+            VenueUnavailable: The journal or the device is not available; nothing has left.
+        """
+        signer = self._signer(sender)
+        # The key refuses as well; asked before the journal, so that no nonce is spent on what is never signed.
+        check_network(signer.address, is_test_key=signer.is_test_key, network=network)
+
+        def judge(spent: Spent) -> Mapping[str, int]:
+            return self._guard.check_transaction(signer.address, tx, network=network, spent=spent)
+
+        await asyncio.wrap_future(self._journal.begin_record(signer.address, tx, judge))
+        signed = await self._sign_or_repeat(signer, tx, network)
+        log.info("signer.signed", signer=signer.address, chain_id=tx.chain_id, nonce=tx.nonce, tx_hash=signed.hash)
+        return signed
+
+    async def sign_message(self, sender: str, message: MessageToSign, *, network: Network) -> Signature:
+        """Judge and sign a personal message; errors as `sign_transaction`."""
+        signer = self._signer(sender)
+        self._guard.check_message(signer.address, message, network=network)
+        return await signer.sign_message(message, network=network)
+
+    async def sign_typed_data(self, sender: str, data: TypedDataToSign, *, network: Network) -> Signature:
+        """Judge and sign a document; errors as `sign_transaction`."""
+        signer = self._signer(sender)
+        self._guard.check_typed_data(signer.address, data, network=network)
+        return await signer.sign_typed_data(data, network=network)
+
+    async def _sign(self, method: Any, sender: str, network: Network, payload: Any) -> dict[str, Any]:
+        self._signer(sender)
         if not isinstance(payload, dict):
             raise InputError("payload must be an object")
         if method == "sign_transaction":
-            return await self._sign_transaction(signer, network, TransactionToSign.from_wire(payload))
+            signed = await self.sign_transaction(sender, TransactionToSign.from_wire(payload), network=network)
+            return {"raw": "0x" + signed.raw.hex(), "hash": signed.hash}
         if method == "sign_message":
-            message = MessageToSign(_content(payload))
-            self._guard.check_message(signer.address, message, network=network)
-            signature = await signer.sign_message(message, network=network)
+            signature = await self.sign_message(sender, MessageToSign(_content(payload)), network=network)
         elif method == "sign_typed_data":
-            data = TypedDataToSign(payload)
-            self._guard.check_typed_data(signer.address, data, network=network)
-            signature = await signer.sign_typed_data(data, network=network)
+            signature = await self.sign_typed_data(sender, TypedDataToSign(payload), network=network)
         else:
             raise InputError(f"unknown method {str(method)[:40]!r}")
         return {"signature": "0x" + signature.to_bytes().hex()}
 
-    async def _sign_transaction(self, signer: LocalSigner, network: Network, tx: TransactionToSign) -> dict[str, Any]:
-        # The key refuses as well; asked before the journal, so that no nonce is spent on what is never signed.
-        check_network(signer.address, is_test_key=signer.is_test_key, network=network)
-        await asyncio.to_thread(
-            self._journal.record,
-            signer.address,
-            tx,
-            lambda spent: self._guard.check_transaction(signer.address, tx, network=network, spent=spent),
-        )
-        signed = await signer.sign_transaction(tx, network=network)
-        log.info("signer.signed", signer=signer.address, chain_id=tx.chain_id, nonce=tx.nonce, tx_hash=signed.hash)
-        return {"raw": "0x" + signed.raw.hex(), "hash": signed.hash}
+    async def _sign_or_repeat(self, signer: LocalSigner, tx: TransactionToSign, network: Network) -> SignedTransaction:
+        if isinstance(signer, KeySigner):  # RFC 6979: it repeats itself
+            return await signer.sign_transaction(tx, network=network)
+        kept = await asyncio.wrap_future(self._journal.begin_answer_of(signer.address, tx))
+        if kept is None:
+            signed = await signer.sign_transaction(tx, network=network)
+            kept = await asyncio.wrap_future(self._journal.begin_keep(signer.address, tx, signed.raw))
+        return SignedTransaction(kept, "0x" + keccak(kept).hex(), signer.address)
+
+    def _signer(self, address: str) -> LocalSigner:
+        signer = self._signers.get(address)
+        if signer is None:
+            raise InputError(f"no key for {address[:64]!r} here")
+        return signer
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._connections >= _CONNECTIONS_MAX or not _is_same_user(writer):
@@ -151,6 +188,17 @@ class SignerService:
         finally:
             self._connections -= 1
             writer.close()
+
+
+def log_declined(method: str, exc: PlatformError) -> None:
+    """Leave a trace of a request that was not carried out."""
+    log.warning(
+        "signer.declined",
+        method=method[:40],
+        kind=type(exc).__name__,
+        rule=exc.rule if isinstance(exc, Refused) else "",
+        reason=str(exc),
+    )
 
 
 def _content(payload: Mapping[str, Any]) -> bytes:
