@@ -49,7 +49,9 @@ def init(
 @app.command()
 def serve(
     home: Annotated[Path, typer.Argument(help="The party's folder, from `capstan cosigner init`.")],
-    config: Annotated[Path | None, typer.Option(help="Settings file whose [custody.policy] this party obeys.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="File whose [policy] this party obeys; keys as in [custody.policy].")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Be one party, for the pinned coordinators, until SIGTERM or SIGINT.
@@ -57,8 +59,7 @@ def serve(
     Every payload is parsed again, judged by this party's own policy, and journalled before the share is used. Without
     a policy nothing is signed.
     """
-    policy = _policy(config) if config is not None else None
-    asyncio.run(_serve(home, policy, as_json=as_json))
+    asyncio.run(_serve(home, _policy(policy), as_json=as_json))
 
 
 @app.command()
@@ -149,13 +150,26 @@ def _endpoint(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _policy(config: Path) -> PolicySettings:
-    from cli.settings import load_settings
+def _policy(path: Path | None) -> PolicySettings | None:
+    """Read a party's own file: it runs on a machine of its own and has no installation."""
+    if path is None:
+        return None
+    import tomllib
 
-    custody = load_settings(config).custody
-    if custody is None:
-        raise InputError(f"{config} has no [custody.policy]", hint="without --config the party refuses everything")
-    return custody.policy
+    from pydantic import ValidationError
+
+    from custody import PolicySettings
+
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        if set(document) != {"policy"}:
+            raise KeyError("policy")
+        return PolicySettings.model_validate(document["policy"])
+    except (OSError, ValueError, KeyError) as exc:
+        problem = type(exc).__name__
+        if isinstance(exc, ValidationError):
+            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        raise InputError(f"{path} has no usable [policy]: {problem}", hint="keys as in [custody.policy]") from exc
 
 
 def _harden() -> None:

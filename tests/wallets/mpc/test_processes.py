@@ -1,0 +1,164 @@
+"""The whole of it: three cosigner processes over mutual TLS, a coordinator, and a transaction mined on the devnet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chain import ChainClient
+from domain import Address, InputError, Refused, VenueUnavailable
+from runtime.processes import free_port, spawn, terminate
+from tests.wallets.mpc.conftest import TX, WALLET
+from wallets import Network
+from wallets.mpc import Committee, MpcSigner, PartyLink, read_coordinator
+from wallets.mpc.requests import LINE_BYTES_MAX
+from wallets.mpc.tls import Authority, TlsFiles
+
+POLICY = """[policy]
+chain_id = 1337
+recipients = ["{recipient}"]
+[policy.assets."eip155:1337/slip44:60"]
+per_transaction_raw = "100"
+per_day_raw = "1000"
+"""
+
+
+class Processes:
+    """The three parties as processes; each may be killed and started again."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._policy = root / "policy.toml"
+        self._policy.write_text(POLICY.format(recipient=TX.to))
+        committee = Committee.from_json((root / "coordinator" / "committee.json").read_text())
+        cards = tuple(replace(card, port=free_port()) for card in committee.cards)
+        moved = replace(committee, cards=cards).to_json()
+        for home in ("party-1", "party-2", "party-3", "coordinator"):
+            (root / home / "committee.json").write_text(moved)
+        self.committee, self.tls = read_coordinator(root / "coordinator")
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        for party in (1, 2, 3):
+            self._spawn(party)
+        for party in (1, 2, 3):
+            self._await(party)
+
+    def links(self) -> list[PartyLink]:
+        return [PartyLink(card, self.tls) for card in self.committee.cards]
+
+    def start(self, party: int) -> None:
+        self._spawn(party)
+        self._await(party)
+
+    def kill(self, party: int) -> None:
+        self._running[party].send_signal(signal.SIGKILL)
+        self._running[party].wait()
+
+    def stop(self) -> None:
+        assert [terminate(process) for process in self._running.values() if process.poll() is None].count(0) >= 2
+
+    def log(self, party: int) -> str:
+        return (self._root / f"party-{party}.log").read_text()
+
+    def _spawn(self, party: int) -> None:
+        command = [sys.executable, "-m", "cli", "cosigner", "serve", str(self._root / f"party-{party}")]
+        self._running[party] = spawn(
+            [*command, "--policy", str(self._policy), "--json"],
+            log=self._root / f"party-{party}.log",
+            stdout=subprocess.PIPE,
+        )
+
+    def _await(self, party: int) -> None:
+        out = self._running[party].stdout
+        assert out is not None
+        line = out.readline()
+        assert line, self.log(party)
+        assert json.loads(line)["party"] == party
+
+
+@pytest.fixture
+def processes(committee_root: Path) -> Iterator[Processes]:
+    running = Processes(committee_root)
+    yield running
+    running.stop()
+
+
+@pytest.mark.anvil
+async def test_each_pair_signs_a_transaction_that_is_mined(
+    processes: Processes, ceremony: tuple[Path, Address], chain_client: ChainClient
+) -> None:
+    address = ceremony[1]
+    await chain_client.rpc.request("anvil_setBalance", address, hex(10**18))
+    links = processes.links()
+    signer = await MpcSigner.connect(links, wallet=WALLET, address=address, threshold=2)
+    for nonce, absent in enumerate((1, 2, 3)):
+        processes.kill(absent)
+        signed = await signer.sign_transaction(replace(TX, nonce=nonce), network=Network.DEVNET)
+        await chain_client.send_raw(signed.raw)
+        receipt = await chain_client.wait_receipt(signed.hash)
+        assert receipt.succeeded
+        with pytest.raises(Refused) as refused:
+            await signer.sign_transaction(replace(TX, nonce=nonce, value_wei=2), network=Network.DEVNET)
+        assert refused.value.rule == "sign-once"
+        processes.start(absent)
+    with pytest.raises(Refused):
+        await signer.sign_transaction(replace(TX, nonce=9, value_wei=101), network=Network.DEVNET)
+    for link in links:
+        await link.close()
+
+
+async def test_only_the_pinned_coordinator_is_answered(processes: Processes, tmp_path: Path) -> None:
+    card = processes.committee.cards[0]
+    Authority().issue("stranger").write(tmp_path / "stranger")
+    with pytest.raises(VenueUnavailable):
+        await PartyLink(card, TlsFiles(tmp_path / "stranger")).ask("status")
+    # A party is of the same CA, and no coordinator all the same.
+    peer = TlsFiles(tmp_path / "committee" / "party-2")
+    with pytest.raises(VenueUnavailable):
+        await PartyLink(card, peer).ask("status")
+    # The coordinator in turn believes the pin on the card, not the CA.
+    with pytest.raises(VenueUnavailable):
+        await PartyLink(replace(card, tls_pin=processes.committee.cards[1].tls_pin), processes.tls).ask("status")
+    old = processes.tls.client_context()
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, OSError)):
+        await asyncio.open_connection(card.host, card.port, ssl=old)
+    assert (await PartyLink(card, processes.tls).ask("status"))["party"] == 1
+
+
+async def test_nonsense_from_the_coordinator_is_answered_not_obeyed(processes: Processes) -> None:
+    link = processes.links()[0]
+    for method, fields in {
+        "sign_digest": {"digest": "11" * 32},
+        "sign": {},
+        "step": {"session": "zz"},
+        "generate": {"wallet": 7},
+        "activate": {"wallet": WALLET, "epoch": 7},
+    }.items():
+        with pytest.raises(InputError):
+            await link.ask(method, fields)
+    card = processes.committee.cards[0]
+    context = processes.tls.client_context()
+    for line in (b"not json\n", b"[]\n", b"\xff\n"):
+        reader, writer = await asyncio.open_connection(card.host, card.port, ssl=context, limit=LINE_BYTES_MAX)
+        writer.write(line)
+        assert b'"error"' in await reader.readline()
+        writer.close()
+    assert (await link.ask("status"))["party"] == 1
+
+
+async def test_secrets_are_in_no_log_and_no_process_list(processes: Processes, committee_root: Path) -> None:
+    secrets = [(committee_root / f"party-{n}" / "kek").read_text().strip() for n in (1, 2, 3)]
+    for party in (1, 2, 3):
+        text = processes.log(party)
+        process = processes._running[party]
+        text += Path(f"/proc/{process.pid}/cmdline").read_text() + Path(f"/proc/{process.pid}/environ").read_text()
+        assert not any(secret in text for secret in secrets)
