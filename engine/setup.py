@@ -19,6 +19,10 @@ from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 from engine.strategy import Strategy
 
 
+HEADER_VERSION = 2
+"""Raised whenever a field of the header is added, removed or changes its meaning."""
+
+
 def pool_label(spec: PoolSpec) -> str:
     """What settings and reports call a pool: `v3:USDC/WETH:500`."""
     return f"{spec.kind}:{spec.token0.symbol}/{spec.token1.symbol}:{spec.fee_pips}"
@@ -39,7 +43,7 @@ class RunConfig:
     def to_header(self) -> dict[str, Any]:
         """The journal's first record; JSON types only."""
         return {
-            "version": 1,
+            "version": HEADER_VERSION,
             "run": self.run,
             "mode": self.mode,
             "settings": self.settings.model_dump(mode="json"),
@@ -55,8 +59,12 @@ class RunConfig:
         Raises:
             InputError: Another version's journal.
         """
-        if header.get("version") != 1:
-            raise InputError(f"journal version {header.get('version')!r} is not supported, expected 1")
+        if header.get("version") != HEADER_VERSION:
+            found = header.get("version")
+            raise InputError(
+                f"journal version {found!r} is not supported, expected {HEADER_VERSION}",
+                hint="finish a run with the release that began it",
+            )
         return cls(
             run=header["run"],
             mode=header["mode"],
