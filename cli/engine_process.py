@@ -118,7 +118,7 @@ async def run_engine(data: DataDir) -> None:
             paper.connect(Simulator(kernel.markets), runner.emit, kernel.portfolio.balances)
             wiring.on_step = _both(board.count, paper.on_step)
         relay.connect(runner.emit)
-        wiring.prepare = _preparation(stack, settings, world, runner, desk, clock)
+        wiring.prepare = _preparation(stack, settings, world, runner, desk, clock, stop)
         await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world)))
         await stack.enter_async_context(_write_status(data, board, latencies))
 
@@ -257,6 +257,7 @@ def _preparation(
     runner: LiveRunner,
     desk: SwapDesk | None,
     clock: SystemClock,
+    stop: asyncio.Event,
 ) -> Callable[[], Awaitable[None]]:
     """What a start does last: approvals, then the pools.
 
@@ -274,8 +275,19 @@ def _preparation(
         follower = PoolFollower(world.client, pools, clock.now_ns, poll_s=chain.poll_ms / 1000, ws_url=chain.ws_url)
         stack.push_async_callback(follower.stop)
         await follower.start(runner.emit)
+        watch = asyncio.create_task(_stop_without_pools(follower, stop), name="engine.pools")
+        stack.callback(watch.cancel)
 
     return prepare
+
+
+async def _stop_without_pools(follower: PoolFollower, stop: asyncio.Event) -> None:
+    """End the run cleanly when the pools can no longer be followed: what does not know refuses, and says so."""
+    try:
+        await follower.wait()
+    except Exception as exc:  # Whatever it was, its own log has the details.
+        log.critical("engine.pools_lost", error=str(exc))
+        stop.set()
 
 
 @asynccontextmanager
