@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
+from cli.signer_hsm import app as hsm_app
 from domain import InputError
 
 if TYPE_CHECKING:
     from custody import PolicySettings
+    from wallets import LocalSigner, SignerService
 
 app = typer.Typer(no_args_is_help=True, help="The process that holds the keys.")
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `serve` a subcommand although it is the only one."""
+app.add_typer(hsm_app, name="hsm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Keystore:
+    path: Path
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Hsm:
+    module: str
+    token: str
+    keys: tuple[str, ...]
+    pin: str
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +44,28 @@ class _Parts:
     """What a signer process is made of. Without a policy it signs nothing."""
 
     socket: Path
-    keystore: Path
-    password: str
     journal: Path
-    policy: PolicySettings | None
-    base_dir: Path | None
+    keystore: _Keystore | None = None
+    hsm: _Hsm | None = None
+    policy: PolicySettings | None = None
+    base_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """Where JSON-RPC is spoken besides the socket's own protocol."""
+
+    socket: Path | None
+    tls_listen: str
+    tls_files: tuple[Path, Path, Path, Path] | None
+    """Certificate, key, the clients' authority, the list of clients."""
+    dev_port: int
+    upstream: str
+    network: str
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.socket is not None or bool(self.tls_listen) or bool(self.dev_port)
 
 
 @app.command()
@@ -49,49 +82,154 @@ def serve(
     journal: Annotated[
         Path | None, typer.Option(help="What was ever signed; beside the keystore unless given. Never delete it.")
     ] = None,
+    hsm_module: Annotated[str, typer.Option(help="PKCS#11 library of an HSM whose keys are served as well.")] = "",
+    hsm_token: Annotated[str, typer.Option(help="Label of its token.")] = "",
+    hsm_key: Annotated[list[str] | None, typer.Option(help="Label of a key in it; may be given several times.")] = None,
+    pin_ref: Annotated[str, typer.Option(help="Where the user's PIN is: file:PATH or env:NAME.")] = "",
+    hsm_workers: Annotated[int, typer.Option(min=1, max=32, help="Signer processes before the token.")] = 2,
+    rpc_socket: Annotated[Path | None, typer.Option(help="Unix socket for JSON-RPC over HTTP.")] = None,
+    rpc_tls: Annotated[str, typer.Option(help="HOST:PORT for JSON-RPC over mutual TLS.")] = "",
+    tls_cert: Annotated[Path | None, typer.Option(help="The signer's certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="Authority of the clients' certificates (PEM).")] = None,
+    tls_clients: Annotated[Path | None, typer.Option(help="TOML list of clients, their keys and purposes.")] = None,
+    dev_http: Annotated[
+        int, typer.Option(min=0, max=65535, help="Development only: plain HTTP JSON-RPC on this loopback port.")
+    ] = 0,
+    upstream: Annotated[str, typer.Option(help="Node that JSON-RPC is passed on to, by its HTTP URL.")] = "",
+    network: Annotated[
+        str, typer.Option(help="What JSON-RPC callers sign for: devnet, testnet or live. Test keys need devnet.")
+    ] = "live",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Sign what the policy allows, for processes of this user, until SIGTERM or SIGINT.
 
     Every request is parsed again, judged by this process's own policy, and journalled before the key is used: one
-    (key, chain, nonce) is signed once. Without a policy nothing is signed.
+    (key, chain, nonce) is signed once. Without a policy nothing is signed. With --rpc-socket, --rpc-tls or --dev-http
+    it also speaks the JSON-RPC of remote signers, so that cast and web3.py use it as they use a node.
     """
-    parts = _from_installation(data_dir.resolve()) if data_dir is not None else None
-    if parts is None:
-        if socket is None or keystore is None or password_ref is None:
-            raise InputError("--data-dir, or --socket, --keystore and --password-ref are needed")
-        policy = _policy(config) if config is not None else None
-        parts = _Parts(socket, keystore, password_ref, _journal_of(keystore), policy, None)
-    elif socket or keystore or password_ref or config:
-        raise InputError("--data-dir brings its own socket, keystore, password and config; give one or the other")
-    asyncio.run(_serve(parts, journal or parts.journal, as_json=as_json))
+    hsm = _hsm(hsm_module, hsm_token, tuple(hsm_key or ()), pin_ref, hsm_workers)
+    front = _Front(
+        rpc_socket,
+        rpc_tls,
+        _tls_files(rpc_tls, (tls_cert, tls_key, tls_client_ca, tls_clients)),
+        dev_http,
+        upstream,
+        network,
+    )
+    if data_dir is not None:
+        if socket or keystore or password_ref or config:
+            raise InputError("--data-dir brings its own socket, keystore, password and config; give one or the other")
+        parts = replace(_from_installation(data_dir.resolve()), hsm=hsm)
+    else:
+        parts = _from_options(socket, keystore, password_ref, config, journal, hsm)
+    asyncio.run(_serve(replace(parts, journal=journal or parts.journal), front, as_json=as_json))
 
 
-async def _serve(parts: _Parts, journal_path: Path, *, as_json: bool) -> None:
+async def _serve(parts: _Parts, front: _Front, *, as_json: bool) -> None:
     from custody import Policy, PolicyGuard
     from runtime import SystemClock, configure_logging
     from runtime.processes import stop_on_signals
-    from runtime.secrets import resolve_secret
-    from wallets import DenyAll, Guard, SignerService, SigningJournal, unlock_keystore
+    from wallets import DenyAll, Guard, SignerService, SigningJournal
     from wallets.hardening import harden_memory
 
     configure_logging()
     harden_memory()
     stop = asyncio.Event()
     stop_on_signals(stop)
-    password = resolve_secret(parts.password, base_dir=parts.base_dir)
-    key = await asyncio.to_thread(unlock_keystore, parts.keystore, password)
     guard: Guard = PolicyGuard(Policy(parts.policy)) if parts.policy is not None else DenyAll()
-    with SigningJournal(journal_path, now_ns=SystemClock().now_ns) as signed:
-        service = SignerService([key], guard=guard, journal=signed)
+    async with AsyncExitStack() as opened:
+        keys = await _open_keys(parts, opened)
+        signed = opened.enter_context(SigningJournal(parts.journal, now_ns=SystemClock().now_ns))
+        service = SignerService(keys, guard=guard, journal=signed)
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(service.serve(parts.socket, stop, ready=ready), name="signer.serve")
             await ready.wait()
+            if front.is_wanted:
+                await _open_front(service, front, opened)
             if as_json:
-                output.emit({"ready": True, "socket": str(parts.socket), "addresses": [key.address]})
+                output.emit({"ready": True, "socket": str(parts.socket), "addresses": service.addresses})
             else:
-                output.say(f"signing for {key.address} at {parts.socket}")
+                output.say(f"signing for {', '.join(service.addresses)} at {parts.socket}")
+
+
+async def _open_keys(parts: _Parts, opened: AsyncExitStack) -> list[LocalSigner]:
+    from runtime.secrets import resolve_secret
+    from wallets import unlock_keystore
+
+    keys: list[LocalSigner] = []
+    if (stored := parts.keystore) is not None:
+        password = resolve_secret(stored.password, base_dir=parts.base_dir)
+        keys.append(await asyncio.to_thread(unlock_keystore, stored.path, password))
+    if (hsm := parts.hsm) is not None:
+        from wallets.hsm import HsmPool
+
+        pin = resolve_secret(hsm.pin, base_dir=parts.base_dir)
+        pool = HsmPool(hsm.module, hsm.token, pin, hsm.keys, workers=hsm.workers)
+        keys.extend((await opened.enter_async_context(pool)).signers)
+    return keys
+
+
+async def _open_front(service: SignerService, front: _Front, opened: AsyncExitStack) -> None:
+    from wallets import Network
+    from wallets.rpc import ClientList, MutualTls, RpcMethods, RpcServer, Upstream
+
+    try:
+        network = Network(front.network)
+    except ValueError as exc:
+        raise InputError("--network must be devnet, testnet or live") from exc
+    node = await opened.enter_async_context(Upstream(front.upstream)) if front.upstream else None
+    server = await opened.enter_async_context(RpcServer(RpcMethods(service, network=network, upstream=node)))
+    if front.socket is not None:
+        await server.listen_unix(front.socket)
+    if front.tls_files is not None:
+        certificate, key, authority, clients = front.tls_files
+        host, _, port = front.tls_listen.rpartition(":")
+        if not host or not port.isdigit():
+            raise InputError(f"--rpc-tls must be HOST:PORT, found {front.tls_listen!r}")
+        await server.listen_tls(MutualTls(host, int(port), certificate, key, authority, ClientList.load(clients)))
+    if front.dev_port:
+        await server.listen_dev_http(front.dev_port)
+
+
+def _from_options(
+    socket: Path | None,
+    keystore: Path | None,
+    password_ref: str | None,
+    config: Path | None,
+    journal: Path | None,
+    hsm: _Hsm | None,
+) -> _Parts:
+    if socket is None or (keystore is None) != (password_ref is None) or (keystore is None and hsm is None):
+        raise InputError("--data-dir, or --socket, --keystore and --password-ref (or --hsm-module …) are needed")
+    if keystore is None and journal is None:
+        raise InputError("--journal is needed when there is no keystore to keep it beside")
+    stored = _Keystore(keystore, password_ref) if keystore is not None and password_ref is not None else None
+    return _Parts(
+        socket,
+        journal or _journal_of(keystore or socket),
+        keystore=stored,
+        hsm=hsm,
+        policy=_policy(config) if config is not None else None,
+    )
+
+
+def _hsm(module: str, token: str, keys: tuple[str, ...], pin_ref: str, workers: int) -> _Hsm | None:
+    if not (module or token or keys or pin_ref):
+        return None
+    if not (module and token and keys and pin_ref):
+        raise InputError("--hsm-module, --hsm-token, --hsm-key and --pin-ref belong together")
+    return _Hsm(module, token, keys, pin_ref, workers)
+
+
+def _tls_files(listen: str, files: tuple[Path | None, ...]) -> tuple[Path, Path, Path, Path] | None:
+    given = tuple(file for file in files if file is not None)
+    if not listen and not given:
+        return None
+    if not listen or len(given) != 4:
+        raise InputError("--rpc-tls, --tls-cert, --tls-key, --tls-client-ca and --tls-clients belong together")
+    return given[0], given[1], given[2], given[3]
 
 
 def _from_installation(root: Path) -> _Parts:
@@ -102,7 +240,13 @@ def _from_installation(root: Path) -> _Parts:
     if custody is None:
         raise InputError(f"{root} has no [custody] section: there is nothing to sign for")
     keystore = root / custody.keystore
-    return _Parts(root / custody.signer_socket, keystore, custody.password, _journal_of(keystore), custody.policy, root)
+    return _Parts(
+        root / custody.signer_socket,
+        _journal_of(keystore),
+        keystore=_Keystore(keystore, custody.password),
+        policy=custody.policy,
+        base_dir=root,
+    )
 
 
 def _policy(config: Path) -> PolicySettings:

@@ -62,7 +62,7 @@ class SignerService:
         Raises:
             InputError: Another signer listens there, or the path is not a socket.
         """
-        await _clear_stale_socket(path)
+        await clear_stale_socket(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         before = os.umask(0o177)  # the socket must never exist with wider rights, not even for a moment
         try:
@@ -215,7 +215,7 @@ def _is_same_user(writer: asyncio.StreamWriter) -> bool:
     return bool(uid == os.getuid())
 
 
-async def _clear_stale_socket(path: Path) -> None:
+async def clear_stale_socket(path: Path) -> None:
     """Remove what a killed signer left behind; never another signer's live socket, never a file."""
     try:
         mode = path.lstat().st_mode
