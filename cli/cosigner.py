@@ -71,8 +71,8 @@ def generate(
     """Have all parties make a new key together; no one ever holds it."""
     from wallets.mpc import generate_wallet
 
-    async def run(links: list[PartyLink]) -> str:
-        return await generate_wallet(links, wallet)
+    async def run(links: list[PartyLink], threshold: int) -> str:
+        return await generate_wallet(links, wallet, threshold=threshold)
 
     address = _coordinate(coordinator, run)
     if as_json:
@@ -90,8 +90,8 @@ def refresh(
     """Give all parties new shares of the same key, and destroy the old ones."""
     from wallets.mpc import refresh_wallet
 
-    async def run(links: list[PartyLink]) -> int:
-        return await refresh_wallet(links, wallet)
+    async def run(links: list[PartyLink], threshold: int) -> int:
+        return await refresh_wallet(links, wallet, threshold=threshold)
 
     epoch = _coordinate(coordinator, run)
     if as_json:
@@ -100,14 +100,34 @@ def refresh(
         output.say(f"{wallet} is in epoch {epoch}")
 
 
-def _coordinate(root: Path, run: Callable[[list[PartyLink]], Awaitable[T]]) -> T:
+@app.command()
+def recover(
+    coordinator: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    wallet: Annotated[str, typer.Argument(help="The key's name.")],
+    party: Annotated[int, typer.Argument(help="The party that lost its share; it runs with its old folder's keys.")],
+    as_json: Json = False,
+) -> None:
+    """Rebuild the share a party has lost, then refresh all: the lost one is worthless wherever it is."""
+    from wallets.mpc import recover_party
+
+    async def run(links: list[PartyLink], threshold: int) -> int:
+        return await recover_party(links, wallet, target=party, threshold=threshold)
+
+    epoch = _coordinate(coordinator, run)
+    if as_json:
+        output.emit({"wallet": wallet, "epoch": epoch})
+    else:
+        output.say(f"party {party} has a share again; {wallet} is in epoch {epoch}")
+
+
+def _coordinate(root: Path, run: Callable[[list[PartyLink], int], Awaitable[T]]) -> T:
     from wallets.mpc import PartyLink, read_coordinator
 
     async def connected() -> T:
         committee, tls = read_coordinator(root)
         links = [PartyLink(card, tls, timeout_s=60) for card in committee.cards]
         try:
-            return await run(links)
+            return await run(links, committee.threshold)
         finally:
             for link in links:
                 await link.close()

@@ -237,6 +237,22 @@ class MpcSession:
     @staticmethod
     def refresh(identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], attempt: bytes) -> MpcSession: ...
     @staticmethod
+    def repair(
+        identity: MpcIdentity,
+        party: int,
+        share: MpcShare | None,
+        peers: dict[int, bytes],
+        wallet: str,
+        epoch: int,
+        target: int,
+        attempt: bytes,
+    ) -> MpcSession:
+        """Rebuild the target's share with t helpers. The target gives no share and gets one, which cannot sign.
+
+        A refresh by all parties has to follow. Helpers have nothing to take when done.
+        """
+
+    @staticmethod
     def sign(
         identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], path: str, digest: bytes, attempt: bytes
     ) -> MpcSession:

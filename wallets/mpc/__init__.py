@@ -6,7 +6,7 @@ no share: it picks t live parties and carries envelopes it cannot read, write or
 """
 
 from wallets.mpc.committee import Committee, PartyCard, PartyHome, init_committee, open_home, read_coordinator
-from wallets.mpc.coordinator import MpcSigner, generate_wallet, refresh_wallet
+from wallets.mpc.coordinator import MpcSigner, generate_wallet, recover_party, refresh_wallet
 from wallets.mpc.link import PartyLink
 from wallets.mpc.party import Cosigner
 from wallets.mpc.server import serve
@@ -24,6 +24,7 @@ __all__ = [
     "init_committee",
     "open_home",
     "read_coordinator",
+    "recover_party",
     "refresh_wallet",
     "serve",
 ]

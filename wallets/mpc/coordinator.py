@@ -41,48 +41,90 @@ class Party(Protocol):
     async def ask(self, method: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
 
 
-async def generate_wallet(links: Sequence[Party], wallet: str) -> Address:
+async def generate_wallet(parties: Sequence[Party], wallet: str, *, threshold: int) -> Address:
     """Have all parties make a new key; returns the address at `m`.
 
     Raises:
         Refused: The wallet exists, or a party has banned another.
         VenueUnavailable: A party is missing or gave up; nothing was made, try again.
     """
-    answers = await _run(links, "generate", {"wallet": wallet, "attempt": secrets.token_hex(16)})
-    return await _settle(links, wallet, answers)
+    answers = await _run(parties, "generate", {"wallet": wallet, **_attempt()})
+    address, epoch = _agreed(wallet, answers)
+    await _activate(parties, wallet, epoch, threshold)
+    return address
 
 
-async def refresh_wallet(links: Sequence[Party], wallet: str) -> int:
+async def refresh_wallet(parties: Sequence[Party], wallet: str, *, threshold: int) -> int:
     """Give all parties new shares of the same key and destroy the old ones; returns the new epoch.
 
     Raises:
-        VenueUnavailable: A party is missing or gave up. The old shares still sign.
+        VenueUnavailable: A party is missing or gave up. The old shares still sign, or the new ones do.
     """
-    shares = [
-        share
-        for status in await asyncio.gather(*(link.ask("status") for link in links))
-        for share in status["shares"]
-        if share["wallet"] == wallet and share["is_active"]
-    ]
-    if len(shares) != len(links):
-        raise InputError(f"not every party has an active share of wallet {wallet!r}")
-    if len(epochs := {int(share["epoch"]) for share in shares}) != 1:
-        # The activation of an earlier refresh did not reach everyone. All hold the share, so finish it first.
-        await asyncio.gather(*(link.ask("activate", {"wallet": wallet, "epoch": max(epochs)}) for link in links))
-    fields = {"wallet": wallet, "epoch": max(epochs), "attempt": secrets.token_hex(16)}
-    answers = await _run(links, "refresh", fields)
-    if {answer["address"] for answer in answers} != {shares[0]["address"]}:
+    shares = await _shares(parties, wallet)
+    active = [share for held in shares for share in held if share["is_active"]]
+    if not active:
+        raise InputError(f"no party has an active share of wallet {wallet!r}")
+    epoch = max(int(share["epoch"]) for share in active)
+    if sum(share["epoch"] == epoch for share in active) < len(parties):
+        # An earlier activation did not reach everyone. All held the share when it began, so finish it first.
+        await _activate(parties, wallet, epoch, threshold)
+    return await _renew(parties, wallet, epoch, threshold)
+
+
+async def recover_party(parties: Sequence[Party], wallet: str, *, target: int, threshold: int) -> int:
+    """Rebuild the share of a party that lost it (t others help), then refresh all; returns the new epoch.
+
+    Raises:
+        VenueUnavailable: Too few can help, or a party gave up; the others sign on with what they have.
+    """
+    held = dict(zip((party.party for party in parties), await _shares(parties, wallet), strict=True))
+    epochs = {
+        number: max((int(share["epoch"]) for share in shares if share["is_active"]), default=0)
+        for number, shares in held.items()
+        if number != target
+    }
+    epoch = max(epochs.values(), default=0)
+    helpers = [number for number, reached in epochs.items() if reached == epoch][:threshold]
+    if not epoch or len(helpers) < threshold:
+        raise VenueUnavailable(f"fewer than {threshold} parties can help party {target}")
+    fields = {"wallet": wallet, "epoch": epoch, "target": target, "helpers": helpers, **_attempt()}
+    await _run([party for party in parties if party.party in (*helpers, target)], "recover", fields)
+    return await _renew(parties, wallet, epoch, threshold)
+
+
+async def _renew(parties: Sequence[Party], wallet: str, epoch: int, threshold: int) -> int:
+    before = {share["address"] for held in await _shares(parties, wallet) for share in held}
+    answers = await _run(parties, "refresh", {"wallet": wallet, "epoch": epoch, **_attempt()})
+    address, epoch = _agreed(wallet, answers)
+    if before != {address}:
         raise InvariantError(f"the refresh of wallet {wallet!r} changed its address")
-    await _settle(links, wallet, answers)
-    return int(answers[0]["epoch"])
+    await _activate(parties, wallet, epoch, threshold)
+    return epoch
 
 
-async def _settle(links: Sequence[Party], wallet: str, answers: list[dict[str, Any]]) -> Address:
+async def _activate(parties: Sequence[Party], wallet: str, epoch: int, threshold: int) -> None:
+    """Have every party see with t - 1 others that their shares fit."""
+    ordered = sorted(parties, key=lambda party: party.party)
+    for start in range(0, len(ordered), threshold):
+        group = ordered[min(start, len(ordered) - threshold) :][:threshold]
+        fields = {"wallet": wallet, "epoch": epoch, "signers": [party.party for party in group], **_attempt()}
+        await _run(group, "activate", fields)
+
+
+async def _shares(parties: Sequence[Party], wallet: str) -> list[list[dict[str, Any]]]:
+    """Ask every party for its shares of a wallet."""
+    answers = await _gather(party.ask("status") for party in parties)
+    return [[share for share in answer["shares"] if share["wallet"] == wallet] for answer in answers]
+
+
+def _agreed(wallet: str, answers: list[dict[str, Any]]) -> tuple[Address, int]:
     if len({(answer["address"], answer["epoch"]) for answer in answers}) != 1:
         raise InvariantError(f"the parties of wallet {wallet!r} do not agree on its key")
-    fields = {"wallet": wallet, "epoch": answers[0]["epoch"]}
-    await asyncio.gather(*(link.ask("activate", fields) for link in links))
-    return Address(answers[0]["address"])
+    return Address(answers[0]["address"]), int(answers[0]["epoch"])
+
+
+def _attempt() -> dict[str, str]:
+    return {"attempt": secrets.token_hex(16)}
 
 
 async def _run(links: Sequence[Party], method: str, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -170,6 +212,7 @@ class MpcSigner:
     async def _find_epoch(self) -> None:
         answers = await asyncio.gather(*(link.ask("status") for link in self._links.values()), return_exceptions=True)
         holders: dict[int, int] = {}
+        proven: set[int] = set()
         for party, answer in zip(self._links, answers, strict=True):
             if isinstance(answer, VenueUnavailable):
                 self._missing.add(party)
@@ -180,10 +223,11 @@ class MpcSigner:
                 for share in answer["shares"]:
                     if share["wallet"] == self._wallet:
                         holders[share["epoch"]] = holders.get(share["epoch"], 0) + 1
-        usable = [epoch for epoch, count in holders.items() if count >= self._threshold]
+                        proven |= {share["epoch"]} if share["is_active"] else set()
+        usable = [epoch for epoch, count in holders.items() if count >= self._threshold and epoch in proven]
         if not usable:
             raise VenueUnavailable(f"fewer than {self._threshold} live parties hold wallet {self._wallet!r}")
-        # The newest that enough parties hold: one whose activation has not reached all is complete all the same.
+        # The newest that some party has seen to fit: one whose activation has not reached all is complete all the same.
         self._epoch = max(usable)
 
     async def _sign(self, payload: Payload, network: Network) -> Signature:

@@ -118,23 +118,56 @@ class Cosigner:
         session = _made(lambda: MpcSession.refresh(self._home.identity, share, peers, requests.attempt(request)))
         return self._begin(session, peers, lambda: self._keep(session.take_share()))
 
-    def activate(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Drop all epochs before one. Every party has confirmed that one before it was stored here."""
+    def recover(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin to rebuild the share of a party that has lost it; t others help.
+
+        Helpers seal their terms to the envelope key pinned for the target: nobody else can take the share.
+        """
         wallet, epoch = requests.text(request, "wallet"), requests.number(request, "epoch")
-        self._store.activate(wallet, epoch)
-        for place in [place for place in self._shares if place[0] == wallet and place[1] < epoch]:
-            del self._shares[place]
-        return {}
+        target, helpers, home = requests.number(request, "target"), requests.signers(request, "helpers"), self._home
+        if target in helpers or home.party not in (*helpers, target):
+            raise InputError("a recovery has helpers, and a target that is none of them")
+        share = None
+        if home.party != target:
+            share = self._share(wallet, epoch)
+        elif any(stored.wallet == wallet and stored.is_active for stored in self._store.shares()):
+            raise Refused(f"party {target} has its share of wallet {wallet}", rule="wallet-exists")
+        peers = home.committee.peers(home.party, (*helpers, target))
+        self._refuse_banned(peers)
+        attempt = requests.attempt(request)
+        session = _made(
+            lambda: MpcSession.repair(home.identity, home.party, share, peers, wallet, epoch, target, attempt)
+        )
+        return self._begin(session, peers, lambda: self._keep(session.take_share()) if share is None else {})
+
+    def activate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin to prove an epoch with t - 1 others, and destroy all epochs before it.
+
+        The proof is a signature over a sentence that moves nothing. Before this party has seen that t shares of the
+        new epoch fit together, it destroys none of the old: a coordinator that mixes runs cannot lose the key.
+        """
+        wallet, epoch = requests.text(request, "wallet"), requests.number(request, "epoch")
+        share = self._share(wallet, epoch)
+        sentence = MessageToSign(f"The cosigners of {wallet} are in epoch {epoch}.".encode())
+        address, digest, peers = self._address(share, "m"), sentence.digest(), self._peers(request)
+        attempt = requests.attempt(request)
+        session = _made(lambda: MpcSession.sign(self._home.identity, share, peers, "m", digest, attempt))
+
+        def finish() -> dict[str, Any]:
+            _check_signature(address, digest, session.take_signature())
+            self._store.activate(wallet, epoch)
+            for place in [place for place in self._shares if place[0] == wallet and place[1] < epoch]:
+                del self._shares[place]
+            return {}
+
+        return self._begin(session, peers, finish)
 
     def sign(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Begin a signature, or give the one that this payload has already."""
         wanted = SignRequest.from_wire(request)
         home = self._home
         share, address = self._admit(wanted)
-        if home.party not in wanted.signers or len(wanted.signers) != home.committee.threshold:
-            raise InputError(f"exactly {home.committee.threshold} parties sign, this one among them")
-        peers = home.committee.peers(home.party, wanted.signers)
-        self._refuse_banned(peers)
+        peers = self._peers(request)
         digest = wanted.digest()
         if known := self._store.signature(address, digest):
             return {"signature": known.hex()}
@@ -225,13 +258,7 @@ class Cosigner:
         return {"address": address, "epoch": share.epoch}
 
     def _release(self, address: Address, digest: bytes, signature: bytes) -> dict[str, Any]:
-        if len(signature) != 65:
-            raise InputError("a signature has 65 bytes")
-        parsed = Signature(
-            int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
-        )
-        if parsed.y_parity > 1 or recover(digest, parsed) != address:
-            raise InputError(f"the signature is not one of {address}")
+        _check_signature(address, digest, signature)
         return {"signature": self._store.add_signature(address, digest, signature).hex()}
 
     def _share(self, wallet: str, epoch: int) -> MpcShare:
@@ -254,9 +281,26 @@ class Cosigner:
             raise InputError(f"not a path of this key: {path!r}", hint="write it like m/0/7") from exc
         return Address(to_checksum_address(keccak(public)[-20:]))
 
+    def _peers(self, request: Mapping[str, Any]) -> dict[int, bytes]:
+        """Read the signers of a request; gives the envelope keys of the others."""
+        home, signers = self._home, requests.signers(request)
+        if home.party not in signers or len(signers) != home.committee.threshold:
+            raise InputError(f"exactly {home.committee.threshold} parties sign, this one among them")
+        peers = home.committee.peers(home.party, signers)
+        self._refuse_banned(peers)
+        return peers
+
     def _refuse_banned(self, peers: Mapping[int, bytes] | frozenset[int]) -> None:
         if cheats := self._store.banned() & set(peers):
             raise Refused(f"party {self._home.party} has banned party {min(cheats)}", rule="banned")
+
+
+def _check_signature(address: Address, digest: bytes, signature: bytes) -> None:
+    if len(signature) != 65:
+        raise InputError("a signature has 65 bytes")
+    parsed = Signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64])
+    if parsed.y_parity > 1 or recover(digest, parsed) != address:
+        raise InputError(f"the signature is not one of {address}")
 
 
 def _made(make: Callable[[], MpcSession]) -> MpcSession:
@@ -270,6 +314,7 @@ _METHODS: Final[Mapping[str, Callable[[Cosigner, Mapping[str, Any]], dict[str, A
     "status": Cosigner.status,
     "generate": Cosigner.generate,
     "refresh": Cosigner.refresh,
+    "recover": Cosigner.recover,
     "activate": Cosigner.activate,
     "sign": Cosigner.sign,
     "adopt": Cosigner.adopt,

@@ -62,7 +62,7 @@ class SignRequest:
             path=text(fields, "path"),
             network=_network(fields),
             payload=_read_payload(text(fields, "kind"), fields.get("payload")),
-            signers=_signers(fields),
+            signers=signers(fields),
             attempt=attempt(fields),
         )
 
@@ -92,6 +92,14 @@ def attempt(fields: Mapping[str, Any]) -> bytes:
     if len(value) != 16:
         raise InputError("an attempt has 16 bytes")
     return value
+
+
+def signers(fields: Mapping[str, Any], name: str = "signers") -> tuple[int, ...]:
+    """Read the numbers of some parties, in order and without repetition."""
+    value = fields.get(name)
+    if not isinstance(value, list) or any(type(party) is not int for party in value) or value != sorted(set(value)):
+        raise InputError(f"{name} must be the parties' numbers in order")
+    return tuple(value)
 
 
 def write_envelopes(envelopes: Sequence[tuple[int, bytes]]) -> list[list[Any]]:
@@ -135,10 +143,3 @@ def _network(fields: Mapping[str, Any]) -> Network:
         return Network(text(fields, "network"))
     except ValueError as exc:
         raise InputError("network must be devnet, testnet or live") from exc
-
-
-def _signers(fields: Mapping[str, Any]) -> tuple[int, ...]:
-    value = fields.get("signers")
-    if not isinstance(value, list) or any(type(party) is not int for party in value) or value != sorted(set(value)):
-        raise InputError("signers must be the parties' numbers in order")
-    return tuple(value)

@@ -16,7 +16,7 @@ from domain import Address, InputError, Refused, VenueUnavailable
 _SCHEMA = """
 CREATE TABLE shares (
     wallet TEXT NOT NULL, epoch INTEGER NOT NULL, address TEXT NOT NULL,
-    is_active INTEGER NOT NULL,    -- 0 until every party has confirmed that it holds its share of this epoch
+    is_active INTEGER NOT NULL,    -- 0 until this party has seen t shares of this epoch sign together
     blob BLOB NOT NULL,            -- AES-256-GCM, bound to wallet, party and epoch
     PRIMARY KEY (wallet, epoch)
 );

@@ -24,6 +24,8 @@ pub enum Output {
     Share(Box<Share>),
     /// r, s (low) and the recovery id (0 or 1).
     Signature([u8; 65]),
+    /// A helper's part is done; it has nothing new.
+    Nothing,
 }
 
 /// What a step leads to.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use capstan_mpc::{Fault, Generate, Identity, Output, Refresh, Roster, Session, Share, Sign, SignRequest};
+use capstan_mpc::{Fault, Generate, Identity, Output, Refresh, Repair, Roster, Session, Share, Sign, SignRequest};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
@@ -146,6 +146,24 @@ impl MpcSession {
     ) -> PyResult<Self> {
         let roster = roster(identity, share.0.index(), peers)?;
         Self::made(Refresh::session(&share.0, roster, attempt))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (identity, party, share, peers, wallet, epoch, target, attempt))]
+    #[allow(clippy::too_many_arguments)]
+    fn repair(
+        identity: &MpcIdentity,
+        party: u8,
+        share: Option<&MpcShare>,
+        peers: BTreeMap<u8, Vec<u8>>,
+        wallet: &str,
+        epoch: u32,
+        target: u8,
+        attempt: &[u8],
+    ) -> PyResult<Self> {
+        let roster = roster(identity, party, peers)?;
+        let share = share.map(|share| &share.0);
+        Self::made(Repair::session(share, roster, wallet, epoch, target, attempt))
     }
 
     #[staticmethod]

@@ -91,7 +91,7 @@ def ceremony(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Address]:
     endpoints = [("127.0.0.1", port) for port in (7101, 7102, 7103)]
     init_committee(root, threshold=2, endpoints=endpoints, is_test=True)
     parties = open_parties(root)
-    address = asyncio.run(generate_wallet(parties, WALLET))
+    address = asyncio.run(generate_wallet(parties, WALLET, threshold=2))
     for party in parties:
         party.stop()
     return root, address

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bip_utils import Bip32KeyData, Bip32Secp256k1
@@ -15,8 +17,8 @@ from eth_account import Account
 from domain import Address, InputError, Refused, VenueUnavailable
 from tests.wallets.mpc.conftest import TX, WALLET, LocalParty
 from wallets import MessageToSign, Network, TypedDataToSign, recover
-from wallets.mpc import MpcSigner, generate_wallet, open_home, refresh_wallet
-from wallets.mpc.coordinator import _carry, _gather
+from wallets.mpc import MpcSigner, generate_wallet, open_home, recover_party, refresh_wallet
+from wallets.mpc.coordinator import _activate, _carry, _gather
 from wallets.mpc.requests import SignRequest
 
 DEVNET = Network.DEVNET
@@ -163,7 +165,7 @@ async def test_refresh_keeps_the_address_and_makes_old_shares_useless(
     parties: list[LocalParty], ceremony: tuple[Path, Address]
 ) -> None:
     old = parties[0].store.shares()[0]
-    assert await refresh_wallet(parties, WALLET) == 2
+    assert await refresh_wallet(parties, WALLET, threshold=2) == 2
     assert [(s.epoch, s.is_active, s.address) for p in parties for s in p.store.shares()] == [
         (2, True, ceremony[1])
     ] * 3
@@ -200,7 +202,7 @@ async def test_a_refresh_that_loses_a_party_leaves_the_old_epoch_signing(
 
 async def test_a_wallet_is_generated_once_and_an_attempt_begins_once(parties: list[LocalParty]) -> None:
     with pytest.raises(Refused) as refused:
-        await generate_wallet(parties, WALLET)
+        await generate_wallet(parties, WALLET, threshold=2)
     assert refused.value.rule == "wallet-exists"
     request = request_for(TX).to_wire()
     await parties[0].ask("sign", request)
@@ -236,3 +238,66 @@ def test_a_folder_of_another_party_is_not_opened(committee_root: Path) -> None:
             open_home(committee_root / "party-1")
         mine.write_bytes(kept)
     open_home(committee_root / "party-1")
+
+
+async def test_a_lost_share_is_restored_and_the_lost_one_fits_nothing(
+    parties: list[LocalParty], ceremony: tuple[Path, Address], committee_root: Path
+) -> None:
+    lost = parties[1].store.shares()[0]
+    parties[1].stop()
+    for left in (committee_root / "party-2").glob("party.db*"):
+        left.unlink()
+    parties[1].start()
+    assert await recover_party(parties, WALLET, target=2, threshold=2) == 2
+    parties[0].stop()
+    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    await signer.sign_transaction(TX, network=DEVNET)
+    assert [share.epoch for share in parties[1].store.shares()] == [2] != [lost.epoch]
+
+
+async def test_a_share_that_is_not_lost_is_not_rebuilt(parties: list[LocalParty]) -> None:
+    with pytest.raises(Refused) as refused:
+        await recover_party(parties, WALLET, target=2, threshold=2)
+    assert refused.value.rule == "wallet-exists"
+
+
+async def test_a_coordinator_that_mixes_two_refreshes_destroys_no_share(
+    parties: list[LocalParty], ceremony: tuple[Path, Address]
+) -> None:
+    """Parties 1 and 2 keep the shares of different runs; neither gives up the epoch that signs."""
+
+    async def refresh_kept_by(keeper: int) -> None:
+        fields = {"wallet": WALLET, "epoch": 1, "attempt": secrets.token_hex(16)}
+        with pytest.raises(VenueUnavailable):
+            await _carry(
+                [Starved(party) if party.party != keeper else party for party in parties],
+                await _gather(party.ask("refresh", fields) for party in parties),
+            )
+
+    await refresh_kept_by(1)
+    await refresh_kept_by(2)
+    assert [len(party.store.shares()) for party in parties] == [2, 2, 1]
+    with pytest.raises(VenueUnavailable):
+        await _activate(parties[:2], WALLET, 2, 2)
+    assert [party.store.shares()[0].epoch for party in parties] == [1, 1, 1]
+    assert not any(party.store.banned() for party in parties)
+    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    await signer.sign_transaction(TX, network=DEVNET)
+
+
+class Starved:
+    """A party that the coordinator does not give the last round of a refresh."""
+
+    def __init__(self, inner: LocalParty) -> None:
+        self._inner = inner
+        self._steps = 0
+
+    @property
+    def party(self) -> int:
+        return self._inner.party
+
+    async def ask(self, method: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        self._steps += method == "step"
+        if self._steps == 4:
+            raise VenueUnavailable("starved")
+        return await self._inner.ask(method, fields)
