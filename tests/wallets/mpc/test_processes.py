@@ -8,9 +8,10 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,45 @@ async def test_each_pair_signs_a_transaction_that_is_mined(
         await signer.sign_transaction(replace(TX, nonce=9, value_wei=101), network=Network.DEVNET)
     for link in links:
         await link.close()
+
+
+async def test_a_party_killed_before_any_of_its_messages_leaves_one_signature_for_a_nonce(
+    processes: Processes, ceremony: tuple[Path, Address]
+) -> None:
+    for edge in range(1, 5):
+        tx = replace(TX, nonce=edge)
+        links = processes.links()
+        doomed = KilledBefore(links[1], processes, edge)
+        signer = await MpcSigner.connect([links[0], doomed, links[2]], wallet=WALLET, address=ceremony[1], threshold=2)
+        signed = await signer.sign_transaction(tx, network=Network.DEVNET)
+        assert doomed.is_dead
+        processes.start(2)
+        after = await MpcSigner.connect(processes.links(), wallet=WALLET, address=ceremony[1], threshold=2)
+        assert await after.sign_transaction(tx, network=Network.DEVNET) == signed
+        with pytest.raises(Refused):
+            await after.sign_transaction(replace(tx, value_wei=2), network=Network.DEVNET)
+
+
+class KilledBefore:
+    """Party 2, which gets SIGKILL before its n-th message of a signature reaches it."""
+
+    def __init__(self, inner: PartyLink, processes: Processes, edge: int) -> None:
+        self._inner = inner
+        self._processes = processes
+        self._left = edge
+        self.is_dead = False
+
+    @property
+    def party(self) -> int:
+        return self._inner.party
+
+    async def ask(self, method: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        if method in ("sign", "step"):
+            self._left -= 1
+            if self._left == 0:
+                self._processes.kill(2)
+                self.is_dead = True
+        return await self._inner.ask(method, fields)
 
 
 async def test_only_the_pinned_coordinator_is_answered(processes: Processes, tmp_path: Path) -> None:
