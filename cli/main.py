@@ -33,6 +33,15 @@ COMMANDS = {
 class LazyGroup(TyperGroup):
     """Imports a command's module when it is used: `capstan --help` must not load web3 and ccxt."""
 
+    _is_listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -40,16 +49,11 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, help_text = COMMANDS[cmd_name]
-        if _wants_root_help():
+        if self._is_listing:
             return type(self)(name=cmd_name, help=help_text)  # Only its name and help are shown.
         command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
         return command
-
-
-def _wants_root_help() -> bool:
-    words = [word for word in sys.argv[1:] if word != "--debug"]
-    return not words or words[0] in ("--help", "-h")
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

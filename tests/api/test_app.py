@@ -156,7 +156,10 @@ async def test_malformed_bodies_are_problems_and_reach_nobody(client, asked, bod
 
 @pytest.mark.usefixtures("engine")
 async def test_body_nested_too_deep_to_read_is_a_problem(client, asked):
-    assert_is_problem(await client.ask("POST", "/v1/kill", b"[" * 10_000, headers=JSON), 400)
+    answer = await client.ask("POST", "/v1/kill", b"[" * 10_000, headers=JSON)
+    # Which of the two depends on the interpreter's recursion limit, which libraries raise.
+    assert answer[0] in (400, 422)
+    assert_is_problem(answer, answer[0])
     assert asked == []
 
 
