@@ -16,7 +16,7 @@ from wallets.payloads import (
     TransactionToSign,
     TypedDataToSign,
 )
-from wallets.transactions import SECP256K1_ORDER, address_of, assemble, recover, signing_digest
+from wallets.transactions import SECP256K1_ORDER, address_of, assemble, recover_key, signing_digest
 
 
 class Signer(Protocol):
@@ -64,12 +64,13 @@ class KeySigner:
     Deterministic (RFC 6979): the same payload always gives the same bytes.
     """
 
-    __slots__ = ("__key", "_address", "_is_test_key")
+    __slots__ = ("__key", "_address", "_is_test_key", "_public_key")
 
     def __init__(self, private_key: bytes, *, is_test_key: bool = False) -> None:
         if len(private_key) != 32 or not 0 < int.from_bytes(private_key, "big") < SECP256K1_ORDER:
             raise InputError("a private key is 32 bytes and lies within the curve's order")
         self.__key = PrivateKey(private_key)
+        self._public_key = self.__key.public_key.format()
         self._address = address_of(self.__key.public_key)
         # A published key stays a test key whatever the caller says.
         self._is_test_key = is_test_key or devnet_keys.is_published(self._address)
@@ -109,7 +110,7 @@ class KeySigner:
         r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big")
         signature = Signature(r, s, compact[64])
         # A fault while signing (bit flip, glitch) can reveal the key through the wrong signature: verify first.
-        if recover(digest, signature) != self._address:
+        if recover_key(digest, signature).format() != self._public_key:
             raise InvariantError(f"{self._address}: the signature does not recover to its own key")
         return signature
 

@@ -67,14 +67,18 @@ def recover(digest: bytes, signature: Signature) -> Address:
     Raises:
         InputError: The signature is malleable or invalid.
     """
+    return address_of(recover_key(digest, signature))
+
+
+def recover_key(digest: bytes, signature: Signature) -> PublicKey:
+    """Find the public key that signed; errors as `recover`."""
     if not 0 < signature.s <= SECP256K1_ORDER // 2 or not 0 < signature.r < SECP256K1_ORDER:
         raise InputError("the signature's r or s is out of range")
     compact = signature.to_bytes()[:64] + bytes([signature.y_parity])
     try:
-        public = PublicKey.from_signature_and_message(compact, digest, hasher=None)
+        return PublicKey.from_signature_and_message(compact, digest, hasher=None)
     except Exception as exc:  # coincurve raises bare Exception and ValueError
         raise InputError("the signature fits no public key") from exc
-    return address_of(public)
 
 
 def address_of(public: PublicKey) -> Address:

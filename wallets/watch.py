@@ -130,8 +130,8 @@ _keccak: Final[Callable[..., keccak.Keccak_Hash]] = keccak.new
 def _evm_address(public: PublicKey) -> Address:
     plain = _keccak(digest_bits=256, data=public.format(compressed=False)[1:]).digest()[-20:].hex()
     # EIP-55: a letter is upper case where the hash of the address has a digit above 7.
-    pattern = _keccak(digest_bits=256, data=plain.encode()).hexdigest()
-    return Address("0x" + "".join([a.upper() if h > "7" else a for a, h in zip(plain, pattern, strict=False)]))
+    pattern = _keccak(digest_bits=256, data=plain.encode()).digest().hex()  # its own hexdigest is slow
+    return Address("0x" + "".join([a if h < "8" else a.upper() for a, h in zip(plain, pattern, strict=False)]))
 
 
 def _taproot_output(public: PublicKey) -> bytes:

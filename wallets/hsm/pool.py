@@ -20,7 +20,7 @@ from coincurve import PublicKey
 
 from domain import Address, InputError, InvariantError, VenueUnavailable
 from runtime import Secret
-from wallets.hsm.worker import RECOVERY_S
+from wallets.hsm.token import RECOVERY_S
 from wallets.payloads import (
     MessageToSign,
     Network,

@@ -28,6 +28,8 @@ from wallets.hsm.ecdsa import complete
 from wallets.payloads import Signature
 from wallets.transactions import address_of
 
+RECOVERY_S: Final = 5.0
+"""How long a request waits for a token that went away."""
 _SECP256K1: Final = encode_named_curve_parameters("secp256k1")
 _ID_KEY: Final = b"capstan/key"
 _ID_DEVNET: Final = b"capstan/devnet"

@@ -17,13 +17,11 @@ from domain import InputError, InvariantError, PlatformError, VenueUnavailable
 from runtime import Secret
 from runtime.processes import die_with_parent
 from wallets.hardening import harden_memory
-from wallets.hsm.token import HsmToken, WrongPin
+from wallets.hsm.token import RECOVERY_S, HsmToken, WrongPin
 from wallets.payloads import MessageToSign, Signature, TransactionToSign, TypedDataToSign, unhex
 from wallets.transactions import signing_digest
 from wallets.wire import decode_line, encode_line, error_message
 
-RECOVERY_S: Final = 5.0
-"""How long a request waits for a token that went away."""
 _RETRY_S: Final = 0.03
 
 
