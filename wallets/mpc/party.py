@@ -10,6 +10,7 @@ the same bytes.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class _Run:
     session: MpcSession
     peers: frozenset[int]
     finish: Callable[[], dict[str, Any]]
+    subject: tuple[Address, bytes] | None = None
     began_ns: int = field(default_factory=time.monotonic_ns)
 
 
@@ -63,6 +65,7 @@ class Cosigner:
         self._store = store
         self._journal = journal
         self._guard = guard
+        self._turn = threading.Lock()
         self._runs: dict[bytes, _Run] = {}
         self._shares: dict[tuple[str, int], MpcShare] = {}
 
@@ -172,7 +175,9 @@ class Cosigner:
         if known := self._store.signature(address, digest):
             return {"signature": known.hex()}
         session = _made(lambda: MpcSession.sign(home.identity, share, peers, wanted.path, digest, wanted.attempt))
-        return self._begin(session, peers, lambda: self._release(address, digest, session.take_signature()))
+        return self._begin(
+            session, peers, lambda: self._release(address, digest, session.take_signature()), (address, digest)
+        )
 
     def adopt(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Take over a signature that other parties have made, so that any t parties know of it.
@@ -217,16 +222,23 @@ class Cosigner:
         return share, address
 
     def _begin(
-        self, session: MpcSession, peers: Mapping[int, bytes], finish: Callable[[], dict[str, Any]]
+        self,
+        session: MpcSession,
+        peers: Mapping[int, bytes],
+        finish: Callable[[], dict[str, Any]],
+        subject: tuple[Address, bytes] | None = None,
     ) -> dict[str, Any]:
-        now = time.monotonic_ns()
-        for stale in [key for key, run in self._runs.items() if now - run.began_ns > _SESSION_NS]:
-            del self._runs[stale]
-        if len(self._runs) >= _SESSIONS_MAX:
-            raise VenueUnavailable(f"{_SESSIONS_MAX} sessions are under way")
         self._store.begin_session(session.session_id)
-        run = _Run(session, frozenset(peers), finish)
-        self._runs[session.session_id] = run
+        run = _Run(session, frozenset(peers), finish, subject)
+        with self._turn:
+            now = time.monotonic_ns()
+            for key, other in list(self._runs.items()):
+                # Of two attempts at one payload the later lives: they must not both end in a signature.
+                if now - other.began_ns > _SESSION_NS or (subject is not None and other.subject == subject):
+                    del self._runs[key]
+            if len(self._runs) >= _SESSIONS_MAX:
+                raise VenueUnavailable(f"{_SESSIONS_MAX} sessions are under way")
+            self._runs[session.session_id] = run
         return self._advance(session.session_id, run, [])
 
     def _advance(self, session_id: bytes, run: _Run, inbound: list[bytes]) -> dict[str, Any]:
@@ -235,19 +247,25 @@ class Cosigner:
             self._refuse_banned(run.peers)
             outbound = run.session.step(inbound)
         except MpcAbort as exc:
+            self._end(session_id)
             reason, culprit = exc.args
-            del self._runs[session_id]
             if culprit is not None:
                 self._store.ban(culprit, reason)
                 log.error("cosigner.banned", party=self._home.party, culprit=culprit, reason=reason)
             raise VenueUnavailable(f"party {self._home.party} aborted: {reason}") from exc
         except PlatformError:
-            del self._runs[session_id]
+            self._end(session_id)
             raise
         if not run.session.is_done:
             return {"session": session_id.hex(), "outbound": write_envelopes(outbound)}
-        del self._runs[session_id]
+        if not self._end(session_id):
+            raise VenueUnavailable("a later attempt has taken this one's place")
         return run.finish()
+
+    def _end(self, session_id: bytes) -> bool:
+        """Forget a session; tells whether it was still under way."""
+        with self._turn:
+            return self._runs.pop(session_id, None) is not None
 
     def _keep(self, share: MpcShare) -> dict[str, Any]:
         address = self._address(share, "m")

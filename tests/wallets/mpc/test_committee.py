@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from eth_account import Account
 
 from domain import Address, InputError, Refused, VenueUnavailable
 from tests.wallets.mpc.conftest import TX, WALLET, LocalParty
-from wallets import MessageToSign, Network, TypedDataToSign, recover
+from wallets import MessageToSign, Network, SignedTransaction, TypedDataToSign, recover
 from wallets.mpc import MpcSigner, generate_wallet, open_home, recover_party, refresh_wallet
 from wallets.mpc.coordinator import _activate, _carry, _gather
 from wallets.mpc.requests import SignRequest
@@ -209,6 +210,24 @@ async def test_a_wallet_is_generated_once_and_an_attempt_begins_once(parties: li
     with pytest.raises(Refused) as refused:
         await parties[0].ask("sign", request)
     assert refused.value.rule == "session"
+
+
+async def test_concurrent_requests_for_a_nonce_give_one_transaction(
+    parties: list[LocalParty], ceremony: tuple[Path, Address]
+) -> None:
+    """Four coordinators at once, two of them for another transaction of the same nonce."""
+    for nonce in range(5):
+        signers = [await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2) for _ in range(4)]
+        answers = await asyncio.gather(
+            *(
+                signer.sign_transaction(replace(TX, nonce=nonce, value_wei=1 + number % 2), network=DEVNET)
+                for number, signer in enumerate(signers)
+            ),
+            return_exceptions=True,
+        )
+        signed = {answer for answer in answers if isinstance(answer, SignedTransaction)}
+        assert len(signed) <= 1
+        assert all(isinstance(answer, (SignedTransaction, Refused, VenueUnavailable)) for answer in answers)
 
 
 async def test_a_foreign_signature_is_not_adopted(parties: list[LocalParty]) -> None:
