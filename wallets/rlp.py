@@ -17,7 +17,11 @@ def encode(item: Item) -> bytes:
         if len(item) == 1 and item[0] < 0x80:
             return item
         return _prefix(len(item), 0x80) + item
-    body = b"".join(encode(element) for element in item)
+    return wrap(b"".join([encode(element) for element in item]))
+
+
+def wrap(body: bytes) -> bytes:
+    """Make a list of elements that are encoded and joined already."""
     return _prefix(len(body), 0xC0) + body
 
 

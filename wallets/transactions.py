@@ -5,9 +5,11 @@ Type 0 signs the EIP-155 form, types 1 and 2 their typed envelopes (EIP-2718, 29
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from coincurve import PublicKey
+from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 
 from domain import Address, ChainId, InputError
 from wallets import rlp
@@ -20,18 +22,15 @@ def signing_digest(tx: TransactionToSign) -> bytes:
     """Hash what the signature covers."""
     if tx.type == 0:
         # EIP-155: the chain id takes the place of v, followed by two zeros.
-        return keccak(rlp.encode([*_fields(tx), rlp.integer(tx.chain_id), b"", b""]))
-    return keccak(bytes([tx.type]) + rlp.encode(_fields(tx)))
+        return keccak(rlp.wrap(_body(tx) + rlp.encode(rlp.integer(tx.chain_id)) + b"\x80\x80"))
+    return keccak(bytes([tx.type]) + rlp.wrap(_body(tx)))
 
 
 def assemble(tx: TransactionToSign, signature: Signature, sender: Address) -> SignedTransaction:
     """Join a transaction and its signature into broadcastable bytes."""
-    r, s = rlp.integer(signature.r), rlp.integer(signature.s)
-    if tx.type == 0:
-        v = rlp.integer(tx.chain_id * 2 + 35 + signature.y_parity)
-        raw = rlp.encode([*_fields(tx), v, r, s])
-    else:
-        raw = bytes([tx.type]) + rlp.encode([*_fields(tx), rlp.integer(signature.y_parity), r, s])
+    v = signature.y_parity if tx.type else tx.chain_id * 2 + 35 + signature.y_parity
+    tail = b"".join([rlp.encode(rlp.integer(number)) for number in (v, signature.r, signature.s)])
+    raw = (bytes([tx.type]) if tx.type else b"") + rlp.wrap(_body(tx) + tail)
     return SignedTransaction(raw, "0x" + keccak(raw).hex(), sender)
 
 
@@ -84,6 +83,12 @@ def recover_key(digest: bytes, signature: Signature) -> PublicKey:
 def address_of(public: PublicKey) -> Address:
     """Give the account of a public key, checksummed (EIP-55)."""
     return Address(to_checksum_address(keccak(public.format(compressed=False)[1:])[-20:]))
+
+
+@lru_cache(maxsize=16)  # hashed, signed and assembled one after another: encoded once
+def _body(tx: TransactionToSign) -> bytes:
+    """The transaction's own fields, encoded and joined."""
+    return b"".join([rlp.encode(field) for field in _fields(tx)])
 
 
 def _fields(tx: TransactionToSign) -> list[rlp.Item]:

