@@ -18,7 +18,6 @@ from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 from engine.strategy import Strategy
 
-
 HEADER_VERSION = 2
 """Raised whenever a field of the header is added, removed or changes its meaning."""
 
