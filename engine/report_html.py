@@ -16,7 +16,7 @@ h1 { font-size: 24px; margin: 0 0 2px; } h2 { font-size: 17px; margin: 30px 0 8p
 p.sub { color: var(--muted); margin: 0 0 18px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(138px, 1fr)); gap: 10px; }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
-.card b { display: block; font-size: 18px; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.card b { display: block; font-size: 16px; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .card span { color: var(--muted); font-size: 13px; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
