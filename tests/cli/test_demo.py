@@ -25,14 +25,14 @@ def test_demo_trades_settles_and_reports(tmp_path):
     assert_books_are_true(result)
     assert result["fills"] > 20
     assert result["swaps"] > 5
-    assert result["orders"]["sent"] >= result["fills"] // 20
-    assert result["risk"]["rejected"] >= 0
+    assert result["orders"]["sent"] >= result["orders"]["filled"] > 0
+    assert result["risk"]["rejected"] == sum(result["risk"]["by_rule"].values())
     assert 0 < result["latency_us"]["tick_to_order"]["p50"] <= result["latency_us"]["tick_to_order"]["p99"]
     assert set(result["pnl"]["by_strategy"]) >= {"arb", "mm"}
     assert result["pnl"]["total"] == pytest.approx(sum(result["pnl"]["by_strategy"].values()), abs=0.01)
     report = (tmp_path / "run" / "report.html").read_text()
     assert report.count('class="plotly-graph-div"') == 4
-    assert "https://cdn" not in report.split("<script", 1)[0]
+    assert "<script src=" not in report  # Self-contained: opens without a network.
 
     # The journal alone gives the same figures, and the same decisions twice.
     first, second = (_capstan("engine", "replay", str(tmp_path / "run" / "journal.bin"), "--json") for _ in range(2))
@@ -42,7 +42,8 @@ def test_demo_trades_settles_and_reports(tmp_path):
     assert backtest["orders"]["sent"] > 0
     assert _pools_were_read_after_the_approvals(tmp_path / "run" / "journal.bin")
     verified = _capstan("ledger", "verify", "--data-dir", str(tmp_path / "run"), "--json")
-    assert verified
+    assert verified["sound"] is True
+    assert verified["entries"] == result["ledger"]["entries"]
 
 
 def test_engine_killed_at_several_points_ends_with_true_books(tmp_path):
