@@ -12,17 +12,28 @@ from custody.guard import PolicyGuard
 from custody.ledger import Entry, Ledger, Posting, Verification
 from custody.lifecycle import State, Step
 from custody.pipeline import DeskOptions
-from custody.policy import AllowedContract, Approval, AssetLimits, Policy, PolicySettings, Proposal
+from custody.policy import (
+    LIFETIME_S,
+    AllowedContract,
+    AssetLimits,
+    Decision,
+    Policy,
+    PolicySettings,
+    Proposal,
+    Requirement,
+    Spent,
+)
 from custody.ports import ChainPort
 from custody.tables import open_books
 
 __all__ = [
+    "LIFETIME_S",
     "AllowedContract",
-    "Approval",
     "AssetLimits",
     "Books",
     "ChainPort",
     "Custody",
+    "Decision",
     "DeskOptions",
     "Entry",
     "Ledger",
@@ -32,6 +43,8 @@ __all__ = [
     "PolicySettings",
     "Posting",
     "Proposal",
+    "Requirement",
+    "Spent",
     "State",
     "Step",
     "Verification",

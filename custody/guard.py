@@ -28,7 +28,7 @@ class PolicyGuard:
             raise Refused(f"no policy for chain {tx.chain_id}", rule="chain")
         policy.check_fees(gas_limit=tx.gas_limit, fee_per_gas_wei=tx.fee_ceiling_per_gas_wei)
         proposal = Proposal(chain_id=tx.chain_id, sender=sender, to=tx.to, value_wei=tx.value_wei, data=tx.data)
-        return policy.evaluate(proposal, spent=spent).spends
+        return policy.evaluate(proposal, spent=spent).counts
 
     def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
         """Refuse."""

@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from custody.ledger import Entry, Ledger
 from custody.lifecycle import FINAL, State, Step, after
 from custody.plans import decode_plan, encode_plan
-from custody.policy import VELOCITY_WINDOW_NS, Approval, Spent
+from custody.policy import Decision, Spent
 from custody.tables import AttemptRow, NonceRow, SpendRow, TransactionEventRow, TransactionRow
 from domain import Address, ChainId, InputError, InvariantError
 from domain.events import SwapSettled
@@ -154,8 +154,8 @@ class Outbox:
         with self._database.transaction() as session:
             self._take(session, intent, step, detail)
 
-    def approve(self, intent: Intent, judge: Callable[[Spent], Approval]) -> None:
-        """Let policy judge, and count what it approves against the daily limits in the same transaction.
+    def approve(self, intent: Intent, judge: Callable[[Spent], Decision]) -> None:
+        """Let policy judge, and count what it allows in the windows in the same transaction.
 
         Raises:
             Refused: From the judge; nothing is changed.
@@ -163,12 +163,12 @@ class Outbox:
         with self._database.transaction() as session:
             self._database.serialize(session, f"velocity/{self._account}")
             now = self._now_ns()
-            approval = judge(lambda asset: self._spent(session, asset, now))
+            decision = judge(lambda counter, window_s: self._spent(session, counter, now - window_s * 10**9))
             row = self._take(session, intent, Step.APPROVED, {})
             row.approved_ns = now
             session.add_all(
-                SpendRow(transaction_id=intent.id, asset=asset, raw=raw)
-                for asset, raw in approval.spends.items()
+                SpendRow(transaction_id=intent.id, asset=counter, raw=raw)
+                for counter, raw in decision.counts.items()
                 if raw
             )
 
@@ -272,13 +272,13 @@ class Outbox:
         )
         session.add(event)
 
-    def _spent(self, session: Session, asset: str, now_ns: int) -> int:
+    def _spent(self, session: Session, counter: str, since_ns: int) -> int:
         query = (
             select(raw_sum(SpendRow.raw))
             .join(TransactionRow, col(TransactionRow.id) == col(SpendRow.transaction_id))
-            .where(col(SpendRow.asset) == asset)
+            .where(col(SpendRow.asset) == counter)
             .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
-            .where(col(TransactionRow.approved_ns) > now_ns - VELOCITY_WINDOW_NS)
+            .where(col(TransactionRow.approved_ns) > max(since_ns, -1))
             .where(col(TransactionRow.state).not_in(_UNCOUNTED))
         )
         return int(session.exec(query).one())

@@ -19,7 +19,7 @@ from compliance import Screener
 from custody import receipts
 from custody.lifecycle import State, Step
 from custody.outbox import Intent, Outbox
-from custody.policy import Approval, Policy, Proposal, Spent, check_promises
+from custody.policy import Decision, Policy, Proposal, Spent, check_promises
 from custody.ports import ChainPort
 from domain import InvariantError, OutcomeUnknown, Refused, VenueUnavailable
 from domain.events import SwapSettled
@@ -113,10 +113,10 @@ class Pipeline:
         head = await self._chain.head()
         proposal = _proposal(intent.plan)
 
-        def judge(spent: Spent) -> Approval:
-            approval = self._policy.evaluate(proposal, spent=spent, now_s=head.time_s)
-            check_promises(intent.plan, approval)
-            return approval
+        def judge(spent: Spent) -> Decision:
+            decision = self._policy.evaluate(proposal, spent=spent, now_s=head.time_s)
+            check_promises(intent.plan, decision)
+            return decision
 
         try:
             await self._step("approve", self._outbox.approve, intent, judge)

@@ -8,8 +8,8 @@ from typing import Protocol
 from domain import Address, Refused
 from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign
 
-Spent = Callable[[str], int]
-"""How much of an asset (by asset id, raw units) this signer has signed away in the last 24 hours."""
+Spent = Callable[[str, int], int]
+"""(asset id, window in seconds) → raw units this signer has signed away in that window; the guard chooses the names."""
 
 
 class Guard(Protocol):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from eth_utils.crypto import keccak
 
@@ -24,8 +24,6 @@ from wallets.group_commit import GroupCommitter, Run
 from wallets.guard import Spent
 from wallets.payloads import TransactionToSign
 from wallets.transactions import signing_digest
-
-VELOCITY_WINDOW_NS: Final = 24 * 3600 * 10**9
 
 _SCHEMA = """
 CREATE TABLE signed (
@@ -116,7 +114,9 @@ class SigningJournal:
             for _, effect_before, fee, tip in earlier:
                 _check_replacement(tx, effect, effect_before, int(fee), int(tip))
             now = self._now_ns()
-            for asset, raw in judge(lambda asset: self._spent(run, place, asset, now)).items():
+            for asset, raw in judge(
+                lambda asset, window_s: self._spent(run, place, asset, now - window_s * 10**9)
+            ).items():
                 # A replacement spends what was counted when its nonce was first signed.
                 run("INSERT OR IGNORE INTO spent VALUES (?, ?, ?, ?, ?, ?)", (*place, asset, str(raw), now))
             run(
@@ -164,10 +164,10 @@ class SigningJournal:
         self.close()
 
     @staticmethod
-    def _spent(run: Run, place: tuple[Address, int, str], asset: str, now_ns: int) -> int:
+    def _spent(run: Run, place: tuple[Address, int, str], asset: str, since_ns: int) -> int:
         rows = run(
             "SELECT raw FROM spent WHERE key = ? AND asset = ? AND time_ns > ? AND NOT (chain_id = ? AND nonce = ?)",
-            (place[0], asset, now_ns - VELOCITY_WINDOW_NS, place[1], place[2]),
+            (place[0], asset, max(since_ns, -1), place[1], place[2]),
         )
         return sum(int(raw) for (raw,) in rows)
 

@@ -15,7 +15,7 @@ from custody import AssetLimits, Entry, Ledger, Posting, State, Step, open_books
 from custody.lifecycle import FINAL, TRANSITIONS, after
 from custody.outbox import Intent, Outbox
 from custody.plans import decode_plan, encode_plan
-from custody.policy import Approval
+from custody.policy import Decision
 from domain import Address, Amount, ChainId, InvariantError, Refused, native_asset
 from domain.events import SwapSettled
 from domain.ids import IntentId, StrategyId
@@ -42,6 +42,20 @@ def plan(number: int, amount: int) -> TransactionPlan:
         gas_limit=21_000,
         deadline_s=0,
         spends=(Amount(COIN, amount),),
+    )
+
+
+def decision(spends: dict[str, int]) -> Decision:
+    return Decision(
+        rules=("test",),
+        requirements=(),
+        delay_s=0,
+        policy_version=1,
+        policy_digest="00",
+        spends=spends,
+        counts=spends,
+        call=None,
+        addresses=frozenset(),
     )
 
 
@@ -148,10 +162,10 @@ class Machine(RuleBasedStateMachine):
     def approve(self, intent: Intent) -> None:
         amount = intent.plan.spends[0].raw
 
-        def judge(spent: Any) -> Approval:
-            if spent(COIN.id) + amount > LIMITS.per_day_raw:
+        def judge(spent: Any) -> Decision:
+            if spent(COIN.id, 24 * 3600) + amount > LIMITS.per_day_raw:
                 raise Refused("too much", rule="velocity")
-            return Approval({COIN.id: amount}, None, frozenset())
+            return decision({COIN.id: amount})
 
         try:
             self.outbox.approve(intent, judge)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 from chain.devnet import CANONICAL, TEST_ADDRESSES
 from custody import Policy, PolicyGuard, PolicySettings, Proposal
 from custody.calls import decode_call
-from custody.policy import check_promises
+from custody.policy import Spent, check_promises
 from dex import Routers, plan_approval, plan_swap, pool_spec
 from domain import Address, Amount, ChainId, Refused, native_asset
 from domain.plans import TransactionPlan
@@ -91,11 +90,11 @@ def proposal(plan: TransactionPlan) -> Proposal:
     return Proposal(chain_id=plan.chain_id, sender=plan.sender, to=plan.to, value_wei=plan.value_wei, data=plan.data)
 
 
-def nothing_spent(_asset: str) -> int:
+def nothing_spent(_asset: str, _window_s: int) -> int:
     return 0
 
 
-def judge(plan: TransactionPlan, *, spent: Callable[[str], int] = nothing_spent, policy: Policy = POLICY) -> None:
+def judge(plan: TransactionPlan, *, spent: Spent = nothing_spent, policy: Policy = POLICY) -> None:
     check_promises(plan, policy.evaluate(proposal(plan), spent=spent, now_s=NOW))
 
 
@@ -119,8 +118,8 @@ def test_an_honest_swap_on_every_router_passes_and_says_what_it_spends(kind: str
 @pytest.mark.parametrize("kind", ["v2", "v3", "v3_02"])
 def test_amounts_days_deadlines_and_slippage_are_bounded(kind: str) -> None:
     assert refused(plan(kind, amount=1_001)) == "amount"
-    assert refused(plan(kind), spent=lambda asset: 1_501 if asset == WETH_ID else 0) == "velocity"
-    judge(plan(kind), spent=lambda _asset: 1_500)
+    assert refused(plan(kind), spent=lambda asset, _window_s: 1_501 if asset == WETH_ID else 0) == "velocity"
+    judge(plan(kind), spent=lambda _asset, _window_s: 1_500)
     assert refused(plan(kind, deadline_s=NOW)) == "deadline"
     assert refused(plan(kind, deadline_s=NOW + 601)) == "deadline"
     judge(plan(kind, deadline_s=NOW + 600))
@@ -234,7 +233,7 @@ def test_coins_go_to_listed_recipients_within_their_limits() -> None:
     judge(coins)
     assert refused(replace(coins, to=STRANGER, recipient=STRANGER)) == "recipient"
     assert refused(replace(coins, value_wei=11)) == "amount"
-    assert refused(coins, spent=lambda _asset: 6) == "velocity"
+    assert refused(coins, spent=lambda _asset, _window_s: 6) == "velocity"
 
 
 def test_an_empty_policy_refuses_everything() -> None:
@@ -290,7 +289,7 @@ def unsigned(plan: TransactionPlan, **fields: Any) -> TransactionToSign:
     return TransactionToSign(nonce=0, to=plan.to, value_wei=plan.value_wei, data=plan.data, **given)
 
 
-def guard_rule(tx: TransactionToSign, spent: Callable[[str], int] = nothing_spent) -> str:
+def guard_rule(tx: TransactionToSign, spent: Spent = nothing_spent) -> str:
     with pytest.raises(Refused) as error:
         PolicyGuard(POLICY).check_transaction(VAULT, tx, network=Network.DEVNET, spent=spent)
     return error.value.rule
@@ -301,7 +300,7 @@ def test_the_signers_guard_applies_the_same_rules_to_bare_transactions() -> None
     spends = guard.check_transaction(VAULT, unsigned(plan()), network=Network.DEVNET, spent=nothing_spent)
     assert spends == {WETH_ID: 1_000}
     assert guard_rule(unsigned(changed("v3", data=raw_v3(recipient=STRANGER)))) == "recipient"
-    assert guard_rule(unsigned(plan()), lambda _asset: 2_000) == "velocity"
+    assert guard_rule(unsigned(plan()), lambda _asset, _window_s: 2_000) == "velocity"
     assert guard_rule(unsigned(plan(), max_fee_per_gas_wei=10**12)) == "fee-cap"
     assert guard_rule(unsigned(plan(), gas_limit=600_001)) == "gas-limit"
     assert guard_rule(unsigned(changed("v3", chain_id=ChainId(1)))) == "chain"

@@ -101,7 +101,7 @@ def test_velocity_counts_a_day_per_asset_and_a_replacement_once(journal: Signing
     seen: list[int] = []
 
     def watch(spent: Spent) -> Mapping[str, int]:
-        seen.append(spent("x/A"))
+        seen.append(spent("x/A", 86_400))
         return {"x/A": 10}
 
     journal.record(KEY, TX, watch)

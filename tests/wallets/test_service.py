@@ -54,7 +54,7 @@ class ValueGuard:
     def check_transaction(
         self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
     ) -> Mapping[str, int]:
-        if spent("coin") + tx.value_wei > 100:
+        if spent("coin", 86_400) + tx.value_wei > 100:
             raise Refused("too much", rule="velocity", hint="wait")
         return {"coin": tx.value_wei}
 

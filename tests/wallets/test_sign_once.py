@@ -116,7 +116,7 @@ def test_what_a_refused_request_wrote_is_undone_and_its_neighbours_are_kept(tmp_
     with SigningJournal(tmp_path / "journal.db", now_ns=lambda: 10**18) as journal:
 
         def judge(spent: Spent) -> Mapping[str, int]:
-            if spent("coin") >= 30:
+            if spent("coin", 86_400) >= 30:
                 raise Refused("enough", rule="velocity")
             return {"coin": 10}
 

@@ -34,7 +34,7 @@ class ValueGuard(DenyAll):
     def check_transaction(
         self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
     ) -> Mapping[str, int]:
-        if spent("coin") + tx.value_wei > 100:
+        if spent("coin", 86_400) + tx.value_wei > 100:
             raise Refused("too much", rule="velocity")
         return {"coin": tx.value_wei}
 
