@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from custody.policy import Policy, Proposal, Spent
 from domain import Address, Refused
-from wallets import MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets import Evidence, MessageToSign, Network, TransactionToSign, TypedDataToSign
 
 
 class PolicyGuard:
@@ -20,7 +20,7 @@ class PolicyGuard:
         self._policies = {policy.settings.chain_id: policy for policy in policies}
 
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
         """Judge a transaction; see `Policy.evaluate`. The chain's time is not known here."""
         policy = self._policies.get(tx.chain_id)
@@ -30,10 +30,14 @@ class PolicyGuard:
         proposal = Proposal(chain_id=tx.chain_id, sender=sender, to=tx.to, value_wei=tx.value_wei, data=tx.data)
         return policy.evaluate(proposal, spent=spent).counts
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         """Refuse."""
         raise Refused(f"{sender} signs no personal messages", rule="message")
 
-    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+    def check_typed_data(
+        self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         """Refuse."""
         raise Refused(f"{sender} signs no typed data", rule="typed-data")

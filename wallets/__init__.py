@@ -6,6 +6,7 @@ in a process of their own (`SignerService`, `capstan signer serve`) and everyone
 
 from wallets.client import SignerClient
 from wallets.devnet_keys import DEVNET_MNEMONIC
+from wallets.evidence import Evidence
 from wallets.guard import DenyAll, Guard, Spent
 from wallets.hd import HdWallet, ethereum_path, generate_mnemonic
 from wallets.journal import SigningJournal
@@ -25,6 +26,7 @@ from wallets.transactions import parse, recover, signing_digest
 __all__ = [
     "DEVNET_MNEMONIC",
     "DenyAll",
+    "Evidence",
     "Guard",
     "HdWallet",
     "KeySigner",

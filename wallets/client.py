@@ -10,6 +10,7 @@ from typing import Any, Self
 from eth_utils.crypto import keccak
 
 from domain import Address, InputError, InvariantError, OutcomeUnknown, VenueUnavailable
+from wallets.evidence import Evidence, read_evidence
 from wallets.payloads import (
     MessageToSign,
     Network,
@@ -62,23 +63,29 @@ class SignerClient:
     def address(self) -> Address:
         return self._address
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         """Have a transaction signed."""
-        result = await self._request("sign_transaction", tx.to_wire(), network)
+        result = await self._request("sign_transaction", tx.to_wire(), network, evidence)
         raw = _bytes(result, "raw")
         signed, signature = parse(raw)
         if signed != tx or recover(signing_digest(tx), signature) != self._address:
             raise InvariantError("the signer returned another transaction than was asked for")
         return SignedTransaction(raw, "0x" + keccak(raw).hex(), self._address)
 
-    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature:
+    async def sign_message(
+        self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Have a personal message signed (EIP-191)."""
-        result = await self._request("sign_message", {"content": "0x" + message.content.hex()}, network)
+        result = await self._request("sign_message", {"content": "0x" + message.content.hex()}, network, evidence)
         return self._checked(message.digest(), result)
 
-    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature:
+    async def sign_typed_data(
+        self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Have a document signed (EIP-712)."""
-        result = await self._request("sign_typed_data", dict(data.document), network)
+        result = await self._request("sign_typed_data", dict(data.document), network, evidence)
         return self._checked(data.digest(), result)
 
     def _checked(self, digest: bytes, result: Any) -> Signature:
@@ -87,10 +94,11 @@ class SignerClient:
             raise InvariantError("the signer returned a signature of another key or content")
         return signature
 
-    async def _request(self, method: str, payload: Mapping[str, Any], network: Network) -> Any:
-        return await self._ask(
-            method, {"method": method, "signer": self._address, "network": network.value, "payload": dict(payload)}
-        )
+    async def _request(
+        self, method: str, payload: Mapping[str, Any], network: Network, evidence: Evidence | None
+    ) -> Any:
+        place = {"method": method, "signer": self._address, "network": network.value}
+        return await self._ask(method, {**place, "payload": dict(payload), "evidence": read_evidence(evidence)})
 
     async def _ask(self, method: str, message: Mapping[str, Any]) -> Any:
         line = encode_line(message)

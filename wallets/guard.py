@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from domain import Address, Refused
+from wallets.evidence import Evidence
 from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign
 
 Spent = Callable[[str, int], int]
@@ -13,31 +14,43 @@ Spent = Callable[[str, int], int]
 
 
 class Guard(Protocol):
-    """Says no by raising `Refused`; keeps no state of its own, the journal does."""
+    """Says no by raising `Refused`; keeps no state of its own, the journal does.
+
+    `evidence` is what the caller showed (None: nothing, as JSON-RPC callers do). It is a claim: what is not verified
+    against the payload and this process's own keys counts as not shown.
+    """
 
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
         """Judge a transaction from its own bytes; return what it spends, by asset id in raw units."""
         ...
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None: ...
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None: ...
 
-    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None: ...
+    def check_typed_data(
+        self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None: ...
 
 
 class DenyAll:
     """The guard of a signer without a policy: nothing is signed."""
 
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
         raise _no_policy()
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         raise _no_policy()
 
-    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+    def check_typed_data(
+        self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         raise _no_policy()
 
 

@@ -19,6 +19,7 @@ import structlog
 from eth_utils.crypto import keccak
 
 from domain import Address, InputError, PlatformError, Refused
+from wallets.evidence import Evidence, read_evidence
 from wallets.guard import Guard, Spent
 from wallets.journal import SigningJournal
 from wallets.payloads import (
@@ -93,13 +94,15 @@ class SignerService:
                 network = Network(str(request.get("network")))
             except ValueError as exc:
                 raise InputError("network must be devnet, testnet or live") from exc
-            result = await self._sign(method, str(request.get("signer")), network, request.get("payload"))
+            result = await self._sign(method, str(request.get("signer")), network, request)
         except PlatformError as exc:
             log_declined(str(method), exc)
             return error_message(exc)
         return {"result": result}
 
-    async def sign_transaction(self, sender: str, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, sender: str, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         """Judge, journal and sign a transaction. The same transaction again gives the same bytes.
 
         Raises:
@@ -112,46 +115,57 @@ class SignerService:
         check_network(signer.address, is_test_key=signer.is_test_key, network=network)
 
         def judge(spent: Spent) -> Mapping[str, int]:
-            return self._guard.check_transaction(signer.address, tx, network=network, spent=spent)
+            return self._guard.check_transaction(signer.address, tx, network=network, spent=spent, evidence=evidence)
 
         await asyncio.wrap_future(self._journal.begin_record(signer.address, tx, judge))
-        signed = await self._sign_or_repeat(signer, tx, network)
+        signed = await self._sign_or_repeat(signer, tx, network, evidence)
         log.info("signer.signed", signer=signer.address, chain_id=tx.chain_id, nonce=tx.nonce, tx_hash=signed.hash)
         return signed
 
-    async def sign_message(self, sender: str, message: MessageToSign, *, network: Network) -> Signature:
+    async def sign_message(
+        self, sender: str, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Judge and sign a personal message; errors as `sign_transaction`."""
         signer = self._signer(sender)
-        self._guard.check_message(signer.address, message, network=network)
-        return await signer.sign_message(message, network=network)
+        self._guard.check_message(signer.address, message, network=network, evidence=evidence)
+        return await signer.sign_message(message, network=network, evidence=evidence)
 
-    async def sign_typed_data(self, sender: str, data: TypedDataToSign, *, network: Network) -> Signature:
+    async def sign_typed_data(
+        self, sender: str, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Judge and sign a document; errors as `sign_transaction`."""
         signer = self._signer(sender)
-        self._guard.check_typed_data(signer.address, data, network=network)
-        return await signer.sign_typed_data(data, network=network)
+        self._guard.check_typed_data(signer.address, data, network=network, evidence=evidence)
+        return await signer.sign_typed_data(data, network=network, evidence=evidence)
 
-    async def _sign(self, method: Any, sender: str, network: Network, payload: Any) -> dict[str, Any]:
+    async def _sign(self, method: Any, sender: str, network: Network, request: Mapping[str, Any]) -> dict[str, Any]:
         self._signer(sender)
+        payload, evidence = request.get("payload"), read_evidence(request.get("evidence"))
         if not isinstance(payload, dict):
             raise InputError("payload must be an object")
         if method == "sign_transaction":
-            signed = await self.sign_transaction(sender, TransactionToSign.from_wire(payload), network=network)
+            signed = await self.sign_transaction(
+                sender, TransactionToSign.from_wire(payload), network=network, evidence=evidence
+            )
             return {"raw": "0x" + signed.raw.hex(), "hash": signed.hash}
         if method == "sign_message":
-            signature = await self.sign_message(sender, MessageToSign(_content(payload)), network=network)
+            signature = await self.sign_message(
+                sender, MessageToSign(_content(payload)), network=network, evidence=evidence
+            )
         elif method == "sign_typed_data":
-            signature = await self.sign_typed_data(sender, TypedDataToSign(payload), network=network)
+            signature = await self.sign_typed_data(sender, TypedDataToSign(payload), network=network, evidence=evidence)
         else:
             raise InputError(f"unknown method {str(method)[:40]!r}")
         return {"signature": "0x" + signature.to_bytes().hex()}
 
-    async def _sign_or_repeat(self, signer: LocalSigner, tx: TransactionToSign, network: Network) -> SignedTransaction:
+    async def _sign_or_repeat(
+        self, signer: LocalSigner, tx: TransactionToSign, network: Network, evidence: Evidence | None
+    ) -> SignedTransaction:
         if isinstance(signer, KeySigner):  # RFC 6979: it repeats itself
             return await signer.sign_transaction(tx, network=network)
         kept = await asyncio.wrap_future(self._journal.begin_answer_of(signer.address, tx))
         if kept is None:
-            signed = await signer.sign_transaction(tx, network=network)
+            signed = await signer.sign_transaction(tx, network=network, evidence=evidence)
             kept = await asyncio.wrap_future(self._journal.begin_keep(signer.address, tx, signed.raw))
         return SignedTransaction(kept, "0x" + keccak(kept).hex(), signer.address)
 

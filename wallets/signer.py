@@ -8,6 +8,7 @@ from coincurve import PrivateKey
 
 from domain import Address, InputError, InvariantError, Refused
 from wallets import devnet_keys
+from wallets.evidence import Evidence
 from wallets.payloads import (
     MessageToSign,
     Network,
@@ -23,17 +24,24 @@ class Signer(Protocol):
     """One key that signs what it can read. No method takes a hash.
 
     Every backend returns low-s signatures that it has itself recovered to its own address, and refuses test keys
-    outside a devnet and other keys on one (`Refused`, rule `test-key`).
+    outside a devnet and other keys on one (`Refused`, rule `test-key`). `evidence` is for the guards of the processes
+    behind the signer (`wallets.evidence`); a backend that has none leaves it unread.
     """
 
     @property
     def address(self) -> Address: ...
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction: ...
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction: ...
 
-    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature: ...
+    async def sign_message(
+        self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature: ...
 
-    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature: ...
+    async def sign_typed_data(
+        self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature: ...
 
 
 class LocalSigner(Signer, Protocol):
@@ -88,17 +96,23 @@ class KeySigner:
         """Give the key itself, for the one purpose of encrypting it into a keystore. Do not keep it."""
         return bytes(self.__key.secret)
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         """Sign a transaction; returns the raw bytes."""
         self._check_network(network)
         return assemble(tx, self._sign_digest(signing_digest(tx)), self._address)
 
-    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature:
+    async def sign_message(
+        self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Sign a personal message (EIP-191)."""
         self._check_network(network)
         return self._sign_digest(message.digest())
 
-    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature:
+    async def sign_typed_data(
+        self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Sign a document (EIP-712)."""
         self._check_network(network)
         return self._sign_digest(data.digest())

@@ -1,6 +1,6 @@
 """Signer and client speak JSON lines over a Unix socket: one object in, one object out, both of bounded length.
 
-{"method": "sign_transaction", "signer": "0x…", "network": "devnet", "payload": {…}}
+{"method": "sign_transaction", "signer": "0x…", "network": "devnet", "payload": {…}, "evidence": {…}}
 {"result": {…}}  or  {"error": {"kind": "refused", "message": "…", "rule": "sign-once"}}
 """
 
@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from domain import InputError, InvariantError, PlatformError, Refused, VenueUnavailable
 
-LINE_BYTES_MAX: Final = 256 * 1024
+LINE_BYTES_MAX: Final = 512 * 1024
+"""Room for a payload of 256 kB and its evidence."""
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:

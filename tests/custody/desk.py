@@ -29,7 +29,7 @@ from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from runtime import Secret
 from runtime.database import Database
-from wallets import HdWallet, KeySigner, Network, SignedTransaction, SigningJournal, TransactionToSign
+from wallets import Evidence, HdWallet, KeySigner, Network, SignedTransaction, SigningJournal, TransactionToSign
 
 VAULT = TEST_ADDRESSES[5]
 FAR = 2**40
@@ -54,16 +54,20 @@ class JournalledSigner:
     def address(self) -> Address:
         return self._key.address
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         self.asked += 1
         self._journal.record(
             self.address,
             tx,
-            lambda spent: self._guard.check_transaction(self.address, tx, network=network, spent=spent),
+            lambda spent: self._guard.check_transaction(
+                self.address, tx, network=network, spent=spent, evidence=evidence
+            ),
         )
         return await self._key.sign_transaction(tx, network=network)
 
-    async def sign_message(self, message: Any, *, network: Network) -> Any:
+    async def sign_message(self, message: Any, *, network: Network, evidence: Evidence | None = None) -> Any:
         raise NotImplementedError
 
     sign_typed_data = sign_message

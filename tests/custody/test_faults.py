@@ -286,11 +286,11 @@ class MoodySigner:
     def address(self) -> object:
         return self._inner.address  # type: ignore[attr-defined]
 
-    async def sign_transaction(self, tx: object, *, network: object) -> object:
+    async def sign_transaction(self, tx: object, *, network: object, evidence: object = None) -> object:
         mood = self._random.random()
         if mood < 0.3:
             raise VenueUnavailable("never reached")
-        signed = await self._inner.sign_transaction(tx, network=network)  # type: ignore[attr-defined]
+        signed = await self._inner.sign_transaction(tx, network=network, evidence=evidence)  # type: ignore[attr-defined]
         self.raws.setdefault(tx.nonce, set()).add(signed.raw)  # type: ignore[attr-defined]
         if mood < 0.6:
             raise OutcomeUnknown("the answer was lost", request_id="sign")

@@ -291,13 +291,15 @@ def unsigned(plan: TransactionPlan, **fields: Any) -> TransactionToSign:
 
 def guard_rule(tx: TransactionToSign, spent: Spent = nothing_spent) -> str:
     with pytest.raises(Refused) as error:
-        PolicyGuard(POLICY).check_transaction(VAULT, tx, network=Network.DEVNET, spent=spent)
+        PolicyGuard(POLICY).check_transaction(VAULT, tx, network=Network.DEVNET, spent=spent, evidence=None)
     return error.value.rule
 
 
 def test_the_signers_guard_applies_the_same_rules_to_bare_transactions() -> None:
     guard = PolicyGuard(POLICY)
-    spends = guard.check_transaction(VAULT, unsigned(plan()), network=Network.DEVNET, spent=nothing_spent)
+    spends = guard.check_transaction(
+        VAULT, unsigned(plan()), network=Network.DEVNET, spent=nothing_spent, evidence=None
+    )
     assert spends == {WETH_ID: 1_000}
     assert guard_rule(unsigned(changed("v3", data=raw_v3(recipient=STRANGER)))) == "recipient"
     assert guard_rule(unsigned(plan()), lambda _asset, _window_s: 2_000) == "velocity"
@@ -310,7 +312,7 @@ def test_the_signers_guard_applies_the_same_rules_to_bare_transactions() -> None
 def test_the_signers_guard_signs_no_messages_and_no_typed_data() -> None:
     guard = PolicyGuard(POLICY)
     with pytest.raises(Refused):
-        guard.check_message(VAULT, MessageToSign(b"login"), network=Network.DEVNET)
+        guard.check_message(VAULT, MessageToSign(b"login"), network=Network.DEVNET, evidence=None)
     document = {"types": {}, "primaryType": "Permit", "domain": {}, "message": {}}
     with pytest.raises(Refused):
-        guard.check_typed_data(VAULT, TypedDataToSign(document), network=Network.DEVNET)
+        guard.check_typed_data(VAULT, TypedDataToSign(document), network=Network.DEVNET, evidence=None)

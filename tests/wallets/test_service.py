@@ -22,6 +22,7 @@ from domain import Address, ChainId, InputError, InvariantError, OutcomeUnknown,
 from runtime import Secret
 from runtime.processes import spawn, terminate
 from wallets import (
+    Evidence,
     HdWallet,
     KeySigner,
     MessageToSign,
@@ -52,17 +53,21 @@ class ValueGuard:
     """Allows up to 100 wei a day, and messages that say please."""
 
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
         if spent("coin", 86_400) + tx.value_wei > 100:
             raise Refused("too much", rule="velocity", hint="wait")
         return {"coin": tx.value_wei}
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         if b"please" not in message.content:
             raise Refused("impolite", rule="message")
 
-    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+    def check_typed_data(
+        self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         return None
 
 

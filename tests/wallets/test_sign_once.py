@@ -16,6 +16,7 @@ from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC
 from domain import Address, ChainId, InvariantError, Refused, VenueUnavailable
 from runtime import Secret
 from wallets import (
+    Evidence,
     HdWallet,
     KeySigner,
     MessageToSign,
@@ -45,14 +46,18 @@ TX = TransactionToSign(
 
 class AllowAll:
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
         return {"coin": tx.value_wei}
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         return None
 
-    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+    def check_typed_data(
+        self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         return None
 
 
@@ -65,7 +70,9 @@ class OtherParitySigner:
         self.address = key.address
         self.is_test_key = key.is_test_key
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         signed = await self._key.sign_transaction(tx, network=network)
         self.signed += 1
         _, signature = parse(signed.raw)
@@ -73,10 +80,14 @@ class OtherParitySigner:
             signature = Signature(signature.r, SECP256K1_ORDER - signature.s, 1 - signature.y_parity)
         return assemble(tx, signature, self.address)
 
-    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature:
+    async def sign_message(
+        self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         raise InvariantError("not used")
 
-    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature:
+    async def sign_typed_data(
+        self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         raise InvariantError("not used")
 
 

@@ -20,6 +20,7 @@ from coincurve import PublicKey
 
 from domain import Address, InputError, InvariantError, VenueUnavailable
 from runtime import Secret
+from wallets.evidence import Evidence
 from wallets.hsm.token import RECOVERY_S
 from wallets.payloads import (
     MessageToSign,
@@ -249,19 +250,25 @@ class HsmSigner:
         """Whether the key signs on devnets, and nowhere else."""
         return self._is_test_key
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         """Sign a transaction; returns the raw bytes."""
         self._check_network(network)
         signature = await self._pool.sign(self._label, "transaction", tx.to_wire())
         return assemble(tx, self._checked(signing_digest(tx), signature), self._address)
 
-    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature:
+    async def sign_message(
+        self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Sign a personal message (EIP-191)."""
         self._check_network(network)
         signature = await self._pool.sign(self._label, "message", {"content": "0x" + message.content.hex()})
         return self._checked(message.digest(), signature)
 
-    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature:
+    async def sign_typed_data(
+        self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Sign a document (EIP-712)."""
         self._check_network(network)
         signature = await self._pool.sign(self._label, "typed_data", data.document)

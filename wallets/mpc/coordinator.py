@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, Self
 import structlog
 
 from domain import Address, InputError, InvariantError, Refused, VenueUnavailable
+from wallets.evidence import Evidence, read_evidence
 from wallets.mpc.link import PartyAway
 from wallets.mpc.requests import Payload, SignRequest, read_envelopes, write_envelopes
 from wallets.payloads import (
@@ -197,17 +198,23 @@ class MpcSigner:
     def address(self) -> Address:
         return self._address
 
-    async def sign_transaction(self, tx: TransactionToSign, *, network: Network) -> SignedTransaction:
+    async def sign_transaction(
+        self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedTransaction:
         """Have a transaction signed."""
-        return assemble(tx, await self._sign(tx, network), self._address)
+        return assemble(tx, await self._sign(tx, network, evidence), self._address)
 
-    async def sign_message(self, message: MessageToSign, *, network: Network) -> Signature:
+    async def sign_message(
+        self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Have a personal message signed (EIP-191)."""
-        return await self._sign(message, network)
+        return await self._sign(message, network, evidence)
 
-    async def sign_typed_data(self, data: TypedDataToSign, *, network: Network) -> Signature:
+    async def sign_typed_data(
+        self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> Signature:
         """Have a document signed (EIP-712)."""
-        return await self._sign(data, network)
+        return await self._sign(data, network, evidence)
 
     async def _find_epoch(self) -> None:
         answers = await asyncio.gather(*(link.ask("status") for link in self._links.values()), return_exceptions=True)
@@ -230,11 +237,12 @@ class MpcSigner:
         # The newest that some party has seen to fit: one whose activation has not reached all is complete all the same.
         self._epoch = max(usable)
 
-    async def _sign(self, payload: Payload, network: Network) -> Signature:
+    async def _sign(self, payload: Payload, network: Network, evidence: Evidence | None) -> Signature:
+        shown = read_evidence(evidence)
         failure: VenueUnavailable | Refused | None = None
         for signers in self._choices():
             request = SignRequest(
-                self._wallet, self._epoch, self._path, network, payload, signers, secrets.token_bytes(16)
+                self._wallet, self._epoch, self._path, network, payload, signers, secrets.token_bytes(16), shown
             )
             try:
                 signature = await self._attempt(request)

@@ -208,17 +208,20 @@ class Cosigner:
         """Judge a payload, and journal it: after this the party may help to sign it, and nothing that conflicts."""
         share = self._share(wanted.wallet, wanted.epoch)
         address, payload, network = self._address(share, wanted.path), wanted.payload, wanted.network
+        evidence = wanted.evidence
         check_network(address, is_test_key=self._home.committee.is_test, network=network)
         if isinstance(payload, TransactionToSign):
             self._journal.record(
                 address,
                 payload,
-                lambda spent: self._guard.check_transaction(address, payload, network=network, spent=spent),
+                lambda spent: self._guard.check_transaction(
+                    address, payload, network=network, spent=spent, evidence=evidence
+                ),
             )
         elif isinstance(payload, MessageToSign):
-            self._guard.check_message(address, payload, network=network)
+            self._guard.check_message(address, payload, network=network, evidence=evidence)
         else:
-            self._guard.check_typed_data(address, payload, network=network)
+            self._guard.check_typed_data(address, payload, network=network, evidence=evidence)
         return share, address
 
     def _begin(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain import InputError
+from wallets.evidence import Evidence, read_evidence
 from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
 from wallets.transactions import signing_digest
 
@@ -31,6 +32,8 @@ class SignRequest:
     payload: Payload
     signers: tuple[int, ...]
     attempt: bytes
+    evidence: Evidence | None = None
+    """For the party's guard alone: two parties may be shown different evidence for one payload."""
 
     def digest(self) -> bytes:
         """Hash the payload as its kind demands."""
@@ -47,6 +50,7 @@ class SignRequest:
             "payload": fields,
             "signers": list(self.signers),
             "attempt": self.attempt.hex(),
+            "evidence": self.evidence,
         }
 
     @classmethod
@@ -64,6 +68,7 @@ class SignRequest:
             payload=_read_payload(text(fields, "kind"), fields.get("payload")),
             signers=signers(fields),
             attempt=attempt(fields),
+            evidence=read_evidence(fields.get("evidence")),
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from domain import Address, ChainId, Refused
-from wallets import DenyAll, MessageToSign, Network, SigningJournal, Spent, TransactionToSign
+from wallets import DenyAll, Evidence, MessageToSign, Network, SigningJournal, Spent, TransactionToSign
 from wallets.mpc import Cosigner, MpcSigner, PartyStore, generate_wallet, init_committee, open_home
 from wallets.mpc.link import PartyAway
 from wallets.wire import decode_line, encode_line, error_from
@@ -29,16 +29,28 @@ WALLET = "treasury"
 
 
 class ValueGuard(DenyAll):
-    """Allows transactions of up to 100 wei a day, and messages that say please."""
+    """Allows transactions of up to 100 wei a day, and messages that say please, unless the evidence says no."""
+
+    def __init__(self) -> None:
+        self.shown: list[Evidence | None] = []
+
+    def _read(self, evidence: Evidence | None) -> None:
+        self.shown.append(evidence)
+        if evidence is not None and "no" in evidence:
+            raise Refused("the evidence says no", rule="evidence")
 
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
+        self._read(evidence)
         if spent("coin", 86_400) + tx.value_wei > 100:
             raise Refused("too much", rule="velocity")
         return {"coin": tx.value_wei}
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        self._read(evidence)
         if b"please" not in message.content:
             raise Refused("impolite", rule="message")
 
@@ -52,11 +64,10 @@ class LocalParty:
         self.start()
 
     def start(self) -> None:
+        self.guard = ValueGuard()
         self.store = PartyStore(self._root / "party.db", now_ns=lambda: 10**18)
         self._journal = SigningJournal(self._root / "journal.db", now_ns=lambda: 10**18)
-        self.cosigner: Cosigner | None = Cosigner(
-            self.home, store=self.store, journal=self._journal, guard=ValueGuard()
-        )
+        self.cosigner: Cosigner | None = Cosigner(self.home, store=self.store, journal=self._journal, guard=self.guard)
 
     def stop(self) -> None:
         """What `kill -9` leaves behind: the files, and no session."""

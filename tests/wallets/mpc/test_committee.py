@@ -81,6 +81,34 @@ async def test_every_party_judges_for_itself(parties: list[LocalParty], signer: 
     assert recover(message.digest(), await signer.sign_message(message, network=DEVNET)) == signer.address
 
 
+async def test_every_signing_party_is_shown_the_evidence_and_any_may_refuse_it(
+    parties: list[LocalParty], signer: MpcSigner
+) -> None:
+    evidence = {"approvals": ["anna"]}
+    await signer.sign_transaction(TX, network=DEVNET, evidence=evidence)
+    await signer.sign_message(MessageToSign(b"please"), network=DEVNET, evidence=evidence)
+    assert [party.guard.shown for party in parties] == [[evidence] * 2, [evidence] * 2, []]
+    for refused in (
+        signer.sign_transaction(replace(TX, nonce=1), network=DEVNET, evidence={"no": 1}),
+        signer.sign_message(MessageToSign(b"please!"), network=DEVNET, evidence={"no": 1}),
+    ):
+        with pytest.raises(Refused) as error:
+            await refused
+        assert error.value.rule == "evidence"
+    with pytest.raises(InputError, match="evidence"):
+        await signer.sign_transaction(TX, network=DEVNET, evidence={"a": b"not JSON"})
+
+
+async def test_a_coordinator_that_shows_one_party_other_evidence_is_judged_there(
+    parties: list[LocalParty], signer: MpcSigner
+) -> None:
+    wanted = request_for(TX)
+    await parties[0].ask("sign", wanted.to_wire())
+    with pytest.raises(Refused) as error:
+        await parties[1].ask("sign", {**wanted.to_wire(), "evidence": {"no": 1}})
+    assert error.value.rule == "evidence"
+
+
 @pytest.mark.parametrize(
     "second",
     [

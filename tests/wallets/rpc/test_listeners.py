@@ -18,6 +18,7 @@ from runtime import Secret
 from runtime.processes import free_port
 from tests.wallets.rpc.certificates import Authority
 from wallets import (
+    Evidence,
     HdWallet,
     MessageToSign,
     Network,
@@ -48,14 +49,18 @@ DOCUMENT = {"types": {"EIP712Domain": [], "Note": []}, "primaryType": "Note", "d
 
 class AllowAll:
     def check_transaction(
-        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent
+        self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
         return {}
 
-    def check_message(self, sender: Address, message: MessageToSign, *, network: Network) -> None:
+    def check_message(
+        self, sender: Address, message: MessageToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         return None
 
-    def check_typed_data(self, sender: Address, data: TypedDataToSign, *, network: Network) -> None:
+    def check_typed_data(
+        self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
         return None
 
 
