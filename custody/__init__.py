@@ -7,11 +7,8 @@ database that `open_books` brings up to date.
 
 from custody import postings
 from custody.books import Books
-from custody.desk import Custody, OnSettled
 from custody.guard import PolicyGuard
 from custody.ledger import Entry, Ledger, Posting, Verification
-from custody.lifecycle import State, Step
-from custody.pipeline import DeskOptions
 from custody.policy import (
     LIFETIME_S,
     AllowedContract,
@@ -25,6 +22,9 @@ from custody.policy import (
 )
 from custody.ports import ChainPort
 from custody.tables import open_books
+from custody.transactions.desk import Custody, OnSettled
+from custody.transactions.lifecycle import State, Step
+from custody.transactions.pipeline import DeskOptions
 
 __all__ = [
     "LIFETIME_S",

@@ -257,7 +257,7 @@ async def test_a_nonce_used_behind_our_back_fails_the_swap_and_frees_the_others(
         await client.rpc.request("anvil_mine", "0x4")
         await client.rpc.request("evm_setAutomine", True)
         clock.advance(seconds=6)
-        await until(lambda: desk.custody.history("robbed")[-1][1] is State.FAILED)
+        await until(lambda: desk.custody.history("robbed")[-1] == (Step.LOST, State.SAFE))
         await desk.custody.submit(swap(slow.world, "after"))
         assert await desk.custody.drain(20)
         await desk.custody.stop()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from custody import AssetLimits, Entry, Ledger, Posting, State, Step, open_books
-from custody.lifecycle import FINAL, TRANSITIONS, after
-from custody.outbox import Intent, Outbox
-from custody.plans import decode_plan, encode_plan
 from custody.policy import Decision
+from custody.transactions.lifecycle import FINAL, FINALITY, TRANSITIONS, after
+from custody.transactions.outbox import Intent, Outbox
+from custody.transactions.plans import decode_plan, encode_plan
 from domain import Address, Amount, ChainId, InvariantError, Refused, native_asset
 from domain.events import SwapSettled
 from domain.ids import IntentId, StrategyId
@@ -222,6 +222,7 @@ def test_what_is_not_in_the_table_is_an_error_and_nothing_follows_the_end() -> N
                     after(state, step, what="x")
     assert not [state for state, _ in TRANSITIONS if state in FINAL]
     assert {state for state, _ in TRANSITIONS} | FINAL == set(State)
+    assert set(TRANSITIONS.values()) | set(FINALITY.values()) == set(State)
 
 
 def test_a_plan_is_recorded_and_read_back_as_it_was() -> None:

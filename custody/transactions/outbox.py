@@ -16,10 +16,10 @@ import msgspec
 from sqlmodel import Session, col, select
 
 from custody.ledger import Entry, Ledger
-from custody.lifecycle import FINAL, State, Step, after
-from custody.plans import decode_plan, encode_plan
 from custody.policy import Decision, Spent
-from custody.tables import AttemptRow, NonceRow, SpendRow, TransactionEventRow, TransactionRow
+from custody.transactions.lifecycle import SETTLED, State, Step, after
+from custody.transactions.plans import decode_plan, encode_plan
+from custody.transactions.tables import AttemptRow, NonceRow, SpendRow, TransactionEventRow, TransactionRow
 from domain import Address, ChainId, InputError, InvariantError
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
@@ -73,20 +73,22 @@ class Outbox:
         self._now_ns = now_ns
         self._account = f"{chain_id}/{sender}"
 
-    def record(self, plan: TransactionPlan) -> bool:
+    def record(self, plan: TransactionPlan, *, initiator: str = "engine", vault: str = "default") -> bool:
         """Record an intent durably; return False when it was recorded before.
 
         Raises:
-            InputError: Another plan was recorded under its intent id.
+            InputError: Another plan was recorded under its intent id, or for somebody else.
         """
         text = encode_plan(plan)
         with self._database.transaction() as session:
             self._database.serialize(session, f"intents/{self._account}")
             known = session.exec(
-                select(TransactionRow.plan).where(col(TransactionRow.intent_id) == plan.intent_id)
+                select(TransactionRow.plan, TransactionRow.initiator, TransactionRow.vault).where(
+                    col(TransactionRow.intent_id) == plan.intent_id
+                )
             ).first()
             if known is not None:
-                if known != text:
+                if tuple(known) != (text, initiator, vault):
                     raise InputError(f"intent {plan.intent_id} was recorded before with another plan")
                 return False
             row = TransactionRow(
@@ -95,6 +97,8 @@ class Outbox:
                 purpose=plan.purpose,
                 chain_id=plan.chain_id,
                 sender=plan.sender,
+                initiator=initiator,
+                vault=vault,
                 plan=text,
                 state=State.CREATED,
             )
@@ -104,9 +108,9 @@ class Outbox:
         return True
 
     def unfinished(self) -> list[Intent]:
-        """Every intent that is not at its end, in the order they were recorded."""
+        """Every intent without an outcome, in the order they were recorded."""
         with self._database.snapshot() as session:
-            query = self._mine().where(col(TransactionRow.state).not_in(FINAL)).order_by(col(TransactionRow.id))
+            query = self._mine().where(col(TransactionRow.state).not_in(SETTLED)).order_by(col(TransactionRow.id))
             return [_intent(session, row) for row in session.exec(query)]
 
     def settled_between(self, first_nonce: int, end_nonce: int) -> list[Intent]:
@@ -114,7 +118,7 @@ class Outbox:
         with self._database.snapshot() as session:
             query = (
                 self._mine()
-                .where(col(TransactionRow.state).in_((State.CONFIRMED, State.FAILED)))
+                .where(col(TransactionRow.state).in_((State.SAFE, State.FINAL, State.FAILED, State.CANCELLED)))
                 .where(col(TransactionRow.nonce) >= first_nonce, col(TransactionRow.nonce) < end_nonce)
                 .order_by(col(TransactionRow.nonce))
             )
@@ -239,19 +243,19 @@ class Outbox:
                     raise InvariantError(f"{row.intent_id}: nonce {row.nonce} cannot be freed, it is not the last")
                 counter.next_nonce, row.nonce = row.nonce, None
                 session.add(counter)
-            self._settle(row, outcome)
+            self._settle(row, Step.DECLINED, outcome)
         return outcome
 
     def settle(self, intent: Intent, step: Step, outcome: SwapSettled, entries: Sequence[Entry]) -> None:
         """End an intent that reached the chain: its state, its outcome and its ledger entries, all or none."""
         with self._database.transaction() as session:
             row = self._take(session, intent, step, {"status": outcome.status, "reason": outcome.reason})
-            self._settle(row, outcome)
+            self._settle(row, step, outcome)
             for entry in entries:
                 self._ledger.post_in(session, entry)
 
-    def _settle(self, row: TransactionRow, outcome: SwapSettled) -> None:
-        row.settlement, row.settled_ns = msgspec.json.encode(outcome).decode(), self._now_ns()
+    def _settle(self, row: TransactionRow, step: Step, outcome: SwapSettled) -> None:
+        row.outcome, row.settlement, row.settled_ns = step, msgspec.json.encode(outcome).decode(), self._now_ns()
 
     def _take(self, session: Session, intent: Intent, step: Step, detail: dict[str, Any]) -> TransactionRow:
         row = session.get_one(TransactionRow, intent.id, with_for_update=True)

@@ -1,6 +1,6 @@
 """The door: plans come in, signed transactions go out, the ledger follows what the chain says.
 
-One task carries every intent forward (`custody.pipeline` says how); this is its loop, and what the engine calls.
+One task carries every intent forward (`pipeline` says how); this is its loop, and its callers' door.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import structlog
 from chain import NodeRefused
 from compliance import Screener
 from custody.ledger import Ledger
-from custody.lifecycle import State, Step
-from custody.outbox import Intent, Outbox
-from custody.pipeline import Checkpoint, DeskOptions, Pipeline
-from custody.plans import check_plan
 from custody.policy import Policy
 from custody.ports import ChainPort
 from custody.postings import vault_account
+from custody.transactions.lifecycle import State, Step
+from custody.transactions.outbox import Intent, Outbox
+from custody.transactions.pipeline import Checkpoint, DeskOptions, Pipeline
+from custody.transactions.plans import check_plan
 from domain import InvariantError, OutcomeUnknown, VenueUnavailable, native_asset
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
@@ -129,8 +129,13 @@ class Custody:
                     self._lock.__exit__(None, None, None)
                     self._lock = None
 
-    async def submit(self, plan: TransactionPlan) -> None:
+    async def submit(self, plan: TransactionPlan, *, initiator: str = "engine", vault: str = "default") -> None:
         """Record a plan; its outcome arrives as `SwapSettled`. The same intent again is a no-op.
+
+        Args:
+            plan: What is to be done.
+            initiator: Who asks: policy judges by it, and whoever asked may not approve.
+            vault: The vault it is for, as policy names it.
 
         Raises:
             InputError: It is for another account or chain, or the intent id stands for another plan.
@@ -140,7 +145,7 @@ class Custody:
         check_plan(plan, chain_id=self._chain.chain_id, sender=self._sender)
         self._check_running()
         self._checkpoint("record.before")
-        if await asyncio.to_thread(self._outbox.record, plan):
+        if await asyncio.to_thread(self._outbox.record, plan, initiator=initiator, vault=vault):
             log.info("custody.recorded", intent_id=plan.intent_id, purpose=plan.purpose, strategy=plan.strategy)
         self._checkpoint("record.after")
         self._wake.set()
@@ -154,7 +159,7 @@ class Custody:
         return self._outbox.history(intent_id)
 
     async def in_flight(self) -> list[str]:
-        """Intent ids that have not come to their end."""
+        """Intent ids that have no outcome yet."""
         return [str(intent.plan.intent_id) for intent in await asyncio.to_thread(self._outbox.unfinished)]
 
     async def drain(self, timeout_s: float) -> bool:
@@ -217,7 +222,7 @@ class Custody:
         """Move one intent as far as it goes now; False when the node, the signer or the database was in the way."""
         current: Intent | None = intent
         try:
-            while current is not None and not current.state.is_final and not self._stopping:
+            while current is not None and not current.state.is_settled and not self._stopping:
                 if not await self._pipeline.advance(current):
                     break
                 current = await asyncio.to_thread(self._outbox.find, current.plan.intent_id)

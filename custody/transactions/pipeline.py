@@ -16,11 +16,11 @@ import structlog
 
 from chain import BroadcastRejected, CallReverted, FeeQuote, FeeTooLow, Receipt
 from compliance import Screener
-from custody import receipts
-from custody.lifecycle import State, Step
-from custody.outbox import Intent, Outbox
 from custody.policy import Decision, Policy, Proposal, Spent, check_promises
 from custody.ports import ChainPort
+from custody.transactions import receipts
+from custody.transactions.lifecycle import State, Step
+from custody.transactions.outbox import Intent, Outbox
 from domain import InvariantError, OutcomeUnknown, Refused, VenueUnavailable
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
