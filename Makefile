@@ -55,7 +55,7 @@ test-python:
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 test-rust:
-	@cargo test --quiet --locked --manifest-path native/Cargo.toml -p capstan-core
+	@cargo test --quiet --locked --manifest-path native/Cargo.toml -p capstan-core -p capstan-keys
 
 test-contracts:
 	@$(FORGE) test

@@ -76,7 +76,7 @@ def _signing() -> Row:
         unit="1/s",
         peer_name=f"eth_account.sign_transaction, {_SIGNATURES / their_s:.0f}/s",
         ratio=their_s / our_s,
-        target=4,
+        target=5,
     )
 
 

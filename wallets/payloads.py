@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -241,8 +242,13 @@ def _within(what: str, value: int, limit: int, *, low: int = 0) -> None:
 
 
 def _checksummed(address: str) -> None:
-    if not isinstance(address, str) or not is_address(address) or to_checksum_address(address) != address:
+    if not isinstance(address, str) or not _is_checksummed(address):
         raise InputError(f"not an EIP-55 checksummed address: {address!r}")
+
+
+@lru_cache(maxsize=4096)  # a hash each, and the same few recipients come again: four fifths of making a payload
+def _is_checksummed(address: str) -> bool:
+    return is_address(address) and to_checksum_address(address) == address
 
 
 _WIRE_NUMBERS: Final = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn, Protocol
 
-from coincurve import PrivateKey
+from capstan_native import SigningKey
+from coincurve import PublicKey
 
 from domain import Address, InputError, InvariantError, Refused
 from wallets import devnet_keys
@@ -17,7 +18,7 @@ from wallets.payloads import (
     TransactionToSign,
     TypedDataToSign,
 )
-from wallets.transactions import SECP256K1_ORDER, address_of, assemble, recover_key, signing_digest
+from wallets.transactions import address_of, body
 
 
 class Signer(Protocol):
@@ -72,14 +73,14 @@ class KeySigner:
     Deterministic (RFC 6979): the same payload always gives the same bytes.
     """
 
-    __slots__ = ("__key", "_address", "_is_test_key", "_public_key")
+    __slots__ = ("__key", "_address", "_is_test_key")
 
     def __init__(self, private_key: bytes, *, is_test_key: bool = False) -> None:
-        if len(private_key) != 32 or not 0 < int.from_bytes(private_key, "big") < SECP256K1_ORDER:
-            raise InputError("a private key is 32 bytes and lies within the curve's order")
-        self.__key = PrivateKey(private_key)
-        self._public_key = self.__key.public_key.format()
-        self._address = address_of(self.__key.public_key)
+        try:
+            self.__key = SigningKey(private_key)
+        except ValueError as exc:
+            raise InputError("a private key is 32 bytes and lies within the curve's order") from exc
+        self._address = address_of(PublicKey(b"\x04" + self.__key.public_key))
         # A published key stays a test key whatever the caller says.
         self._is_test_key = is_test_key or devnet_keys.is_published(self._address)
 
@@ -94,14 +95,18 @@ class KeySigner:
 
     def reveal_private_key(self) -> bytes:
         """Give the key itself, for the one purpose of encrypting it into a keystore. Do not keep it."""
-        return bytes(self.__key.secret)
+        return self.__key.reveal()
 
     async def sign_transaction(
         self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
     ) -> SignedTransaction:
         """Sign a transaction; returns the raw bytes."""
         self._check_network(network)
-        return assemble(tx, self._sign_digest(signing_digest(tx)), self._address)
+        try:
+            raw, tx_hash = self.__key.sign_transaction(tx.type, tx.chain_id, body(tx))
+        except ArithmeticError as exc:
+            raise self._fault() from exc
+        return SignedTransaction(raw, "0x" + tx_hash.hex(), self._address)
 
     async def sign_message(
         self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
@@ -118,15 +123,14 @@ class KeySigner:
         return self._sign_digest(data.digest())
 
     def _sign_digest(self, digest: bytes) -> Signature:
-        if len(digest) != 32:
-            raise InvariantError(f"a digest has 32 bytes, found {len(digest)}")
-        compact = self.__key.sign_recoverable(digest, hasher=None)
-        r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big")
-        signature = Signature(r, s, compact[64])
-        # A fault while signing (bit flip, glitch) can reveal the key through the wrong signature: verify first.
-        if recover_key(digest, signature).format() != self._public_key:
-            raise InvariantError(f"{self._address}: the signature does not recover to its own key")
-        return signature
+        try:
+            compact = self.__key.sign_digest_unchecked(digest)
+        except ArithmeticError as exc:
+            raise self._fault() from exc
+        return Signature(int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big"), compact[64])
+
+    def _fault(self) -> InvariantError:
+        return InvariantError(f"{self._address}: the signature does not recover to its own key")
 
     def _check_network(self, network: Network) -> None:
         check_network(self._address, is_test_key=self._is_test_key, network=network)

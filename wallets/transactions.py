@@ -22,15 +22,15 @@ def signing_digest(tx: TransactionToSign) -> bytes:
     """Hash what the signature covers."""
     if tx.type == 0:
         # EIP-155: the chain id takes the place of v, followed by two zeros.
-        return keccak(rlp.wrap(_body(tx) + rlp.encode(rlp.integer(tx.chain_id)) + b"\x80\x80"))
-    return keccak(bytes([tx.type]) + rlp.wrap(_body(tx)))
+        return keccak(rlp.wrap(body(tx) + rlp.encode(rlp.integer(tx.chain_id)) + b"\x80\x80"))
+    return keccak(bytes([tx.type]) + rlp.wrap(body(tx)))
 
 
 def assemble(tx: TransactionToSign, signature: Signature, sender: Address) -> SignedTransaction:
     """Join a transaction and its signature into broadcastable bytes."""
     v = signature.y_parity if tx.type else tx.chain_id * 2 + 35 + signature.y_parity
     tail = b"".join([rlp.encode(rlp.integer(number)) for number in (v, signature.r, signature.s)])
-    raw = (bytes([tx.type]) if tx.type else b"") + rlp.wrap(_body(tx) + tail)
+    raw = (bytes([tx.type]) if tx.type else b"") + rlp.wrap(body(tx) + tail)
     return SignedTransaction(raw, "0x" + keccak(raw).hex(), sender)
 
 
@@ -85,9 +85,9 @@ def address_of(public: PublicKey) -> Address:
     return Address(to_checksum_address(keccak(public.format(compressed=False)[1:])[-20:]))
 
 
-@lru_cache(maxsize=16)  # hashed, signed and assembled one after another: encoded once
-def _body(tx: TransactionToSign) -> bytes:
-    """The transaction's own fields, encoded and joined."""
+@lru_cache(maxsize=16)  # hashed and assembled one after another: encoded once
+def body(tx: TransactionToSign) -> bytes:
+    """Encode the transaction's own fields and join them, without their list's prefix."""
     return b"".join([rlp.encode(field) for field in _fields(tx)])
 
 

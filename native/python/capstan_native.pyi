@@ -1,4 +1,7 @@
-"""Capstan's Rust core: order matching and the L2 book. Prices are integer ticks, sizes integer lots."""
+"""Capstan's Rust core: order matching, the L2 book, keys and threshold signing.
+
+Prices are integer ticks, sizes integer lots.
+"""
 
 from typing import Final, TypeAlias, final
 
@@ -153,6 +156,33 @@ class L2Book:
     def stale_reason(self) -> str | None: ...
     @property
     def last_update_id(self) -> int: ...
+
+@final
+class SigningKey:
+    """One secp256k1 private key, held in Rust and wiped when dropped. Signs deterministically (RFC 6979), with low s.
+
+    Every signature has recovered to the key before it is returned; one that does not raises ArithmeticError.
+
+    Raises:
+        ValueError: Not 32 bytes between zero and the curve's order.
+    """
+
+    def __new__(cls, secret: bytes) -> SigningKey: ...
+    @property
+    def public_key(self) -> bytes:
+        """X and y (64 bytes)."""
+
+    def reveal(self) -> bytes:
+        """The private key, for the one purpose of encrypting it. The interpreter does not wipe what it is given."""
+
+    def sign_digest_unchecked(self, digest: bytes) -> bytes:
+        """Sign 32 bytes that the caller has hashed from a payload it has read: r, s and the parity (65 bytes)."""
+
+    def sign_transaction(self, kind: int, chain_id: int, body: bytes) -> tuple[bytes, bytes]:
+        """Sign a transaction of type 0, 1, 2 or 4, given its own fields in RLP, joined without their list's prefix.
+
+        Gives the raw bytes and their hash.
+        """
 
 @final
 class MpcAbort(Exception):

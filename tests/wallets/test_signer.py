@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable
 
 import pytest
+from capstan_native import SigningKey
+from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_utils.crypto import keccak
@@ -177,3 +179,21 @@ def test_a_traceback_with_locals_of_a_wrong_mnemonic_holds_no_word_of_it() -> No
     assert "HdWallet" in trace
     assert "***" in trace
     assert "pudding" not in trace
+
+
+@given(digest=st.binary(min_size=32, max_size=32), key=st.integers(1, 2**255).map(lambda n: n.to_bytes(32, "big")))
+def test_native_signatures_equal_coincurves(digest: bytes, key: bytes) -> None:
+    native, oracle = SigningKey(key), PrivateKey(key)
+    assert native.public_key == oracle.public_key.format(compressed=False)[1:]
+    assert native.sign_digest_unchecked(digest) == oracle.sign_recoverable(digest, hasher=None)
+    assert native.reveal() == key
+
+
+def test_the_native_key_signs_nothing_but_digests_and_the_types_it_knows() -> None:
+    native = SigningKey(b"\x07" * 32)
+    for length in (0, 20, 31, 33, 64):
+        with pytest.raises(ValueError, match="32 bytes"):
+            native.sign_digest_unchecked(bytes(length))
+    for kind in (3, 5, 127):
+        with pytest.raises(ValueError, match="type"):
+            native.sign_transaction(kind, 1, b"")
