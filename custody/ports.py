@@ -1,10 +1,15 @@
-"""What custody needs from a chain. `chain.ChainClient` satisfies it unknowingly."""
+"""What custody needs from others: a chain (`chain.ChainClient` satisfies it unknowingly), and people's approvals."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sqlmodel import Session
 
 from chain import Block, FeeQuote, Receipt, SeenTransaction
+from custody.approvals import ApprovalState, CanonicalIntent
+from custody.policy import Decision
 from domain import ChainId, Wei
 
 
@@ -33,3 +38,19 @@ class ChainPort(Protocol):
     async def receipt(self, tx_hash: str) -> Receipt | None: ...
 
     async def transaction(self, tx_hash: str) -> SeenTransaction | None: ...
+
+
+class ApprovalDesk(Protocol):
+    """Asks people and collects what they sign; `custody.approvals.DatabaseApprovals` does. Called on threads."""
+
+    def open(self, session: Session, intent: CanonicalIntent, decision: Decision) -> None:
+        """Ask for what the decision requires, in the caller's transaction; the same intent again is a no-op."""
+        ...
+
+    def state(self, intent_id: str, now_ns: int) -> ApprovalState:
+        """Say how far it has come. `rejected` and `expired` are final."""
+        ...
+
+    def evidence(self, intent_id: str) -> Mapping[str, Any]:
+        """Give what signers are shown."""
+        ...

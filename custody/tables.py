@@ -11,13 +11,19 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+from custody.approvals import tables as approval_tables
 from custody.columns import row_number
 from custody.transactions import tables as transaction_tables  # noqa: F401 - declares them
 from runtime.database import Database, RawAmount
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
-APPEND_ONLY: Final = ("ledger_entries", "ledger_postings", "transaction_events")
+APPEND_ONLY: Final = (
+    "ledger_entries",
+    "ledger_postings",
+    "transaction_events",
+    *approval_tables.APPEND_ONLY,
+)
 
 
 def open_books(database: Database) -> Database:
