@@ -65,7 +65,7 @@ async def _run(root: Path) -> list[Row]:
         began = time.perf_counter()
         address = await generate_wallet(links, "bench", threshold=2)
         generation_s = time.perf_counter() - began
-        signer = await MpcSigner.connect(links, wallet="bench", address=address, threshold=2)
+        signer = await MpcSigner.connect(links, committee, wallet="bench", address=address)
         over_tls, pure = [], []
         homes = [open_home(root / f"party-{party}") for party in (1, 2)]
         shares = []

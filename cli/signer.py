@@ -12,6 +12,7 @@ import typer
 
 from cli import output
 from cli.signer_hsm import app as hsm_app
+from cli.signer_mpc import MpcKeys, mpc_keys, open_mpc_keys
 from domain import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _Parts:
     journal: Path
     keystore: _Keystore | None = None
     hsm: _Hsm | None = None
+    mpc: MpcKeys | None = None
     policy: PolicySettings | None = None
     base_dir: Path | None = None
 
@@ -87,6 +89,12 @@ def serve(
     hsm_key: Annotated[list[str] | None, typer.Option(help="Label of a key in it; may be given several times.")] = None,
     pin_ref: Annotated[str, typer.Option(help="Where the user's PIN is: file:PATH or env:NAME.")] = "",
     hsm_workers: Annotated[int, typer.Option(min=1, max=32, help="Signer processes before the token.")] = 2,
+    committee: Annotated[
+        Path | None, typer.Option(help="Coordinator's folder of an MPC committee whose keys are served as well.")
+    ] = None,
+    mpc_wallet: Annotated[
+        list[str] | None, typer.Option(help="Name of a key of the committee; may be given several times.")
+    ] = None,
     rpc_socket: Annotated[Path | None, typer.Option(help="Unix socket for JSON-RPC over HTTP.")] = None,
     rpc_tls: Annotated[str, typer.Option(help="HOST:PORT for JSON-RPC over mutual TLS.")] = "",
     tls_cert: Annotated[Path | None, typer.Option(help="The signer's certificate (PEM).")] = None,
@@ -109,6 +117,7 @@ def serve(
     it also speaks the JSON-RPC of remote signers, so that cast and web3.py use it as they use a node.
     """
     hsm = _hsm(hsm_module, hsm_token, tuple(hsm_key or ()), pin_ref, hsm_workers)
+    mpc = mpc_keys(committee, mpc_wallet or ())
     front = _Front(
         rpc_socket,
         rpc_tls,
@@ -120,9 +129,9 @@ def serve(
     if data_dir is not None:
         if socket or keystore or password_ref or config:
             raise InputError("--data-dir brings its own socket, keystore, password and config; give one or the other")
-        parts = replace(_from_installation(data_dir.resolve()), hsm=hsm)
+        parts = replace(_from_installation(data_dir.resolve()), hsm=hsm, mpc=mpc)
     else:
-        parts = _from_options(socket, keystore, password_ref, config, journal, hsm)
+        parts = _from_options(socket, keystore, password_ref, config, journal, hsm, mpc)
     asyncio.run(_serve(replace(parts, journal=journal or parts.journal), front, as_json=as_json))
 
 
@@ -168,6 +177,8 @@ async def _open_keys(parts: _Parts, opened: AsyncExitStack) -> list[LocalSigner]
         pin = resolve_secret(hsm.pin, base_dir=parts.base_dir)
         pool = HsmPool(hsm.module, hsm.token, pin, hsm.keys, workers=hsm.workers)
         keys.extend((await opened.enter_async_context(pool)).signers)
+    if parts.mpc is not None:
+        keys.extend(await open_mpc_keys(parts.mpc, opened))
     return keys
 
 
@@ -200,9 +211,12 @@ def _from_options(
     config: Path | None,
     journal: Path | None,
     hsm: _Hsm | None,
+    mpc: MpcKeys | None,
 ) -> _Parts:
-    if socket is None or (keystore is None) != (password_ref is None) or (keystore is None and hsm is None):
-        raise InputError("--data-dir, or --socket, --keystore and --password-ref (or --hsm-module …) are needed")
+    if socket is None or (keystore is None) != (password_ref is None) or not (keystore or hsm or mpc):
+        raise InputError(
+            "--data-dir, or --socket, --keystore and --password-ref (or --hsm-module …, or --committee …) are needed"
+        )
     if keystore is None and journal is None:
         raise InputError("--journal is needed when there is no keystore to keep it beside")
     stored = _Keystore(keystore, password_ref) if keystore is not None and password_ref is not None else None
@@ -211,6 +225,7 @@ def _from_options(
         journal or _journal_of(keystore or socket),
         keystore=stored,
         hsm=hsm,
+        mpc=mpc,
         policy=_policy(config) if config is not None else None,
     )
 

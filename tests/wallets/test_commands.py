@@ -87,3 +87,21 @@ def test_a_password_on_the_command_line_is_not_taken(tmp_path: Path, capsys: pyt
     code, _, error = run(capsys, "create", "--out", str(tmp_path / "a"), "--password-ref", "hunter2", "--show-mnemonic")
     assert code == 1
     assert "hunter2" not in error
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--committee", "coordinator"], "belong together"),
+        (["--mpc-wallet", "treasury"], "belong together"),
+        (["--committee", "nowhere", "--mpc-wallet", "a", "--mpc-wallet", "a"], "twice"),
+        (["--committee", "nowhere", "--mpc-wallet", "a"], "--journal is needed"),
+    ],
+)
+def test_mpc_options_that_do_not_fit_are_explained(
+    capsys: pytest.CaptureFixture[str], options: list[str], word: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["signer", "serve", "--socket", "s.sock", *options])
+    assert ended.value.code == 1
+    assert word in capsys.readouterr().err

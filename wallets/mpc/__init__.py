@@ -6,10 +6,11 @@ no share: it picks t live parties and carries envelopes it cannot read, write or
 """
 
 from wallets.mpc.committee import Committee, PartyCard, PartyHome, init_committee, open_home, read_coordinator
-from wallets.mpc.coordinator import MpcSigner, generate_wallet, recover_party, refresh_wallet
+from wallets.mpc.coordinator import generate_wallet, recover_party, refresh_wallet
 from wallets.mpc.link import PartyLink
 from wallets.mpc.party import Cosigner
 from wallets.mpc.server import serve
+from wallets.mpc.signer import MpcSigner
 from wallets.mpc.store import PartyStore
 
 __all__ = [

@@ -124,4 +124,4 @@ def parties(committee_root: Path) -> Iterator[list[LocalParty]]:
 
 @pytest.fixture
 async def signer(parties: list[LocalParty], ceremony: tuple[Path, Address]) -> MpcSigner:
-    return await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    return await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])

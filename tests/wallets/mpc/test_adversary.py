@@ -224,7 +224,7 @@ async def test_a_cheater_stays_banned_over_a_restart_and_others_sign_on(
     parties[1].stop()
     lying = Lying(parties[1]._root)
     crooked = await MpcSigner.connect(
-        [parties[0], lying, parties[2]], wallet=WALLET, address=signer.address, threshold=2
+        [parties[0], lying, parties[2]], parties[0].home.committee, wallet=WALLET, address=signer.address
     )
     signed = await crooked.sign_transaction(TX, network=Network.DEVNET)
     assert parties[0].store.banned() == {2}

@@ -19,7 +19,7 @@ from domain import Address, InputError, Refused, VenueUnavailable
 from tests.wallets.mpc.conftest import TX, WALLET, LocalParty
 from wallets import MessageToSign, Network, SignedTransaction, TypedDataToSign, recover
 from wallets.mpc import MpcSigner, generate_wallet, open_home, recover_party, refresh_wallet
-from wallets.mpc.coordinator import _activate, _carry, _gather
+from wallets.mpc.coordinator import _activate, carry, gather
 from wallets.mpc.requests import SignRequest
 
 DEVNET = Network.DEVNET
@@ -35,7 +35,7 @@ async def test_any_one_party_may_be_down(
     parties: list[LocalParty], ceremony: tuple[Path, Address], absent: int
 ) -> None:
     parties[absent - 1].stop()
-    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    signer = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
     signed = await signer.sign_transaction(TX, network=DEVNET)
     assert Account.recover_transaction(signed.raw) == ceremony[1]
 
@@ -126,7 +126,7 @@ async def test_a_coordinator_that_shows_parties_different_things_gets_nothing(
     answers = [await one.ask("sign", first.to_wire()), await two.ask("sign", second.to_wire())]
     assert answers[0]["session"] != answers[1]["session"]
     with pytest.raises(VenueUnavailable):
-        await _carry([one, two], answers)
+        await carry([one, two], answers)
     assert all(not party.store.banned() for party in parties)
 
 
@@ -136,8 +136,8 @@ async def test_children_sign_at_their_own_addresses(parties: list[LocalParty], c
         await parties[0].ask("sign", replace(request, path="m/0'/7").to_wire())
     with pytest.raises(InputError):
         await parties[0].ask("sign", replace(request, path="m/00/7").to_wire())
-    answers = await _gather(party.ask("sign", request.to_wire()) for party in parties[:2])
-    answers = await _carry(parties[:2], answers)
+    answers = await gather(party.ask("sign", request.to_wire()) for party in parties[:2])
+    answers = await carry(parties[:2], answers)
     raw = bytes.fromhex(answers[0]["signature"])
     home = parties[0].home
     stored = parties[0].store.shares()[0]
@@ -156,10 +156,12 @@ async def test_a_killed_party_leaves_nothing_that_signs_twice(
     for edge in range(5):
         tx = replace(TX, nonce=edge)
         two = Killed(parties[1], edge)
-        signer = await MpcSigner.connect([parties[0], two, parties[2]], wallet=WALLET, address=ceremony[1], threshold=2)
+        signer = await MpcSigner.connect(
+            [parties[0], two, parties[2]], parties[0].home.committee, wallet=WALLET, address=ceremony[1]
+        )
         signed = await signer.sign_transaction(tx, network=DEVNET)
         two.revive()
-        after = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+        after = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
         assert await after.sign_transaction(tx, network=DEVNET) == signed
         with pytest.raises(Refused):
             await after.sign_transaction(replace(tx, value_wei=2), network=DEVNET)
@@ -198,7 +200,7 @@ async def test_refresh_keeps_the_address_and_makes_old_shares_useless(
     assert [(s.epoch, s.is_active, s.address) for p in parties for s in p.store.shares()] == [
         (2, True, ceremony[1])
     ] * 3
-    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    signer = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
     await signer.sign_transaction(TX, network=DEVNET)
     with pytest.raises(InputError):
         await parties[0].ask("sign", request_for(replace(TX, nonce=1)).to_wire())
@@ -216,16 +218,61 @@ async def test_refresh_keeps_the_address_and_makes_old_shares_useless(
             session.step([envelope for _, envelope in inbound[index]])
 
 
+async def test_a_signer_follows_a_refresh_it_was_not_told_of(parties: list[LocalParty], signer: MpcSigner) -> None:
+    await refresh_wallet(parties, WALLET, threshold=2)
+    parties[0].stop()
+    signed = await signer.sign_transaction(TX, network=DEVNET)
+    assert Account.recover_transaction(signed.raw) == signer.address
+    parties[0].start()
+    with pytest.raises(InputError, match="not a path"):
+        await (
+            await MpcSigner.connect(
+                parties, parties[0].home.committee, wallet=WALLET, address=signer.address, path="m/0'"
+            )
+        ).sign_transaction(TX, network=DEVNET)
+
+
+async def test_an_address_is_believed_when_the_parties_name_the_same(
+    parties: list[LocalParty], ceremony: tuple[Path, Address]
+) -> None:
+    committee = parties[0].home.committee
+    parties[1].stop()
+    assert (await MpcSigner.connect(parties, committee, wallet=WALLET)).address == ceremony[1]
+    with pytest.raises(InputError, match="name the addresses"):
+        await MpcSigner.connect([parties[0], parties[1], Misnaming(parties[2])], committee, wallet=WALLET)
+    with pytest.raises(InputError, match="must be given"):
+        await MpcSigner.connect(parties, committee, wallet=WALLET, path="m/0")
+    parties[0].stop()
+    with pytest.raises(VenueUnavailable):
+        await MpcSigner.connect(parties, committee, wallet=WALLET)
+
+
+class Misnaming:
+    """A party that names another address for its wallet."""
+
+    def __init__(self, inner: LocalParty) -> None:
+        self._inner = inner
+
+    @property
+    def party(self) -> int:
+        return self._inner.party
+
+    async def ask(self, method: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = await self._inner.ask(method, fields)
+        shares = [{**share, "address": TX.to} for share in answer["shares"]]
+        return {**answer, "shares": shares}
+
+
 async def test_a_refresh_that_loses_a_party_leaves_the_old_epoch_signing(
     parties: list[LocalParty], ceremony: tuple[Path, Address]
 ) -> None:
-    answers = await _gather(
+    answers = await gather(
         party.ask("refresh", {"wallet": WALLET, "epoch": 1, "attempt": "00" * 16}) for party in parties
     )
     parties[2].stop()
     with pytest.raises(VenueUnavailable):
-        await _carry(parties, answers)
-    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+        await carry(parties, answers)
+    signer = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
     await signer.sign_transaction(TX, network=DEVNET)
 
 
@@ -245,7 +292,10 @@ async def test_concurrent_requests_for_a_nonce_give_one_transaction(
 ) -> None:
     """Four coordinators at once, two of them for another transaction of the same nonce."""
     for nonce in range(5):
-        signers = [await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2) for _ in range(4)]
+        signers = [
+            await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
+            for _ in range(4)
+        ]
         answers = await asyncio.gather(
             *(
                 signer.sign_transaction(replace(TX, nonce=nonce, value_wei=1 + number % 2), network=DEVNET)
@@ -297,7 +347,7 @@ async def test_a_lost_share_is_restored_and_the_lost_one_fits_nothing(
     parties[1].start()
     assert await recover_party(parties, WALLET, target=2, threshold=2) == 2
     parties[0].stop()
-    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    signer = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
     await signer.sign_transaction(TX, network=DEVNET)
     assert [share.epoch for share in parties[1].store.shares()] == [2] != [lost.epoch]
 
@@ -316,9 +366,9 @@ async def test_a_coordinator_that_mixes_two_refreshes_destroys_no_share(
     async def refresh_kept_by(keeper: int) -> None:
         fields = {"wallet": WALLET, "epoch": 1, "attempt": secrets.token_hex(16)}
         with pytest.raises(VenueUnavailable):
-            await _carry(
+            await carry(
                 [Starved(party) if party.party != keeper else party for party in parties],
-                await _gather(party.ask("refresh", fields) for party in parties),
+                await gather(party.ask("refresh", fields) for party in parties),
             )
 
     await refresh_kept_by(1)
@@ -328,7 +378,7 @@ async def test_a_coordinator_that_mixes_two_refreshes_destroys_no_share(
         await _activate(parties[:2], WALLET, 2, 2)
     assert [party.store.shares()[0].epoch for party in parties] == [1, 1, 1]
     assert not any(party.store.banned() for party in parties)
-    signer = await MpcSigner.connect(parties, wallet=WALLET, address=ceremony[1], threshold=2)
+    signer = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
     await signer.sign_transaction(TX, network=DEVNET)
 
 

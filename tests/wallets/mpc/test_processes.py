@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +13,10 @@ import pytest
 
 from chain import ChainClient
 from domain import Address, InputError, Refused, VenueUnavailable
-from runtime.processes import free_port, spawn, terminate
 from tests.wallets.mpc.conftest import TX, WALLET
+from tests.wallets.mpc.processes import Processes
 from wallets import Network
-from wallets.mpc import Committee, MpcSigner, PartyLink, read_coordinator
+from wallets.mpc import MpcSigner, PartyLink
 from wallets.mpc.requests import LINE_BYTES_MAX
 from wallets.mpc.tls import Authority, TlsFiles
 
@@ -33,61 +29,9 @@ per_day_raw = "1000"
 """
 
 
-class Processes:
-    """The three parties as processes; each may be killed and started again."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._policy = root / "policy.toml"
-        self._policy.write_text(POLICY.format(recipient=TX.to))
-        committee = Committee.from_json((root / "coordinator" / "committee.json").read_text())
-        cards = tuple(replace(card, port=free_port()) for card in committee.cards)
-        moved = replace(committee, cards=cards).to_json()
-        for home in ("party-1", "party-2", "party-3", "coordinator"):
-            (root / home / "committee.json").write_text(moved)
-        self.committee, self.tls = read_coordinator(root / "coordinator")
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
-        for party in (1, 2, 3):
-            self._spawn(party)
-        for party in (1, 2, 3):
-            self._await(party)
-
-    def links(self) -> list[PartyLink]:
-        return [PartyLink(card, self.tls) for card in self.committee.cards]
-
-    def start(self, party: int) -> None:
-        self._spawn(party)
-        self._await(party)
-
-    def kill(self, party: int) -> None:
-        self._running[party].send_signal(signal.SIGKILL)
-        self._running[party].wait()
-
-    def stop(self) -> None:
-        assert [terminate(process) for process in self._running.values() if process.poll() is None].count(0) >= 2
-
-    def log(self, party: int) -> str:
-        return (self._root / f"party-{party}.log").read_text()
-
-    def _spawn(self, party: int) -> None:
-        command = [sys.executable, "-m", "cli", "cosigner", "serve", str(self._root / f"party-{party}")]
-        self._running[party] = spawn(
-            [*command, "--policy", str(self._policy), "--json"],
-            log=self._root / f"party-{party}.log",
-            stdout=subprocess.PIPE,
-        )
-
-    def _await(self, party: int) -> None:
-        out = self._running[party].stdout
-        assert out is not None
-        line = out.readline()
-        assert line, self.log(party)
-        assert json.loads(line)["party"] == party
-
-
 @pytest.fixture
 def processes(committee_root: Path) -> Iterator[Processes]:
-    running = Processes(committee_root)
+    running = Processes(committee_root, POLICY.format(recipient=TX.to))
     yield running
     running.stop()
 
@@ -99,7 +43,7 @@ async def test_each_pair_signs_a_transaction_that_is_mined(
     address = ceremony[1]
     await chain_client.rpc.request("anvil_setBalance", address, hex(10**18))
     links = processes.links()
-    signer = await MpcSigner.connect(links, wallet=WALLET, address=address, threshold=2)
+    signer = await MpcSigner.connect(links, processes.committee, wallet=WALLET, address=address)
     for nonce, absent in enumerate((1, 2, 3)):
         processes.kill(absent)
         signed = await signer.sign_transaction(replace(TX, nonce=nonce), network=Network.DEVNET)
@@ -123,11 +67,13 @@ async def test_a_party_killed_before_any_of_its_messages_leaves_one_signature_fo
         tx = replace(TX, nonce=edge)
         links = processes.links()
         doomed = KilledBefore(links[1], processes, edge)
-        signer = await MpcSigner.connect([links[0], doomed, links[2]], wallet=WALLET, address=ceremony[1], threshold=2)
+        signer = await MpcSigner.connect(
+            [links[0], doomed, links[2]], processes.committee, wallet=WALLET, address=ceremony[1]
+        )
         signed = await signer.sign_transaction(tx, network=Network.DEVNET)
         assert doomed.is_dead
         processes.start(2)
-        after = await MpcSigner.connect(processes.links(), wallet=WALLET, address=ceremony[1], threshold=2)
+        after = await MpcSigner.connect(processes.links(), processes.committee, wallet=WALLET, address=ceremony[1])
         assert await after.sign_transaction(tx, network=Network.DEVNET) == signed
         with pytest.raises(Refused):
             await after.sign_transaction(replace(tx, value_wei=2), network=Network.DEVNET)

@@ -17,26 +17,30 @@ from web3.types import TxParams
 
 from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC, Devnet
 from chain.devnet.node import REPOSITORY
+from domain import Address
 from runtime import Secret
 from runtime.processes import free_port, spawn, terminate
 from tests.wallets.hsm.soft_token import PIN, SoftTokens
+from tests.wallets.mpc.processes import Processes
 from wallets import HdWallet, create_keystore, write_private_file
 from wallets.hsm import HsmToken
+from wallets.mpc import generate_wallet, init_committee, refresh_wallet
 
 CAST = REPOSITORY / "node_modules/@foundry-rs/cast-linux-amd64/bin/cast"
 RECIPIENT = TEST_ADDRESSES[7]
 STRANGER = TEST_ADDRESSES[8]
 ETHER = 10**18
+KEYS = ["hd", "hsm", "mpc"]
 
 pytestmark = [pytest.mark.anvil, pytest.mark.skipif(not CAST.is_file(), reason="cast is not installed: make install")]
 
 
 class RemoteSigner:
-    """A signer process with an HD key (in a keystore) and an HSM key, both funded on the devnet."""
+    """A signer process with an HD key (in a keystore), an HSM key and an MPC key, all funded on the devnet."""
 
-    def __init__(self, port: int, hd: str, hsm: str) -> None:
+    def __init__(self, port: int, hd: str, hsm: str, mpc: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.accounts = {"hd": hd, "hsm": hsm}
+        self.accounts = {"hd": hd, "hsm": hsm, "mpc": mpc}
 
     def cast(self, *arguments: str) -> str:
         """Run cast as anyone would; gives its output, raises with its errors."""
@@ -52,9 +56,22 @@ class RemoteSigner:
         return Web3(Web3.HTTPProvider(self.url))
 
 
-def settings(devnet: Devnet) -> str:
+def policy(devnet: Devnet, section: str) -> str:
     """A policy that lets ether and USDC go to one recipient."""
     chain_id, usdc = devnet.world.chain_id, devnet.world.tokens["USDC"].address
+    return f"""
+[{section}]
+chain_id = {chain_id}
+recipients = ["{RECIPIENT}"]
+contracts = [{{ address = "{usdc}", methods = ["transfer"] }}]
+
+[{section}.assets]
+"eip155:{chain_id}/slip44:60" = {{ per_transaction_raw = "{ETHER}", per_day_raw = "{5 * ETHER}" }}
+"eip155:{chain_id}/erc20:{usdc}" = {{ per_transaction_raw = "1_000_000_000", per_day_raw = "10_000_000_000" }}
+"""
+
+
+def settings(devnet: Devnet) -> str:
     return f"""
 [[venues]]
 id = "binance"
@@ -63,16 +80,7 @@ instruments = ["ETHUSDC"]
 
 [custody]
 account = "{TEST_ADDRESSES[3]}"
-
-[custody.policy]
-chain_id = {chain_id}
-recipients = ["{RECIPIENT}"]
-contracts = [{{ address = "{usdc}", methods = ["transfer"] }}]
-
-[custody.policy.assets]
-"eip155:{chain_id}/slip44:60" = {{ per_transaction_raw = "{ETHER}", per_day_raw = "{5 * ETHER}" }}
-"eip155:{chain_id}/erc20:{usdc}" = {{ per_transaction_raw = "1_000_000_000", per_day_raw = "10_000_000_000" }}
-"""
+{policy(devnet, "custody.policy")}"""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +89,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def signer(folder: Path, devnet_for_session: Devnet) -> Iterator[RemoteSigner]:
+def committee(folder: Path, devnet_for_session: Devnet) -> Iterator[Processes]:
+    """Three cosigners under the same policy, each its own."""
+    root = folder / "committee"
+    init_committee(root, threshold=2, endpoints=[("127.0.0.1", 7101 + n) for n in range(3)], is_test=True)
+    processes = Processes(root, policy(devnet_for_session, "policy"))
+    yield processes
+    processes.stop()
+
+
+@pytest.fixture(scope="module")
+def mpc(committee: Processes) -> str:
+    """The address of their key."""
+
+    async def generate() -> str:
+        links = committee.links()
+        address = await generate_wallet(links, "treasury", threshold=2)
+        for link in links:
+            await link.close()
+        return address
+
+    return asyncio.run(generate())
+
+
+@pytest.fixture(scope="module")
+def signer(folder: Path, devnet_for_session: Devnet, mpc: str) -> Iterator[RemoteSigner]:
     environment = pytest.MonkeyPatch()
     environment.setenv("SOFTHSM2_CONF", "")
     tokens = SoftTokens(folder)
@@ -90,6 +122,7 @@ def signer(folder: Path, devnet_for_session: Devnet) -> Iterator[RemoteSigner]:
         hsm = token.create_key("hot", is_test_key=True).address
     hd = HdWallet(Secret(TEST_MNEMONIC)).signer(3)
     asyncio.run(devnet_for_session.fund(hsm, 10 * ETHER, {"USDC": 10**9}))
+    asyncio.run(devnet_for_session.fund(Address(mpc), 10 * ETHER, {"USDC": 10**9}))
     asyncio.run(devnet_for_session.fund(hd.address, 10 * ETHER, {"USDC": 10**9}))
     keystore = create_keystore(hd.reveal_private_key(), Secret("pw"), is_test_key=True, scrypt_n=1 << 10)
     for name, text in (
@@ -105,6 +138,7 @@ def signer(folder: Path, devnet_for_session: Devnet) -> Iterator[RemoteSigner]:
         *("--keystore", str(folder / "key.json"), "--password-ref", f"file:{folder / 'password'}"),
         *("--hsm-module", tokens.module, "--hsm-token", "desk", "--hsm-key", "hot"),
         *("--pin-ref", f"file:{folder / 'pin'}", "--config", str(folder / "capstan.toml")),
+        *("--committee", str(folder / "committee" / "coordinator"), "--mpc-wallet", "treasury"),
         *("--dev-http", str(port), "--rpc-socket", str(folder / "rpc.sock")),
         *("--upstream", devnet_for_session.world.rpc_url, "--network", "devnet"),
     ]
@@ -113,8 +147,8 @@ def signer(folder: Path, devnet_for_session: Devnet) -> Iterator[RemoteSigner]:
     try:
         line = process.stdout.readline()
         assert line, (folder / "signer.log").read_text()
-        assert set(json.loads(line)["addresses"]) == {hd.address, hsm}
-        yield RemoteSigner(port, hd.address, hsm)
+        assert set(json.loads(line)["addresses"]) == {hd.address, hsm, mpc}
+        yield RemoteSigner(port, hd.address, hsm, mpc)
         assert terminate(process) == 0
     finally:
         terminate(process)
@@ -126,7 +160,7 @@ def test_cast_lists_the_accounts(signer: RemoteSigner) -> None:
     assert signer.cast("chain-id").strip() == "1337"
 
 
-@pytest.mark.parametrize("key", ["hd", "hsm"])
+@pytest.mark.parametrize("key", KEYS)
 def test_cast_sends_ether_and_tokens_from_an_unlocked_account(
     signer: RemoteSigner, devnet_for_session: Devnet, key: str
 ) -> None:
@@ -143,7 +177,7 @@ def test_cast_sends_ether_and_tokens_from_an_unlocked_account(
     assert (legacy["status"], legacy["type"]) == ("0x1", "0x0")
 
 
-@pytest.mark.parametrize("key", ["hd", "hsm"])
+@pytest.mark.parametrize("key", KEYS)
 def test_web3_sends_and_signs_as_with_a_node_of_its_own(signer: RemoteSigner, key: str) -> None:
     web3, sender = signer.web3, Web3.to_checksum_address(signer.accounts[key])
     payment: TxParams = {"from": sender, "to": Web3.to_checksum_address(RECIPIENT), "value": Web3.to_wei(1, "gwei")}
@@ -155,7 +189,7 @@ def test_web3_sends_and_signs_as_with_a_node_of_its_own(signer: RemoteSigner, ke
     assert web3.eth.send_raw_transaction(signed["raw"]) == signed["tx"]["hash"]
 
 
-@pytest.mark.parametrize("key", ["hd", "hsm"])
+@pytest.mark.parametrize("key", KEYS)
 def test_what_the_policy_does_not_allow_reaches_no_chain(signer: RemoteSigner, key: str) -> None:
     web3, sender = signer.web3, Web3.to_checksum_address(signer.accounts[key])
     number = web3.eth.get_transaction_count(sender)
@@ -172,6 +206,39 @@ def test_what_the_policy_does_not_allow_reaches_no_chain(signer: RemoteSigner, k
     with pytest.raises(Web3RPCError, match="not offered"):
         web3.manager.request_blocking("anvil_impersonateAccount", [sender])  # type: ignore[arg-type]
     assert web3.eth.get_transaction_count(sender) == number
+
+
+def test_an_mpc_key_signs_on_without_one_party_and_after_a_refresh(signer: RemoteSigner, committee: Processes) -> None:
+    web3, sender = signer.web3, Web3.to_checksum_address(signer.accounts["mpc"])
+    payment: TxParams = {"from": sender, "to": Web3.to_checksum_address(RECIPIENT), "value": Web3.to_wei(1, "gwei")}
+    for absent in (1, 2, 3):
+        committee.kill(absent)
+        receipt = web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(payment))
+        assert (receipt["status"], receipt["from"]) == (1, sender)
+        committee.start(absent)
+
+    async def refresh() -> int:
+        links = committee.links()
+        epoch = await refresh_wallet(links, "treasury", threshold=2)
+        for link in links:
+            await link.close()
+        return epoch
+
+    assert asyncio.run(refresh()) == 2
+    assert web3.eth.wait_for_transaction_receipt(web3.eth.send_transaction(payment))["status"] == 1
+
+
+def test_an_mpc_transaction_asked_for_twice_is_the_same_transaction(signer: RemoteSigner) -> None:
+    web3, sender = signer.web3, Web3.to_checksum_address(signer.accounts["mpc"])
+    number = web3.eth.get_transaction_count(sender)
+    payment: TxParams = {"from": sender, "to": Web3.to_checksum_address(RECIPIENT), "value": Web3.to_wei(2, "gwei")}
+    whole: TxParams = {**payment, "nonce": number, "gas": 21_000, "maxFeePerGas": Web3.to_wei(30, "gwei")}
+    first: Any = web3.eth.sign_transaction(whole)
+    again: Any = web3.eth.sign_transaction(whole)
+    assert first == again
+    with pytest.raises(Web3RPCError, match="already signed with another"):
+        web3.eth.sign_transaction({**whole, "value": Web3.to_wei(3, "gwei")})
+    assert web3.eth.wait_for_transaction_receipt(web3.eth.send_raw_transaction(first["raw"]))["status"] == 1
 
 
 def test_an_account_of_the_node_itself_is_not_used(signer: RemoteSigner) -> None:

@@ -1,0 +1,56 @@
+"""MPC keys behind `capstan signer serve`: their shares stay with the cosigners, which judge again for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from domain import InputError
+
+if TYPE_CHECKING:
+    from wallets.mpc import MpcSigner
+
+_PARTY_TIMEOUT_S: Final = 4.0
+"""A party that hangs must leave time for another pair before the client's own patience (10 s) ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class MpcKeys:
+    """A coordinator's folder, and the wallets of its committee to sign for."""
+
+    coordinator: Path
+    wallets: tuple[str, ...]
+
+
+def mpc_keys(committee: Path | None, wallets: Sequence[str]) -> MpcKeys | None:
+    """Read the options.
+
+    Raises:
+        InputError: One without the other, or a wallet named twice.
+    """
+    if committee is None and not wallets:
+        return None
+    if committee is None or not wallets:
+        raise InputError("--committee and --mpc-wallet belong together")
+    if len(set(wallets)) != len(wallets):
+        raise InputError("an --mpc-wallet is named twice")
+    return MpcKeys(committee, tuple(wallets))
+
+
+async def open_mpc_keys(keys: MpcKeys, opened: AsyncExitStack) -> list[MpcSigner]:
+    """Connect to the parties. The addresses are those that t of them name.
+
+    Raises:
+        InputError: The folder is no coordinator's, or the parties do not agree on an address.
+        VenueUnavailable: Fewer than t parties hold a wallet.
+    """
+    from wallets.mpc import MpcSigner, PartyLink, read_coordinator
+
+    committee, tls = read_coordinator(keys.coordinator)
+    links = [PartyLink(card, tls, timeout_s=_PARTY_TIMEOUT_S) for card in committee.cards]
+    for link in links:
+        opened.push_async_callback(link.close)
+    return [await MpcSigner.connect(links, committee, wallet=wallet) for wallet in keys.wallets]
