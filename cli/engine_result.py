@@ -9,7 +9,7 @@ from typing import Any
 from cli.data_dir import DataDir, read_json
 from cli.wiring import differences
 from custody import Custody, Entry, Ledger, postings
-from custody.postings import venue_account
+from custody.ledger import venue_account
 from domain import Asset, ChainId, IntentId
 from domain import events as e
 from domain.amounts import format_units

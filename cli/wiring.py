@@ -13,7 +13,7 @@ from chain.devnet import DevnetWorld
 from cli.data_dir import DataDir
 from cli.settings import Settings
 from custody import Custody, Ledger, open_books
-from custody.postings import vault_account
+from custody.ledger import vault_account
 from dex import PoolSpec, devnet_pools
 from dex.planning import Routers, plan_approval, plan_swap
 from domain import Address, Asset, ChainId, InputError, native_asset, token_asset

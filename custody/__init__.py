@@ -5,10 +5,8 @@ in the signer process; `Ledger` books every movement, and `Books` is the engine'
 database that `open_books` brings up to date.
 """
 
-from custody import postings
-from custody.books import Books
 from custody.guard import PolicyGuard
-from custody.ledger import Entry, Ledger, Posting, Verification
+from custody.ledger import Books, Entry, Ledger, Posting, Verification, postings
 from custody.policy import (
     LIFETIME_S,
     AllowedContract,

@@ -30,6 +30,7 @@ from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, Ve
 _T = TypeVar("_T")
 _RAW_LIMIT = 10**78
 _BUSY_TIMEOUT_MS = 10_000
+_BEFORE_COMMIT = "capstan_before_commit"
 
 
 class RawAmount(TypeDecorator[int]):
@@ -89,6 +90,15 @@ class _RawSum:
         return str(self._total)
 
 
+def before_commit(session: Session, work: Callable[[Session], None]) -> None:
+    """Run `work` as the last thing in a `Database.transaction`; an exception of its own undoes all of it.
+
+    For what takes a lock that everybody wants: so late, it is held for the commit only, and no circle of waiting
+    transactions can form behind it.
+    """
+    session.info.setdefault(_BEFORE_COMMIT, []).append(work)
+
+
 class Database:
     """An engine, its transactions, its schema and its writer locks.
 
@@ -139,6 +149,9 @@ class Database:
         try:
             with self._translated():
                 yield session
+                session.flush()
+                for work in session.info.pop(_BEFORE_COMMIT, ()):
+                    work(session)
                 session.flush()
             try:
                 session.commit()

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import BigInteger, Column, ForeignKey, String, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from custody.columns import row_number
-
-APPEND_ONLY: Final = ("approval_requests", "approvals")
-
+from custody.columns import APPEND_ONLY, row_number
 
 class ApprovalRequestRow(SQLModel, table=True):
     """An intent that people are asked about, with the text they are shown."""
 
     __tablename__ = "approval_requests"
+    __table_args__ = (APPEND_ONLY,)
 
     id: int | None = row_number()
     intent_id: str = Field(sa_column=Column(String(128), nullable=False, unique=True))
@@ -31,7 +27,7 @@ class ApprovalRow(SQLModel, table=True):
     """A signed verdict. `counter` is the passkey's, 0 for keys without one."""
 
     __tablename__ = "approvals"
-    __table_args__ = (UniqueConstraint("intent_id", "key", "verdict"),)
+    __table_args__ = (UniqueConstraint("intent_id", "key", "verdict"), APPEND_ONLY)
 
     id: int | None = row_number()
     intent_id: str = Field(

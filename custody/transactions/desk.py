@@ -14,10 +14,9 @@ import structlog
 
 from chain import NodeRefused
 from compliance import Screener
-from custody.ledger import Ledger
+from custody.ledger import Ledger, vault_account
 from custody.policy import Policy
 from custody.ports import ChainPort
-from custody.postings import vault_account
 from custody.transactions.lifecycle import State, Step
 from custody.transactions.outbox import Intent, Outbox
 from custody.transactions.pipeline import Checkpoint, DeskOptions, Pipeline

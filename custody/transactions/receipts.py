@@ -8,7 +8,7 @@ from typing import Final
 from chain import Receipt
 from chain.abi import topic, uint_at
 from custody.ledger import Entry, Posting
-from custody.postings import gas, swap, vault_account
+from custody.ledger.postings import gas, swap, vault_account
 from domain import Address, ChainId, native_asset
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
@@ -89,4 +89,4 @@ def _sent(plan: TransactionPlan, receipt: Receipt, vault: str, deltas: dict[str,
         for asset, raw in sorted(deltas.items())
         for posting in (Posting(vault, asset, raw), Posting(target, asset, -raw))
     )
-    return Entry(f"transfer/{plan.intent_id}", "transfer", legs, plan.strategy, receipt.tx_hash)
+    return Entry(f"transfer/{plan.intent_id}", "transfer", legs, plan.strategy, tx_hash=receipt.tx_hash)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from custody.columns import row_number
+from custody.columns import APPEND_ONLY, row_number
 from runtime.database import RawAmount
 
 
@@ -95,6 +95,7 @@ class TransactionEventRow(SQLModel, table=True):
     """What happened to an intent, written in the database transaction that changed its state."""
 
     __tablename__ = "transaction_events"
+    __table_args__ = (APPEND_ONLY,)
 
     id: int | None = row_number()
     transaction_id: int = Field(sa_column=Column(BigInteger, ForeignKey("transactions.id"), nullable=False, index=True))

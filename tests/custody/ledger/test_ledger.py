@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import SQLModel
 
-from custody import postings
-from custody.ledger import Entry, Ledger, Posting
+from custody.ledger import Entry, Ledger, Posting, postings
 from custody.tables import open_books
 from domain import (
     Address,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from custody import postings
-from custody.ledger import Ledger
+from custody.ledger import postings
+from custody.ledger.ledger import Ledger
 from domain import Fill, Instrument
 
 
