@@ -7,6 +7,7 @@ from sqlmodel import Field, SQLModel
 
 from custody.columns import APPEND_ONLY, row_number
 
+
 class ApprovalRequestRow(SQLModel, table=True):
     """An intent that people are asked about, with the text they are shown."""
 
