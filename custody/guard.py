@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from custody.policy import Policy, Proposal, Spent
 from domain import Address, Refused
-from wallets import Evidence, MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets import AuthorizationToSign, Evidence, MessageToSign, Network, TransactionToSign, TypedDataToSign
 
 
 class PolicyGuard:
     """Satisfies `wallets.Guard`. One policy a chain; other chains are refused.
 
-    Messages and typed data are refused: nothing of ours asks for them yet, and a Permit2 signature moves funds as
-    surely as a transaction does.
+    Messages, typed data and delegations (EIP-7702) are refused: nothing of ours asks for them yet, a Permit2 signature
+    moves funds as surely as a transaction does, and a delegate may do anything.
     """
 
     def __init__(self, *policies: Policy) -> None:
@@ -26,6 +26,8 @@ class PolicyGuard:
         policy = self._policies.get(tx.chain_id)
         if policy is None:
             raise Refused(f"no policy for chain {tx.chain_id}", rule="chain")
+        if tx.type == 4:
+            raise Refused("no rule allows a transaction that delegates accounts", rule="delegation")
         policy.check_fees(gas_limit=tx.gas_limit, fee_per_gas_wei=tx.fee_ceiling_per_gas_wei)
         proposal = Proposal(chain_id=tx.chain_id, sender=sender, to=tx.to, value_wei=tx.value_wei, data=tx.data)
         return policy.evaluate(proposal, spent=spent).counts
@@ -41,3 +43,9 @@ class PolicyGuard:
     ) -> None:
         """Refuse."""
         raise Refused(f"{sender} signs no typed data", rule="typed-data")
+
+    def check_authorization(
+        self, sender: Address, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        """Refuse."""
+        raise Refused(f"no rule lets {sender} run the code of {authorization.delegate}", rule="delegation")

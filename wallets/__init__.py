@@ -12,19 +12,22 @@ from wallets.hd import HdWallet, ethereum_path, generate_mnemonic
 from wallets.journal import SigningJournal
 from wallets.keystore import create_keystore, read_keystore, unlock_keystore, write_private_file
 from wallets.payloads import (
+    AuthorizationToSign,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     TransactionToSign,
     TypedDataToSign,
 )
 from wallets.service import SignerService
 from wallets.signer import KeySigner, LocalSigner, Signer
-from wallets.transactions import parse, recover, signing_digest
+from wallets.transactions import authority_of, parse, recover, signing_digest
 
 __all__ = [
     "DEVNET_MNEMONIC",
+    "AuthorizationToSign",
     "DenyAll",
     "Evidence",
     "Guard",
@@ -34,6 +37,7 @@ __all__ = [
     "MessageToSign",
     "Network",
     "Signature",
+    "SignedAuthorization",
     "SignedTransaction",
     "Signer",
     "SignerClient",
@@ -42,6 +46,7 @@ __all__ = [
     "Spent",
     "TransactionToSign",
     "TypedDataToSign",
+    "authority_of",
     "create_keystore",
     "ethereum_path",
     "generate_mnemonic",

@@ -12,9 +12,11 @@ from eth_utils.crypto import keccak
 from domain import Address, InputError, InvariantError, OutcomeUnknown, VenueUnavailable
 from wallets.evidence import Evidence, read_evidence
 from wallets.payloads import (
+    AuthorizationToSign,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     TransactionToSign,
     TypedDataToSign,
@@ -87,6 +89,13 @@ class SignerClient:
         """Have a document signed (EIP-712)."""
         result = await self._request("sign_typed_data", dict(data.document), network, evidence)
         return self._checked(data.digest(), result)
+
+    async def sign_authorization(
+        self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedAuthorization:
+        """Have an authorization signed (EIP-7702)."""
+        result = await self._request("sign_authorization", authorization.to_wire(), network, evidence)
+        return SignedAuthorization(authorization, self._checked(authorization.digest(), result))
 
     def _checked(self, digest: bytes, result: Any) -> Signature:
         signature = Signature.from_bytes(_bytes(result, "signature"))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from domain import Address, Refused
 from wallets.evidence import Evidence
-from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets.payloads import AuthorizationToSign, MessageToSign, Network, TransactionToSign, TypedDataToSign
 
 Spent = Callable[[str, int], int]
 """(asset id, window in seconds) → raw units this signer has signed away in that window; the guard chooses the names."""
@@ -23,7 +23,10 @@ class Guard(Protocol):
     def check_transaction(
         self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
     ) -> Mapping[str, int]:
-        """Judge a transaction from its own bytes; return what it spends, by asset id in raw units."""
+        """Judge a transaction from its own bytes; return what it spends, by asset id in raw units.
+
+        A type 4 transaction also delegates accounts: `wallets.transactions.authority_of` finds whose.
+        """
         ...
 
     def check_message(
@@ -33,6 +36,12 @@ class Guard(Protocol):
     def check_typed_data(
         self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
     ) -> None: ...
+
+    def check_authorization(
+        self, sender: Address, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        """Judge whether a contract's code may stand for the sender's account; what it may do there has no limit."""
+        ...
 
 
 class DenyAll:
@@ -50,6 +59,11 @@ class DenyAll:
 
     def check_typed_data(
         self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        raise _no_policy()
+
+    def check_authorization(
+        self, sender: Address, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None
     ) -> None:
         raise _no_policy()
 

@@ -2,7 +2,8 @@
 
 One SQLite file of its own, owned by one signer process. For a (key, chain, nonce) the first digest wins. The same
 digest again is allowed (signing is deterministic, the bytes are the same); another digest only when it replaces the
-first with the same recipient, value and data at strictly higher fees. Rows are never changed.
+first with the same recipient, value and data at strictly higher fees. Rows are never changed. An EIP-7702 authorization
+uses up a nonce of its account like a transaction, shares its row, and is never replaced.
 
 Devices and parties choose their own nonces and sign the same digest differently each time. Their first answer is kept,
 and given again, so that whoever asks twice still gets one transaction hash.
@@ -20,9 +21,10 @@ from typing import Self
 from eth_utils.crypto import keccak
 
 from domain import Address, InputError, Refused
+from wallets import rlp
 from wallets.group_commit import GroupCommitter, Run
 from wallets.guard import Spent
-from wallets.payloads import TransactionToSign
+from wallets.payloads import AuthorizationToSign, TransactionToSign
 from wallets.transactions import signing_digest
 
 _SCHEMA = """
@@ -56,8 +58,10 @@ CREATE TRIGGER answered_no_delete BEFORE DELETE ON answered
 PRAGMA user_version = 2;
 """
 
+Journalled = TransactionToSign | AuthorizationToSign
+"""What uses up a nonce."""
 Judge = Callable[[Spent], Mapping[str, int]]
-"""The guard, bound to one transaction: told what was spent, returns what this one spends, or raises `Refused`."""
+"""The guard, bound to one payload: told what was spent, returns what this one spends, or raises `Refused`."""
 
 
 class SigningJournal:
@@ -85,23 +89,23 @@ class SigningJournal:
             raise InputError(f"{path} is not a signing journal: {exc}") from exc
         self._writer = GroupCommitter(connection)
 
-    def record(self, key: Address, tx: TransactionToSign, judge: Judge) -> None:
-        """Allow one transaction to be signed, and remember it for ever; waits until that is durable.
+    def record(self, key: Address, payload: Journalled, judge: Judge) -> None:
+        """Allow a transaction or an authorization to be signed, and remember it for ever; waits until that is durable.
 
         Raises:
             Refused: The nonce is taken by another transaction (`sign-once`), a replacement does not pay more
                 (`replacement-fee`), or the judge refused.
             VenueUnavailable: The journal cannot be written; nothing may be signed.
         """
-        self.begin_record(key, tx, judge).result()
+        self.begin_record(key, payload, judge).result()
 
-    def begin_record(self, key: Address, tx: TransactionToSign, judge: Judge) -> Future[None]:
+    def begin_record(self, key: Address, payload: Journalled, judge: Judge) -> Future[None]:
         """Do as `record`, telling through a future, so that many callers share one sync of the disk.
 
         The judge is called on the journal's own thread.
         """
-        digest, effect = signing_digest(tx), _effect(tx)
-        place = (key, tx.chain_id, str(tx.nonce))
+        digest, effect, fee, tip = _digest(payload), _effect(payload), _fee(payload), _tip(payload)
+        place = (key, payload.chain_id, str(payload.nonce))
 
         def work(run: Run) -> None:
             earlier = run(
@@ -111,8 +115,8 @@ class SigningJournal:
             ).fetchall()
             if any(row[0] == digest for row in earlier):
                 return
-            for _, effect_before, fee, tip in earlier:
-                _check_replacement(tx, effect, effect_before, int(fee), int(tip))
+            for _, effect_before, fee_before, tip_before in earlier:
+                _check_replacement(payload, effect == effect_before, fee > int(fee_before) and tip > int(tip_before))
             now = self._now_ns()
             for asset, raw in judge(
                 lambda asset, window_s: self._spent(run, place, asset, now - window_s * 10**9)
@@ -122,14 +126,14 @@ class SigningJournal:
             run(
                 "INSERT INTO signed (key, chain_id, nonce, digest, effect, fee_ceiling, tip_ceiling, time_ns)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*place, digest, effect, str(tx.fee_ceiling_per_gas_wei), str(tx.tip_ceiling_per_gas_wei), now),
+                (*place, digest, effect, str(fee), str(tip), now),
             )
 
         return self._writer.submit(work)
 
-    def begin_answer_of(self, key: Address, tx: TransactionToSign) -> Future[bytes | None]:
-        """Find the raw bytes that were kept for a transaction."""
-        place = (key, signing_digest(tx))
+    def begin_answer_of(self, key: Address, payload: Journalled) -> Future[bytes | None]:
+        """Find what was kept for a payload: a transaction's raw bytes, an authorization's signature."""
+        place = (key, _digest(payload))
 
         def work(run: Run) -> bytes | None:
             row = run("SELECT raw FROM answered WHERE key = ? AND digest = ?", place).fetchone()
@@ -137,9 +141,9 @@ class SigningJournal:
 
         return self._writer.submit(work)
 
-    def begin_keep(self, key: Address, tx: TransactionToSign, raw: bytes) -> Future[bytes]:
-        """Keep the raw bytes of a signed transaction; gives those kept first, which are the ones to hand out."""
-        place = (key, signing_digest(tx))
+    def begin_keep(self, key: Address, payload: Journalled, raw: bytes) -> Future[bytes]:
+        """Keep what a signature made of a payload; gives what was kept first, which is what to hand out."""
+        place = (key, _digest(payload))
 
         def work(run: Run) -> bytes:
             run("INSERT OR IGNORE INTO answered VALUES (?, ?, ?)", (*place, raw))
@@ -172,14 +176,32 @@ class SigningJournal:
         return sum(int(raw) for (raw,) in rows)
 
 
-def _effect(tx: TransactionToSign) -> bytes:
-    """Hash what the transaction does, leaving out what it pays for being mined."""
-    return keccak(bytes.fromhex(tx.to[2:]) + tx.value_wei.to_bytes(32, "big") + tx.data)
+def _digest(payload: Journalled) -> bytes:
+    return payload.digest() if isinstance(payload, AuthorizationToSign) else signing_digest(payload)
 
 
-def _check_replacement(tx: TransactionToSign, effect: bytes, effect_before: bytes, fee: int, tip: int) -> None:
-    where = f"nonce {tx.nonce} on chain {tx.chain_id}"
-    if effect != effect_before:
-        raise Refused(f"{where} was already signed with another recipient, value or data", rule="sign-once")
-    if tx.fee_ceiling_per_gas_wei <= fee or tx.tip_ceiling_per_gas_wei <= tip:
+def _effect(payload: Journalled) -> bytes:
+    """Hash what the payload does, leaving out what it pays for being mined."""
+    if isinstance(payload, AuthorizationToSign):
+        return keccak(b"\x05" + payload.digest())
+    effect = keccak(bytes.fromhex(payload.to[2:]) + payload.value_wei.to_bytes(32, "big") + payload.data)
+    if not payload.authorizations:
+        return effect
+    # 65 bytes and the 33 above are hashed for nothing else: without lists it is 52 bytes that begin with an address.
+    return keccak(b"\x04" + effect + keccak(rlp.encode([signed.items() for signed in payload.authorizations])))
+
+
+def _fee(payload: Journalled) -> int:
+    return 0 if isinstance(payload, AuthorizationToSign) else payload.fee_ceiling_per_gas_wei
+
+
+def _tip(payload: Journalled) -> int:
+    return 0 if isinstance(payload, AuthorizationToSign) else payload.tip_ceiling_per_gas_wei
+
+
+def _check_replacement(payload: Journalled, is_same_effect: bool, pays_more: bool) -> None:
+    where = f"nonce {payload.nonce} on chain {payload.chain_id}"
+    if not is_same_effect:
+        raise Refused(f"{where} was already signed with another recipient, value, data or delegation", rule="sign-once")
+    if not pays_more:
         raise Refused(f"{where} was already signed; a replacement must raise both fees", rule="replacement-fee")

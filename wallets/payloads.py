@@ -12,7 +12,8 @@ from typing import Any, Final
 from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 
-from domain import Address, ChainId, InputError
+from domain import Address, ChainId, InputError, Refused
+from wallets import rlp
 
 AccessList = tuple[tuple[Address, tuple[bytes, ...]], ...]
 """EIP-2930: contracts with the storage slots (32 bytes each) that the transaction says it will touch."""
@@ -31,12 +32,109 @@ class Network(StrEnum):
     """Anything else, also what nobody knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An ECDSA signature over secp256k1 with low s. `y_parity` picks the public key (0 or 1)."""
+
+    r: int
+    s: int
+    y_parity: int
+
+    def to_bytes(self) -> bytes:
+        """Give the usual 65 bytes: r, s, and 27 + y parity."""
+        return self.r.to_bytes(32, "big") + self.s.to_bytes(32, "big") + bytes([27 + self.y_parity])
+
+    @classmethod
+    def from_bytes(cls, signature: bytes) -> Signature:
+        """Read the 65-byte form."""
+        if len(signature) != 65 or signature[64] not in (27, 28):
+            raise InputError("a signature has 65 bytes, the last 27 or 28")
+        return cls(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64] - 27)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationToSign:
+    """An EIP-7702 authorization: the account of the key that signs it runs the delegate's code, until it signs another.
+
+    Valid on one chain and for one nonce of the account. The zero address as delegate ends a delegation.
+
+    Raises:
+        InputError: A field is out of range.
+        Refused: Chain id 0 (rule `any-chain`), under which the same signature would hold on every chain there is.
+    """
+
+    chain_id: ChainId
+    delegate: Address
+    nonce: int
+
+    def __post_init__(self) -> None:
+        if self.chain_id == 0:
+            raise Refused("an authorization for chain id 0 would hold on every chain", rule="any-chain")
+        _within("chain id", self.chain_id, _UINT64 >> 1, low=1)
+        _within("nonce", self.nonce, _UINT64 - 1)
+        _checksummed(self.delegate)
+
+    def digest(self) -> bytes:
+        """Hash the authorization under EIP-7702's own byte, so that it can be neither transaction nor message."""
+        return keccak(b"\x05" + rlp.encode(self.items()))
+
+    def items(self) -> list[rlp.Item]:
+        """Give the fields in the order of their encoding."""
+        return [rlp.integer(self.chain_id), bytes.fromhex(self.delegate[2:]), rlp.integer(self.nonce)]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give JSON-ready fields."""
+        return {"chain_id": str(self.chain_id), "delegate": self.delegate, "nonce": str(self.nonce)}
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> AuthorizationToSign:
+        """Read what `to_wire` wrote; errors as of the class."""
+        if set(fields) != {"chain_id", "delegate", "nonce"}:
+            raise InputError("an authorization has exactly chain_id, delegate and nonce")
+        try:
+            return cls(
+                chain_id=ChainId(decimal(fields["chain_id"])),
+                delegate=Address(fields["delegate"]),
+                nonce=decimal(fields["nonce"]),
+            )
+        except (TypeError, ValueError) as exc:
+            raise InputError("an authorization's field has the wrong form") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAuthorization:
+    """An authorization and its signature, as a type 4 transaction carries it. Who signed is found by recovery."""
+
+    authorization: AuthorizationToSign
+    signature: Signature
+
+    def items(self) -> list[rlp.Item]:
+        """Give the fields in the order of their encoding."""
+        numbers = (self.signature.y_parity, self.signature.r, self.signature.s)
+        return [*self.authorization.items(), *map(rlp.integer, numbers)]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give JSON-ready fields."""
+        return {**self.authorization.to_wire(), "signature": "0x" + self.signature.to_bytes().hex()}
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> SignedAuthorization:
+        """Read what `to_wire` wrote; errors as of `AuthorizationToSign`."""
+        try:
+            rest = dict(fields)
+            signature = unhex(rest.pop("signature"))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise InputError("a signed authorization has its signature as 0x-hex") from exc
+        return cls(AuthorizationToSign.from_wire(rest), Signature.from_bytes(signature))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionToSign:
-    """A complete unsigned transaction of type 0 (legacy with EIP-155), 1 (EIP-2930) or 2 (EIP-1559). Amounts in wei.
+    """A complete unsigned transaction of type 0 (legacy with EIP-155), 1 (EIP-2930), 2 (EIP-1559) or 4 (EIP-7702).
 
-    Types 0 and 1 carry `gas_price_wei`; type 2 carries the two `max_…` fees. Contract creation (`to` absent) is not
-    offered: nobody in the platform deploys from a guarded key.
+    Amounts in wei. Types 0 and 1 carry `gas_price_wei`, types 2 and 4 the two `max_…` fees, type 4 at least one
+    authorization for its own chain. Contract creation (`to` absent) is not offered: nobody in the platform deploys from
+    a guarded key.
     """
 
     type: int = 2
@@ -50,10 +148,11 @@ class TransactionToSign:
     max_fee_per_gas_wei: int = 0
     max_priority_fee_per_gas_wei: int = 0
     access_list: AccessList = ()
+    authorizations: tuple[SignedAuthorization, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.type not in (0, 1, 2):
-            raise InputError(f"transaction type must be 0, 1 or 2, found {self.type!r}")
+        if self.type not in (0, 1, 2, 4):
+            raise InputError(f"transaction type must be 0, 1, 2 or 4, found {self.type!r}")
         # Nonces end at 2**64 - 2 (EIP-2681); chain ids stay within what 64-bit storage holds.
         _within("chain id", self.chain_id, _UINT64 >> 1, low=1)
         _within("nonce", self.nonce, _UINT64 - 1)
@@ -63,9 +162,9 @@ class TransactionToSign:
         _checksummed(self.to)
         if len(self.data) > _DATA_BYTES_MAX:
             raise InputError(f"transaction data is {len(self.data)} bytes long, at most {_DATA_BYTES_MAX} are signed")
-        if self.type == 2:
+        if self.has_maximal_fees:
             if self.gas_price_wei:
-                raise InputError("a type 2 transaction has no gas price")
+                raise InputError(f"a type {self.type} transaction has no gas price")
             if self.max_priority_fee_per_gas_wei > self.max_fee_per_gas_wei:
                 raise InputError("the priority fee exceeds the maximal fee")
         elif self.max_fee_per_gas_wei or self.max_priority_fee_per_gas_wei:
@@ -76,20 +175,30 @@ class TransactionToSign:
             _checksummed(address)
             if any(len(slot) != 32 for slot in slots):
                 raise InputError("an access list's storage slots have 32 bytes each")
+        # EIP-7702: a type 4 transaction without an authorization is invalid.
+        if bool(self.authorizations) != (self.type == 4):
+            raise InputError("type 4, and no other, has authorizations")
+        if any(signed.authorization.chain_id != self.chain_id for signed in self.authorizations):
+            raise InputError("an authorization is for another chain than its transaction")
+
+    @property
+    def has_maximal_fees(self) -> bool:
+        """Whether it pays by EIP-1559: a fee and a tip at most, not a gas price."""
+        return self.type in (2, 4)
 
     @property
     def fee_ceiling_per_gas_wei(self) -> int:
         """The most one unit of gas may cost."""
-        return self.max_fee_per_gas_wei if self.type == 2 else self.gas_price_wei
+        return self.max_fee_per_gas_wei if self.has_maximal_fees else self.gas_price_wei
 
     @property
     def tip_ceiling_per_gas_wei(self) -> int:
         """The most the block's producer may get for one unit of gas."""
-        return self.max_priority_fee_per_gas_wei if self.type == 2 else self.gas_price_wei
+        return self.max_priority_fee_per_gas_wei if self.has_maximal_fees else self.gas_price_wei
 
     def to_wire(self) -> dict[str, Any]:
-        """Give JSON-ready fields: integers as decimal text, bytes as 0x-hex."""
-        return {
+        """Give JSON-ready fields: integers as decimal text, bytes as 0x-hex. Only type 4 has `authorizations`."""
+        fields: dict[str, Any] = {
             "type": self.type,
             "chain_id": str(self.chain_id),
             "nonce": str(self.nonce),
@@ -102,6 +211,9 @@ class TransactionToSign:
             "max_priority_fee_per_gas_wei": str(self.max_priority_fee_per_gas_wei),
             "access_list": [[address, ["0x" + slot.hex() for slot in slots]] for address, slots in self.access_list],
         }
+        if self.authorizations:
+            fields["authorizations"] = [signed.to_wire() for signed in self.authorizations]
+        return fields
 
     @classmethod
     def from_wire(cls, fields: Mapping[str, Any]) -> TransactionToSign:
@@ -110,8 +222,9 @@ class TransactionToSign:
         Raises:
             InputError: A field is missing, unknown or of the wrong form.
         """
-        if set(fields) != _WIRE_FIELDS:
-            raise InputError(f"transaction fields must be exactly {', '.join(sorted(_WIRE_FIELDS))}")
+        names = _WIRE_FIELDS | {"authorizations"} if fields.get("type") == 4 else _WIRE_FIELDS
+        if set(fields) != names:
+            raise InputError(f"transaction fields must be exactly {', '.join(sorted(names))}")
         try:
             kind, access_list = fields["type"], fields["access_list"]
             if type(kind) is not int or not isinstance(access_list, list):
@@ -123,6 +236,7 @@ class TransactionToSign:
                 to=Address(fields["to"]),
                 data=unhex(fields["data"]),
                 access_list=tuple((Address(a), tuple(unhex(slot) for slot in slots)) for a, slots in access_list),
+                authorizations=tuple(map(SignedAuthorization.from_wire, fields.get("authorizations", ()))),
                 **numbers,
             )
         except (TypeError, ValueError) as exc:
@@ -169,26 +283,6 @@ class TypedDataToSign:
         except Exception as exc:  # the library raises a dozen kinds for malformed documents
             raise InputError(f"not an EIP-712 document: {type(exc).__name__}: {exc}") from exc
         return keccak(b"\x19" + encoded.version + encoded.header + encoded.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """An ECDSA signature over secp256k1 with low s. `y_parity` picks the public key (0 or 1)."""
-
-    r: int
-    s: int
-    y_parity: int
-
-    def to_bytes(self) -> bytes:
-        """Give the usual 65 bytes: r, s, and 27 + y parity."""
-        return self.r.to_bytes(32, "big") + self.s.to_bytes(32, "big") + bytes([27 + self.y_parity])
-
-    @classmethod
-    def from_bytes(cls, signature: bytes) -> Signature:
-        """Read the 65-byte form."""
-        if len(signature) != 65 or signature[64] not in (27, 28):
-            raise InputError("a signature has 65 bytes, the last 27 or 28")
-        return cls(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64] - 27)
 
 
 @dataclass(frozen=True, slots=True)

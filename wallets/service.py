@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +21,13 @@ from eth_utils.crypto import keccak
 from domain import Address, InputError, PlatformError, Refused
 from wallets.evidence import Evidence, read_evidence
 from wallets.guard import Guard, Spent
-from wallets.journal import SigningJournal
+from wallets.journal import Journalled, SigningJournal
 from wallets.payloads import (
+    AuthorizationToSign,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     TransactionToSign,
     TypedDataToSign,
@@ -118,7 +120,12 @@ class SignerService:
             return self._guard.check_transaction(signer.address, tx, network=network, spent=spent, evidence=evidence)
 
         await asyncio.wrap_future(self._journal.begin_record(signer.address, tx, judge))
-        signed = await self._sign_or_repeat(signer, tx, network, evidence)
+
+        async def sign() -> bytes:
+            return (await signer.sign_transaction(tx, network=network, evidence=evidence)).raw
+
+        raw = await self._sign_or_repeat(signer, tx, sign)
+        signed = SignedTransaction(raw, "0x" + keccak(raw).hex(), signer.address)
         log.info("signer.signed", signer=signer.address, chain_id=tx.chain_id, nonce=tx.nonce, tx_hash=signed.hash)
         return signed
 
@@ -138,6 +145,32 @@ class SignerService:
         self._guard.check_typed_data(signer.address, data, network=network, evidence=evidence)
         return await signer.sign_typed_data(data, network=network, evidence=evidence)
 
+    async def sign_authorization(
+        self,
+        sender: str,
+        authorization: AuthorizationToSign,
+        *,
+        network: Network,
+        evidence: Evidence | None = None,
+    ) -> SignedAuthorization:
+        """Judge, journal and sign an authorization, which uses up its nonce; errors as `sign_transaction`."""
+        signer = self._signer(sender)
+        check_network(signer.address, is_test_key=signer.is_test_key, network=network)
+
+        def judge(_spent: Spent) -> Mapping[str, int]:
+            self._guard.check_authorization(signer.address, authorization, network=network, evidence=evidence)
+            return {}
+
+        await asyncio.wrap_future(self._journal.begin_record(signer.address, authorization, judge))
+
+        async def sign() -> bytes:
+            signed = await signer.sign_authorization(authorization, network=network, evidence=evidence)
+            return signed.signature.to_bytes()
+
+        signature = Signature.from_bytes(await self._sign_or_repeat(signer, authorization, sign))
+        log.info("signer.authorized", signer=signer.address, delegate=authorization.delegate)
+        return SignedAuthorization(authorization, signature)
+
     async def _sign(self, method: Any, sender: str, network: Network, request: Mapping[str, Any]) -> dict[str, Any]:
         self._signer(sender)
         payload, evidence = request.get("payload"), read_evidence(request.get("evidence"))
@@ -154,20 +187,24 @@ class SignerService:
             )
         elif method == "sign_typed_data":
             signature = await self.sign_typed_data(sender, TypedDataToSign(payload), network=network, evidence=evidence)
+        elif method == "sign_authorization":
+            authorized = await self.sign_authorization(
+                sender, AuthorizationToSign.from_wire(payload), network=network, evidence=evidence
+            )
+            signature = authorized.signature
         else:
             raise InputError(f"unknown method {str(method)[:40]!r}")
         return {"signature": "0x" + signature.to_bytes().hex()}
 
     async def _sign_or_repeat(
-        self, signer: LocalSigner, tx: TransactionToSign, network: Network, evidence: Evidence | None
-    ) -> SignedTransaction:
+        self, signer: LocalSigner, payload: Journalled, sign: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
         if isinstance(signer, KeySigner):  # RFC 6979: it repeats itself
-            return await signer.sign_transaction(tx, network=network)
-        kept = await asyncio.wrap_future(self._journal.begin_answer_of(signer.address, tx))
+            return await sign()
+        kept = await asyncio.wrap_future(self._journal.begin_answer_of(signer.address, payload))
         if kept is None:
-            signed = await signer.sign_transaction(tx, network=network, evidence=evidence)
-            kept = await asyncio.wrap_future(self._journal.begin_keep(signer.address, tx, signed.raw))
-        return SignedTransaction(kept, "0x" + keccak(kept).hex(), signer.address)
+            kept = await asyncio.wrap_future(self._journal.begin_keep(signer.address, payload, await sign()))
+        return kept
 
     def _signer(self, address: str) -> LocalSigner:
         signer = self._signers.get(address)

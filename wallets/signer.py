@@ -11,9 +11,11 @@ from domain import Address, InputError, InvariantError, Refused
 from wallets import devnet_keys
 from wallets.evidence import Evidence
 from wallets.payloads import (
+    AuthorizationToSign,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     TransactionToSign,
     TypedDataToSign,
@@ -43,6 +45,10 @@ class Signer(Protocol):
     async def sign_typed_data(
         self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
     ) -> Signature: ...
+
+    async def sign_authorization(
+        self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedAuthorization: ...
 
 
 class LocalSigner(Signer, Protocol):
@@ -121,6 +127,13 @@ class KeySigner:
         """Sign a document (EIP-712)."""
         self._check_network(network)
         return self._sign_digest(data.digest())
+
+    async def sign_authorization(
+        self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedAuthorization:
+        """Sign an authorization (EIP-7702)."""
+        self._check_network(network)
+        return SignedAuthorization(authorization, self._sign_digest(authorization.digest()))
 
     def _sign_digest(self, digest: bytes) -> Signature:
         try:

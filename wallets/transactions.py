@@ -1,6 +1,6 @@
 """Bytes of transactions: what is hashed to be signed, what is broadcast, and reading it back.
 
-Type 0 signs the EIP-155 form, types 1 and 2 their typed envelopes (EIP-2718, 2930, 1559).
+Type 0 signs the EIP-155 form, types 1, 2 and 4 their typed envelopes (EIP-2718, 2930, 1559, 7702).
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from eth_utils.address import to_checksum_address
 
 from domain import Address, ChainId, InputError
 from wallets import rlp
-from wallets.payloads import AccessList, Signature, SignedTransaction, TransactionToSign
+from wallets.payloads import (
+    AccessList,
+    AuthorizationToSign,
+    Signature,
+    SignedAuthorization,
+    SignedTransaction,
+    TransactionToSign,
+)
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -38,11 +45,12 @@ def parse(raw: bytes) -> tuple[TransactionToSign, Signature]:
     """Read signed bytes back into the payload and its signature.
 
     Raises:
-        InputError: Not a canonical transaction of type 0 (with chain id), 1 or 2.
+        InputError: Not a canonical transaction of type 0 (with chain id), 1, 2 or 4.
+        Refused: It carries an authorization for every chain (rule `any-chain`).
     """
-    kind = raw[0] if raw[:1] in (b"\x01", b"\x02") else 0
+    kind = raw[0] if raw[:1] in (b"\x01", b"\x02", b"\x04") else 0
     items = rlp.decode(raw[1:] if kind else raw)
-    counts = {0: 9, 1: 11, 2: 12}
+    counts = {0: 9, 1: 11, 2: 12, 4: 13}
     if isinstance(items, bytes) or len(items) != counts[kind]:
         raise InputError(f"not a signed transaction of type {kind}")
     *fields, v, r, s = items
@@ -57,7 +65,12 @@ def parse(raw: bytes) -> tuple[TransactionToSign, Signature]:
         tx = _build(kind, rlp.to_integer(fields[0]), fields[1:])
     if y_parity > 1:
         raise InputError("y parity must be 0 or 1")
-    return tx, Signature(rlp.to_integer(r), rlp.to_integer(s), y_parity)
+    return tx, Signature(_uint256(r), _uint256(s), y_parity)
+
+
+def authority_of(signed: SignedAuthorization) -> Address:
+    """Find whose account an authorization delegates; errors as `recover`."""
+    return recover(signed.authorization.digest(), signed.signature)
 
 
 def recover(digest: bytes, signature: Signature) -> Address:
@@ -103,13 +116,15 @@ def _fields(tx: TransactionToSign) -> list[rlp.Item]:
         fees = [rlp.integer(tx.gas_price_wei)]
     else:
         fees = [rlp.integer(tx.max_priority_fee_per_gas_wei), rlp.integer(tx.max_fee_per_gas_wei)]
-    return [rlp.integer(tx.chain_id), nonce, *fees, *tail, access_list]
+    typed: list[rlp.Item] = [rlp.integer(tx.chain_id), nonce, *fees, *tail, access_list]
+    return [*typed, [signed.items() for signed in tx.authorizations]] if tx.type == 4 else typed
 
 
 def _build(kind: int, chain_id: int, fields: list[rlp.Item]) -> TransactionToSign:
+    has_maximal_fees = kind in (2, 4)
     nonce, *rest = fields
-    fees, rest = rest[: 2 if kind == 2 else 1], rest[2 if kind == 2 else 1 :]
-    gas_limit, to, value, data, *access = rest
+    fees, rest = rest[: 2 if has_maximal_fees else 1], rest[2 if has_maximal_fees else 1 :]
+    gas_limit, to, value, data, *lists = rest
     if not isinstance(to, bytes) or len(to) != 20 or not isinstance(data, bytes):
         raise InputError("a transaction needs a recipient of 20 bytes and data")
     prices = [rlp.to_integer(fee) for fee in fees]
@@ -121,10 +136,11 @@ def _build(kind: int, chain_id: int, fields: list[rlp.Item]) -> TransactionToSig
         value_wei=rlp.to_integer(value),
         data=data,
         gas_limit=rlp.to_integer(gas_limit),
-        gas_price_wei=0 if kind == 2 else prices[0],
-        max_priority_fee_per_gas_wei=prices[0] if kind == 2 else 0,
-        max_fee_per_gas_wei=prices[1] if kind == 2 else 0,
-        access_list=_access_list(access[0]) if access else (),
+        gas_price_wei=0 if has_maximal_fees else prices[0],
+        max_priority_fee_per_gas_wei=prices[0] if has_maximal_fees else 0,
+        max_fee_per_gas_wei=prices[1] if has_maximal_fees else 0,
+        access_list=_access_list(lists[0]) if kind else (),
+        authorizations=_authorizations(lists[1]) if kind == 4 else (),
     )
 
 
@@ -140,6 +156,33 @@ def _access_list(item: rlp.Item) -> AccessList:
             raise InputError("an access list's entry is an address and its slots")
         entries.append((Address(to_checksum_address(address)), tuple(_slot(slot) for slot in slots)))
     return tuple(entries)
+
+
+def _authorizations(item: rlp.Item) -> tuple[SignedAuthorization, ...]:
+    if isinstance(item, bytes):
+        raise InputError("an authorization list is a list")
+    found = []
+    for entry in item:
+        if isinstance(entry, bytes) or len(entry) != 6:
+            raise InputError("an authorization has six fields")
+        chain_id, delegate, nonce, y_parity, r, s = entry
+        if not isinstance(delegate, bytes) or len(delegate) != 20 or rlp.to_integer(y_parity) > 1:
+            raise InputError("an authorization names its delegate by 20 bytes, and a y parity of 0 or 1")
+        authorization = AuthorizationToSign(
+            chain_id=ChainId(rlp.to_integer(chain_id)),
+            delegate=Address(to_checksum_address(delegate)),
+            nonce=rlp.to_integer(nonce),
+        )
+        signature = Signature(_uint256(r), _uint256(s), rlp.to_integer(y_parity))
+        found.append(SignedAuthorization(authorization, signature))
+    return tuple(found)
+
+
+def _uint256(item: rlp.Item) -> int:
+    number = rlp.to_integer(item)
+    if number >> 256:
+        raise InputError("a signature's r and s have 32 bytes at most")
+    return number
 
 
 def _slot(item: rlp.Item) -> bytes:

@@ -16,12 +16,14 @@ from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC
 from domain import Address, ChainId, InvariantError, Refused, VenueUnavailable
 from runtime import Secret
 from wallets import (
+    AuthorizationToSign,
     Evidence,
     HdWallet,
     KeySigner,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     SignerService,
     SigningJournal,
@@ -89,6 +91,15 @@ class OtherParitySigner:
         self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
     ) -> Signature:
         raise InvariantError("not used")
+
+    async def sign_authorization(
+        self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedAuthorization:
+        signature = (await self._key.sign_authorization(authorization, network=network)).signature
+        self.signed += 1
+        if self.signed % 2:
+            signature = Signature(signature.r, SECP256K1_ORDER - signature.s, 1 - signature.y_parity)
+        return SignedAuthorization(authorization, signature)
 
 
 async def test_of_64_conflicting_requests_exactly_one_is_signed_in_every_round(tmp_path: Path) -> None:

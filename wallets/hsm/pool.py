@@ -23,9 +23,11 @@ from runtime import Secret
 from wallets.evidence import Evidence
 from wallets.hsm.token import RECOVERY_S
 from wallets.payloads import (
+    AuthorizationToSign,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     TransactionToSign,
     TypedDataToSign,
@@ -273,6 +275,14 @@ class HsmSigner:
         self._check_network(network)
         signature = await self._pool.sign(self._label, "typed_data", data.document)
         return self._checked(data.digest(), signature)
+
+    async def sign_authorization(
+        self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedAuthorization:
+        """Sign an authorization (EIP-7702)."""
+        self._check_network(network)
+        signature = await self._pool.sign(self._label, "authorization", authorization.to_wire())
+        return SignedAuthorization(authorization, self._checked(authorization.digest(), signature))
 
     def _checked(self, digest: bytes, signature: Signature) -> Signature:
         if recover(digest, signature) != self._address:

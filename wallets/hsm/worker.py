@@ -18,7 +18,7 @@ from runtime import Secret
 from runtime.processes import die_with_parent
 from wallets.hardening import harden_memory
 from wallets.hsm.token import RECOVERY_S, HsmToken, WrongPin
-from wallets.payloads import MessageToSign, Signature, TransactionToSign, TypedDataToSign, unhex
+from wallets.payloads import AuthorizationToSign, MessageToSign, Signature, TransactionToSign, TypedDataToSign, unhex
 from wallets.transactions import signing_digest
 from wallets.wire import decode_line, encode_line, error_message
 
@@ -108,6 +108,8 @@ def _digest(kind: Any, payload: Any) -> bytes:
             raise InputError("a message's payload is its content as 0x-hex") from exc
     if kind == "typed_data":
         return TypedDataToSign(payload).digest()
+    if kind == "authorization":
+        return AuthorizationToSign.from_wire(payload).digest()
     raise InputError(f"unknown kind {str(kind)[:40]!r}")
 
 

@@ -22,13 +22,13 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from domain import Address, InputError, InvariantError, PlatformError, Refused, VenueUnavailable
-from wallets.guard import Guard
+from wallets.guard import Guard, Spent
 from wallets.journal import SigningJournal
 from wallets.mpc import requests
 from wallets.mpc.committee import PartyHome
 from wallets.mpc.requests import SignRequest, read_envelopes, write_envelopes
 from wallets.mpc.store import PartyStore, StoredShare
-from wallets.payloads import MessageToSign, Signature, TransactionToSign
+from wallets.payloads import AuthorizationToSign, MessageToSign, Signature, TransactionToSign
 from wallets.signer import check_network
 from wallets.transactions import recover
 from wallets.wire import error_message
@@ -218,6 +218,13 @@ class Cosigner:
                     address, payload, network=network, spent=spent, evidence=evidence
                 ),
             )
+        elif isinstance(payload, AuthorizationToSign):
+
+            def judge(_spent: Spent) -> Mapping[str, int]:
+                self._guard.check_authorization(address, payload, network=network, evidence=evidence)
+                return {}
+
+            self._journal.record(address, payload, judge)
         elif isinstance(payload, MessageToSign):
             self._guard.check_message(address, payload, network=network, evidence=evidence)
         else:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from domain import InputError
 from wallets.evidence import Evidence, read_evidence
-from wallets.payloads import MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
+from wallets.payloads import AuthorizationToSign, MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
 from wallets.transactions import signing_digest
 
 LINE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Room for a round of generation: 15 envelopes of 150 kB in base64."""
-Payload = TransactionToSign | MessageToSign | TypedDataToSign
+Payload = TransactionToSign | MessageToSign | TypedDataToSign | AuthorizationToSign
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,8 @@ def _write_payload(payload: Payload) -> tuple[str, dict[str, Any]]:
         return "transaction", payload.to_wire()
     if isinstance(payload, MessageToSign):
         return "message", {"content": "0x" + payload.content.hex()}
+    if isinstance(payload, AuthorizationToSign):
+        return "authorization", payload.to_wire()
     return "typed_data", dict(payload.document)
 
 
@@ -135,8 +137,10 @@ def _read_payload(kind: str, fields: Any) -> Payload:
         return TransactionToSign.from_wire(fields)
     if kind == "typed_data":
         return TypedDataToSign(fields)
+    if kind == "authorization":
+        return AuthorizationToSign.from_wire(fields)
     if kind != "message":
-        raise InputError("kind must be transaction, message or typed_data")
+        raise InputError("kind must be transaction, message, typed_data or authorization")
     try:
         return MessageToSign(unhex(fields["content"]))
     except (KeyError, ValueError) as exc:

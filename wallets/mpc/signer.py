@@ -17,9 +17,11 @@ from wallets.mpc.coordinator import Party, carry, gather
 from wallets.mpc.link import PartyAway
 from wallets.mpc.requests import Payload, SignRequest
 from wallets.payloads import (
+    AuthorizationToSign,
     MessageToSign,
     Network,
     Signature,
+    SignedAuthorization,
     SignedTransaction,
     TransactionToSign,
     TypedDataToSign,
@@ -109,6 +111,12 @@ class MpcSigner:
     ) -> Signature:
         """Have a document signed (EIP-712)."""
         return await self._sign(data, network, evidence)
+
+    async def sign_authorization(
+        self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
+    ) -> SignedAuthorization:
+        """Have an authorization signed (EIP-7702)."""
+        return SignedAuthorization(authorization, await self._sign(authorization, network, evidence))
 
     async def _find_epoch(self) -> set[Address]:
         """Find the epoch to sign in; gives the addresses that its holders name."""

@@ -141,7 +141,7 @@ class RpcMethods:
         if "gas" not in filled and "gasLimit" not in filled:
             asked = {name: _hex(value) for name, value in filled.items() if name not in ("type", "chainId", "nonce")}
             filled["gas"] = await node.ask("eth_estimateGas", [{**asked, "from": sender}])
-        if kind_of(filled) != 2:
+        if kind_of(filled) not in (2, 4):
             if "gasPrice" not in filled:
                 filled["gasPrice"] = await node.ask("eth_gasPrice", [])
             return filled

@@ -9,7 +9,14 @@ from typing import Any, Final
 from eth_utils.address import is_address, to_checksum_address
 
 from domain import Address, ChainId, InputError, InvariantError, OutcomeUnknown, PlatformError, Refused, VenueError
-from wallets.payloads import AccessList, SignedTransaction, TransactionToSign
+from wallets.payloads import (
+    AccessList,
+    AuthorizationToSign,
+    Signature,
+    SignedAuthorization,
+    SignedTransaction,
+    TransactionToSign,
+)
 from wallets.transactions import parse
 
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
@@ -17,6 +24,7 @@ _DATA: Final = re.compile(r"0x([0-9a-fA-F]{2})*")
 _FIELDS: Final = frozenset(
     {
         *("from", "to", "value", "data", "input", "gas", "gasLimit", "nonce", "chainId", "type", "accessList"),
+        "authorizationList",
         *("gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"),
     }
 )
@@ -83,7 +91,7 @@ def check_fields(fields: Any) -> dict[str, Any]:
         raise InputError("a transaction must be an object")
     given = {name: value for name, value in fields.items() if value is not None}
     if unknown := given.keys() - _FIELDS:
-        # Blob fields, authorisation lists and the like change what is signed: they are not dropped silently.
+        # Blob fields and the like change what is signed: they are not dropped silently.
         raise InputError(f"transaction fields that are not signed here: {', '.join(sorted(map(str, unknown)))}")
     for one, other in (("data", "input"), ("gas", "gasLimit")):
         if one in given and other in given and given[one] != given[other]:
@@ -97,6 +105,8 @@ def kind_of(given: Mapping[str, Any]) -> int:
     """Tell the transaction type that the fields ask for."""
     if "type" in given:
         return quantity(given["type"], "type")
+    if "authorizationList" in given:
+        return 4
     if "gasPrice" in given:
         return 1 if "accessList" in given else 0
     return 2
@@ -117,10 +127,11 @@ def build(given: Mapping[str, Any]) -> TransactionToSign:
     if gas is None:
         raise InputError("gas is missing", hint="give it, or start the signer with --upstream")
     kind = kind_of(given)
-    fees = ("maxFeePerGas", "maxPriorityFeePerGas") if kind == 2 else ("gasPrice",)
+    has_maximal_fees = kind in (2, 4)
+    fees = ("maxFeePerGas", "maxPriorityFeePerGas") if has_maximal_fees else ("gasPrice",)
     if any(name not in given for name in fees):
         raise InputError(f"{' and '.join(fees)} are needed for type {kind}")
-    max_fee, tip = (quantity(given[name], name) for name in fees) if kind == 2 else (0, 0)
+    max_fee, tip = (quantity(given[name], name) for name in fees) if has_maximal_fees else (0, 0)
     return TransactionToSign(
         type=kind,
         chain_id=ChainId(quantity(given["chainId"], "chainId")),
@@ -129,10 +140,11 @@ def build(given: Mapping[str, Any]) -> TransactionToSign:
         value_wei=quantity(given.get("value", 0), "value"),
         data=data_bytes(given.get("data", given.get("input", "0x")), "data"),
         gas_limit=quantity(gas, "gas"),
-        gas_price_wei=0 if kind == 2 else quantity(given["gasPrice"], "gasPrice"),
+        gas_price_wei=0 if has_maximal_fees else quantity(given["gasPrice"], "gasPrice"),
         max_fee_per_gas_wei=max_fee,
         max_priority_fee_per_gas_wei=tip,
         access_list=_access_list(given.get("accessList", [])),
+        authorizations=_authorizations(given.get("authorizationList", [])),
     )
 
 
@@ -153,7 +165,7 @@ def describe(signed: SignedTransaction) -> dict[str, Any]:
         "s": hex(signature.s),
         "v": hex(signature.y_parity if tx.type else tx.chain_id * 2 + 35 + signature.y_parity),
     }
-    if tx.type == 2:
+    if tx.has_maximal_fees:
         fees = {"maxFeePerGas": tx.max_fee_per_gas_wei, "maxPriorityFeePerGas": tx.max_priority_fee_per_gas_wei}
     else:
         fees = {"gasPrice": tx.gas_price_wei}
@@ -163,6 +175,8 @@ def describe(signed: SignedTransaction) -> dict[str, Any]:
         fields["accessList"] = [
             {"address": place, "storageKeys": ["0x" + slot.hex() for slot in slots]} for place, slots in tx.access_list
         ]
+    if tx.authorizations:
+        fields["authorizationList"] = [_describe_authorization(signed) for signed in tx.authorizations]
     return {"raw": "0x" + signed.raw.hex(), "tx": fields}
 
 
@@ -178,3 +192,32 @@ def _access_list(entries: Any) -> AccessList:
         slots = tuple(data_bytes(slot, "a storage key") for slot in entry["storageKeys"])
         found.append((address(entry["address"], "an access list's address"), slots))
     return tuple(found)
+
+
+def _authorizations(entries: Any) -> tuple[SignedAuthorization, ...]:
+    if not isinstance(entries, list):
+        raise InputError("authorizationList must be a list")
+    found = []
+    for entry in entries:
+        if not isinstance(entry, dict) or set(entry) != {"chainId", "address", "nonce", "yParity", "r", "s"}:
+            raise InputError("an authorization has chainId, address, nonce, yParity, r and s")
+        numbers = {name: quantity(entry[name], name) for name in ("chainId", "nonce", "yParity", "r", "s")}
+        authorization = AuthorizationToSign(
+            chain_id=ChainId(numbers["chainId"]), delegate=address(entry["address"], "address"), nonce=numbers["nonce"]
+        )
+        if numbers["yParity"] > 1:
+            raise InputError("an authorization's yParity is 0 or 1")
+        found.append(SignedAuthorization(authorization, Signature(numbers["r"], numbers["s"], numbers["yParity"])))
+    return tuple(found)
+
+
+def _describe_authorization(signed: SignedAuthorization) -> dict[str, str]:
+    authorization, signature = signed.authorization, signed.signature
+    return {
+        "chainId": hex(authorization.chain_id),
+        "address": authorization.delegate,
+        "nonce": hex(authorization.nonce),
+        "yParity": hex(signature.y_parity),
+        "r": hex(signature.r),
+        "s": hex(signature.s),
+    }

@@ -16,7 +16,17 @@ from domain import ChainId, InputError, InvariantError, Refused, VenueUnavailabl
 from runtime import Secret
 from runtime.processes import is_alive
 from tests.wallets.hsm.soft_token import PIN, SoftTokens
-from wallets import MessageToSign, Network, TransactionToSign, TypedDataToSign, parse, recover, signing_digest
+from wallets import (
+    AuthorizationToSign,
+    MessageToSign,
+    Network,
+    TransactionToSign,
+    TypedDataToSign,
+    authority_of,
+    parse,
+    recover,
+    signing_digest,
+)
 from wallets.hsm import HsmPool, HsmToken
 
 DEVNET = Network.DEVNET
@@ -46,6 +56,12 @@ async def test_payloads_of_every_kind_are_signed_by_the_tokens_key(tokens: SoftT
             signed = await signer.sign_transaction(tx, network=DEVNET)
             read, signature = parse(signed.raw)
             assert (read, recover(signing_digest(tx), signature)) == (tx, signer.address)
+        delegation = AuthorizationToSign(chain_id=TX.chain_id, delegate=TEST_ADDRESSES[2], nonce=1)
+        authorized = await signer.sign_authorization(delegation, network=DEVNET)
+        assert (authorized.authorization, authority_of(authorized)) == (delegation, signer.address)
+        setting_code = replace(TX, type=4, authorizations=(authorized,))
+        read, signature = parse((await signer.sign_transaction(setting_code, network=DEVNET)).raw)
+        assert (read, recover(signing_digest(setting_code), signature)) == (setting_code, signer.address)
         message, data = MessageToSign(b"hello"), TypedDataToSign(DOCUMENT)
         assert recover(message.digest(), await signer.sign_message(message, network=DEVNET)) == signer.address
         assert recover(data.digest(), await signer.sign_typed_data(data, network=DEVNET)) == signer.address

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from domain import Address, ChainId, Refused
-from wallets import DenyAll, Evidence, MessageToSign, Network, SigningJournal, Spent, TransactionToSign
+from wallets import (
+    AuthorizationToSign,
+    DenyAll,
+    Evidence,
+    MessageToSign,
+    Network,
+    SigningJournal,
+    Spent,
+    TransactionToSign,
+)
 from wallets.mpc import Cosigner, MpcSigner, PartyStore, generate_wallet, init_committee, open_home
 from wallets.mpc.link import PartyAway
 from wallets.wire import decode_line, encode_line, error_from
@@ -53,6 +62,13 @@ class ValueGuard(DenyAll):
         self._read(evidence)
         if b"please" not in message.content:
             raise Refused("impolite", rule="message")
+
+    def check_authorization(
+        self, sender: Address, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        self._read(evidence)
+        if authorization.delegate != TX.to:
+            raise Refused("another delegate", rule="delegation")
 
 
 class LocalParty:

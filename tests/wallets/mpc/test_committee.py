@@ -17,7 +17,15 @@ from eth_account import Account
 
 from domain import Address, InputError, Refused, VenueUnavailable
 from tests.wallets.mpc.conftest import TX, WALLET, LocalParty
-from wallets import MessageToSign, Network, SignedTransaction, TypedDataToSign, recover
+from wallets import (
+    AuthorizationToSign,
+    MessageToSign,
+    Network,
+    SignedTransaction,
+    TypedDataToSign,
+    authority_of,
+    recover,
+)
 from wallets.mpc import MpcSigner, generate_wallet, open_home, recover_party, refresh_wallet
 from wallets.mpc.coordinator import _activate, carry, gather
 from wallets.mpc.requests import SignRequest
@@ -79,6 +87,26 @@ async def test_every_party_judges_for_itself(parties: list[LocalParty], signer: 
         )
     message = MessageToSign(b"please")
     assert recover(message.digest(), await signer.sign_message(message, network=DEVNET)) == signer.address
+
+
+async def test_every_party_judges_an_authorization_and_counts_its_nonce(
+    parties: list[LocalParty], signer: MpcSigner
+) -> None:
+    authorization = AuthorizationToSign(chain_id=TX.chain_id, delegate=TX.to, nonce=0)
+    signed = await signer.sign_authorization(authorization, network=DEVNET)
+    assert authority_of(signed) == signer.address
+    parties[0].stop()
+    assert await signer.sign_authorization(authorization, network=DEVNET) == signed
+    for conflicting, rule in (
+        (signer.sign_transaction(TX, network=DEVNET), "sign-once"),
+        (
+            signer.sign_authorization(replace(authorization, nonce=1, delegate=signer.address), network=DEVNET),
+            "delegation",
+        ),
+    ):
+        with pytest.raises(Refused) as refused:
+            await conflicting
+        assert refused.value.rule == rule
 
 
 async def test_every_signing_party_is_shown_the_evidence_and_any_may_refuse_it(
