@@ -51,7 +51,7 @@ class _V3Read:
 
 @lru_cache(maxsize=8)
 def lens_code(name: str) -> bytes:
-    """Give a lens contract's creation code, as `scripts/lens-bytecode` copied it from forge's output.
+    """Give a lens contract's creation code, as `scripts/contract-bytecode` copied it from forge's output.
 
     Raises:
         InputError: There is no such lens.
@@ -60,7 +60,7 @@ def lens_code(name: str) -> bytes:
     try:
         return bytes.fromhex(path.read_text().strip())
     except FileNotFoundError as exc:
-        raise InputError(f"there is no lens {name}", hint="After adding one, run scripts/lens-bytecode.") from exc
+        raise InputError(f"there is no lens {name}", hint="After adding one, run scripts/contract-bytecode.") from exc
 
 
 async def read_pools(
