@@ -24,6 +24,7 @@ COMMANDS = {
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
     "cosigner": ("cli.cosigner", "The parties of an MPC committee, one process each."),
+    "custody": ("cli.custody", "Deposit contracts and what custody keeps on a chain."),
     "api": ("cli.api", "HTTP over an installation."),
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
     "ledger": ("cli.ledger", "The double-entry books."),

@@ -20,7 +20,7 @@ class TransactionPlan:
     intent_id: IntentId
     strategy: StrategyId
     purpose: str
-    """`swap`, `approve` or `transfer`."""
+    """`swap`, `approve`, `transfer`, or `sweep` (of deposits, booked by whoever planned it)."""
     chain_id: ChainId
     sender: Address
     to: Address

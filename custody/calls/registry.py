@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from custody.calls import erc20, uniswap
+from custody.calls import deposits, erc20, uniswap
 from custody.calls.canonical import Method, Place
 from custody.calls.model import DecodedCall
 from domain import Address, Refused
 
-_FAMILIES: Final = (erc20, uniswap)
+_FAMILIES: Final = (erc20, uniswap, deposits)
 _METHODS: Final[Mapping[bytes, Method]] = MappingProxyType(
     {method.selector: method for family in _FAMILIES for method in family.METHODS}
 )

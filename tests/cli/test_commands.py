@@ -22,11 +22,13 @@ COMMANDS = (
     ("engine", "backtest"), ("sandbox",), ("sandbox", "serve"), ("chain",), ("chain", "devnet"), ("wallets",),
     ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"), ("wallets", "show"), ("signer",),
     ("signer", "serve"), ("api",), ("api", "serve"), ("ledger",), ("ledger", "verify"), ("ledger", "balances"),
+    ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
 )  # fmt: skip
 PRINTING = (
     ("demo",), ("doctor",), ("kill",), ("engine", "status"), ("engine", "replay"), ("engine", "backtest"),
     ("sandbox", "serve"), ("chain", "devnet"), ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"),
     ("wallets", "show"), ("signer", "serve"), ("ledger", "verify"), ("ledger", "balances"),
+    ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
 )  # fmt: skip
 
 

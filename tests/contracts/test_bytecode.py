@@ -1,27 +1,38 @@
-"""The lens code that the dex package ships is what the sources in contracts/ compile to."""
+"""The code that the packages ship is what the sources in contracts/ compile to."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from custody.deposits.contracts import contract_code
 from dex.lens import lens_code
 from domain import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 LENSES = sorted(path.stem for path in (ROOT / "contracts/src/lens").glob("*.sol"))
+DEPLOYED = sorted(path.stem for path in (ROOT / "custody/bytecode").glob("*.hex"))
 
 
-@pytest.mark.parametrize("name", LENSES)
-def test_the_shipped_code_is_the_compiled_one(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shipped"), [*((name, lens_code) for name in LENSES), *((name, contract_code) for name in DEPLOYED)]
+)
+def test_the_shipped_code_is_the_compiled_one(name: str, shipped: Callable[[str], bytes]) -> None:
     artifact = ROOT / "contracts/out" / f"{name}.sol" / f"{name}.json"
     if not artifact.is_file():
         pytest.skip("the contracts are not built: run `make install`")
     # Metadata is left out of the code, so the same source gives the same bytes on every machine.
     built = json.loads(artifact.read_text()).get("bytecode", {}).get("object", "")
-    assert "0x" + lens_code(name).hex() == built, "run scripts/lens-bytecode and commit what it writes"
+    assert "0x" + shipped(name).hex() == built, "run scripts/contract-bytecode and commit what it writes"
+
+
+def test_everything_that_is_deployed_is_shipped() -> None:
+    assert DEPLOYED == ["BatchSweeper", "DepositForwarder", "DepositForwarderFactory", "GuardedVault"]
+    with pytest.raises(InputError, match="no contract NoSuchContract"):
+        contract_code("NoSuchContract")
 
 
 def test_a_lens_that_does_not_exist_is_named() -> None:

@@ -1,0 +1,37 @@
+"""The deposit contracts: sweeping forwarders into their vault."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chain import checksum
+from custody.calls.canonical import Method, Place, Values, unsafe
+from custody.calls.model import NOTHING, DecodedCall, Kind, Shown
+from domain import Address
+
+_COIN: Final = checksum("0x" + "00" * 20)
+
+
+def _sweep(values: Values, _place: Place) -> DecodedCall:
+    items = [(account, checksum(token), raw) for account, token, raw in values[0]]
+    if not items or any(raw == 0 for _, _, raw in items):
+        raise unsafe("a sweep takes something from every forwarder it names")
+    # Where to is no argument: the sweeper's factory pays to the one vault it was built with. So the sender spends
+    # nothing, and which sweeper may be called is what policy decides.
+    return DecodedCall(
+        "sweep",
+        NOTHING,
+        NOTHING,
+        NOTHING,
+        action="Sweep deposits into the sweeper's own vault",
+        shown=tuple(line for account, token, raw in items for line in _item(account, token, raw)),
+        others=frozenset(token for _, token, _ in items if token != _COIN),
+    )
+
+
+def _item(account: bytes, token: Address, raw: int) -> tuple[Shown, ...]:
+    amount = Shown("Amount", Kind.COINS, raw) if token == _COIN else Shown("Amount", Kind.TOKEN_AMOUNT, raw, token)
+    return (Shown("From account", Kind.BYTES, account), amount)
+
+
+METHODS: Final = (Method("sweep", ("(bytes32,address,uint256)[]",), _sweep),)
