@@ -13,7 +13,8 @@ import custody.approvals.tables
 import custody.audit.tables
 import custody.freeze
 import custody.ledger.tables
-import custody.transactions.tables  # noqa: F401 - declares the tables, as do those before
+import custody.transactions.tables
+import custody.withdrawals.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

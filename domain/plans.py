@@ -20,7 +20,7 @@ class TransactionPlan:
     intent_id: IntentId
     strategy: StrategyId
     purpose: str
-    """`swap`, `approve`, `transfer`, or `sweep` (of deposits, booked by whoever planned it)."""
+    """`swap`, `approve`, `transfer`, `sweep` (of deposits, booked by whoever planned it), or `withdrawal`."""
     chain_id: ChainId
     sender: Address
     to: Address

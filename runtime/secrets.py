@@ -7,6 +7,7 @@ exists for sandboxes whose secrets are published in their own documentation; it 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -45,6 +46,15 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self.__value)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What signs requests to an exchange; none of it shows itself."""
+
+    key: Secret
+    secret: Secret
+    passphrase: Secret | None = None
 
 
 def resolve_secret(reference: str, *, base_dir: Path | None = None, allow_literal: bool = False) -> Secret:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 
 import structlog
+from sqlmodel import Session
 
 from chain import NodeRefused
 from compliance import Screener
@@ -21,7 +22,7 @@ from custody.transactions.lifecycle import State, Step
 from custody.transactions.outbox import Intent, Outbox
 from custody.transactions.pipeline import Checkpoint, DeskOptions, Pipeline
 from custody.transactions.plans import check_plan
-from domain import InvariantError, OutcomeUnknown, VenueUnavailable, native_asset
+from domain import Address, ChainId, InvariantError, OutcomeUnknown, VenueUnavailable, native_asset
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from runtime.database import Database
@@ -148,6 +149,28 @@ class Custody:
             log.info("custody.recorded", intent_id=plan.intent_id, purpose=plan.purpose, strategy=plan.strategy)
         self._checkpoint("record.after")
         self._wake.set()
+
+    def record_in(self, session: Session, plan: TransactionPlan, *, initiator: str, vault: str) -> bool:
+        """Record a plan in a transaction of the caller's, for whoever has more to record with it; then call `wake`.
+
+        Synchronous; errors as `submit`.
+        """
+        check_plan(plan, chain_id=self._chain.chain_id, sender=self._sender)
+        self._check_running()
+        return self._outbox.record_in(session, plan, initiator=initiator, vault=vault)
+
+    def wake(self) -> None:
+        """Look for work now. To be called on the event loop."""
+        self._wake.set()
+
+    @property
+    def chain_id(self) -> ChainId:
+        return self._chain.chain_id
+
+    @property
+    def address(self) -> Address:
+        """The account this desk signs for."""
+        return self._sender
 
     async def settlements(self, since_ns: int = 0) -> list[SwapSettled]:
         """Every outcome at or after an instant, oldest first."""

@@ -79,32 +79,36 @@ class Outbox:
         Raises:
             InputError: Another plan was recorded under its intent id, or for somebody else.
         """
-        text = encode_plan(plan)
         with self._database.transaction() as session:
-            self._database.serialize(session, f"intents/{self._account}")
-            known = session.exec(
-                select(TransactionRow.plan, TransactionRow.initiator, TransactionRow.vault).where(
-                    col(TransactionRow.intent_id) == plan.intent_id
-                )
-            ).first()
-            if known is not None:
-                if tuple(known) != (text, initiator, vault):
-                    raise InputError(f"intent {plan.intent_id} was recorded before with another plan")
-                return False
-            row = TransactionRow(
-                intent_id=plan.intent_id,
-                strategy=plan.strategy,
-                purpose=plan.purpose,
-                chain_id=plan.chain_id,
-                sender=plan.sender,
-                initiator=initiator,
-                vault=vault,
-                plan=text,
-                state=State.CREATED,
+            return self.record_in(session, plan, initiator=initiator, vault=vault)
+
+    def record_in(self, session: Session, plan: TransactionPlan, *, initiator: str, vault: str) -> bool:
+        """Record an intent in a transaction of the caller's; see `record`."""
+        text = encode_plan(plan)
+        self._database.serialize(session, f"intents/{self._account}")
+        known = session.exec(
+            select(TransactionRow.plan, TransactionRow.initiator, TransactionRow.vault).where(
+                col(TransactionRow.intent_id) == plan.intent_id
             )
-            session.add(row)
-            session.flush()
-            self._note(session, row, Step.CREATED, {})
+        ).first()
+        if known is not None:
+            if tuple(known) != (text, initiator, vault):
+                raise InputError(f"intent {plan.intent_id} was recorded before with another plan")
+            return False
+        row = TransactionRow(
+            intent_id=plan.intent_id,
+            strategy=plan.strategy,
+            purpose=plan.purpose,
+            chain_id=plan.chain_id,
+            sender=plan.sender,
+            initiator=initiator,
+            vault=vault,
+            plan=text,
+            state=State.CREATED,
+        )
+        session.add(row)
+        session.flush()
+        self._note(session, row, Step.CREATED, {})
         return True
 
     def unfinished(self) -> list[Intent]:

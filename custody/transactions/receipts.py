@@ -8,7 +8,7 @@ from typing import Final
 from chain import Receipt
 from chain.abi import topic, uint_at
 from custody.ledger import Entry, Posting
-from custody.ledger.postings import gas, swap, vault_account
+from custody.ledger.postings import gas, swap, vault_account, withdrawal_sent
 from domain import Address, ChainId, native_asset
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
@@ -78,6 +78,9 @@ def entries(plan: TransactionPlan, receipt: Receipt, assets: Collection[str]) ->
             deltas[native_asset(plan.chain_id).id] = -plan.value_wei
         if plan.purpose == "transfer":
             booked.append(_sent(plan, receipt, vault, deltas))
+        elif plan.purpose == "withdrawal":
+            asset = plan.spends[0].asset.id
+            booked.append(withdrawal_sent(plan.intent_id, vault, asset, -deltas.get(asset, 0), tx_hash=receipt.tx_hash))
         else:
             booked.append(swap(plan.intent_id, plan.strategy, vault, deltas, tx_hash=receipt.tx_hash))
     return [entry for entry in booked if entry is not None]

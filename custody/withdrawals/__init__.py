@@ -1,0 +1,31 @@
+"""Clients' withdrawals: requested, screened, approved, sent and booked, on a chain or by an exchange.
+
+`WithdrawalDesk` carries them; `AddressBook` says since when an address is known; `VenueSecrets` keeps the keys of
+exchanges that may withdraw, sealed.
+"""
+
+from custody.withdrawals.addresses import AddressBook, KnownAddress
+from custody.withdrawals.desk import WithdrawalDesk, WithdrawalOptions
+from custody.withdrawals.lifecycle import State, Step
+from custody.withdrawals.plans import plan_withdrawal
+from custody.withdrawals.ports import ExchangePolicy, ExchangeWithdrawals, TransactionDesk
+from custody.withdrawals.requests import ChainDestination, VenueDestination, WithdrawalRequest
+from custody.withdrawals.store import Withdrawal, WithdrawalStore
+
+__all__ = [
+    "AddressBook",
+    "ChainDestination",
+    "ExchangePolicy",
+    "ExchangeWithdrawals",
+    "KnownAddress",
+    "State",
+    "Step",
+    "TransactionDesk",
+    "VenueDestination",
+    "Withdrawal",
+    "WithdrawalDesk",
+    "WithdrawalOptions",
+    "WithdrawalRequest",
+    "WithdrawalStore",
+    "plan_withdrawal",
+]
