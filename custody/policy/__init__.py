@@ -1,20 +1,51 @@
-"""The policy: what may leave a vault. Deny by default."""
+"""The policy: what may leave a vault. Deny by default; docs/policy.md has the semantics.
 
+`Policy` judges actions by a document (`read_rulebook`) or by the settings' small form of one. `Facts` is what it may be
+told besides the bytes, `Decision` what it answers.
+"""
+
+from custody.policy.action import (
+    Action,
+    Kind,
+    Proposal,
+    read_message,
+    read_proposal,
+    read_typed_data,
+    read_withdrawal,
+)
 from custody.policy.decision import LIFETIME_S, Decision, Requirement, Spent
 from custody.policy.evaluator import Policy
+from custody.policy.facts import NOTHING_KNOWN, Facts, Price, Screened, Simulation
+from custody.policy.limits import Refusal
 from custody.policy.promises import check_promises
-from custody.policy.proposal import Proposal
+from custody.policy.rulebook import Rulebook, load_rulebook, read_rulebook, rulebook_of
 from custody.policy.settings import AllowedContract, AssetLimits, PolicySettings
 
 __all__ = [
     "LIFETIME_S",
+    "NOTHING_KNOWN",
+    "Action",
     "AllowedContract",
     "AssetLimits",
     "Decision",
+    "Facts",
+    "Kind",
     "Policy",
     "PolicySettings",
+    "Price",
     "Proposal",
+    "Refusal",
     "Requirement",
+    "Rulebook",
+    "Screened",
+    "Simulation",
     "Spent",
     "check_promises",
+    "load_rulebook",
+    "read_message",
+    "read_proposal",
+    "read_rulebook",
+    "read_typed_data",
+    "read_withdrawal",
+    "rulebook_of",
 ]

@@ -1,152 +1,172 @@
-"""Deny by default; every rule is a no that something must not have.
+"""The policy's front: read the bytes, check what no rule can permit, ask the rules. docs/policy.md has the semantics.
 
-The evaluator is a pure function of a declared policy and a transaction's own bytes. Custody asks it before a
-transaction is numbered and signed; the signer process asks it again through `PolicyGuard`, from the bytes it is given,
-without believing what custody says they mean.
+A pure function of a document, an action and facts. Custody asks it before a transaction is numbered and signed; every
+signer asks its own again, from the bytes it is given, without believing what custody says they mean.
 """
 
 from __future__ import annotations
 
-import hashlib
-from typing import Final
-
-from custody.calls import DecodedCall, decode_call
-from custody.policy.decision import Decision, Spent
-from custody.policy.proposal import Proposal, parties_of
-from custody.policy.settings import AssetLimits, PolicySettings
-from domain import Address, Refused, native_asset
-
-_DAY_S: Final = 24 * 3600
+from custody.policy.action import Action, Kind, Proposal, read_proposal
+from custody.policy.compile import NO_RULE, CompiledRules
+from custody.policy.decision import Decision, Requirement, Spent
+from custody.policy.explain import nearest_miss
+from custody.policy.facts import NOTHING_KNOWN, Facts
+from custody.policy.limits import Refusal
+from custody.policy.rulebook import Rulebook
+from custody.policy.schema import ChainCaps
+from custody.policy.settings import PolicySettings
+from custody.policy.settings_rules import rulebook_of_settings
+from domain import Address, Refused
 
 
 class Policy:
-    """Evaluates proposals against one chain's settings. Holds no state: velocity is told through `spent`."""
+    """Judges by one document, or by the settings' small form of one. Keeps no state: windows are told by `spent`."""
 
-    def __init__(self, settings: PolicySettings) -> None:
-        self.settings = settings
-        self._digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
-        self._methods = {contract.address: contract.methods for contract in settings.contracts}
+    def __init__(self, source: Rulebook | PolicySettings) -> None:
+        self.rulebook = source if isinstance(source, Rulebook) else rulebook_of_settings(source)
+        self.document = self.rulebook.document
+        self.compiled = CompiledRules(self.document)
+        self._assets = frozenset(_named_assets(self.rulebook))
+
+    @property
+    def version(self) -> int:
+        return self.document.version
+
+    @property
+    def digest(self) -> str:
+        return self.rulebook.digest
+
+    @property
+    def groups(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Group → person → that person's keys."""
+        return {group: dict(self.document.members(group)) for group in self.document.groups}
+
+    @property
+    def assets(self) -> frozenset[str]:
+        """Every asset id the document names."""
+        return self._assets
+
+    def caps(self, chain_id: int) -> ChainCaps:
+        """The fixed limits of a chain.
+
+        Raises:
+            Refused: Rule `chain`: the document does not know it.
+        """
+        caps = self.document.chains.get(chain_id)
+        if caps is None:
+            known = ", ".join(map(str, self.document.chains))
+            raise Refused(f"this policy is for chain {known}, not {chain_id}", rule="chain")
+        return caps
 
     def parties(self, proposal: Proposal) -> frozenset[Address]:
         """Everyone a proposal deals with, for screening. Raises as `evaluate` does for calls nobody can read."""
-        return parties_of(proposal, self._decode(proposal))
+        return read_proposal(proposal).parties
 
-    def evaluate(self, proposal: Proposal, *, spent: Spent, now_s: int | None = None) -> Decision:
-        """Approve, or raise.
+    def evaluate(self, proposal: Proposal, *, spent: Spent, facts: Facts = NOTHING_KNOWN) -> Decision:
+        """Approve a transaction, or raise.
 
         Args:
             proposal: What would be signed.
             spent: Of rolling windows, without this proposal.
-            now_s: The chain's time; None where it is not known (the signer process), which leaves the deadline's
-                distance to custody.
+            facts: What is known besides the bytes. Without the chain's time (the signer process), how far ahead a
+                deadline lies is left to custody.
 
         Raises:
-            Refused: `rule` names the first rule that said no.
+            Refused: `rule` names what said no: a fixed check, a deny rule's id, `unknown-fact:…`, a limit, or the
+                condition at which the nearest allow rule failed.
         """
-        settings = self.settings
-        if proposal.chain_id != settings.chain_id:
-            raise Refused(f"this policy is for chain {settings.chain_id}, not {proposal.chain_id}", rule="chain")
-        call = self._decode(proposal)
-        self._check_place(proposal, call)
-        if call is not None:
-            self._check_deadline(call, now_s)
-            for token, raw in call.approves.items():
-                self._check_approval(self._token_id(token), raw, call.spender)
-        spends = self._spends(proposal, call)
-        for asset, raw in spends.items():
-            self._check_spend(asset, raw, spent)
+        self.caps(proposal.chain_id)
+        return self.judge(read_proposal(proposal), spent=spent, facts=facts)
+
+    def judge(self, action: Action, *, spent: Spent, facts: Facts = NOTHING_KNOWN) -> Decision:
+        """Do as `evaluate` for any action."""
+        decision = self.decide(action, facts, spent)
+        if isinstance(decision, Decision):
+            return decision
+        if decision.rule == NO_RULE:
+            decision = nearest_miss(self.compiled, action, facts, spent)
+        raise Refused(decision.reason, rule=decision.rule)
+
+    def decide(self, action: Action, facts: Facts, spent: Spent) -> Decision | Refusal:
+        """Do as `judge` without raising, and without looking for the rule that came nearest."""
+        if action.chain:
+            refusal = self._fixed(action, facts)
+            if refusal is not None:
+                return refusal
+        found = self.compiled.judge(action, facts, spent)
+        if isinstance(found, Refusal):
+            return found
+        matched, counts = found
+        allows: list[str] = []
+        requirements: list[Requirement] = []
+        delay_s = 0
+        for rule in matched:
+            if rule.effect == "allow":
+                allows.append(rule.id)
+            elif rule.requirement is not None:
+                requirements.append(rule.requirement)
+            else:
+                delay_s = max(delay_s, rule.delay_s)
         return Decision(
-            rules=("settings",),
-            requirements=(),
-            delay_s=0,
-            policy_version=0,
-            policy_digest=self._digest,
-            spends=spends,
-            counts=spends,
-            call=call,
-            addresses=parties_of(proposal, call),
+            rules=tuple(allows),
+            requirements=tuple(requirements),
+            delay_s=delay_s,
+            policy_version=self.document.version,
+            policy_digest=self.rulebook.digest,
+            spends=action.spends,
+            counts=counts,
+            call=action.call,
+            addresses=action.parties,
         )
 
-    def check_fees(self, *, gas_limit: int, fee_per_gas_wei: int) -> None:
+    def check_fees(self, chain_id: int, *, gas_limit: int, fee_per_gas_wei: int) -> None:
         """Bound what a transaction may pay for being mined.
 
         Raises:
-            Refused: Rule `gas-limit` or `fee-cap`.
+            Refused: Rule `gas-limit`, `fee-cap` or `chain`.
         """
-        settings = self.settings
-        if gas_limit > settings.gas_limit_max:
-            raise Refused(f"gas limit {gas_limit} exceeds {settings.gas_limit_max}", rule="gas-limit")
-        if fee_per_gas_wei > settings.fee_per_gas_wei_max:
-            raise Refused(
-                f"{fee_per_gas_wei} wei per gas exceeds the cap of {settings.fee_per_gas_wei_max}", rule="fee-cap"
-            )
-        if gas_limit * fee_per_gas_wei > settings.gas_cost_wei_max:
-            raise Refused(
-                f"gas may cost {gas_limit * fee_per_gas_wei} wei, the cap is {settings.gas_cost_wei_max}",
-                rule="fee-cap",
-            )
+        if refusal := _fees(self.caps(chain_id), gas_limit, fee_per_gas_wei):
+            raise Refused(refusal.reason, rule=refusal.rule)
 
-    def _decode(self, proposal: Proposal) -> DecodedCall | None:
-        return decode_call(proposal.sender, proposal.to, proposal.data) if proposal.data else None
+    def _fixed(self, action: Action, facts: Facts) -> Refusal | None:
+        """What holds whatever the rules say."""
+        caps = self.document.chains.get(action.chain)
+        if caps is None:
+            return Refusal("chain", f"this policy does not know chain {action.chain}")
+        if action.gas_limit and (refusal := _fees(caps, action.gas_limit, action.fee_per_gas_wei)):
+            return refusal
+        if facts.vault and self.compiled.names.vault_of.get(action.sender, facts.vault) != facts.vault:
+            return Refusal("vault", f"{action.sender} is not of vault {facts.vault}")
+        if action.kind is Kind.SWAP:
+            return _swap(action, caps, facts.chain_time_s)
+        return None
 
-    def _check_place(self, proposal: Proposal, call: DecodedCall | None) -> None:
-        """The contract, its method, coins sent along, and whoever receives something."""
-        if call is None:
-            self._check_recipient(proposal, proposal.to)
-            return
-        if proposal.to not in self._methods:
-            raise Refused(f"contract {proposal.to} is not allow-listed", rule="contract")
-        if call.method not in self._methods[proposal.to]:
-            raise Refused(f"{call.method} is not allow-listed for contract {proposal.to}", rule="method")
-        if proposal.value_wei:
-            raise Refused(f"{call.method} takes no coins, {proposal.value_wei} wei are sent along", rule="value")
-        if call.recipient is not None:
-            self._check_recipient(proposal, call.recipient)
 
-    def _check_recipient(self, proposal: Proposal, recipient: Address) -> None:
-        if recipient != proposal.sender and recipient not in self.settings.recipients:
-            raise Refused(f"recipient {recipient} is neither the sender nor allow-listed", rule="recipient")
+def _fees(caps: ChainCaps, gas_limit: int, fee_per_gas_wei: int) -> Refusal | None:
+    if gas_limit > caps.gas_limit_max:
+        return Refusal("gas-limit", f"gas limit {gas_limit} exceeds {caps.gas_limit_max}")
+    if fee_per_gas_wei > caps.fee_per_gas_wei_max:
+        return Refusal("fee-cap", f"{fee_per_gas_wei} wei per gas exceeds the cap of {caps.fee_per_gas_wei_max}")
+    if gas_limit * fee_per_gas_wei > caps.gas_cost_wei_max:
+        return Refusal("fee-cap", f"gas may cost {gas_limit * fee_per_gas_wei} wei, the cap is {caps.gas_cost_wei_max}")
+    return None
 
-    def _check_deadline(self, call: DecodedCall, now_s: int | None) -> None:
-        if not call.receives_min:
-            return
-        if call.deadline_s == 0:
-            raise Refused("a swap needs a deadline", rule="deadline")
-        if now_s is not None and not now_s < call.deadline_s <= now_s + self.settings.deadline_s_max:
-            raise Refused(
-                f"deadline {call.deadline_s} is not within {self.settings.deadline_s_max} s after {now_s}",
-                rule="deadline",
-            )
-        if any(raw == 0 for raw in call.receives_min.values()):
-            raise Refused("a swap needs a least amount to receive", rule="slippage")
 
-    def _check_approval(self, asset: str, raw: int, spender: Address | None) -> None:
-        if spender not in self.settings.spenders:
-            raise Refused(f"spender {spender} is not allow-listed", rule="spender")
-        limit = self._limits(asset).approval_raw
-        if raw > limit:
-            raise Refused(f"an allowance of {raw} {asset} exceeds {limit}", rule="approval-limit")
+def _swap(action: Action, caps: ChainCaps, now_s: int | None) -> Refusal | None:
+    if action.deadline_s == 0:
+        return Refusal("deadline", "a swap needs a deadline")
+    if now_s is not None and not now_s < action.deadline_s <= now_s + caps.deadline_s_max:
+        return Refusal("deadline", f"deadline {action.deadline_s} is not within {caps.deadline_s_max} s after {now_s}")
+    if any(raw == 0 for raw in action.receives_min.values()):
+        return Refusal("slippage", "a swap needs a least amount to receive")
+    return None
 
-    def _check_spend(self, asset: str, raw: int, spent: Spent) -> None:
-        limits = self._limits(asset)
-        if raw > limits.per_transaction_raw:
-            raise Refused(f"{raw} {asset} exceeds {limits.per_transaction_raw} per transaction", rule="amount")
-        before = spent(asset, _DAY_S)
-        if before + raw > limits.per_day_raw:
-            raise Refused(
-                f"{raw} {asset} after {before} in 24 hours exceeds {limits.per_day_raw} per day", rule="velocity"
-            )
 
-    def _spends(self, proposal: Proposal, call: DecodedCall | None) -> dict[str, int]:
-        if call is None:
-            return {native_asset(proposal.chain_id).id: proposal.value_wei}
-        return {self._token_id(token): raw for token, raw in call.spends.items()}
-
-    def _limits(self, asset: str) -> AssetLimits:
-        limits = self.settings.assets.get(asset)
-        if limits is None:
-            raise Refused(f"asset {asset} is not listed", rule="asset")
-        return limits
-
-    def _token_id(self, token: Address) -> str:
-        return f"eip155:{self.settings.chain_id}/erc20:{token}"
+def _named_assets(rulebook: Rulebook) -> set[str]:
+    document = rulebook.document
+    named = {asset.id for asset in document.assets.values()}
+    for rule in document.rules:
+        named.update(rule.when.asset or ())
+        if rule.limits:
+            named.update(entry.asset for entry in rule.limits.amounts or () if entry.asset)
+    return named

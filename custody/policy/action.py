@@ -1,0 +1,169 @@
+"""What is judged: one action, read from the bytes that would be signed. Rules know nothing else of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from custody.calls import DecodedCall, decode_call
+from domain import Address, ChainId, Refused, native_asset
+
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """What a signature would do."""
+
+    TRANSFER = "transfer"
+    SWAP = "swap"
+    APPROVE = "approve"
+    CALL = "contract-call"
+    SAFE = "safe"
+    MESSAGE = "message"
+    TYPED_DATA = "typed-data"
+    AUTHORIZATION = "authorization-7702"
+    WITHDRAWAL = "exchange-withdrawal"
+
+
+BY_NAME_ONLY: Final = frozenset({Kind.SAFE, Kind.MESSAGE, Kind.TYPED_DATA, Kind.AUTHORIZATION})
+"""An allow rule that names no kinds does not mean these: their effects lie outside what the bytes say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A transaction as policy sees it: its own bytes, no promises. Gas and fee are 0 while it has no price yet."""
+
+    chain_id: ChainId
+    sender: Address
+    to: Address
+    value_wei: int
+    data: bytes
+    gas_limit: int = 0
+    fee_per_gas_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Something that would be signed, in the words of the rules."""
+
+    kind: Kind
+    chain: int
+    """Chain id; 0 where no chain is named (a personal message, a withdrawal from an exchange)."""
+    sender: str
+    """The vault's own address, or the exchange's name."""
+    venue: str | None = None
+    contract: str | None = None
+    """Who is called; None for coins, messages and withdrawals."""
+    method: str | None = None
+    """The decoded method's name; for typed data its primary type."""
+    selector: str | None = None
+    """`0x` and eight hex digits."""
+    recipients: tuple[str, ...] = ()
+    spenders: tuple[str, ...] = ()
+    spends: Mapping[str, int] = _NOTHING
+    approves: Mapping[str, int] = _NOTHING
+    receives_min: Mapping[str, int] = _NOTHING
+    deadline_s: int = 0
+    gas_limit: int = 0
+    fee_per_gas_wei: int = 0
+    call: DecodedCall | None = None
+    parties: frozenset[Address] = frozenset()
+    """Everyone who takes part besides the sender: what screening must see."""
+
+
+def read_proposal(proposal: Proposal) -> Action:
+    """Decode a transaction.
+
+    Raises:
+        Refused: The bytes cannot be read completely (see `decode_call`), or coins are sent along that the call does not
+            use (rule `value`).
+    """
+    chain, native = proposal.chain_id, native_asset(proposal.chain_id).id
+    if not proposal.data:
+        return Action(
+            kind=Kind.TRANSFER,
+            chain=chain,
+            sender=proposal.sender,
+            recipients=(proposal.to,),
+            spends={native: proposal.value_wei},
+            gas_limit=proposal.gas_limit,
+            fee_per_gas_wei=proposal.fee_per_gas_wei,
+            parties=frozenset({proposal.to} - {proposal.sender}),
+        )
+    call = decode_call(proposal.sender, proposal.to, proposal.data)
+    if proposal.value_wei:
+        raise Refused(f"{call.method} takes no coins, {proposal.value_wei} wei are sent along", rule="value")
+    return Action(
+        kind=_kind(call),
+        chain=chain,
+        sender=proposal.sender,
+        contract=proposal.to,
+        method=call.method,
+        selector="0x" + proposal.data[:4].hex(),
+        recipients=() if call.recipient is None else (call.recipient,),
+        spenders=() if call.spender is None else (call.spender,),
+        spends={_token(chain, token): raw for token, raw in call.spends.items()},
+        approves={_token(chain, token): raw for token, raw in call.approves.items()},
+        receives_min={_token(chain, token): raw for token, raw in call.receives_min.items()},
+        deadline_s=call.deadline_s,
+        gas_limit=proposal.gas_limit,
+        fee_per_gas_wei=proposal.fee_per_gas_wei,
+        call=call,
+        parties=_parties(proposal, call),
+    )
+
+
+def read_message(sender: Address, content: bytes) -> Action:
+    """Describe a personal message. What it says is not understood: only its kind and its signer can be judged."""
+    return Action(kind=Kind.MESSAGE, chain=0, sender=sender, method=None if content else "empty")
+
+
+def read_typed_data(sender: Address, document: Mapping[str, Any]) -> Action:
+    """Describe an EIP-712 document: its domain's chain and contract, and its primary type.
+
+    Raises:
+        Refused: Rule `typed-data`: the domain names no chain, so the signature would hold on all of them.
+    """
+    domain = document["domain"]
+    chain = domain.get("chainId") if isinstance(domain, Mapping) else None
+    if isinstance(chain, str) and chain.isascii() and chain.isdigit():
+        chain = int(chain)
+    if type(chain) is not int or chain <= 0:
+        raise Refused("typed data must be bound to one chain", rule="typed-data")
+    contract = domain.get("verifyingContract")
+    return Action(
+        kind=Kind.TYPED_DATA,
+        chain=chain,
+        sender=sender,
+        contract=contract if isinstance(contract, str) else None,
+        method=str(document["primaryType"]),
+    )
+
+
+def read_withdrawal(*, venue: str, asset: str, raw: int, address: str) -> Action:
+    """Describe a withdrawal from an exchange: `asset` is the venue's asset id, `raw` counts its smallest unit."""
+    return Action(
+        kind=Kind.WITHDRAWAL, chain=0, sender=venue, venue=venue, recipients=(address,), spends={asset: raw}
+    )
+
+
+def _kind(call: DecodedCall) -> Kind:
+    if call.approves:
+        # What gives an allowance and does something else besides is neither of the two simple things.
+        return Kind.CALL if call.spends or call.receives_min else Kind.APPROVE
+    if call.receives_min:
+        return Kind.SWAP
+    return Kind.TRANSFER if call.method in ("transfer", "transferFrom") else Kind.CALL
+
+
+def _parties(proposal: Proposal, call: DecodedCall) -> frozenset[Address]:
+    parties = {proposal.to, *call.spends, *call.receives_min}
+    parties |= {address for address in (call.recipient, call.spender) if address is not None}
+    return frozenset(parties - {proposal.sender})
+
+
+def _token(chain: ChainId, token: Address) -> str:
+    return f"eip155:{chain}/erc20:{token}"

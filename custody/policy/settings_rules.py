@@ -1,0 +1,72 @@
+"""`[custody.policy]` as rules: the small form says nothing that a document could not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from custody.policy.rulebook import Rulebook, rulebook_of
+from custody.policy.settings import PolicySettings
+from domain import ChainId, native_asset
+
+
+def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
+    """Compile the small form.
+
+    Recipients and spenders are denied unless they are listed, each contract with its methods is a rule that allows, and
+    so is the chain's own coin. The rules' ids are the names that refusals carry.
+    """
+    native = native_asset(ChainId(settings.chain_id)).id
+    amounts = [
+        {
+            "asset": asset,
+            "per_transaction": limits.per_transaction_raw,
+            "approval": limits.approval_raw,
+            "windows": [{"window": "24h", "amount": limits.per_day_raw}],
+        }
+        for asset, limits in sorted(settings.assets.items())
+    ]
+    rules: list[dict[str, Any]] = [
+        {
+            "id": "recipient",
+            "effect": "deny",
+            "when": {"kind": ["transfer", "swap", "contract-call"]},
+            "unless": {"recipient": ["self", *settings.recipients]},
+        },
+        {
+            "id": "spender",
+            "effect": "deny",
+            "when": {"kind": ["approve"]},
+            **({"unless": {"spender": list(settings.spenders)}} if settings.spenders else {}),
+        },
+        *(
+            {
+                "id": f"contract:{contract.address}",
+                "effect": "allow",
+                "when": {"contract": [contract.address], "method": sorted(contract.methods)},
+                "limits": {"amounts": amounts},
+            }
+            for contract in settings.contracts
+            if contract.methods
+        ),
+        {
+            "id": "coins",
+            "effect": "allow",
+            "when": {"kind": ["transfer"], "asset": [native]},
+            "limits": {"amounts": amounts},
+        },
+    ]
+    return rulebook_of(
+        {
+            "version": 1,
+            "chains": {
+                settings.chain_id: {
+                    "gas_limit_max": settings.gas_limit_max,
+                    "fee_per_gas_wei_max": settings.fee_per_gas_wei_max,
+                    "gas_cost_wei_max": settings.gas_cost_wei_max,
+                    "deadline_s_max": settings.deadline_s_max,
+                }
+            },
+            "rules": rules,
+        },
+        "the settings' policy",
+    )
