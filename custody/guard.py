@@ -17,7 +17,7 @@ class PolicyGuard:
     """
 
     def __init__(self, *policies: Policy) -> None:
-        self._policies = {policy.settings.chain_id: policy for policy in policies}
+        self._policies = {chain: policy for policy in policies for chain in policy.document.chains}
 
     def check_transaction(
         self, sender: Address, tx: TransactionToSign, *, network: Network, spent: Spent, evidence: Evidence | None
@@ -28,8 +28,15 @@ class PolicyGuard:
             raise Refused(f"no policy for chain {tx.chain_id}", rule="chain")
         if tx.type == 4:
             raise Refused("no rule allows a transaction that delegates accounts", rule="delegation")
-        policy.check_fees(gas_limit=tx.gas_limit, fee_per_gas_wei=tx.fee_ceiling_per_gas_wei)
-        proposal = Proposal(chain_id=tx.chain_id, sender=sender, to=tx.to, value_wei=tx.value_wei, data=tx.data)
+        proposal = Proposal(
+            chain_id=tx.chain_id,
+            sender=sender,
+            to=tx.to,
+            value_wei=tx.value_wei,
+            data=tx.data,
+            gas_limit=tx.gas_limit,
+            fee_per_gas_wei=tx.fee_ceiling_per_gas_wei,
+        )
         return policy.evaluate(proposal, spent=spent).counts
 
     def check_message(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,6 +12,10 @@ from custody.calls import DecodedCall, decode_call
 from domain import Address, ChainId, Refused, native_asset
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, int]:
+    return _NOTHING
 
 
 class Kind(StrEnum):
@@ -63,9 +67,9 @@ class Action:
     """`0x` and eight hex digits."""
     recipients: tuple[str, ...] = ()
     spenders: tuple[str, ...] = ()
-    spends: Mapping[str, int] = _NOTHING
-    approves: Mapping[str, int] = _NOTHING
-    receives_min: Mapping[str, int] = _NOTHING
+    spends: Mapping[str, int] = field(default_factory=_nothing)
+    approves: Mapping[str, int] = field(default_factory=_nothing)
+    receives_min: Mapping[str, int] = field(default_factory=_nothing)
     deadline_s: int = 0
     gas_limit: int = 0
     fee_per_gas_wei: int = 0
@@ -93,9 +97,17 @@ def read_proposal(proposal: Proposal) -> Action:
             fee_per_gas_wei=proposal.fee_per_gas_wei,
             parties=frozenset({proposal.to} - {proposal.sender}),
         )
-    call = decode_call(proposal.sender, proposal.to, proposal.data)
-    if proposal.value_wei:
-        raise Refused(f"{call.method} takes no coins, {proposal.value_wei} wei are sent along", rule="value")
+    call = decode_call(
+        proposal.sender, proposal.to, proposal.data, chain_id=proposal.chain_id, value_wei=proposal.value_wei
+    )
+    if proposal.value_wei != call.coins_wei:
+        raise Refused(
+            f"{call.method} uses {call.coins_wei} wei of coins, {proposal.value_wei} are sent along", rule="value"
+        )
+    calls = tuple(_all_calls(call))
+    spends = {_token(chain, token): raw for token, raw in call.spends.items()}
+    if call.coins_wei:
+        spends[native] = call.coins_wei
     return Action(
         kind=_kind(call),
         chain=chain,
@@ -103,16 +115,16 @@ def read_proposal(proposal: Proposal) -> Action:
         contract=proposal.to,
         method=call.method,
         selector="0x" + proposal.data[:4].hex(),
-        recipients=() if call.recipient is None else (call.recipient,),
-        spenders=() if call.spender is None else (call.spender,),
-        spends={_token(chain, token): raw for token, raw in call.spends.items()},
+        recipients=_distinct(part.recipient for part in calls),
+        spenders=_distinct(part.spender for part in calls),
+        spends=spends,
         approves={_token(chain, token): raw for token, raw in call.approves.items()},
         receives_min={_token(chain, token): raw for token, raw in call.receives_min.items()},
         deadline_s=call.deadline_s,
         gas_limit=proposal.gas_limit,
         fee_per_gas_wei=proposal.fee_per_gas_wei,
         call=call,
-        parties=_parties(proposal, call),
+        parties=_parties(proposal, calls),
     )
 
 
@@ -145,9 +157,7 @@ def read_typed_data(sender: Address, document: Mapping[str, Any]) -> Action:
 
 def read_withdrawal(*, venue: str, asset: str, raw: int, address: str) -> Action:
     """Describe a withdrawal from an exchange: `asset` is the venue's asset id, `raw` counts its smallest unit."""
-    return Action(
-        kind=Kind.WITHDRAWAL, chain=0, sender=venue, venue=venue, recipients=(address,), spends={asset: raw}
-    )
+    return Action(kind=Kind.WITHDRAWAL, chain=0, sender=venue, venue=venue, recipients=(address,), spends={asset: raw})
 
 
 def _kind(call: DecodedCall) -> Kind:
@@ -159,9 +169,21 @@ def _kind(call: DecodedCall) -> Kind:
     return Kind.TRANSFER if call.method in ("transfer", "transferFrom") else Kind.CALL
 
 
-def _parties(proposal: Proposal, call: DecodedCall) -> frozenset[Address]:
-    parties = {proposal.to, *call.spends, *call.receives_min}
-    parties |= {address for address in (call.recipient, call.spender) if address is not None}
+def _all_calls(call: DecodedCall) -> Iterator[DecodedCall]:
+    yield call
+    for _, inner in call.inner:
+        yield from _all_calls(inner)
+
+
+def _distinct(addresses: Iterable[Address | None]) -> tuple[Address, ...]:
+    return tuple(dict.fromkeys(address for address in addresses if address is not None))
+
+
+def _parties(proposal: Proposal, calls: tuple[DecodedCall, ...]) -> frozenset[Address]:
+    parties = {proposal.to}
+    for call in calls:
+        parties.update(call.spends, call.receives_min, call.others, (to for to, _ in call.inner))
+        parties.update(address for address in (call.recipient, call.spender) if address is not None)
     return frozenset(parties - {proposal.sender})
 
 

@@ -1,13 +1,13 @@
 """Rules made fast: which rules an action can concern is one intersection of bit sets, the rest are a few closures.
 
-Every rule has a bit. For each dimension (kind, chain, contract, method, asset, recipient, …) a table gives, for a value,
-the rules that accept it, those without the condition among them. The intersection over the dimensions is exact for
-what a rule says about who, where and what; only the rules that remain are asked about amounts and facts.
+Every rule has a bit. For each dimension (kind, chain, contract, method, asset, recipient, …) a table gives, for a
+value, the rules that accept it, those without the condition among them. The intersection over the dimensions is exact
+for what a rule says about who, where and what; only the rules that remain are asked about amounts and facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from custody.policy.action import Action
@@ -65,7 +65,7 @@ class _Dimension:
 
     __slots__ = ("free", "table")
 
-    def __init__(self, wanted: Iterable[frozenset[str] | frozenset[int] | None]) -> None:
+    def __init__(self, wanted: Iterable[Collection[object] | None]) -> None:
         self.free = 0
         table: dict[object, int] = {}
         for number, values in enumerate(wanted):
@@ -88,11 +88,13 @@ class CompiledRules:
         self.rules = tuple(CompiledRule(rule, names) for rule in document.rules)
         rules = document.rules
         self._allow = sum(1 << number for number, rule in enumerate(rules) if rule.effect == "allow")
-        self._kind = _Dimension(frozenset(kinds(r.when, every=r.effect == "allow")) for r in rules)
+        self._kind = _Dimension(_set(kinds(r.when, every=r.effect == "allow")) for r in rules)
         self._chain = _Dimension(_set(r.when.chain) for r in rules)
         self._venue = _Dimension(_set(r.when.venue) for r in rules)
         self._vault = _Dimension(_set(r.when.vault) for r in rules)
-        self._contract = _Dimension(_places(r.when.contract, names) for r in rules)
+        self._contract = _Dimension(
+            None if r.when.contract is None else names.contracts(r.when.contract) for r in rules
+        )
         self._method = _Dimension(_set(r.when.method) for r in rules)
         self._asset = _Dimension(_set(r.when.asset) for r in rules)
         self._recipient = _Dimension(_places(r.when.recipient, names) for r in rules)
@@ -106,7 +108,7 @@ class CompiledRules:
         self._by_initiator = ((1 << len(rules)) - 1) & ~self._initiator.free
         self._counts_usd_age = _usd_counted(document)
         self._counts_times = any(r.limits and r.limits.transactions for r in rules)
-        self._counts_per = tuple(sorted(_counted_per(document)))
+        self._counts_per = tuple(sorted(_counted_per(document), key=str))
 
     def candidates(self, action: Action, facts: Facts) -> tuple[int, int]:
         """Rules that fit who, where and what; and which of them would have to know the initiator and do not."""
@@ -137,9 +139,22 @@ class CompiledRules:
     def judge(self, action: Action, facts: Facts, spent: Spent) -> Refusal | tuple[list[CompiledRule], dict[str, int]]:
         """Apply docs/policy.md; gives the rules that allow, require and delay, and what is to be counted."""
         bits, blind = self.candidates(action, facts)
+        found = self._ask(bits, blind, action, facts, spent)
+        if isinstance(found, Refusal):
+            return found
+        if not any(rule.effect == "allow" for rule in found):
+            return Refusal(NO_RULE, "no rule allows it")
+        for rule in found:
+            for limit in rule.limits:
+                if refusal := limit(action, facts, spent):
+                    return refusal
+        counts = self._count(action, facts)
+        return counts if isinstance(counts, Refusal) else (found, counts)
+
+    def _ask(self, bits: int, blind: int, action: Action, facts: Facts, spent: Spent) -> list[CompiledRule] | Refusal:
+        """Ask the rules of a bit set, in their order, what the index has not answered."""
         matched: list[CompiledRule] = []
         unknown: Refusal | None = None
-        allowed = False
         rules = self.rules
         while bits:
             low = bits & -bits
@@ -147,14 +162,14 @@ class CompiledRules:
             rule = rules[low.bit_length() - 1]
             truth: bool | Unknown = INITIATOR_UNKNOWN if low & blind else True
             for check in rule.checks:
-                found = check(action, facts, spent)
-                if found is True:
+                answer = check(action, facts, spent)
+                if answer is True:
                     continue
-                if found is False:
+                if answer is False:
                     truth = False
                     break
                 if truth is True:
-                    truth = found
+                    truth = answer
             if truth is False:
                 continue
             if truth is not True:
@@ -163,17 +178,7 @@ class CompiledRules:
                 return Refusal(rule.id, f"rule {rule.id} denies it")
             else:
                 matched.append(rule)
-                allowed = allowed or rule.effect == "allow"
-        if unknown is not None:
-            return unknown
-        if not allowed:
-            return Refusal(NO_RULE, "no rule allows it")
-        for rule in matched:
-            for limit in rule.limits:
-                if refusal := limit(action, facts, spent):
-                    return refusal
-        counts = self._count(action, facts)
-        return counts if isinstance(counts, Refusal) else (matched, counts)
+        return matched if unknown is None else unknown
 
     def _count(self, action: Action, facts: Facts) -> dict[str, int] | Refusal:
         counts = dict(action.spends)
@@ -213,7 +218,7 @@ class CompiledRules:
         return (every & self._allow) | (any_of & ~self._allow)
 
 
-def _set(values: tuple[str, ...] | tuple[int, ...] | None) -> frozenset[str] | frozenset[int] | None:
+def _set(values: Iterable[object] | None) -> frozenset[object] | None:
     return None if values is None else frozenset(values)
 
 
@@ -244,5 +249,3 @@ def _counted_per(document: PolicyDocument) -> Iterator[tuple[str | None, str]]:
     for asset, per in wanted:
         if asset is None or per not in everything:
             yield asset, per
-
-

@@ -38,7 +38,9 @@ class Names:
     """A document's names, looked up once."""
 
     def __init__(self, document: PolicyDocument) -> None:
-        self.vault_of = {address: name for name, addresses in document.vaults.items() for address in addresses}
+        self.vault_of: dict[str, str] = {
+            address: name for name, addresses in document.vaults.items() for address in addresses
+        }
         self.own = frozenset(self.vault_of)
         self.decimals = dict(document.decimals)
         self._document = document
@@ -49,6 +51,10 @@ class Names:
         for text in texts:
             found.update(self._document.lists[text[1:]] if text.startswith("@") else (text,))
         return frozenset(found)
+
+    def contracts(self, texts: Iterable[str]) -> frozenset[str | None]:
+        """Do as `addresses`; `none` is that nobody is called."""
+        return frozenset(None if address == "none" else address for address in self.addresses(texts))
 
     def initiators(self, spec: Initiators) -> frozenset[str]:
         """Everyone a condition on the initiator means."""
@@ -88,7 +94,7 @@ def placed(conditions: Conditions, names: Names, *, every: bool) -> Iterator[tup
         vaults = frozenset(conditions.vault)
         yield "vault", lambda action, facts, _spent: names.vault(action, facts) in vaults
     if conditions.contract is not None:
-        contracts = names.addresses(conditions.contract)
+        contracts = names.contracts(conditions.contract)
         yield "contract", lambda action, _facts, _spent: action.contract in contracts
     if conditions.method is not None:
         methods = frozenset(conditions.method)

@@ -11,6 +11,11 @@ from domain import Address
 
 _EMPTY: Final[Mapping[Any, Any]] = MappingProxyType({})
 
+
+def _nothing() -> Mapping[Any, Any]:
+    return _EMPTY
+
+
 MICRO: Final = 10**6
 """Dollar amounts are counted in millionths."""
 
@@ -53,10 +58,10 @@ class Facts:
     """Unix time, for hours of the day and the age of prices and addresses."""
     chain_time_s: int | None = None
     """The chain's own time, for the distance of deadlines."""
-    prices: Mapping[str, Price] = field(default=_EMPTY)
-    screened: Mapping[str, Screened] = field(default=_EMPTY)
+    prices: Mapping[str, Price] = field(default_factory=_nothing)
+    screened: Mapping[str, Screened] = field(default_factory=_nothing)
     """By address."""
-    first_seen_s: Mapping[str, int] = field(default=_EMPTY)
+    first_seen_s: Mapping[str, int] = field(default_factory=_nothing)
     """By address: when it became known to us (Unix seconds)."""
     balances: Mapping[str, int] | None = None
     """What the vault holds, by asset id in raw units."""

@@ -91,8 +91,14 @@ def _spend(
             return unknown_fact(Unknown("balances"), rule_id)
         if raw * 100 > entry.share_percent * held:
             return Refusal("share", f"{raw} {asset} exceeds {entry.share_percent} % of {held} (rule {rule_id})")
-    if not entry.windows and entry.lifetime is None:
-        return None
+    if entry.windows or entry.lifetime is not None:
+        return _over_time(rule_id, entry, asset, raw, action, facts, spent)
+    return None
+
+
+def _over_time(
+    rule_id: str, entry: AmountLimit, asset: str, raw: int, action: Action, facts: Facts, spent: Spent
+) -> Refusal | None:
     if entry.per == "initiator" and facts.initiator is None:
         return unknown_fact(Unknown("initiator"), rule_id)
     for counter in counters(action, facts, asset, entry.per):

@@ -56,7 +56,7 @@ def problems(document: PolicyDocument) -> Iterator[str]:
 
 def _conditions(document: PolicyDocument, conditions: Conditions, roles: set[str]) -> Iterator[str]:
     for what, words in (
-        ("contract", ()),
+        ("contract", ("none",)),
         ("recipient", ("self", "internal")),
         ("spender", ()),
     ):

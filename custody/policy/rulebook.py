@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 from pydantic import ValidationError
@@ -38,13 +38,13 @@ class Rulebook:
         return self.document.version
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """YAML without surprises: only `true`, `false`, `null` and decimal integers are not text. No aliases, no tags."""
 
-    yaml_implicit_resolvers: Any = {}
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise yaml.constructor.ConstructorError(None, None, "anchors and aliases are not read", event.start_mark)
         return super().compose_node(parent, index)
@@ -63,9 +63,7 @@ class _Loader(yaml.SafeLoader):
 # YAML 1.1 reads 0x… as a number, 09:30 as 570 and `on` as true; here they are the text that they look like.
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^(?:0|-?[1-9][0-9]*)$"), list("-0123456789")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^(?:0|-?[1-9][0-9]*)$"), list("-0123456789"))
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_mapping)
 
 
@@ -78,7 +76,7 @@ def parse_yaml(text: str, what: str = "policy") -> dict[str, Any]:
     if len(text.encode()) > _BYTES_MAX:
         raise InputError(f"{what} is larger than {_BYTES_MAX} bytes")
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, made safer
+        data = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
         raise InputError(f"{what} is not usable YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(data, dict):

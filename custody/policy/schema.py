@@ -108,7 +108,7 @@ class Hours(Part):
 
 
 class Conditions(Part):
-    """All that are given must hold. Lists: one entry of each suffices; see docs/policy.md for several assets at once."""
+    """All that are given must hold; of a list one entry. docs/policy.md says what several assets at once mean."""
 
     kind: tuple[Kind, ...] | None = Field(default=None, min_length=1)
     chain: tuple[int, ...] | None = Field(default=None, min_length=1)
@@ -116,7 +116,7 @@ class Conditions(Part):
     vault: tuple[Name, ...] | None = Field(default=None, min_length=1)
     initiator: Initiators | None = None
     contract: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Addresses and `@lists`."""
+    """Addresses and `@lists`; `none` for coins that are sent without a call."""
     method: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Names, selectors (`0xa9059cbb`), primary types of typed data."""
     asset: tuple[str, ...] | None = Field(default=None, min_length=1)

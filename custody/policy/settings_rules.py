@@ -6,7 +6,6 @@ from typing import Any
 
 from custody.policy.rulebook import Rulebook, rulebook_of
 from custody.policy.settings import PolicySettings
-from domain import ChainId, native_asset
 
 
 def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
@@ -15,7 +14,6 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
     Recipients and spenders are denied unless they are listed, each contract with its methods is a rule that allows, and
     so is the chain's own coin. The rules' ids are the names that refusals carry.
     """
-    native = native_asset(ChainId(settings.chain_id)).id
     amounts = [
         {
             "asset": asset,
@@ -51,7 +49,7 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
         {
             "id": "coins",
             "effect": "allow",
-            "when": {"kind": ["transfer"], "asset": [native]},
+            "when": {"kind": ["transfer"], "contract": ["none"]},
             "limits": {"amounts": amounts},
         },
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import time
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -84,5 +83,3 @@ Name = Annotated[str, AfterValidator(_name)]
 Minute = Annotated[int, BeforeValidator(_minute)]
 """Of the day, 0 to 1440."""
 Zone = Annotated[str, AfterValidator(_zone)]
-
-

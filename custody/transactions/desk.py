@@ -268,4 +268,4 @@ class Custody:
 
     def _assets(self) -> Collection[str]:
         prefix = f"eip155:{self._chain.chain_id}/"
-        return [asset for asset in self._policy.settings.assets if asset.startswith(prefix)]
+        return [asset for asset in sorted(self._policy.assets) if asset.startswith(prefix)]

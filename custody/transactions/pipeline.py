@@ -16,7 +16,7 @@ import structlog
 
 from chain import BroadcastRejected, CallReverted, FeeQuote, FeeTooLow, Receipt
 from compliance import Screener
-from custody.policy import Decision, Policy, Proposal, Spent, check_promises
+from custody.policy import Decision, Facts, Policy, Proposal, Spent, check_promises
 from custody.ports import ChainPort
 from custody.transactions import receipts
 from custody.transactions.lifecycle import State, Step
@@ -112,9 +112,10 @@ class Pipeline:
     async def _approve(self, intent: Intent) -> bool:
         head = await self._chain.head()
         proposal = _proposal(intent.plan)
+        facts = Facts(now_s=self._now_ns() // 10**9, chain_time_s=head.time_s)
 
         def judge(spent: Spent) -> Decision:
-            decision = self._policy.evaluate(proposal, spent=spent, now_s=head.time_s)
+            decision = self._policy.evaluate(proposal, spent=spent, facts=facts)
             check_promises(intent.plan, decision)
             return decision
 
@@ -172,8 +173,8 @@ class Pipeline:
         Raises:
             Refused: The fees exceed policy's caps, or the account cannot pay for it.
         """
-        fees = _within_cap(await self._chain.fees(), self._policy.settings.fee_per_gas_wei_max)
-        self._policy.check_fees(gas_limit=gas_limit, fee_per_gas_wei=fees.max_fee)
+        fees = _within_cap(await self._chain.fees(), self._policy.caps(plan.chain_id).fee_per_gas_wei_max)
+        self._policy.check_fees(plan.chain_id, gas_limit=gas_limit, fee_per_gas_wei=fees.max_fee)
         cost = plan.value_wei + gas_limit * fees.max_fee
         held = await self._chain.balance(self._sender)
         if held < cost:
@@ -315,7 +316,7 @@ class Pipeline:
         fee = max(max(tx.max_fee_per_gas_wei for tx in asked) * percent // 100 + 1, market.max_fee)
         tip = max(max(tx.max_priority_fee_per_gas_wei for tx in asked) * percent // 100 + 1, market.priority)
         try:
-            self._policy.check_fees(gas_limit=asked[-1].gas_limit, fee_per_gas_wei=fee)
+            self._policy.check_fees(intent.plan.chain_id, gas_limit=asked[-1].gas_limit, fee_per_gas_wei=fee)
         except Refused as exc:
             log.warning("custody.bump_capped", intent_id=intent.plan.intent_id, reason=str(exc))
             self._underpriced.discard(intent.id)
@@ -338,7 +339,7 @@ class Pipeline:
         if head.number - receipt.block_number + 1 < self._options.confirmations:
             return False
         assets = {
-            *self._policy.settings.assets,
+            *self._policy.assets,
             *(a.asset.id for a in (*intent.plan.spends, *intent.plan.receives_min)),
         }
         outcome = receipts.settle(intent.plan, receipt, assets, self._now_ns())

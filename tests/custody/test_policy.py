@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from chain.devnet import CANONICAL, TEST_ADDRESSES
 from custody import Policy, PolicyGuard, PolicySettings, Proposal
 from custody.calls import decode_call
-from custody.policy import Spent, check_promises
+from custody.policy import Facts, Spent, check_promises
 from dex import Routers, plan_approval, plan_swap, pool_spec
 from domain import Address, Amount, ChainId, Refused, native_asset
 from domain.plans import TransactionPlan
@@ -50,6 +50,7 @@ SETTINGS = PolicySettings.model_validate(
     }
 )
 POLICY = Policy(SETTINGS)
+AT = Facts(chain_time_s=NOW)
 ROUTERS = Routers(v2=V2, v3=V3_02)
 
 
@@ -95,7 +96,7 @@ def nothing_spent(_asset: str, _window_s: int) -> int:
 
 
 def judge(plan: TransactionPlan, *, spent: Spent = nothing_spent, policy: Policy = POLICY) -> None:
-    check_promises(plan, policy.evaluate(proposal(plan), spent=spent, now_s=NOW))
+    check_promises(plan, policy.evaluate(proposal(plan), spent=spent, facts=AT))
 
 
 def refused(plan: TransactionPlan, **options: Any) -> str:
@@ -107,7 +108,7 @@ def refused(plan: TransactionPlan, **options: Any) -> str:
 @pytest.mark.parametrize("kind", ["v2", "v3", "v3_02"])
 def test_an_honest_swap_on_every_router_passes_and_says_what_it_spends(kind: str) -> None:
     judge(plan(kind))
-    approval = POLICY.evaluate(proposal(plan(kind)), spent=nothing_spent, now_s=NOW)
+    approval = POLICY.evaluate(proposal(plan(kind)), spent=nothing_spent, facts=AT)
     assert approval.spends == {WETH_ID: 1_000}
     assert approval.call is not None
     assert approval.call.recipient == VAULT
@@ -239,21 +240,21 @@ def test_coins_go_to_listed_recipients_within_their_limits() -> None:
 def test_an_empty_policy_refuses_everything() -> None:
     empty = Policy(PolicySettings(chain_id=1337))
     for bad in (plan("v2"), plan("v3"), plan("v3_02"), approval(0), transfer(FRIEND)):
-        assert refused(bad, policy=empty) == "contract"
+        assert refused(bad, policy=empty) in {"recipient", "spender", "asset", "kind"}
     unlisted = Policy(SETTINGS.model_copy(update={"assets": {}}))
     assert refused(plan(), policy=unlisted) == "asset"
     assert refused(approval(0), policy=unlisted) == "asset"
 
 
 def test_gas_and_fees_are_capped_each_and_together() -> None:
-    POLICY.check_fees(gas_limit=300_000, fee_per_gas_wei=100 * 10**9)
+    POLICY.check_fees(1337, gas_limit=300_000, fee_per_gas_wei=100 * 10**9)
     for gas_limit, fee, rule in (
         (600_001, 1, "gas-limit"),
         (1, 100 * 10**9 + 1, "fee-cap"),
         (600_000, 51 * 10**9, "fee-cap"),
     ):
         with pytest.raises(Refused) as error:
-            POLICY.check_fees(gas_limit=gas_limit, fee_per_gas_wei=fee)
+            POLICY.check_fees(1337, gas_limit=gas_limit, fee_per_gas_wei=fee)
         assert error.value.rule == rule
 
 
