@@ -6,15 +6,27 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from eth_abi.abi import decode, encode
 
 from chain import keccak256
 from custody.calls.model import DecodedCall
 from domain import Address, Refused
+
+
+class Description(Protocol):
+    """Reads calls that no reader of ours knows; see `custody.calls.descriptors`."""
+
+    def read(self, data: bytes, place: Place) -> DecodedCall: ...
+
+
+Descriptions = Mapping[tuple[int, Address, bytes], Description]
+"""By chain id, contract and selector."""
+_NO_DESCRIPTIONS: Descriptions = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +38,7 @@ class Place:
     to: Address
     value_wei: int = 0
     depth: int = 0
+    descriptors: Descriptions = field(default_factory=lambda: _NO_DESCRIPTIONS)
 
 
 Values = tuple[Any, ...]

@@ -35,6 +35,8 @@ class Kind(StrEnum):
     TEXT = "text"
     """Chosen by whoever made the call: escaped."""
     BYTES = "bytes"
+    UNIT = "unit"
+    """(integer, decimals, name of the unit)."""
     WORDS = "words"
     """Our own words, or a descriptor's: an enum's name, a percentage."""
 
@@ -73,6 +75,9 @@ class DecodedCall:
     warnings: tuple[str, ...] = ()
     others: frozenset[Address] = frozenset()
     """Whoever else takes part, for screening."""
+    is_described: bool = False
+    """Read by a descriptor: it says what the arguments mean, and nothing about what the call does. `spends`,
+    `receives_min` and `approves` are empty because they are unknown, not because nothing moves."""
 
 
 def one(token: str, raw: int) -> Mapping[Address, int]:

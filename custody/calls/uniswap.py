@@ -28,6 +28,11 @@ def swap_shown(
     )
 
 
+def pool_fee(pips: int) -> Shown:
+    """Show a V3 pool's fee, which picks the pool; in millionths."""
+    return Shown("Pool fee", Kind.UNIT, (pips, 4, "%"))
+
+
 def _swap_v2(values: Values, _place: Place) -> DecodedCall:
     amount_in, amount_out_min, path, recipient, deadline = values
     if len(path) < 2 or path[0] == path[-1]:
@@ -83,7 +88,7 @@ def _v3(
         action="Swap on Uniswap V3",
         shown=(
             *swap_shown((token_in, token_out), amount_in, amount_out_min, recipient, deadline),
-            Shown("Pool fee", Kind.WORDS, f"{fee / 10_000:g} %"),
+            pool_fee(fee),
             *((Shown("Price limit (sqrt, X96)", Kind.NUMBER, price_limit),) if price_limit else ()),
         ),
     )

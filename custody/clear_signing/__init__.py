@@ -5,7 +5,7 @@
 """
 
 from custody.clear_signing.names import ChainName, Names, TokenName
-from custody.clear_signing.render import render_call
+from custody.clear_signing.render import render_call, render_document
 from custody.clear_signing.text import date_text, decimal_text, escape
 
-__all__ = ["ChainName", "Names", "TokenName", "date_text", "decimal_text", "escape", "render_call"]
+__all__ = ["ChainName", "Names", "TokenName", "date_text", "decimal_text", "escape", "render_call", "render_document"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from chain import parse_address
+from custody.calls import Descriptions
 from custody.clear_signing.text import decimal_text, escape
-from domain import Address, InputError, Refused
+from domain import Address, Refused
 
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _LOOK_ALIKE_DIGITS: Final = 4
@@ -37,41 +37,32 @@ class ChainName:
     decimals: int = 18
 
 
+WELL_KNOWN: Final[Mapping[int, ChainName]] = MappingProxyType(
+    {
+        1: ChainName("Ethereum"),
+        10: ChainName("OP Mainnet"),
+        56: ChainName("BNB Smart Chain", "BNB"),
+        100: ChainName("Gnosis", "xDAI"),
+        137: ChainName("Polygon", "POL"),
+        1337: ChainName("development chain"),
+        8453: ChainName("Base"),
+        42161: ChainName("Arbitrum One"),
+        43114: ChainName("Avalanche", "AVAX"),
+        11155111: ChainName("Sepolia testnet"),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Chains, tokens and addresses by name. Whoever is not in it has no name; see `from_document` for the text form."""
+    """Chains, tokens and addresses by name. Whoever is not in it has no name."""
 
-    chains: Mapping[int, ChainName] = field(default_factory=lambda: _NOTHING)
+    chains: Mapping[int, ChainName] = field(default_factory=lambda: WELL_KNOWN)
     tokens: Mapping[tuple[int, Address], TokenName] = field(default_factory=lambda: _NOTHING)
     addresses: Mapping[tuple[int, Address], str] = field(default_factory=lambda: _NOTHING)
     """By chain id, or 0 for an address that has this name on every chain."""
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Names:
-        """Read the `names` section of a policy bundle.
-
-        ```yaml
-        names:
-          chains: {1: {name: Ethereum, coin: ETH}}
-          tokens: {"eip155:1/erc20:0xA0b8…": {symbol: USDC, decimals: 6}}
-          addresses: {"0x1234…": Cold wallet, "eip155:1:0x5678…": Kraken deposit}
-        ```
-
-        Raises:
-            InputError: An unknown key, a malformed address, or impossible decimals.
-        """
-        if unknown := set(document) - {"chains", "tokens", "addresses"}:
-            raise InputError(f"names has chains, tokens and addresses, not {', '.join(sorted(map(str, unknown)))}")
-        try:
-            chains = {int(key): ChainName(**value) for key, value in document.get("chains", {}).items()}
-            tokens = {_token_key(key): TokenName(**value) for key, value in document.get("tokens", {}).items()}
-            addresses = {_address_key(key): str(value) for key, value in document.get("addresses", {}).items()}
-        except (TypeError, ValueError, AttributeError) as exc:
-            raise InputError(f"names cannot be read: {exc}") from exc
-        for decimals in (*(c.decimals for c in chains.values()), *(t.decimals for t in tokens.values())):
-            if type(decimals) is not int or not 0 <= decimals <= 77:
-                raise InputError(f"decimals lie in 0..77, found {decimals!r}")
-        return cls(MappingProxyType(chains), MappingProxyType(tokens), MappingProxyType(addresses))
+    descriptors: Descriptions = field(default_factory=lambda: _NOTHING)
+    """Further methods that can be read; see `custody.calls.load_descriptors`."""
 
     def chain(self, chain_id: int) -> str:
         """Write a chain: `Ethereum (chain id 1)`."""
@@ -121,17 +112,3 @@ class Names:
 def _ends(address: Address) -> tuple[str, str]:
     digits = address[2:].lower()
     return digits[:_LOOK_ALIKE_DIGITS], digits[-_LOOK_ALIKE_DIGITS:]
-
-
-def _token_key(asset: str) -> tuple[int, Address]:
-    chain, slash, token = asset.partition("/erc20:")
-    if not slash or not chain.startswith("eip155:"):
-        raise InputError(f"a token is named eip155:<chain id>/erc20:<address>, found {asset!r}")
-    return int(chain.removeprefix("eip155:")), parse_address(token)
-
-
-def _address_key(text: str) -> tuple[int, Address]:
-    if not text.startswith("eip155:"):
-        return 0, parse_address(text)
-    _, chain, address = text.split(":", 2)
-    return int(chain), parse_address(address)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from chain import checksum
-from custody.calls import DecodedCall, Kind, Shown, decode_call
+from custody.calls import DecodedCall, Kind, Shown, decode_call, decode_typed_data
 from custody.calls.model import UNLIMITED
 from custody.clear_signing.names import Names
-from custody.clear_signing.text import date_text, duration_text, escape
+from custody.clear_signing.text import date_text, decimal_text, duration_text, escape
 from domain import Address, Refused
 
 _BYTES_SHOWN_MAX: Final = 64
@@ -33,12 +33,20 @@ def render_call(
     """
     writer = _Writer(chain_id, sender, names)
     if data:
-        call = decode_call(sender, to, data, chain_id=chain_id, value_wei=value_wei)
+        call = decode_call(sender, to, data, chain_id=chain_id, value_wei=value_wei, descriptors=names.descriptors)
         if call.coins_wei != value_wei:
             raise Refused(f"{call.method} uses {call.coins_wei} wei, {value_wei} are sent along", rule="value")
         writer.call(to, call)
     else:
         writer.coins(to, value_wei)
+    return writer.lines()
+
+
+def render_document(*, signer: Address, document: Mapping[str, Any], names: Names) -> tuple[str, ...]:
+    """Say what a signature of a typed document permits; raises as `render_call`."""
+    decoded = decode_typed_data(signer, document)
+    writer = _Writer(decoded.chain_id, signer, names)
+    writer.call(decoded.contract, decoded.call)
     return writer.lines()
 
 
@@ -130,6 +138,7 @@ _KINDS: Final[Mapping[Kind, Callable[[_Writer, Shown], str]]] = MappingProxyType
         Kind.NUMBER: lambda _writer, shown: f"{shown.value:,}",
         Kind.TEXT: lambda _writer, shown: '"' + escape(str(shown.value)) + '"',
         Kind.BYTES: _Writer._bytes,
+        Kind.UNIT: lambda _writer, shown: f"{decimal_text(*shown.value[:2])} {escape(shown.value[2])}",
         Kind.WORDS: lambda _writer, shown: escape(str(shown.value)),
     }
 )
