@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.wallets_backup import app as backup_app
 from domain import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from wallets import KeySigner
 
 app = typer.Typer(no_args_is_help=True, help="Create, import and derive keys.")
+app.add_typer(backup_app, name="backup")
 
 OutOption = Annotated[Path, typer.Option(help="Keystore file to write; an existing one is never overwritten.")]
 PasswordOption = Annotated[str, typer.Option(help="Password of the keystore: file:PATH or env:NAME.")]

@@ -8,7 +8,7 @@ from wallets.client import SignerClient
 from wallets.devnet_keys import DEVNET_MNEMONIC
 from wallets.evidence import Evidence
 from wallets.guard import DenyAll, Guard, Spent
-from wallets.hd import HdWallet, ethereum_path, generate_mnemonic
+from wallets.hd import HdWallet, entropy_to_mnemonic, ethereum_path, generate_mnemonic, mnemonic_to_entropy
 from wallets.journal import SigningJournal
 from wallets.keystore import create_keystore, read_keystore, unlock_keystore, write_private_file
 from wallets.payloads import (
@@ -48,8 +48,10 @@ __all__ = [
     "TypedDataToSign",
     "authority_of",
     "create_keystore",
+    "entropy_to_mnemonic",
     "ethereum_path",
     "generate_mnemonic",
+    "mnemonic_to_entropy",
     "parse",
     "read_keystore",
     "recover",

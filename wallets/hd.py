@@ -31,6 +31,33 @@ def generate_mnemonic(words: int = 24) -> Secret:
     return Secret(Bip39MnemonicGenerator(Bip39Languages.ENGLISH).FromWordsNumber(count).ToStr())
 
 
+def mnemonic_to_entropy(mnemonic: Secret) -> bytes:
+    """Give the 16 to 32 bytes that an English BIP-39 phrase writes down.
+
+    Raises:
+        InputError: The phrase is not valid. Its text is not repeated.
+    """
+    from bip_utils import Bip39Languages, Bip39MnemonicDecoder
+
+    phrase = Secret(" ".join(mnemonic.reveal().split()))
+    if not _is_valid(phrase):
+        raise _not_a_phrase()
+    return bytes(Bip39MnemonicDecoder(Bip39Languages.ENGLISH).Decode(phrase.reveal()))
+
+
+def entropy_to_mnemonic(entropy: bytes) -> Secret:
+    """Write entropy as an English BIP-39 phrase.
+
+    Raises:
+        InputError: Not 16, 20, 24, 28 or 32 bytes.
+    """
+    from bip_utils import Bip39Languages, Bip39MnemonicGenerator
+
+    if len(entropy) not in (16, 20, 24, 28, 32):
+        raise InputError(f"a phrase writes 16, 20, 24, 28 or 32 bytes, not {len(entropy)}")
+    return Secret(Bip39MnemonicGenerator(Bip39Languages.ENGLISH).FromEntropy(entropy).ToStr())
+
+
 def ethereum_path(index: int, *, account: int = 0) -> str:
     """Name the path of one address."""
     return f"m/44'/60'/{account}'/0/{index}"
@@ -55,10 +82,7 @@ class HdWallet:
 
         phrase = Secret(" ".join(mnemonic.reveal().split()))
         if not _is_valid(phrase):
-            raise InputError(
-                "not a valid BIP-39 mnemonic",
-                hint="12 to 24 English words with a matching checksum are expected",
-            )
+            raise _not_a_phrase()
         extra = passphrase.reveal() if passphrase is not None else ""
         self._grow(Bip39SeedGenerator(phrase.reveal(), Bip39Languages.ENGLISH).Generate(extra), is_test_key)
 
@@ -106,6 +130,12 @@ class HdWallet:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a wallet is not serialised")
+
+
+def _not_a_phrase() -> InputError:
+    return InputError(
+        "not a valid BIP-39 mnemonic", hint="12 to 24 English words with a matching checksum are expected"
+    )
 
 
 def _is_valid(mnemonic: Secret) -> bool:
