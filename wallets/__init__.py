@@ -21,6 +21,7 @@ from wallets.payloads import (
     TransactionToSign,
     TypedDataToSign,
 )
+from wallets.restored import mark_restored
 from wallets.service import SignerService
 from wallets.signer import KeySigner, LocalSigner, Signer
 from wallets.transactions import authority_of, parse, recover, signing_digest
@@ -51,6 +52,7 @@ __all__ = [
     "entropy_to_mnemonic",
     "ethereum_path",
     "generate_mnemonic",
+    "mark_restored",
     "mnemonic_to_entropy",
     "parse",
     "read_keystore",

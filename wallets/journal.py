@@ -12,7 +12,7 @@ and given again, so that whoever asks twice still gets one transaction hash.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,11 @@ from typing import Self
 from eth_utils.crypto import keccak
 
 from domain import Address, InputError, Refused
-from wallets import rlp
+from wallets import restored, rlp
 from wallets.group_commit import GroupCommitter, Run
 from wallets.guard import Spent
 from wallets.payloads import AuthorizationToSign, TransactionToSign
-from wallets.transactions import signing_digest
+from wallets.transactions import parse, recover, signing_digest
 
 _SCHEMA = """
 CREATE TABLE signed (
@@ -58,6 +58,11 @@ CREATE TRIGGER answered_no_delete BEFORE DELETE ON answered
 PRAGMA user_version = 2;
 """
 
+_INSERT = (
+    "INSERT INTO signed (key, chain_id, nonce, digest, effect, fee_ceiling, tip_ceiling, time_ns)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 Journalled = TransactionToSign | AuthorizationToSign
 """What uses up a nonce."""
 Judge = Callable[[Spent], Mapping[str, int]]
@@ -81,9 +86,9 @@ class SigningJournal:
             # FULL: a signature may leave the process right after the commit, so the row must survive a power cut.
             connection.execute("PRAGMA synchronous=FULL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, 1, 2):
-                raise InputError(f"{path} is a journal of version {version}, this release reads up to version 2")
-            for step in (_SCHEMA, _SECOND)[version:]:
+            if version not in (0, 1, 2, 3):
+                raise InputError(f"{path} is a journal of version {version}, this release reads up to version 3")
+            for step in (_SCHEMA, _SECOND, restored.SCHEMA)[version:]:
                 connection.executescript("BEGIN IMMEDIATE;" + step + "COMMIT;")
         except sqlite3.Error as exc:
             raise InputError(f"{path} is not a signing journal: {exc}") from exc
@@ -115,6 +120,7 @@ class SigningJournal:
             ).fetchall()
             if any(row[0] == digest for row in earlier):
                 return
+            restored.check_floor(run, key, payload, is_nonce_known=bool(earlier))
             for _, effect_before, fee_before, tip_before in earlier:
                 _check_replacement(payload, effect == effect_before, fee > int(fee_before) and tip > int(tip_before))
             now = self._now_ns()
@@ -124,12 +130,40 @@ class SigningJournal:
                 # A replacement spends what was counted when its nonce was first signed.
                 run("INSERT OR IGNORE INTO spent VALUES (?, ?, ?, ?, ?, ?)", (*place, asset, str(raw), now))
             run(
-                "INSERT INTO signed (key, chain_id, nonce, digest, effect, fee_ceiling, tip_ceiling, time_ns)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT,
                 (*place, digest, effect, str(fee), str(tip), now),
             )
 
         return self._writer.submit(work)
+
+    def reconcile(
+        self, key: Address, chain_id: int, *, chain_nonce: int, in_flight: Sequence[bytes], margin: int
+    ) -> int:
+        """Open a restored journal for a key on a chain; see `wallets.restored`. Gives the floor.
+
+        Args:
+            key: The account.
+            chain_id: The chain that was asked.
+            chain_nonce: The account's count there, transactions that wait in the pool included.
+            in_flight: Raw transactions of the account, mined or waiting, that the journal may not know.
+            margin: How many nonces beyond what the chain has seen are taken as signed, and have to be voided.
+
+        Raises:
+            InputError: A transaction is not this key's, or of another chain.
+            Refused: Rule `sign-once`: the journal knows another transaction under its nonce: two were signed.
+        """
+        seen = [_signed_by(key, chain_id, raw) for raw in in_flight]
+
+        def work(run: Run) -> int:
+            for tx in seen:
+                _take_over(run, key, tx, self._now_ns())
+            return restored.set_floor(run, key, chain_id, chain_nonce=chain_nonce, margin=margin, now_ns=self._now_ns())
+
+        return self._writer.submit(work).result()
+
+    def keys(self) -> Sequence[tuple[Address, int]]:
+        """Every key and chain something was signed for."""
+        return self._writer.submit(restored.keys_of).result()
 
     def begin_answer_of(self, key: Address, payload: Journalled) -> Future[bytes | None]:
         """Find what was kept for a payload: a transaction's raw bytes, an authorization's signature."""
@@ -174,6 +208,28 @@ class SigningJournal:
             (place[0], asset, max(since_ns, -1), place[1], place[2]),
         )
         return sum(int(raw) for (raw,) in rows)
+
+
+def _signed_by(key: Address, chain_id: int, raw: bytes) -> TransactionToSign:
+    tx, signature = parse(raw)
+    if tx.chain_id != chain_id or recover(signing_digest(tx), signature) != key:
+        raise InputError(f"a transaction under nonce {tx.nonce} is not one of {key} on chain {chain_id}")
+    return tx
+
+
+def _take_over(run: Run, key: Address, tx: TransactionToSign, now_ns: int) -> None:
+    """Remember what was signed, as if it had been asked for here."""
+    place, digest, effect = (key, tx.chain_id, str(tx.nonce)), signing_digest(tx), _effect(tx)
+    earlier = run("SELECT digest, effect FROM signed WHERE key = ? AND chain_id = ? AND nonce = ?", place).fetchall()
+    if any(row[0] == digest for row in earlier):
+        return
+    if any(row[1] != effect for row in earlier):
+        raise Refused(
+            f"nonce {tx.nonce} of {key} on chain {tx.chain_id}: the chain has another transaction than the journal",
+            rule="sign-once",
+            hint="two were signed: the key was used elsewhere; do not use it before that is understood",
+        )
+    run(_INSERT, (*place, digest, effect, str(_fee(tx)), str(_tip(tx)), now_ns))
 
 
 def _digest(payload: Journalled) -> bytes:
