@@ -7,13 +7,18 @@ signatures of the keys in its own policy bundle; `ApprovalUses` is its memory of
 from custody.approvals.desk import ApprovalRequest, DatabaseApprovals
 from custody.approvals.intent import (
     ApprovalState,
+    Authorization,
     CanonicalIntent,
     ChainCall,
+    Delegation,
     ExchangeWithdrawal,
+    Subject,
+    TypedDocument,
     Verdict,
     digest_of,
 )
 from custody.approvals.keys import Approval, Groups, approve, key_text, parse_key
+from custody.approvals.rules import PolicyRules, names_of
 from custody.approvals.uses import ApprovalUses
 from custody.approvals.verify import ApprovalRules, VerifiedApprovals, verify
 
@@ -23,16 +28,22 @@ __all__ = [
     "ApprovalRules",
     "ApprovalState",
     "ApprovalUses",
+    "Authorization",
     "CanonicalIntent",
     "ChainCall",
     "DatabaseApprovals",
+    "Delegation",
     "ExchangeWithdrawal",
     "Groups",
+    "PolicyRules",
+    "Subject",
+    "TypedDocument",
     "Verdict",
     "VerifiedApprovals",
     "approve",
     "digest_of",
     "key_text",
+    "names_of",
     "parse_key",
     "verify",
 ]

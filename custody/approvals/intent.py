@@ -17,9 +17,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chain import checksum
-from custody.clear_signing import Names, date_text, escape, render_call
-from domain import Address, InputError
+from custody.clear_signing import Names, date_text, escape, render_call, render_document
+from domain import Address, InputError, Refused
 from wallets import TransactionToSign
+from wallets.transactions import authority_of
 
 _VERSION: Final = 1
 _ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -53,6 +54,23 @@ _TAGS: Final = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """An account that runs a contract's code from now on (EIP-7702)."""
+
+    account: Address
+    delegate: Address
+    nonce: int
+
+    def __post_init__(self) -> None:
+        _number("nonce", self.nonce)
+        _checksummed(self.account, self.delegate)
+
+    def to_document(self) -> dict[str, str]:
+        """Give JSON-ready fields."""
+        return {"account": self.account, "delegate": self.delegate, "nonce": str(self.nonce)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChainCall:
     """A transaction's effects, with what it may cost at most. The nonce is not known yet when people approve."""
 
@@ -65,13 +83,12 @@ class ChainCall:
     """Most gas the transaction may use."""
     fee_per_gas_wei_max: int
     """Most it may pay for one unit of gas, fee bumps included."""
+    delegations: tuple[Delegation, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("chain_id", "value_wei", "gas_limit", "fee_per_gas_wei_max"):
             _number(what, getattr(self, what))
-        for address in (self.sender, self.to):
-            if checksum(address) != address:
-                raise InputError(f"not an EIP-55 checksummed address: {address!r}")
+        _checksummed(self.sender, self.to)
 
     @classmethod
     def of(cls, sender: Address, tx: TransactionToSign) -> ChainCall:
@@ -84,9 +101,17 @@ class ChainCall:
             data=tx.data,
             gas_limit=tx.gas_limit,
             fee_per_gas_wei_max=tx.fee_ceiling_per_gas_wei,
+            delegations=tuple(
+                Delegation(
+                    account=authority_of(signed),
+                    delegate=signed.authorization.delegate,
+                    nonce=signed.authorization.nonce,
+                )
+                for signed in tx.authorizations
+            ),
         )
 
-    def to_document(self) -> dict[str, str]:
+    def to_document(self) -> dict[str, Any]:
         """Give JSON-ready fields."""
         return {
             "kind": "transaction",
@@ -97,6 +122,7 @@ class ChainCall:
             "data": "0x" + self.data.hex(),
             "gas_limit": str(self.gas_limit),
             "fee_per_gas_wei_max": str(self.fee_per_gas_wei_max),
+            "delegations": [delegation.to_document() for delegation in self.delegations],
         }
 
     def render(self, names: Names) -> tuple[str, ...]:
@@ -114,9 +140,76 @@ class ChainCall:
         fees = names.coins(self.chain_id, self.gas_limit * self.fee_per_gas_wei_max)
         return (
             *lines,
+            *(line for each in self.delegations for line in _delegation_lines(each, self.chain_id, names)),
             f"From:          {names.address(self.chain_id, self.sender)}",
             f"Chain:         {names.chain(self.chain_id)}",
             f"Network fee:   at most {fees}",
+            *warnings,
+            *(f"WARNING: {each.delegate} may do anything with {each.account}" for each in self.delegations),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """A signature by which an account runs a contract's code (EIP-7702), whoever sends it to the chain."""
+
+    chain_id: int
+    delegation: Delegation
+
+    def __post_init__(self) -> None:
+        _number("chain_id", self.chain_id)
+
+    def to_document(self) -> dict[str, Any]:
+        """Give JSON-ready fields."""
+        return {"kind": "authorization", "chain_id": str(self.chain_id), "delegation": self.delegation.to_document()}
+
+    def render(self, names: Names) -> tuple[str, ...]:
+        """Say who will run whose code, in lines."""
+        if self.chain_id == 0:
+            raise Refused("an authorization for chain id 0 would hold on every chain", rule="any-chain")
+        return (
+            "Action:        Sign: run a contract's code as this account",
+            *_delegation_lines(self.delegation, self.chain_id, names),
+            f"Chain:         {names.chain(self.chain_id)}",
+            f"WARNING: {self.delegation.delegate} may do anything with {self.delegation.account}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedDocument:
+    """A document to sign (EIP-712): a permit, a Safe's transaction. `document` is kept as canonical JSON."""
+
+    signer: Address
+    document: str
+
+    def __post_init__(self) -> None:
+        _checksummed(self.signer)
+
+    @classmethod
+    def of(cls, signer: Address, document: Mapping[str, Any]) -> TypedDocument:
+        """Write a document down in its one form.
+
+        Raises:
+            InputError: It holds something that JSON does not.
+        """
+        try:
+            return cls(signer=signer, document=_canonical(dict(document)).decode())
+        except TypeError as exc:
+            raise InputError("a document to sign is plain JSON, bytes as 0x-hex") from exc
+
+    def to_document(self) -> dict[str, Any]:
+        """Give JSON-ready fields."""
+        return {"kind": "typed-data", "signer": self.signer, "document": self.document}
+
+    def render(self, names: Names) -> tuple[str, ...]:
+        """Say what a signature of it permits, in lines."""
+        document = json.loads(self.document)
+        *lines, warnings = _split_warnings(render_document(signer=self.signer, document=document, names=names))
+        chain_id = int(document["domain"]["chainId"])
+        return (
+            *lines,
+            f"Signed by:     {names.address(chain_id, self.signer)}",
+            f"Chain:         {names.chain(chain_id)}",
             *warnings,
         )
 
@@ -172,7 +265,7 @@ class ExchangeWithdrawal:
         return tuple(lines)
 
 
-Subject = ChainCall | ExchangeWithdrawal
+Subject = ChainCall | ExchangeWithdrawal | TypedDocument | Authorization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +368,10 @@ def _canonical(document: Any) -> bytes:
 
 
 def _subject(document: Mapping[str, Any]) -> Subject:
+    if document["kind"] == "typed-data":
+        return TypedDocument(signer=document["signer"], document=document["document"])
+    if document["kind"] == "authorization":
+        return Authorization(chain_id=int(document["chain_id"]), delegation=_delegation(document["delegation"]))
     if document["kind"] == "exchange-withdrawal":
         return ExchangeWithdrawal(
             venue=document["venue"],
@@ -292,6 +389,19 @@ def _subject(document: Mapping[str, Any]) -> Subject:
         data=bytes.fromhex(document["data"].removeprefix("0x")),
         gas_limit=int(document["gas_limit"]),
         fee_per_gas_wei_max=int(document["fee_per_gas_wei_max"]),
+        delegations=tuple(map(_delegation, document["delegations"])),
+    )
+
+
+def _delegation(document: Mapping[str, Any]) -> Delegation:
+    return Delegation(account=document["account"], delegate=document["delegate"], nonce=int(document["nonce"]))
+
+
+def _delegation_lines(delegation: Delegation, chain_id: int, names: Names) -> tuple[str, ...]:
+    return (
+        f"Account:       {names.address(chain_id, delegation.account)}",
+        f"Runs code of:  {names.address(chain_id, delegation.delegate)}",
+        f"At its nonce:  {delegation.nonce}",
     )
 
 
@@ -299,6 +409,12 @@ def _split_warnings(lines: tuple[str, ...]) -> list[Any]:
     """Give the lines, then the list of those that are warnings: these come last whatever is added."""
     warnings = [line for line in lines if line.startswith("WARNING: ")]
     return [*(line for line in lines if not line.startswith("WARNING: ")), warnings]
+
+
+def _checksummed(*addresses: Any) -> None:
+    for address in addresses:
+        if not isinstance(address, str) or checksum(address) != address:
+            raise InputError(f"not an EIP-55 checksummed address: {address!r}")
 
 
 def _word(what: str, text: Any) -> None:

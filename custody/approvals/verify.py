@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from custody.approvals.intent import CanonicalIntent, ChainCall, ExchangeWithdrawal, Subject, Verdict, digest_of
+from custody.approvals.intent import CanonicalIntent, ChainCall, Subject, Verdict, digest_of
 from custody.approvals.keys import Approval, Groups
 from custody.clear_signing import Names
 from custody.policy import Requirement
@@ -149,11 +149,11 @@ def _read(evidence: Mapping[str, Any] | None) -> tuple[CanonicalIntent, str, lis
 
 def _check_subject(intent: CanonicalIntent, subject: Subject) -> None:
     approved = intent.subject
-    if isinstance(approved, ExchangeWithdrawal) or isinstance(subject, ExchangeWithdrawal):
+    if not isinstance(approved, ChainCall) or not isinstance(subject, ChainCall):
         if approved != subject:
-            raise Refused(f"{intent.intent_id}: another withdrawal was approved", rule="approval-subject")
+            raise Refused(f"{intent.intent_id}: something else was approved", rule="approval-subject")
         return
-    for what in ("chain_id", "sender", "to", "value_wei", "data"):
+    for what in ("chain_id", "sender", "to", "value_wei", "data", "delegations"):
         if getattr(approved, what) != getattr(subject, what):
             raise Refused(f"{intent.intent_id}: approved for another {what}", rule="approval-subject")
     _check_fees(intent, approved, subject)

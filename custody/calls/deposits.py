@@ -34,4 +34,24 @@ def _item(account: bytes, token: Address, raw: int) -> tuple[Shown, ...]:
     return (Shown("From account", Kind.BYTES, account), amount)
 
 
-METHODS: Final = (Method("sweep", ("(bytes32,address,uint256)[]",), _sweep),)
+def _deploy(values: Values, _place: Place) -> DecodedCall:
+    return DecodedCall(
+        "deploy",
+        NOTHING,
+        NOTHING,
+        NOTHING,
+        action="Put a deposit forwarder's code at its address",
+        shown=(Shown("For account", Kind.BYTES, values[0]),),
+    )
+
+
+def _sweep_one(values: Values, place: Place) -> DecodedCall:
+    return _sweep(([values],), place)
+
+
+METHODS: Final = (
+    Method("sweep", ("(bytes32,address,uint256)[]",), _sweep),
+    # DepositForwarderFactory
+    Method("sweep", ("bytes32", "address", "uint256"), _sweep_one),
+    Method("deploy", ("bytes32",), _deploy),
+)

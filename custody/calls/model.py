@@ -13,6 +13,9 @@ from domain import Address
 
 NOTHING: Final[Mapping[Address, int]] = MappingProxyType({})
 UNLIMITED: Final = (1 << 256) - 1
+COIN: Final = checksum("0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee")
+"""Stands for the chain's own coin among what a contract of ours spends (ERC-7730's convention). A policy that does not
+list it as an asset refuses such spends."""
 
 
 class Kind(StrEnum):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from chain import checksum, keccak256
 from custody.calls.canonical import Method, Place, Values, canonical, unsafe
-from custody.calls.model import NOTHING, DecodedCall, Kind, Shown, joined
+from custody.calls.model import COIN, NOTHING, DecodedCall, Kind, Shown, joined
 from domain import Address, Refused
 
 # safe-global/safe-deployments: MultiSendCallOnly of 1.3.0, 1.4.1 and 1.5.0. The plain MultiSend may delegate in its
@@ -27,8 +27,6 @@ MULTI_SENDS: Final = frozenset(
         "0xa83c336b20401af773b6219ba5027174338d1836",
     )
 )
-COIN: Final = checksum("0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee")
-"""Stands for the chain's own coin among a Safe's spends (ERC-7730's convention): nothing lists it by accident."""
 _CALL: Final = 0
 _DELEGATE_CALL: Final = 1
 _ZERO: Final = "0x0000000000000000000000000000000000000000"

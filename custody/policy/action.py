@@ -8,10 +8,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from custody.calls import DecodedCall, decode_call
+from custody.calls import DecodedCall, Descriptions, decode_call
 from domain import Address, ChainId, Refused, native_asset
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+_NO_DESCRIPTORS: Final[Descriptions] = MappingProxyType({})
 
 
 def _nothing() -> Mapping[str, int]:
@@ -26,13 +27,15 @@ class Kind(StrEnum):
     APPROVE = "approve"
     CALL = "contract-call"
     SAFE = "safe"
+    DESCRIBED = "described-call"
+    """Read by an ERC-7730 descriptor: its arguments have names, its effects are not known."""
     MESSAGE = "message"
     TYPED_DATA = "typed-data"
     AUTHORIZATION = "authorization-7702"
     WITHDRAWAL = "exchange-withdrawal"
 
 
-BY_NAME_ONLY: Final = frozenset({Kind.SAFE, Kind.MESSAGE, Kind.TYPED_DATA, Kind.AUTHORIZATION})
+BY_NAME_ONLY: Final = frozenset({Kind.SAFE, Kind.DESCRIBED, Kind.MESSAGE, Kind.TYPED_DATA, Kind.AUTHORIZATION})
 """An allow rule that names no kinds does not mean these: their effects lie outside what the bytes say."""
 
 
@@ -78,7 +81,7 @@ class Action:
     """Everyone who takes part besides the sender: what screening must see."""
 
 
-def read_proposal(proposal: Proposal) -> Action:
+def read_proposal(proposal: Proposal, descriptors: Descriptions = _NO_DESCRIPTORS) -> Action:
     """Decode a transaction.
 
     Raises:
@@ -98,7 +101,12 @@ def read_proposal(proposal: Proposal) -> Action:
             parties=frozenset({proposal.to} - {proposal.sender}),
         )
     call = decode_call(
-        proposal.sender, proposal.to, proposal.data, chain_id=proposal.chain_id, value_wei=proposal.value_wei
+        proposal.sender,
+        proposal.to,
+        proposal.data,
+        chain_id=proposal.chain_id,
+        value_wei=proposal.value_wei,
+        descriptors=descriptors,
     )
     if proposal.value_wei != call.coins_wei:
         raise Refused(
@@ -161,6 +169,10 @@ def read_withdrawal(*, venue: str, asset: str, raw: int, address: str) -> Action
 
 
 def _kind(call: DecodedCall) -> Kind:
+    if call.is_described:
+        return Kind.DESCRIBED
+    if call.method == "execTransaction":
+        return Kind.SAFE
     if call.approves:
         # What gives an allowance and does something else besides is neither of the two simple things.
         return Kind.CALL if call.spends or call.receives_min else Kind.APPROVE

@@ -6,6 +6,7 @@ signer asks its own again, from the bytes it is given, without believing what cu
 
 from __future__ import annotations
 
+from custody.calls import load_descriptors
 from custody.policy.action import Action, Kind, Proposal, read_proposal
 from custody.policy.compile import NO_RULE, CompiledRules
 from custody.policy.decision import Decision, Requirement, Spent
@@ -26,6 +27,7 @@ class Policy:
         self.rulebook = source if isinstance(source, Rulebook) else rulebook_of_settings(source)
         self.document = self.rulebook.document
         self.compiled = CompiledRules(self.document)
+        self.descriptors = load_descriptors(self.document.descriptors)
         self._assets = frozenset(_named_assets(self.rulebook))
 
     @property
@@ -60,7 +62,7 @@ class Policy:
 
     def parties(self, proposal: Proposal) -> frozenset[Address]:
         """Everyone a proposal deals with, for screening. Raises as `evaluate` does for calls nobody can read."""
-        return read_proposal(proposal).parties
+        return read_proposal(proposal, self.descriptors).parties
 
     def evaluate(self, proposal: Proposal, *, spent: Spent, facts: Facts = NOTHING_KNOWN) -> Decision:
         """Approve a transaction, or raise.
@@ -76,7 +78,7 @@ class Policy:
                 condition at which the nearest allow rule failed.
         """
         self.caps(proposal.chain_id)
-        return self.judge(read_proposal(proposal), spent=spent, facts=facts)
+        return self.judge(read_proposal(proposal, self.descriptors), spent=spent, facts=facts)
 
     def judge(self, action: Action, *, spent: Spent, facts: Facts = NOTHING_KNOWN) -> Decision:
         """Do as `evaluate` for any action."""

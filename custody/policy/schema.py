@@ -270,6 +270,8 @@ class PolicyDocument(Part):
     """Our own addresses."""
     names: Mapping[PolicyAddress, Name] = Field(default_factory=dict)
     """What approvers read instead of an address."""
+    descriptors: tuple[Mapping[str, Any], ...] = ()
+    """ERC-7730 documents, the ABI inside: methods that can be read besides the built-in ones. They permit nothing."""
     people: Mapping[Name, Person] = Field(default_factory=dict)
     groups: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
     attesters: Mapping[Name, Attester] = Field(default_factory=dict)

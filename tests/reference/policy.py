@@ -100,7 +100,7 @@ def rule_holds(document: PolicyDocument, rule: Rule, action: Action, facts: Fact
     every = rule.effect == "allow"
     parts = [block_holds(document, rule.when, every, action, facts, spent)]
     if every and rule.when.kind is None:
-        named = {Kind.SAFE, Kind.MESSAGE, Kind.TYPED_DATA, Kind.AUTHORIZATION}
+        named = {Kind.SAFE, Kind.DESCRIBED, Kind.MESSAGE, Kind.TYPED_DATA, Kind.AUTHORIZATION}
         parts.append(NO if action.kind in named else YES)
     if rule.unless is not None:
         truth = block_holds(document, rule.unless, not every, action, facts, spent)

@@ -180,7 +180,7 @@ class Maker:
     def action(self) -> Action:
         """Something to be judged."""
         chance = self.chance
-        kind = chance.choices(list(Kind), (30, 30, 20, 10, 2, 2, 2, 2, 8))[0]
+        kind = chance.choices(list(Kind), (30, 30, 20, 10, 2, 2, 2, 2, 2, 8))[0]
         if kind is Kind.WITHDRAWAL:
             return Action(
                 kind=kind, chain=0, sender="kraken", venue="kraken", recipients=(chance.choice(self._foreign),),

@@ -8,8 +8,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from custody.approvals import CanonicalIntent, Verdict, digest_of
-from domain import InputError
+from custody.approvals import Authorization, CanonicalIntent, Delegation, TypedDocument, Verdict, digest_of
+from domain import InputError, Refused
+from tests.custody.calls.test_typed_data import DOCUMENTS
 from tests.support.approvers import CALL, NAMES, PARTNER, VAULT, WITHDRAWAL, address_of, intent
 
 CHANGES = {
@@ -28,6 +29,7 @@ CALL_CHANGES = {
     "data": CALL.data[:-1] + b"\1",
     "gas_limit": 1,
     "fee_per_gas_wei_max": 1,
+    "delegations": (Delegation(account=VAULT, delegate=PARTNER, nonce=0),),
 }
 WITHDRAWAL_CHANGES = {
     "venue": "kraken",
@@ -63,7 +65,17 @@ def test_the_digest_is_what_the_docs_say():
     assert digest_of(intent(), "ab") != digest_of(intent(), "a")
 
 
-@pytest.mark.parametrize("subject", [CALL, WITHDRAWAL], ids=["call", "withdrawal"])
+DELEGATION = Delegation(account=VAULT, delegate=PARTNER, nonce=3)
+SUBJECTS = {
+    "call": CALL,
+    "withdrawal": WITHDRAWAL,
+    "delegating call": replace(CALL, delegations=(DELEGATION,)),
+    "authorization": Authorization(chain_id=1, delegation=DELEGATION),
+    "document": TypedDocument.of(VAULT, DOCUMENTS["SafeTx"]),
+}
+
+
+@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
 def test_reading_back_gives_the_same_intent(subject):
     asked = intent(subject=subject)
     assert CanonicalIntent.from_document(json.loads(asked.canonical())) == asked
@@ -135,3 +147,21 @@ def test_a_withdrawal_from_an_exchange_is_said_in_full():
         "Memo:          42",
     ]
     assert stranger[-1] == "WARNING: bc1qxyz is not in the address book"
+
+
+def test_a_delegation_is_said_loudly():
+    for name in ("delegating call", "authorization"):
+        lines = intent(subject=SUBJECTS[name]).render(NAMES).splitlines()
+        assert f"Account:       Hot vault ({VAULT})" in lines
+        assert f"Runs code of:  Partner Ltd ({PARTNER})" in lines
+        assert lines[-1] == f"WARNING: {PARTNER} may do anything with {VAULT}"
+    with pytest.raises(Refused, match="every chain"):
+        intent(subject=Authorization(chain_id=0, delegation=DELEGATION)).render(NAMES)
+
+
+def test_a_document_is_said_in_full():
+    names = replace(NAMES, addresses=NAMES.addresses | {(0, address_of("safe")): "Treasury Safe"})
+    lines = intent(subject=SUBJECTS["document"]).render(names).splitlines()
+    assert lines[0] == "Action:        Sign as an owner of a Safe: let it act"
+    assert f"  Recipient:     Partner Ltd ({PARTNER})" in lines
+    assert f"Signed by:     Hot vault ({VAULT})" in lines

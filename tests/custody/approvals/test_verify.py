@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from custody.approvals import ApprovalUses, Verdict, approve, key_text, verify
+from custody.approvals import ApprovalUses, Delegation, Verdict, approve, key_text, verify
 from domain import Refused
 from tests.support.approvers import (
     CALL,
@@ -115,6 +115,7 @@ def test_a_rejection_is_not_taken_for_an_approval():
         {"sender": address_of("other vault")},
         {"gas_limit": CALL.gas_limit + 1},
         {"fee_per_gas_wei_max": CALL.fee_per_gas_wei_max + 1},
+        {"delegations": (Delegation(account=CALL.sender, delegate=PARTNER, nonce=0),)},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from chain import keccak256
 from custody.calls import Kind, decode_call, known_methods
+from custody.calls.model import COIN
 from custody.calls.permit2 import PERMIT2
-from custody.calls.safe import COIN, MULTI_SENDS
+from custody.calls.safe import MULTI_SENDS
 from domain import Refused
 from tests.support.approvers import PARTNER, USDC, VAULT, address_of, transfer_data
 
@@ -237,6 +238,24 @@ def test_calls_within_calls_end():
     assert rule_of(data, to=SAFE) == "unsafe-call"
 
 
+# --- the guarded vault
+
+
+def test_payments_of_a_guarded_vault_count_as_spent():
+    types = ("address", "address", "uint256")
+    for name in ("pay", "proposePayment"):
+        found = decode_call(VAULT, SAFE, call(name, types, USDC, PARTNER, 5))
+        assert (found.method, dict(found.spends), found.recipient) == (name, {USDC: 5}, PARTNER)
+        assert dict(decode_call(VAULT, SAFE, call(name, types, ZERO, PARTNER, 5)).spends) == {COIN: 5}
+        assert rule_of(call(name, types, USDC, PARTNER, 0), to=SAFE) == "unsafe-call"
+
+
+def test_roles_of_a_guarded_vault_are_named():
+    found = decode_call(VAULT, SAFE, call("proposeRole", ("uint8", "address"), 7, PARTNER))
+    assert [shown.value for shown in found.shown] == ["guardian", PARTNER]
+    assert rule_of(call("proposeRole", ("uint8", "address"), 1, PARTNER), to=SAFE) == "unsafe-call"
+
+
 # --- for all of them
 
 EXAMPLES = {
@@ -300,17 +319,29 @@ def test_methods_that_are_known():
     assert known_methods() == {
         "approve",
         "decreaseAllowance",
+        "deploy",
         "deposit",
         "exactInputSingle",
         "execTransaction",
         "execute",
         "increaseAllowance",
+        "lengthenDelay",
+        "lowerLimit",
         "multicall",
+        "pause",
+        "pay",
         "permit",
+        "proposeDelay",
+        "proposeLimit",
+        "proposePayment",
+        "proposeRole",
+        "proposeUnpause",
         "sweep",
         "swapExactTokensForTokens",
         "transfer",
         "transferFrom",
+        "veto",
+        "vetoUpTo",
         "withdraw",
     }
     assert rule_of(b"") == rule_of(b"\xde\xad\xbe\xef") == rule_of(b"abc") == "unknown-method"

@@ -1,0 +1,47 @@
+"""What approvals need of the active policy, read from its document: the same at the desk and at every signer."""
+
+from __future__ import annotations
+
+from chain import parse_address
+from custody.approvals.keys import Groups
+from custody.clear_signing import Names, TokenName
+from custody.policy import Policy
+from domain import Address
+
+
+class PolicyRules:
+    """A policy's version, digest, groups and names. Satisfies `ApprovalRules`."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._groups: Groups = policy.groups
+        self._names = names_of(policy)
+
+    @property
+    def version(self) -> int:
+        return self._policy.version
+
+    @property
+    def digest(self) -> str:
+        return self._policy.digest
+
+    @property
+    def groups(self) -> Groups:
+        return self._groups
+
+    @property
+    def names(self) -> Names:
+        return self._names
+
+
+def names_of(policy: Policy) -> Names:
+    """Read names from a policy's document: assets' short names are symbols, vaults and `names` the address book."""
+    document = policy.document
+    tokens: dict[tuple[int, Address], TokenName] = {}
+    for symbol, asset in document.assets.items():
+        place, _, token = asset.id.partition("/erc20:")
+        if token and place.startswith("eip155:"):
+            tokens[int(place.removeprefix("eip155:")), parse_address(token)] = TokenName(symbol, asset.decimals)
+    vaults = {(0, address): f"vault {name}" for name, addresses in document.vaults.items() for address in addresses}
+    named = {(0, address): name for address, name in document.names.items()}
+    return Names(tokens=tokens, addresses=vaults | named, descriptors=policy.descriptors)
