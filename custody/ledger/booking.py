@@ -7,24 +7,18 @@ what the balances have come to; what is refused leaves nothing behind and does n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
-from sqlalchemy import bindparam, insert, text, tuple_, update
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from custody.ledger.accounts import may_hold
 from custody.ledger.entries import Entry
-from custody.ledger.tables import BalanceRow, EntryRow, PostingRow
+from custody.ledger.rows import Pair, insert_entries, known_digests, lock_balances, set_balances
 from domain import InvariantError, PlatformError, Refused
 
-Pair = tuple[str, str]
-"""Account and asset."""
 Unit = Sequence[Entry]
-_T = TypeVar("_T")
-_CHUNK: Final = 400  # SQLite takes some thousand parameters in a statement.
 _RAW_LIMIT: Final = 10**78
 
 
@@ -44,7 +38,7 @@ def book(session: Session, units: Sequence[Unit], now_ns: int) -> list[Outcome]:
     """
     entries = [entry for unit in units for entry in unit]
     balances = lock_balances(session, {(leg.account, leg.asset) for entry in entries for leg in entry.postings})
-    known = _digests(session, {entry.key for entry in entries})
+    known = known_digests(session, {entry.key for entry in entries})
     fresh: list[tuple[Entry, str]] = []
     changed: set[Pair] = set()
     outcomes = []
@@ -60,23 +54,9 @@ def book(session: Session, units: Sequence[Unit], now_ns: int) -> list[Outcome]:
         changed.update(after)
         outcomes.append(Outcome(booked=flags))
     if fresh:
-        _write(session, fresh, {pair: balances[pair] for pair in changed}, now_ns)
+        insert_entries(session, fresh, now_ns)
+        set_balances(session, {pair: balances[pair] for pair in changed})
     return outcomes
-
-
-def lock_balances(session: Session, pairs: Iterable[Pair]) -> dict[Pair, int]:
-    """Give balances and hold them until the transaction ends; who else books or locks them waits."""
-    wanted = sorted(pairs)
-    found = _locked(session, wanted)
-    if missing := [pair for pair in wanted if pair not in found]:
-        session.execute(
-            text(
-                "INSERT INTO ledger_balances (account, asset, raw) VALUES (:account, :asset, 0) ON CONFLICT DO NOTHING"
-            ),
-            [{"account": account, "asset": asset} for account, asset in missing],
-        )
-        found |= _locked(session, missing)
-    return found
 
 
 def _judge(
@@ -110,63 +90,3 @@ def _judge(
         new_digests[entry.key] = digest
         flags.append(True)
     return new, after, tuple(flags)
-
-
-def _write(session: Session, fresh: Sequence[tuple[Entry, str]], after: dict[Pair, int], now_ns: int) -> None:
-    rows = [
-        {
-            "key": entry.key,
-            "kind": entry.kind,
-            "strategy": entry.strategy,
-            "note": entry.note,
-            "digest": digest,
-            "time_ns": now_ns,
-            "tx_hash": entry.tx_hash,
-        }
-        for entry, digest in fresh
-    ]
-    numbers = {
-        key: number
-        for number, key in session.execute(insert(EntryRow).returning(col(EntryRow.id), col(EntryRow.key)), rows)
-    }
-    session.execute(
-        insert(PostingRow),
-        [
-            {"entry_id": numbers[entry.key], "line": line, "account": leg.account, "asset": leg.asset, "raw": leg.raw}
-            for entry, _ in fresh
-            for line, leg in enumerate(entry.postings)
-        ],
-    )
-    session.connection().execute(
-        update(BalanceRow)
-        .where(col(BalanceRow.account) == bindparam("of"), col(BalanceRow.asset) == bindparam("what"))
-        .values(raw=bindparam("now")),
-        [{"of": account, "what": asset, "now": raw} for (account, asset), raw in sorted(after.items())],
-    )
-
-
-def _locked(session: Session, pairs: Sequence[Pair]) -> dict[Pair, int]:
-    found: dict[Pair, int] = {}
-    for chunk in _chunks(pairs):
-        query = (
-            select(BalanceRow.account, BalanceRow.asset, BalanceRow.raw)
-            .where(tuple_(col(BalanceRow.account), col(BalanceRow.asset)).in_(chunk))
-            .order_by(col(BalanceRow.account), col(BalanceRow.asset))
-            .with_for_update()
-        )
-        found.update(((account, asset), int(raw)) for account, asset, raw in session.exec(query))
-    return found
-
-
-def _digests(session: Session, keys: set[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for chunk in _chunks(sorted(keys)):
-        query = select(EntryRow.key, EntryRow.digest).where(col(EntryRow.key).in_(chunk))
-        found.update(dict(session.exec(query).all()))
-    return found
-
-
-def _chunks(items: Sequence[_T]) -> Iterable[list[_T]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, _CHUNK)):
-        yield chunk

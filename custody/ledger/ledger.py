@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 from sqlalchemy import ColumnElement, or_
 from sqlmodel import Session, col, select
 
 from custody.ledger.accounts import user_account
-from custody.ledger.booking import book, lock_balances
+from custody.ledger.booking import book
 from custody.ledger.entries import Entry
+from custody.ledger.group_commit import GroupCommit
+from custody.ledger.rows import lock_balances
 from custody.ledger.tables import BalanceRow, EntryRow
 from custody.ledger.verification import Verification, verify
 from domain import InputError
@@ -34,9 +37,17 @@ class Ledger:
     def __init__(self, database: Database, now_ns: Callable[[], int]) -> None:
         self._database = database
         self._now_ns = now_ns
+        self._writer = GroupCommit(database, now_ns)
+
+    def submit(self, entries: Sequence[Entry]) -> Future[tuple[bool, ...]]:
+        """Queue entries to be booked, all or none; the future says of each whether it is new, once it is durable.
+
+        What others submit meanwhile is committed with them. The future raises what `post` raises.
+        """
+        return self._writer.submit(entries)
 
     def post(self, entry: Entry) -> bool:
-        """Book an entry; return False when it was booked before.
+        """Book an entry; return False when it was booked before. Callers on other threads share its commit.
 
         Raises:
             InvariantError: Its key was booked with other content.
@@ -46,8 +57,7 @@ class Ledger:
 
     def post_many(self, entries: Sequence[Entry]) -> list[bool]:
         """Book entries in one transaction (one sync of the disk): all of them or none."""
-        with self._database.transaction() as session:
-            return self.post_all_in(session, entries)
+        return list(self.submit(entries).result()) if entries else []
 
     def post_missing(self, entries: Sequence[Entry]) -> None:
         """Book the entries whose keys are not known yet, in one transaction; what stands under a known key stands."""
