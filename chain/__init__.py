@@ -15,6 +15,7 @@ from chain.errors import (
 )
 from chain.keccak import checksum, keccak256, parse_address
 from chain.records import Block, Call, CallOutcome, FeeQuote, Log, Receipt, SeenTransaction
+from chain.survey import Survey, View
 
 __all__ = [
     "Block",
@@ -31,6 +32,8 @@ __all__ = [
     "NonceTooLow",
     "Receipt",
     "SeenTransaction",
+    "Survey",
+    "View",
     "checksum",
     "keccak256",
     "parse_address",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from chain.abi import address_word, call_data, selector, uint_at
-from chain.errors import NodeRefused, NonceTooLow, broadcast_rejection, revert_reason
+from chain.broadcast import Sent, broadcast
+from chain.errors import revert_reason
 from chain.keccak import checksum, keccak256
 from chain.records import (
     Block,
@@ -24,8 +25,9 @@ from chain.records import (
     receipt_from,
     transaction_from,
 )
-from chain.rpc import JsonRpc, NoAnswer, Request
-from domain.errors import InputError, OutcomeUnknown, VenueUnavailable
+from chain.rpc import JsonRpc, Request
+from chain.survey import Survey, agreed_nonce, survey
+from domain.errors import InputError, OutcomeUnknown
 from domain.ids import BlockNumber, ChainId, Wei
 
 _BALANCE_OF = selector("balanceOf(address)")
@@ -217,39 +219,33 @@ class ChainClient:
     # --- transactions
 
     async def send_raw(self, raw: bytes) -> str:
-        """Broadcast a signed transaction and give its hash.
-
-        The bytes are the same wherever they go, so every node may be given them: one that knows them already counts
-        as having taken them.
+        """Broadcast a signed transaction to every node and give its hash.
 
         Raises:
-            BroadcastRejected: The first node that answered said no (see its subclasses), and none is left in doubt.
+            BroadcastRejected: No node took it (see its subclasses), and none is left in doubt.
             VenueUnavailable: It reached no node.
             OutcomeUnknown: A node may have taken it; ask for `request_id`, the transaction's hash.
         """
-        tx_hash = "0x" + keccak256(raw).hex()
-        in_doubt = False
-        refusal: NodeRefused | None = None
-        failures: list[str] = []
-        for endpoint in self.rpc.in_order():
-            try:
-                answer = (await self.rpc.ask(endpoint, [("eth_sendRawTransaction", ["0x" + raw.hex()])]))[0]
-            except NoAnswer as exc:
-                in_doubt = in_doubt or exc.may_have_arrived
-                failures.append(str(exc))
-                continue
-            if not isinstance(answer, NodeRefused) or _is_known(answer):
-                return tx_hash
-            refusal = answer
-            break
-        rejection = None if refusal is None else broadcast_rejection(refusal.code, _bare_message(refusal))
-        if isinstance(rejection, NonceTooLow) and await self._is_ours(tx_hash):
-            return tx_hash  # Its nonce is used by itself: sent again after it was mined.
-        if in_doubt:
-            raise OutcomeUnknown(f"transaction {tx_hash} may have been broadcast", request_id=tx_hash)
-        if rejection is None:
-            raise VenueUnavailable(f"transaction {tx_hash} reached no node: " + "; ".join(failures))
-        raise rejection
+        outcome = (await self.broadcast([raw]))[0]
+        if outcome is not None:
+            raise outcome
+        return "0x" + keccak256(raw).hex()
+
+    async def broadcast(self, raws: Sequence[bytes]) -> list[Sent]:
+        """Broadcast many signed transactions at once, in order; what `send_raw` would raise comes back for each."""
+        return await broadcast(self.rpc, raws)
+
+    async def survey(self, address: str, tx_hashes: Sequence[str] = (), blocks: Collection[int] = ()) -> Survey:
+        """Ask every node about an account, transactions and blocks at once; see `chain.survey`.
+
+        Raises:
+            VenueUnavailable: Fewer nodes than a quorum answered.
+        """
+        return await survey(self.rpc, address, tx_hashes, blocks)
+
+    async def agreed_nonce(self, address: str, number: int) -> int:
+        """Count an account's transactions up to a block, as a quorum of the nodes does."""
+        return await agreed_nonce(self.rpc, address, number)
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """Give a mined transaction's receipt, or None while it waits or is unknown."""
@@ -276,14 +272,6 @@ class ChainClient:
         """Give a transaction the node knows, mined or waiting; None when it knows none."""
         answer = await self.rpc.request("eth_getTransactionByHash", tx_hash)
         return None if answer is None else transaction_from(answer)
-
-    async def _is_ours(self, tx_hash: str) -> bool:
-        try:
-            return await self.transaction(tx_hash) is not None
-        except (VenueUnavailable, NodeRefused) as exc:
-            raise OutcomeUnknown(
-                f"transaction {tx_hash}: its nonce is used, and the node would not say by which", request_id=tx_hash
-            ) from exc
 
 
 def is_hash(ref: BlockRef) -> bool:
@@ -334,12 +322,3 @@ def _simulated_log(entry: Mapping[str, Any]) -> Log:
         tx_hash="",
         index=int(entry.get("logIndex") or "0x0", 16),
     )
-
-
-def _is_known(refusal: NodeRefused) -> bool:
-    text = str(refusal).lower()
-    return "already known" in text or "already imported" in text or "known transaction" in text
-
-
-def _bare_message(refusal: NodeRefused) -> str:
-    return str(refusal).removeprefix("the node refused: ")

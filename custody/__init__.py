@@ -22,7 +22,7 @@ from custody.ports import ChainPort
 from custody.tables import open_books
 from custody.transactions.desk import Custody, OnSettled
 from custody.transactions.lifecycle import State, Step
-from custody.transactions.pipeline import DeskOptions
+from custody.transactions.options import DeskOptions
 
 __all__ = [
     "LIFETIME_S",

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from custody.policy import Policy, Proposal, Spent
 from domain import Address, Refused
-from wallets import AuthorizationToSign, Evidence, MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets import (
+    AuthorizationToSign,
+    Evidence,
+    MessageToSign,
+    Network,
+    TransactionToSign,
+    TypedDataToSign,
+    is_cancel_form,
+)
 
 
 class PolicyGuard:
@@ -28,6 +36,10 @@ class PolicyGuard:
             raise Refused(f"no policy for chain {tx.chain_id}", rule="chain")
         if tx.type == 4:
             raise Refused("no rule allows a transaction that delegates accounts", rule="delegation")
+        if is_cancel_form(sender, tx):
+            # It uses a nonce up: the cancellation of what was signed under it, or the end of a gap.
+            policy.check_fees(tx.chain_id, gas_limit=tx.gas_limit, fee_per_gas_wei=tx.fee_ceiling_per_gas_wei)
+            return {}
         proposal = Proposal(
             chain_id=tx.chain_id,
             sender=sender,

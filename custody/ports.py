@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlmodel import Session
 
-from chain import Block, FeeQuote, Receipt, SeenTransaction
+from chain import Block, FeeQuote, Survey
+from chain.broadcast import Sent
 from custody.approvals import ApprovalState, CanonicalIntent
 from custody.policy import Decision
 from domain import ChainId, Wei
@@ -33,11 +34,11 @@ class ChainPort(Protocol):
 
     async def fees(self) -> FeeQuote: ...
 
-    async def send_raw(self, raw: bytes) -> str: ...
+    async def broadcast(self, raws: Sequence[bytes]) -> list[Sent]: ...
 
-    async def receipt(self, tx_hash: str) -> Receipt | None: ...
+    async def survey(self, address: str, tx_hashes: Sequence[str] = (), blocks: Collection[int] = ()) -> Survey: ...
 
-    async def transaction(self, tx_hash: str) -> SeenTransaction | None: ...
+    async def agreed_nonce(self, address: str, number: int) -> int: ...
 
 
 class ApprovalDesk(Protocol):

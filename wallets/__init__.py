@@ -24,7 +24,7 @@ from wallets.payloads import (
 from wallets.restored import mark_restored
 from wallets.service import SignerService
 from wallets.signer import KeySigner, LocalSigner, Signer
-from wallets.transactions import authority_of, parse, recover, signing_digest
+from wallets.transactions import authority_of, is_cancel_form, parse, recover, signing_digest
 
 __all__ = [
     "DEVNET_MNEMONIC",
@@ -52,6 +52,7 @@ __all__ = [
     "entropy_to_mnemonic",
     "ethereum_path",
     "generate_mnemonic",
+    "is_cancel_form",
     "mark_restored",
     "mnemonic_to_entropy",
     "parse",

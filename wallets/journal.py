@@ -2,8 +2,9 @@
 
 One SQLite file of its own, owned by one signer process. For a (key, chain, nonce) the first digest wins. The same
 digest again is allowed (signing is deterministic, the bytes are the same); another digest only when it replaces the
-first with the same recipient, value and data at strictly higher fees. Rows are never changed. An EIP-7702 authorization
-uses up a nonce of its account like a transaction, shares its row, and is never replaced.
+first with the same recipient, value and data at strictly higher fees, or (also at higher fees) only uses the nonce up
+(`is_cancel_form`). Rows are never changed. An EIP-7702 authorization uses up a nonce of its account like a transaction,
+shares its row, and is never made anew.
 
 Devices and parties choose their own nonces and sign the same digest differently each time. Their first answer is kept,
 and given again, so that whoever asks twice still gets one transaction hash.
@@ -25,7 +26,7 @@ from wallets import restored, rlp
 from wallets.group_commit import GroupCommitter, Run
 from wallets.guard import Spent
 from wallets.payloads import AuthorizationToSign, TransactionToSign
-from wallets.transactions import parse, recover, signing_digest
+from wallets.transactions import is_cancel_form, parse, recover, signing_digest
 
 _SCHEMA = """
 CREATE TABLE signed (
@@ -111,6 +112,7 @@ class SigningJournal:
         """
         digest, effect, fee, tip = _digest(payload), _effect(payload), _fee(payload), _tip(payload)
         place = (key, payload.chain_id, str(payload.nonce))
+        is_cancel = isinstance(payload, TransactionToSign) and is_cancel_form(key, payload)
 
         def work(run: Run) -> None:
             earlier = run(
@@ -122,7 +124,9 @@ class SigningJournal:
                 return
             restored.check_floor(run, key, payload, is_nonce_known=bool(earlier))
             for _, effect_before, fee_before, tip_before in earlier:
-                _check_replacement(payload, effect == effect_before, fee > int(fee_before) and tip > int(tip_before))
+                _check_replacement(
+                    payload, is_cancel or effect == effect_before, fee > int(fee_before) and tip > int(tip_before)
+                )
             now = self._now_ns()
             for asset, raw in judge(
                 lambda asset, window_s: self._spent(run, place, asset, now - window_s * 10**9)
@@ -255,9 +259,9 @@ def _tip(payload: Journalled) -> int:
     return 0 if isinstance(payload, AuthorizationToSign) else payload.tip_ceiling_per_gas_wei
 
 
-def _check_replacement(payload: Journalled, is_same_effect: bool, pays_more: bool) -> None:
+def _check_replacement(payload: Journalled, is_allowed: bool, pays_more: bool) -> None:
     where = f"nonce {payload.nonce} on chain {payload.chain_id}"
-    if not is_same_effect:
+    if not is_allowed:
         raise Refused(f"{where} was already signed with another recipient, value, data or delegation", rule="sign-once")
     if not pays_more:
         raise Refused(f"{where} was already signed; a replacement must raise both fees", rule="replacement-fee")

@@ -33,6 +33,11 @@ def signing_digest(tx: TransactionToSign) -> bytes:
     return keccak(bytes([tx.type]) + rlp.wrap(body(tx)))
 
 
+def is_cancel_form(sender: Address, tx: TransactionToSign) -> bool:
+    """Whether a transaction does nothing but use its nonce up: no coins, no data, no lists, to the sender itself."""
+    return tx.type != 4 and tx.to == sender and tx.value_wei == 0 and not tx.data and not tx.access_list
+
+
 def assemble(tx: TransactionToSign, signature: Signature, sender: Address) -> SignedTransaction:
     """Join a transaction and its signature into broadcastable bytes."""
     v = signature.y_parity if tx.type else tx.chain_id * 2 + 35 + signature.y_parity

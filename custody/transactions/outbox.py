@@ -1,77 +1,94 @@
 """The outbox: every intent with its state, in the database. A step and its event row are one database transaction.
 
-Nonces are handed out here, without gaps: a nonce belongs to one intent from the moment its unsigned transaction is
-recorded, and comes back only when nothing was signed under it. At most one intent of an account is between reserving
-and signing, so a nonce that comes back is always the last one.
+Whoever changes an intent does it in `Outbox.transaction`, which holds the account's lease; the methods that take a
+session belong in there. What is asked for from outside (`record`, `wish`) needs no lease: the holder will find it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from custody.ledger import Entry, Ledger
 from custody.policy import Decision, Spent
-from custody.transactions.lifecycle import SETTLED, State, Step, after
-from custody.transactions.plans import decode_plan, encode_plan
-from custody.transactions.tables import AttemptRow, NonceRow, SpendRow, TransactionEventRow, TransactionRow
+from custody.transactions import bookings
+from custody.transactions.lifecycle import SETTLED, UNSIGNED, State, Step, after, finality
+from custody.transactions.nonces import Nonces
+from custody.transactions.plans import encode_plan
+from custody.transactions.records import (
+    Intent,
+    Kind,
+    Settled,
+    Wish,
+    encode_detail,
+    encode_unsigned,
+    intents_of,
+)
+from custody.transactions.tables import AttemptRow, SpendRow, TransactionEventRow, TransactionRow
 from domain import Address, ChainId, InputError, InvariantError
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from runtime.database import Database, raw_sum
 from wallets import SignedTransaction, TransactionToSign
 
-_UNCOUNTED = (State.CREATED, State.SCREENED, State.REFUSED)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One version of an intent's transaction. `raw` is there once it was signed; `refused` says why it never was."""
-
-    number: int
-    unsigned: TransactionToSign
-    raw: bytes | None
-    tx_hash: str | None
-    refused: str | None
-    created_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """An intent as the database knows it."""
-
-    id: int
-    plan: TransactionPlan
-    state: State
-    nonce: int | None
-    tx_hash: str | None
-    block_number: int | None
-    block_hash: str | None
-    attempts: tuple[Attempt, ...]
-
-    @property
-    def signed(self) -> tuple[Attempt, ...]:
-        """The versions that may be on the chain, newest first."""
-        return tuple(attempt for attempt in reversed(self.attempts) if attempt.raw is not None)
+_COUNTED = frozenset(State) - UNSIGNED - {State.REFUSED} | {State.APPROVED}
+GAP = "gap"
+"""The purpose of custody's own transactions that close a gap in the nonces; nobody is told of them."""
 
 
 class Outbox:
-    """The intents of one account on one chain. Synchronous; custody calls it on threads."""
+    """The intents of one account on one chain. Synchronous; custody calls it on threads.
+
+    Args:
+        database: Where they are.
+        ledger: Books in the same database.
+        chain_id: With `sender`: the account.
+        sender: See there.
+        now_ns: UTC nanoseconds.
+        fence: Called in every transaction that changes an intent; raises when the lease is lost.
+        observe: Called in the database transaction of every step, with the intent's id, the step, the state it led to
+            and the event's detail: the audit log.
+    """
 
     def __init__(
-        self, database: Database, ledger: Ledger, *, chain_id: ChainId, sender: Address, now_ns: Callable[[], int]
+        self,
+        database: Database,
+        ledger: Ledger,
+        *,
+        chain_id: ChainId,
+        sender: Address,
+        now_ns: Callable[[], int],
+        fence: Callable[[Session], None],
+        observe: Callable[[Session, str, Step, State, Mapping[str, Any]], None] = lambda *_: None,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._chain_id = chain_id
         self._sender = sender
         self._now_ns = now_ns
+        self._fence = fence
+        self._observe = observe
+        self._nonces = Nonces(chain_id, sender)
         self._account = f"{chain_id}/{sender}"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Change intents, all or nothing, while the lease on the account is ours.
+
+        Raises:
+            LeaseLost: It is not; nothing was changed.
+        """
+        with self._database.transaction() as session:
+            self._fence(session)
+            yield session
+
+    # --- asked for from outside
 
     def record(self, plan: TransactionPlan, *, initiator: str = "engine", vault: str = "default") -> bool:
         """Record an intent durably; return False when it was recorded before.
@@ -95,45 +112,64 @@ class Outbox:
             if tuple(known) != (text, initiator, vault):
                 raise InputError(f"intent {plan.intent_id} was recorded before with another plan")
             return False
-        row = TransactionRow(
-            intent_id=plan.intent_id,
-            strategy=plan.strategy,
-            purpose=plan.purpose,
-            chain_id=plan.chain_id,
-            sender=plan.sender,
-            initiator=initiator,
-            vault=vault,
-            plan=text,
-            state=State.CREATED,
-        )
-        session.add(row)
-        session.flush()
-        self._note(session, row, Step.CREATED, {})
+        self._insert(session, plan, text, initiator, vault)
         return True
 
-    def unfinished(self) -> list[Intent]:
+    def wish(self, intent_id: str, wish: Wish) -> None:
+        """Ask for something to be done with an intent; the desk does it when it next looks.
+
+        Raises:
+            InputError: There is no such intent, or it is too late.
+        """
+        with self._database.transaction() as session:
+            query = self._mine().where(col(TransactionRow.intent_id) == intent_id).with_for_update()
+            row = session.exec(query).first()
+            if row is None:
+                raise InputError(f"no intent {intent_id} of {self._account}")
+            state = State(row.state)
+            if state.is_settled or (state not in UNSIGNED and wish in (Wish.HOLD, Wish.RELEASE)):
+                raise InputError(f"{intent_id} is {state}: too late to {wish} it")
+            row.wish = wish
+            session.add(row)
+
+    # --- reading
+
+    def working(self) -> list[Intent]:
         """Every intent without an outcome, in the order they were recorded."""
         with self._database.snapshot() as session:
             query = self._mine().where(col(TransactionRow.state).not_in(SETTLED)).order_by(col(TransactionRow.id))
-            return [_intent(session, row) for row in session.exec(query)]
+            return intents_of(session, session.exec(query).all())
 
-    def settled_between(self, first_nonce: int, end_nonce: int) -> list[Intent]:
-        """Intents that were booked as mined or reverted under nonces from `first_nonce` up to `end_nonce`, in order."""
+    def settled(self) -> list[Settled]:
+        """Every transaction with an outcome that the chain could still take back."""
+        columns = (
+            TransactionRow.id,
+            TransactionRow.intent_id,
+            TransactionRow.outcome,
+            TransactionRow.nonce,
+            TransactionRow.block_number,
+            TransactionRow.block_hash,
+        )
         with self._database.snapshot() as session:
             query = (
-                self._mine()
-                .where(col(TransactionRow.state).in_((State.SAFE, State.FINAL, State.FAILED, State.CANCELLED)))
-                .where(col(TransactionRow.nonce) >= first_nonce, col(TransactionRow.nonce) < end_nonce)
+                select(*columns)  # type: ignore[call-overload]
+                .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
+                .where(col(TransactionRow.state) == State.SAFE)
                 .order_by(col(TransactionRow.nonce))
             )
-            # What was lost to somebody else's transaction is settled without a hash, and stays out.
-            return [_intent(session, row) for row in session.exec(query) if _settled_hash(row)]
+            return [Settled(*row) for row in session.exec(query)]
+
+    def under(self, nonces: Sequence[int]) -> list[Intent]:
+        """The intents that these nonces are bound to, by nonce."""
+        with self._database.snapshot() as session:
+            query = self._mine().where(col(TransactionRow.nonce).in_(nonces)).order_by(col(TransactionRow.nonce))
+            return intents_of(session, session.exec(query).all())
 
     def find(self, intent_id: str) -> Intent | None:
         """Look an intent up."""
         with self._database.snapshot() as session:
             row = session.exec(self._mine().where(col(TransactionRow.intent_id) == intent_id)).first()
-            return None if row is None else _intent(session, row)
+            return None if row is None else intents_of(session, [row])[0]
 
     def settlements(self, since_ns: int = 0) -> list[SwapSettled]:
         """What became of every intent settled at or after an instant, oldest first."""
@@ -141,7 +177,8 @@ class Outbox:
             query = (
                 select(TransactionRow.settlement)
                 .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
-                .where(col(TransactionRow.settled_ns) >= since_ns)
+                .where(col(TransactionRow.settled_ns) >= since_ns, col(TransactionRow.state).in_(SETTLED))
+                .where(col(TransactionRow.purpose) != GAP)
                 .order_by(col(TransactionRow.settled_ns), col(TransactionRow.id))
             )
             return [msgspec.json.decode(text, type=SwapSettled) for text in session.exec(query) if text]
@@ -157,128 +194,248 @@ class Outbox:
             )
             return [(Step(step), State(state)) for step, state in session.exec(query)]
 
-    def step(self, intent: Intent, step: Step, **detail: Any) -> None:
-        """Take a step that changes the state and nothing else."""
-        with self._database.transaction() as session:
-            self._take(session, intent, step, detail)
+    def states(self) -> list[tuple[int, State]]:
+        """Every intent without an outcome by number, with its state."""
+        with self._database.snapshot() as session:
+            query = (
+                select(TransactionRow.id, TransactionRow.state)
+                .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
+                .where(col(TransactionRow.state).not_in(SETTLED))
+            )
+            return [(number or 0, State(state)) for number, state in session.exec(query)]
 
-    def approve(self, intent: Intent, judge: Callable[[Spent], Decision]) -> None:
-        """Let policy judge, and count what it allows in the windows in the same transaction.
+    def next_nonce(self) -> int | None:
+        """The next nonce to be given out; None before the first."""
+        with self._database.snapshot() as session:
+            return self.next_nonce_in(session)
+
+    def next_nonce_in(self, session: Session) -> int | None:
+        """See `next_nonce`."""
+        return self._nonces.next_nonce(session)
+
+    def ceilings_since(self, session: Session, since_ns: int) -> int:
+        """The most that all transactions with a version since an instant may cost; of several versions one is mined."""
+        query = (
+            select(AttemptRow.transaction_id, AttemptRow.ceiling_wei)
+            .join(TransactionRow, col(TransactionRow.id) == col(AttemptRow.transaction_id))
+            .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
+            .where(col(AttemptRow.created_ns) > since_ns)
+        )
+        dearest: dict[int, int] = {}
+        for number, ceiling_wei in session.exec(query):
+            dearest[number] = max(ceiling_wei, dearest.get(number, 0))
+        return sum(dearest.values())
+
+    # --- before signing
+
+    def step(self, session: Session, intent: Intent, step: Step, **detail: Any) -> TransactionRow:
+        """Take a step that changes the state and nothing else."""
+        return self._take(session, intent, step, detail)
+
+    def judge(self, session: Session, evaluate: Callable[[Spent], Decision]) -> Decision:
+        """Let policy judge with the windows as they are; what is approved in this transaction is in the next ones.
 
         Raises:
-            Refused: From the judge; nothing is changed.
+            Refused: From the policy.
         """
-        with self._database.transaction() as session:
-            self._database.serialize(session, f"velocity/{self._account}")
-            now = self._now_ns()
-            decision = judge(lambda counter, window_s: self._spent(session, counter, now - window_s * 10**9))
-            row = self._take(session, intent, Step.APPROVED, {})
-            row.approved_ns = now
-            session.add_all(
-                SpendRow(transaction_id=intent.id, asset=counter, raw=raw)
-                for counter, raw in decision.counts.items()
-                if raw
-            )
+        self._database.serialize(session, f"velocity/{self._account}")
+        now = self._now_ns()
+        return evaluate(lambda counter, window_s: self._spent(session, counter, now - window_s * 10**9))
 
-    def reserve(self, intent: Intent, chain_nonce: int, build: Callable[[int], TransactionToSign]) -> bool:
-        """Take the next nonce and record the unsigned transaction under it; False while another one is being signed.
+    def approve(self, session: Session, intent: Intent, decision: Decision) -> None:
+        """Approve what was judged in this transaction, and count it in the windows."""
+        row = self._take(session, intent, Step.APPROVED, {"policy": decision.policy_version})
+        row.approved_ns = self._now_ns()
+        session.add_all(
+            SpendRow(transaction_id=intent.id, asset=counter, raw=raw)
+            for counter, raw in decision.counts.items()
+            if raw
+        )
+
+    def require(self, session: Session, intent: Intent, decision: str, delayed_until_ns: int) -> None:
+        """Record what policy requires before it can be approved."""
+        row = session.get_one(TransactionRow, intent.id, with_for_update=True)
+        row.decision, row.delayed_until_ns = decision, delayed_until_ns
+        session.add(row)
+
+    def hold(self, session: Session, intent: Intent) -> None:
+        """Stop an intent until it is released; what it reserved of the limits is free meanwhile."""
+        self._take(session, intent, Step.HELD, {}).wish = Wish.NONE
+        session.execute(delete(SpendRow).where(col(SpendRow.transaction_id) == intent.id))
+
+    def release(self, session: Session, intent: Intent) -> None:
+        """Let a held intent begin again."""
+        self._take(session, intent, Step.RELEASED, {}).wish = Wish.NONE
+
+    def forget_wish(self, session: Session, intent: Intent) -> None:
+        """Drop a wish that cannot be fulfilled, or is."""
+        row = session.get_one(TransactionRow, intent.id, with_for_update=True)
+        row.wish = Wish.NONE
+        session.add(row)
+
+    # --- signing
+
+    def reserve(self, session: Session, intent: Intent, floor: int, build: Callable[[int], TransactionToSign]) -> int:
+        """Bind a nonce to an approved intent and record the unsigned transaction under it.
 
         Args:
+            session: Of `transaction`.
             intent: An approved one.
-            chain_nonce: The chain's own count for the account: where counting begins, and a floor ever after.
+            floor: The chain's own count for the account, with what waits in its pools.
             build: Makes the transaction for a nonce.
         """
-        with self._database.transaction() as session:
-            self._database.serialize(session, f"nonce/{self._account}")
-            busy = session.exec(self._mine().where(col(TransactionRow.state) == State.NONCE_RESERVED)).first()
-            if busy is not None:
-                return False
-            counter = session.get(NonceRow, (self._chain_id, self._sender))
-            if counter is None:
-                counter = NonceRow(chain_id=self._chain_id, address=self._sender, next_nonce=chain_nonce)
-            nonce = max(counter.next_nonce, chain_nonce)
-            counter.next_nonce = nonce + 1
-            session.add(counter)
-            row = self._take(session, intent, Step.RESERVED, {"nonce": nonce})
-            row.nonce = nonce
-            self._add_attempt(session, intent, 0, build(nonce))
+        self._database.serialize(session, f"nonce/{self._account}")
+        nonce = self._nonces.take(session, floor)
+        row = self._take(session, intent, Step.RESERVED, {"nonce": nonce})
+        row.nonce = nonce
+        self._add_attempt(session, intent.id, 0, Kind.ORIGINAL, build(nonce))
+        return nonce
+
+    def close_gap(self, session: Session, plan: TransactionPlan, nonce: int, unsigned: TransactionToSign) -> bool:
+        """Record a transaction of our own under a nonce that is bound to nothing; False when it is bound by now."""
+        self._database.serialize(session, f"nonce/{self._account}")
+        bound = session.exec(self._mine().where(col(TransactionRow.nonce) == nonce)).first()
+        if bound is not None:
+            return False
+        self._nonces.claim(session, nonce)
+        row = self._insert(session, plan, encode_plan(plan), "custody", "default")
+        row.state, row.nonce = State.NONCE_RESERVED, nonce
+        self._note(session, row, Step.RESERVED, {"nonce": nonce})
+        self._add_attempt(session, row.id or 0, 0, Kind.CANCEL, unsigned)
         return True
 
-    def replace(self, intent: Intent, unsigned: TransactionToSign) -> None:
-        """Record a version with higher fees under the same nonce, to be signed next."""
+    def replace(self, session: Session, intent: Intent, kind: Kind, unsigned: TransactionToSign) -> None:
+        """Record another version under the same nonce, to be signed next."""
         number = len(intent.attempts)
-        with self._database.transaction() as session:
-            self._take(session, intent, Step.REPLACING, {"attempt": number})
-            self._add_attempt(session, intent, number, unsigned)
+        row = self._take(session, intent, Step.REPLACING, {"attempt": number, "kind": kind})
+        row.wish = Wish.NONE
+        self._add_attempt(session, intent.id, number, kind, unsigned)
 
-    def signed(self, intent: Intent, signed: SignedTransaction) -> None:
+    def signed(self, session: Session, intent: Intent, signed: SignedTransaction) -> None:
         """Store the raw bytes, before anybody else sees them."""
-        with self._database.transaction() as session:
-            self._take(session, intent, Step.SIGNED, {"tx_hash": signed.hash})
-            attempt = self._attempt(session, intent)
-            attempt.raw, attempt.tx_hash = signed.raw, signed.hash
-            session.add(attempt)
+        self._take(session, intent, Step.SIGNED, {"tx_hash": signed.hash})
+        attempt = self._attempt(session, intent)
+        attempt.raw, attempt.tx_hash = signed.raw, signed.hash
+        session.add(attempt)
 
-    def keep(self, intent: Intent, reason: str) -> None:
-        """Give a replacement up; the version before stays out."""
-        with self._database.transaction() as session:
-            self._take(session, intent, Step.KEPT, {"reason": reason})
-            attempt = self._attempt(session, intent)
-            attempt.refused = reason
-            session.add(attempt)
+    def keep(self, session: Session, intent: Intent, reason: str, *, wish: Wish = Wish.NONE) -> None:
+        """Give a replacement up; the version before stays out. `wish` is what shall still be tried."""
+        self._take(session, intent, Step.KEPT, {"reason": reason}).wish = wish
+        attempt = self._attempt(session, intent)
+        attempt.refused = reason
+        session.add(attempt)
 
-    def mined(self, intent: Intent, *, tx_hash: str, block_number: int, block_hash: str) -> None:
+    # --- on the chain
+
+    def mined(self, session: Session, intent: Intent, *, tx_hash: str, block_number: int, block_hash: str) -> None:
         """Note in which block a version was found."""
-        with self._database.transaction() as session:
-            row = self._take(session, intent, Step.MINED, {"tx_hash": tx_hash, "block": block_number})
-            row.tx_hash, row.block_number, row.block_hash = tx_hash, block_number, block_hash
+        row = self._take(session, intent, Step.MINED, {"tx_hash": tx_hash, "block": block_number})
+        row.tx_hash, row.block_number, row.block_hash = tx_hash, block_number, block_hash
 
-    def decline(self, intent: Intent, rule: str, reason: str) -> SwapSettled:
-        """End an intent of which nothing was signed; its nonce, if it has one, is free again."""
+    def settle(
+        self, session: Session, intent: Intent, step: Step, outcome: SwapSettled, entries: Sequence[Entry]
+    ) -> SwapSettled | None:
+        """Give an intent that reached the chain its outcome, and book it; returns what was told before, if anything."""
+        detail = {"status": outcome.status, "reason": outcome.reason, "tx_hash": outcome.tx_hash}
+        row = self._take(session, intent, step, detail)
+        before = msgspec.json.decode(row.settlement, type=SwapSettled) if row.settlement else None
+        if step is Step.LOST:
+            row.tx_hash, row.block_number, row.block_hash = None, outcome.block_number, None
+        bookings.book(session, self._ledger, row, entries)
+        self._settle(row, step, outcome)
+        return before
+
+    def undo(self, session: Session, settled: Settled, reason: str) -> None:
+        """Take an outcome back that the chain took back: contra entries, and on the way again."""
+        row = session.get_one(TransactionRow, settled.id, with_for_update=True)
+        self._move(
+            session,
+            row,
+            State.SAFE,
+            after(State.SAFE, Step.REORGED, what=row.intent_id),
+            Step.REORGED,
+            {
+                "reason": reason,
+                "block": row.block_number,
+            },
+        )
+        bookings.undo(session, self._ledger, row, reason)
+        if row.outcome == Step.LOST:
+            row.wish = Wish.CANCEL  # It was told that it never happens, so it must not happen now.
+
+    def finalize(self, session: Session, settled: Settled) -> State:
+        """Note that the chain can no longer take an outcome back."""
+        row = session.get_one(TransactionRow, settled.id, with_for_update=True)
+        end = finality(State(row.state), Step(row.outcome or ""), what=row.intent_id)
+        self._move(session, row, State.SAFE, end, Step.FINALIZED, {})
+        return end
+
+    # --- ends without the chain
+
+    def end(self, session: Session, intent: Intent, step: Step, rule: str, reason: str) -> SwapSettled:
+        """End an intent of which nothing was signed (`DECLINED` or `CANCELLED`); its nonce, if any, is free again."""
         outcome = SwapSettled(
             time_ns=self._now_ns(), intent_id=intent.plan.intent_id, status="refused", reason=f"{rule}: {reason}"
         )
-        with self._database.transaction() as session:
-            self._database.serialize(session, f"nonce/{self._account}")
-            row = self._take(session, intent, Step.DECLINED, {"rule": rule, "reason": reason})
-            if row.nonce is not None:
-                counter = session.get_one(NonceRow, (self._chain_id, self._sender))
-                if counter.next_nonce != row.nonce + 1:
-                    raise InvariantError(f"{row.intent_id}: nonce {row.nonce} cannot be freed, it is not the last")
-                counter.next_nonce, row.nonce = row.nonce, None
-                session.add(counter)
-            self._settle(row, Step.DECLINED, outcome)
+        self._database.serialize(session, f"nonce/{self._account}")
+        row = self._take(session, intent, step, {"rule": rule, "reason": reason})
+        if row.nonce is not None:
+            nonce, row.nonce = row.nonce, None
+            session.add(row)
+            session.flush()
+            self._nonces.give_back(session, nonce, self._now_ns())
+        session.execute(delete(SpendRow).where(col(SpendRow.transaction_id) == intent.id))
+        self._settle(row, step, outcome)
         return outcome
 
-    def settle(self, intent: Intent, step: Step, outcome: SwapSettled, entries: Sequence[Entry]) -> None:
-        """End an intent that reached the chain: its state, its outcome and its ledger entries, all or none."""
-        with self._database.transaction() as session:
-            row = self._take(session, intent, step, {"status": outcome.status, "reason": outcome.reason})
-            self._settle(row, step, outcome)
-            for entry in entries:
-                self._ledger.post_in(session, entry)
+    # --- inside
+
+    def _insert(self, session: Session, plan: TransactionPlan, text: str, initiator: str, vault: str) -> TransactionRow:
+        row = TransactionRow(
+            intent_id=plan.intent_id,
+            strategy=plan.strategy,
+            purpose=plan.purpose,
+            chain_id=plan.chain_id,
+            sender=plan.sender,
+            initiator=initiator,
+            vault=vault,
+            plan=text,
+            state=State.CREATED,
+        )
+        session.add(row)
+        session.flush()
+        self._note(session, row, Step.CREATED, {"initiator": initiator, "vault": vault})
+        return row
 
     def _settle(self, row: TransactionRow, step: Step, outcome: SwapSettled) -> None:
         row.outcome, row.settlement, row.settled_ns = step, msgspec.json.encode(outcome).decode(), self._now_ns()
+        row.wish = Wish.NONE
 
     def _take(self, session: Session, intent: Intent, step: Step, detail: dict[str, Any]) -> TransactionRow:
         row = session.get_one(TransactionRow, intent.id, with_for_update=True)
-        if row.state != intent.state:
-            raise InvariantError(f"{row.intent_id} is {row.state}, not {intent.state}: another writer moved it")
-        row.state = after(State(row.state), step, what=row.intent_id)
-        session.add(row)
-        self._note(session, row, step, detail)
+        self._move(session, row, intent.state, after(intent.state, step, what=row.intent_id), step, detail)
         return row
 
+    def _move(
+        self, session: Session, row: TransactionRow, before: State, state: State, step: Step, detail: dict[str, Any]
+    ) -> None:
+        if row.state != before:
+            raise InvariantError(f"{row.intent_id} is {row.state}, not {before}: another writer moved it")
+        row.state = state
+        session.add(row)
+        self._note(session, row, step, detail)
+
     def _note(self, session: Session, row: TransactionRow, step: Step, detail: dict[str, Any]) -> None:
-        event = TransactionEventRow(
-            transaction_id=row.id or 0,
-            event=step,
-            state=row.state,
-            detail=json.dumps(detail, separators=(",", ":")),
-            time_ns=self._now_ns(),
+        session.add(
+            TransactionEventRow(
+                transaction_id=row.id or 0,
+                event=step,
+                state=row.state,
+                detail=encode_detail(detail),
+                time_ns=self._now_ns(),
+            )
         )
-        session.add(event)
+        self._observe(session, row.intent_id, step, State(row.state), detail)
 
     def _spent(self, session: Session, counter: str, since_ns: int) -> int:
         query = (
@@ -287,16 +444,20 @@ class Outbox:
             .where(col(SpendRow.asset) == counter)
             .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
             .where(col(TransactionRow.approved_ns) > max(since_ns, -1))
-            .where(col(TransactionRow.state).not_in(_UNCOUNTED))
+            .where(col(TransactionRow.state).in_(_COUNTED))
         )
         return int(session.exec(query).one())
 
-    def _add_attempt(self, session: Session, intent: Intent, number: int, unsigned: TransactionToSign) -> None:
+    def _add_attempt(
+        self, session: Session, transaction_id: int, number: int, kind: Kind, unsigned: TransactionToSign
+    ) -> None:
         session.add(
             AttemptRow(
-                transaction_id=intent.id,
+                transaction_id=transaction_id,
                 number=number,
-                unsigned=json.dumps(unsigned.to_wire(), separators=(",", ":")),
+                kind=kind,
+                unsigned=encode_unsigned(unsigned),
+                ceiling_wei=unsigned.gas_limit * unsigned.fee_ceiling_per_gas_wei,
                 created_ns=self._now_ns(),
             )
         )
@@ -305,37 +466,7 @@ class Outbox:
     def _attempt(session: Session, intent: Intent) -> AttemptRow:
         return session.get_one(AttemptRow, (intent.id, intent.attempts[-1].number))
 
-    def _mine(self) -> Any:
+    def _mine(self) -> SelectOfScalar[TransactionRow]:
         return select(TransactionRow).where(
             col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender
         )
-
-
-def _settled_hash(row: TransactionRow) -> str:
-    return msgspec.json.decode(row.settlement, type=SwapSettled).tx_hash if row.settlement else ""
-
-
-def _intent(session: Session, row: TransactionRow) -> Intent:
-    attempts = session.exec(
-        select(AttemptRow).where(col(AttemptRow.transaction_id) == row.id).order_by(col(AttemptRow.number))
-    )
-    return Intent(
-        id=row.id or 0,
-        plan=decode_plan(row.plan),
-        state=State(row.state),
-        nonce=row.nonce,
-        tx_hash=row.tx_hash,
-        block_number=row.block_number,
-        block_hash=row.block_hash,
-        attempts=tuple(
-            Attempt(
-                number=attempt.number,
-                unsigned=TransactionToSign.from_wire(json.loads(attempt.unsigned)),
-                raw=attempt.raw,
-                tx_hash=attempt.tx_hash,
-                refused=attempt.refused,
-                created_ns=attempt.created_ns,
-            )
-            for attempt in attempts
-        ),
-    )

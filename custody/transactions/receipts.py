@@ -54,10 +54,13 @@ def settle(plan: TransactionPlan, receipt: Receipt, assets: Collection[str], now
     )
 
 
-def entries(plan: TransactionPlan, receipt: Receipt, assets: Collection[str]) -> list[Entry]:
+def entries(
+    plan: TransactionPlan, receipt: Receipt, assets: Collection[str], *, did_anything: bool = True
+) -> list[Entry]:
     """The ledger entries of a mined plan: what it moved, and its gas (paid also when it reverted).
 
-    What a sweep moved is booked by custody.deposits, which knows whose it was.
+    What a sweep moved is booked by custody.deposits, which knows whose it was. `did_anything` is False when a
+    transaction of nothing was mined in its place: it paid its gas, too.
     """
     vault = vault_account(plan.chain_id, plan.sender)
     kind = "approval-gas" if plan.purpose == "approve" else "gas"
@@ -72,7 +75,7 @@ def entries(plan: TransactionPlan, receipt: Receipt, assets: Collection[str]) ->
             tx_hash=receipt.tx_hash,
         )
     ]
-    if receipt.succeeded and plan.purpose != "sweep":
+    if receipt.succeeded and did_anything and plan.purpose != "sweep":
         deltas = token_deltas(receipt, plan.chain_id, plan.sender, assets)
         if plan.value_wei:
             deltas[native_asset(plan.chain_id).id] = -plan.value_wei

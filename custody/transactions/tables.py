@@ -88,7 +88,9 @@ class AttemptRow(SQLModel, table=True):
     raw: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     tx_hash: str | None = Field(default=None, sa_column=Column(String(66), index=True))
     refused: str | None = Field(default=None, sa_column=Column(Text))
-    created_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    ceiling_wei: int = Field(default=0, sa_column=Column(RawAmount, nullable=False, server_default="0"))
+    """The most it may cost for being mined."""
+    created_ns: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
 
 
 class TransactionEventRow(SQLModel, table=True):

@@ -140,7 +140,9 @@ def build_desk(
     options: DeskOptions | None = None,
     screener: Any = None,
     now_ns: Callable[[], int] | None = None,
+    signer: Any = None,
     checkpoint: Callable[[str], None] = lambda _edge: None,
+    **more: Any,
 ) -> TestDesk:
     """Put a desk together, or put it together again over what a former one left in `folder`."""
     import time
@@ -149,7 +151,7 @@ def build_desk(
     database = open_books(Database(database_url) if database_url else Database.at(folder / "books.db"))
     ledger = Ledger(database, now)
     settings = settings or policy_settings(world)
-    signer = JournalledSigner(
+    journalled = JournalledSigner(
         HdWallet(Secret(TEST_MNEMONIC)).signer(5),
         SigningJournal(folder / "journal.db", now_ns=now),
         PolicyGuard(Policy(signer_settings or settings)),
@@ -159,14 +161,15 @@ def build_desk(
         ledger=ledger,
         policy=Policy(settings),
         screener=screener or NoScreening(),
-        signer=signer,
+        signer=signer or journalled,
         chain=chain,
         network=Network.DEVNET,
         now_ns=now,
         options=options or DeskOptions(poll_s=0.005),
         checkpoint=checkpoint,
+        **more,
     )
-    return TestDesk(custody, ledger, signer, world, [], database)
+    return TestDesk(custody, ledger, journalled, world, [], database)
 
 
 def pool(world: DevnetWorld, kind: str = "v3", fee: int = 500) -> PoolSpec:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from sqlmodel import Session, select
 
 from custody import AssetLimits, Entry, Ledger, Posting, State, Step, open_books
 from custody.policy import Decision
-from custody.transactions.lifecycle import FINAL, FINALITY, TRANSITIONS, after
-from custody.transactions.outbox import Intent, Outbox
+from custody.transactions.lifecycle import FINAL, FINALITY, TRANSITIONS, UNSIGNED, after
+from custody.transactions.outbox import GAP, Outbox
 from custody.transactions.plans import decode_plan, encode_plan
+from custody.transactions.records import Intent, Kind
+from custody.transactions.tables import FreeNonceRow, TransactionRow
 from domain import Address, Amount, ChainId, InvariantError, Refused, native_asset
 from domain.events import SwapSettled
 from domain.ids import IntentId, StrategyId
@@ -23,6 +28,7 @@ from domain.plans import TransactionPlan
 from runtime.database import Database
 from wallets import SignedTransaction, TransactionToSign
 
+T = TypeVar("T")
 SENDER = Address("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")
 CHAIN = ChainId(1337)
 COIN = native_asset(CHAIN)
@@ -72,12 +78,23 @@ class Machine(RuleBasedStateMachine):
         self.signed: dict[int, str] = {}
         self.settled: dict[str, int] = {}
         self.count = 0
+        self.count_gaps = 0
+        self.gaps: set[int] = set()
+        self.undone: set[str] = set()
+        self.booked: dict[str, int] = {}
         self.open()
 
     def open(self) -> None:
         self.database = open_books(Database.at(Path(self.folder.name) / "books.db"))
         self.ledger = Ledger(self.database, lambda: self.now)
-        self.outbox = Outbox(self.database, self.ledger, chain_id=CHAIN, sender=SENDER, now_ns=lambda: self.now)
+        self.outbox = Outbox(
+            self.database,
+            self.ledger,
+            chain_id=CHAIN,
+            sender=SENDER,
+            now_ns=lambda: self.now,
+            fence=lambda _session: None,
+        )
 
     def teardown(self) -> None:
         self.database.dispose()
@@ -98,17 +115,20 @@ class Machine(RuleBasedStateMachine):
         assert intent is not None
         match intent.state:
             case State.CREATED:
-                self.outbox.step(intent, Step.SCREENED)
+                self.do(lambda s: self.outbox.step(s, intent, Step.SCREENED))
             case State.SCREENED:
                 self.approve(intent)
+            case State.HELD:
+                self.do(lambda s: self.outbox.release(s, intent))
             case State.APPROVED:
-                self.outbox.reserve(intent, self.first_nonce, lambda nonce: self.unsigned(intent, nonce))
+                self.do(lambda s: self.outbox.reserve(s, intent, self.first_nonce, lambda n: self.unsigned(intent, n)))
             case State.NONCE_RESERVED:
                 self.sign(intent)
             case State.SIGNED:
-                self.outbox.step(intent, Step.SENT)
+                self.do(lambda s: self.outbox.step(s, intent, Step.SENT))
             case State.BROADCAST:
-                self.outbox.mined(intent, tx_hash=intent.signed[0].tx_hash or "", block_number=1, block_hash="0x1")
+                newest = intent.signed[0].tx_hash or ""
+                self.do(lambda s: self.outbox.mined(s, intent, tx_hash=newest, block_number=1, block_hash="0x1"))
             case State.MINED:
                 self.settle(intent)
 
@@ -116,10 +136,20 @@ class Machine(RuleBasedStateMachine):
     def decline(self, intent_id: str) -> None:
         intent = self.outbox.find(intent_id)
         assert intent is not None
-        before_signing = {State.CREATED, State.SCREENED, State.APPROVED, State.NONCE_RESERVED}
+        before_signing = UNSIGNED - {State.HELD} | {State.NONCE_RESERVED}
         if intent.state in before_signing and len(intent.attempts) < 2:
-            self.outbox.decline(intent, "test", "because")
+            self.do(lambda s: self.outbox.end(s, intent, Step.DECLINED, "test", "because"))
             self.settled[intent_id] = self.settled.get(intent_id, 0) + 1
+
+    @rule(intent_id=intents)
+    def hold_or_cancel(self, intent_id: str) -> None:
+        intent = self.outbox.find(intent_id)
+        assert intent is not None
+        if intent.state is State.HELD:
+            self.do(lambda s: self.outbox.end(s, intent, Step.CANCELLED, "cancelled", "by hand"))
+            self.settled[intent_id] = self.settled.get(intent_id, 0) + 1
+        elif intent.state in UNSIGNED:
+            self.do(lambda s: self.outbox.hold(s, intent))
 
     @rule(intent_id=intents)
     def shake(self, intent_id: str) -> None:
@@ -127,11 +157,36 @@ class Machine(RuleBasedStateMachine):
         intent = self.outbox.find(intent_id)
         assert intent is not None
         if intent.state is State.MINED:
-            self.outbox.step(intent, Step.REORGED)
-        elif intent.state is State.BROADCAST and not self.reserved():
+            self.do(lambda s: self.outbox.step(s, intent, Step.REORGED))
+        elif intent.state in (State.BROADCAST, State.SIGNED):
             last = intent.attempts[-1].unsigned
-            fee = last.max_fee_per_gas_wei * 2
-            self.outbox.replace(intent, TransactionToSign(**fields(last) | {"max_fee_per_gas_wei": fee}))
+            higher = TransactionToSign(**fields(last) | {"max_fee_per_gas_wei": last.max_fee_per_gas_wei * 2})
+            self.do(lambda s: self.outbox.replace(s, intent, Kind.FASTER, higher))
+
+    @rule()
+    def deep_reorganisation(self) -> None:
+        """Everything settled and not final comes back, with contra entries."""
+        gone = self.outbox.settled()
+        for settled in gone:
+            self.do(lambda s, settled=settled: self.outbox.undo(s, settled, "reorganised"))
+            self.undone.add(settled.intent_id)
+
+    @rule()
+    def finality(self) -> None:
+        for settled in self.outbox.settled():
+            assert self.do(lambda s, settled=settled: self.outbox.finalize(s, settled)) is State.FINAL
+
+    @rule()
+    def close_gaps(self) -> None:
+        """The desk uses up free nonces that nobody wants."""
+        with self.database.snapshot() as session:
+            free = list(session.exec(select(FreeNonceRow.nonce)))
+        for nonce in free:
+            self.count_gaps += 1
+            mine = replace(plan(0, 0), intent_id=IntentId(f"gap{self.count_gaps}"), purpose=GAP)
+            tx = TransactionToSign(chain_id=CHAIN, nonce=nonce, to=SENDER, gas_limit=21_000, max_fee_per_gas_wei=1)
+            assert self.do(lambda s, mine=mine, nonce=nonce, tx=tx: self.outbox.close_gap(s, mine, nonce, tx))
+            self.gaps.add(nonce)
 
     @rule(hours=st.integers(1, 30))
     def wait(self, hours: int) -> None:
@@ -144,8 +199,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nonces_have_no_gap_and_one_owner(self) -> None:
-        nonces = sorted(self.nonces())
+        with self.database.snapshot() as session:
+            free = list(session.exec(select(FreeNonceRow.nonce)))
+            bound = list(session.exec(select(TransactionRow.nonce).where(TransactionRow.nonce != None)))  # noqa: E711
+        nonces = sorted([*free, *bound])
         assert nonces == list(range(self.first_nonce, self.first_nonce + len(nonces)))
+        assert not self.gaps & set(free)
 
     @invariant()
     def what_was_signed_keeps_its_nonce(self) -> None:
@@ -155,8 +214,10 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def everything_is_settled_once_and_booked_once(self) -> None:
         assert all(times == 1 for times in self.settled.values())
-        assert sorted(s.intent_id for s in self.outbox.settlements()) == sorted(self.settled)
+        assert sorted(s.intent_id for s in self.outbox.settlements()) == sorted(set(self.settled) - self.undone)
         assert self.ledger.verify().is_sound
+        live = sum(raw for name, raw in self.booked.items() if name not in self.undone)
+        assert self.ledger.balance("venue/v", COIN.id) == live
         assert set(self.ledger.trial_balance().values()) <= {0}
 
     def approve(self, intent: Intent) -> None:
@@ -168,7 +229,7 @@ class Machine(RuleBasedStateMachine):
             return decision({COIN.id: amount})
 
         try:
-            self.outbox.approve(intent, judge)
+            self.do(lambda s: self.outbox.approve(s, intent, self.outbox.judge(s, judge)))
         except Refused:
             found = self.outbox.find(str(intent.plan.intent_id))
             assert found is not None
@@ -179,17 +240,21 @@ class Machine(RuleBasedStateMachine):
         owner = self.signed.setdefault(intent.nonce, str(intent.plan.intent_id))
         assert owner == intent.plan.intent_id, "a nonce was signed for two intents"
         number = len(intent.attempts)
-        self.outbox.signed(intent, SignedTransaction(bytes([number]), f"0x{intent.nonce}/{number}", SENDER))
+        signed = SignedTransaction(bytes([number]), f"0x{intent.nonce}/{number}", SENDER)
+        self.do(lambda s: self.outbox.signed(s, intent, signed))
 
     def settle(self, intent: Intent) -> None:
         name = str(intent.plan.intent_id)
         raw = intent.plan.spends[0].raw
         entry = Entry(f"swap/{name}", "swap", (Posting("venue/v", COIN.id, -raw), Posting("trading/s", COIN.id, raw)))
         outcome = SwapSettled(time_ns=self.now, intent_id=name, status="mined")
-        self.outbox.settle(intent, Step.CONFIRMED, outcome, [entry])
-        self.settled[name] = self.settled.get(name, 0) + 1
+        before = self.do(lambda s: self.outbox.settle(s, intent, Step.CONFIRMED, outcome, [entry]))
+        assert (before is not None) == (name in self.undone)
+        self.undone.discard(name)
+        self.settled[name] = 1
+        self.booked[name] = -raw
         with pytest.raises(InvariantError):  # a second desk that has not noticed
-            self.outbox.settle(intent, Step.CONFIRMED, outcome, [entry])
+            self.do(lambda s: self.outbox.settle(s, intent, Step.CONFIRMED, outcome, [entry]))
 
     def unsigned(self, intent: Intent, nonce: int) -> TransactionToSign:
         return TransactionToSign(
@@ -200,8 +265,9 @@ class Machine(RuleBasedStateMachine):
         found = (self.outbox.find(f"i{number}") for number in range(1, self.count + 1))
         return {i.nonce: str(i.plan.intent_id) for i in found if i is not None and i.nonce is not None}
 
-    def reserved(self) -> bool:
-        return any(intent.state is State.NONCE_RESERVED for intent in self.outbox.unfinished())
+    def do(self, work: Callable[[Session], T]) -> T:
+        with self.outbox.transaction() as session:
+            return work(session)
 
 
 def fields(tx: TransactionToSign) -> dict[str, Any]:
