@@ -1,0 +1,25 @@
+"""Backups of a whole installation, one sealed archive per trust zone; restoring; and asking the chain afterwards."""
+
+from custody.backup.create import create_archive, zone_files
+from custody.backup.manifest import Manifest, Member, Role, Zone, signer_text
+from custody.backup.restore import freeze_restored, restore_archive, verify_archive
+from custody.backup.sealed import Recipient, SealedReader, SealedWriter, generate_identity
+from custody.backup.snapshot import restore_postgresql
+
+__all__ = [
+    "Manifest",
+    "Member",
+    "Recipient",
+    "Role",
+    "SealedReader",
+    "SealedWriter",
+    "Zone",
+    "create_archive",
+    "freeze_restored",
+    "generate_identity",
+    "restore_archive",
+    "restore_postgresql",
+    "signer_text",
+    "verify_archive",
+    "zone_files",
+]
