@@ -9,6 +9,7 @@ import typer
 
 from cli import output
 from cli.wallets_backup import app as backup_app
+from cli.wallets_ceremony import app as ceremony_app
 from domain import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Create, import and derive keys.")
 app.add_typer(backup_app, name="backup")
+app.add_typer(ceremony_app, name="ceremony")
 
 OutOption = Annotated[Path, typer.Option(help="Keystore file to write; an existing one is never overwritten.")]
 PasswordOption = Annotated[str, typer.Option(help="Password of the keystore: file:PATH or env:NAME.")]

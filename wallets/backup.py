@@ -95,6 +95,25 @@ def combine_shares(shares: Sequence[Secret], passphrase: Secret | None = None) -
     return secrets.pop()
 
 
+def check_share(share: Secret, *, threshold: int) -> None:
+    """Check that a text is a share whose checksum fits, of a backup of which so many members are needed.
+
+    Raises:
+        InputError: It is not. No word of it is in the message.
+    """
+    if _threshold(share.reveal()) != threshold:
+        raise InputError(f"this is no share of a backup of which {threshold} members are needed")
+
+
+def _threshold(share: str) -> int:
+    from shamir_mnemonic import MnemonicError, Share
+
+    try:
+        return int(Share.from_mnemonic(share).member_threshold)
+    except (MnemonicError, ValueError):
+        return 0
+
+
 def _combine(shares: list[str], passphrase: bytes) -> set[bytes] | str:
     """Recover by as many sets of shares as it takes for each to be in one; or say what is wrong, without its words."""
     from shamir_mnemonic import MnemonicError, decode_mnemonics, recover_ems

@@ -121,6 +121,10 @@ class HdWallet:
         child = self.__root.DerivePath(path)
         return KeySigner(child.PrivateKey().Raw().ToBytes(), is_test_key=self._is_test_key)
 
+    def account_key(self, account: int = 0) -> str:
+        """Give an Ethereum account's extended public key (`m/44'/60'/account'`), for `WatchOnlyAccount`."""
+        return str(self.__root.DerivePath(f"m/44'/60'/{account}'").PublicKey().ToExtended())
+
     def addresses(self, count: int, *, start: int = 0, account: int = 0) -> list[Address]:
         """Derive a run of addresses."""
         return [self.signer(index, account=account).address for index in range(start, start + count)]

@@ -163,6 +163,11 @@ class HsmToken:
             raw = private.sign(digest, mechanism=Mechanism.ECDSA)
         return complete(raw, digest, key.public_key)
 
+    def random_bytes(self, length: int) -> bytes:
+        """Ask the token's own random generator."""
+        with _translated(self._token):
+            return bytes(self._session.generate_random(8 * length))
+
     def create_secret_key(self, label: str) -> None:
         """Make an AES-256 key that encrypts and decrypts in the token and never leaves it: an envelope's KEK."""
         if self._has(label, ObjectClass.SECRET_KEY):
