@@ -76,7 +76,7 @@ class _Writer:
             self._line(depth, shown.label, self._value(shown))
         self._warnings += call.warnings
         for number, (target, inner) in enumerate(call.inner, start=1):
-            self._line(depth, f"Step {number}", f"of {len(call.inner)}:")
+            self._lines.append("  " * depth + f"Step {number} of {len(call.inner)}:")
             self.call(target, inner, depth + 1)
 
     def _line(self, depth: int, label: str, text: str) -> None:

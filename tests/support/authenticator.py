@@ -1,4 +1,4 @@
-"""An authenticator in software: makes the assertions that a phone or a security key would, and wrong ones on request."""
+"""An authenticator in software: makes the assertions that a phone or a security key makes, and wrong ones too."""
 
 from __future__ import annotations
 

@@ -1,0 +1,192 @@
+"""Every kind of transaction that the product makes is rendered.
+
+Makers are found in the source: whoever constructs a plan, and every constant that is a method's selector. A new one
+without an example here fails this test.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chain.abi import selector
+from custody.approvals import ChainCall
+from custody.clear_signing import ChainName, Names, TokenName
+from custody.deposits.contracts import COIN, SweepItem, sweep_call, user_id
+from custody.withdrawals.plans import plan_withdrawal
+from dex import plan_approval, plan_swap
+from dex.planning import Routers
+from dex.pools import PoolSpec
+from domain import ChainId, IntentId, StrategyId, native_asset, token_asset
+from domain.ids import PoolId
+from domain.plans import TransactionPlan
+from tests.support.approvers import PARTNER, USDC, VAULT, address_of, intent
+
+ROOT = Path(__file__).resolve().parents[3]
+PRODUCT = ("dex", "custody", "engine", "api", "cli")
+CHAIN = ChainId(1)
+WETH = address_of("weth")
+V2, V3, V3_FIRST = address_of("v2"), address_of("v3"), address_of("v3 first")
+SWEEPER = address_of("sweeper")
+NAMES = Names(
+    chains={1: ChainName("Ethereum")},
+    tokens={(1, USDC): TokenName("USDC", 6), (1, WETH): TokenName("WETH", 18)},
+    addresses={
+        (0, VAULT): "Hot vault",
+        (0, PARTNER): "Partner Ltd",
+        (0, V2): "Uniswap V2",
+        (0, V3): "Uniswap V3",
+        (0, V3_FIRST): "Uniswap V3, first router",
+        (0, SWEEPER): "Sweeper",
+    },
+)
+USDC_ASSET, WETH_ASSET = token_asset(CHAIN, USDC, "USDC", 6), token_asset(CHAIN, WETH, "WETH", 18)
+
+
+def swap(kind, routers):
+    pool = PoolSpec(PoolId("pool"), kind, address_of("pool"), CHAIN, USDC_ASSET, WETH_ASSET, USDC, WETH, 3000)
+    return plan_swap(
+        intent_id="swap",
+        strategy="arb",
+        pool=pool,
+        routers=routers,
+        sender=VAULT,
+        token_in=USDC_ASSET.id,
+        amount_in=2_500_000_000,
+        min_out=10**18,
+        deadline_s=1_795_632_000,
+    )
+
+
+def allowance(amount):
+    return plan_approval(
+        intent_id="approve",
+        strategy="arb",
+        chain_id=CHAIN,
+        token=USDC_ASSET,
+        token_address=USDC,
+        sender=VAULT,
+        spender=V3,
+        amount=amount,
+    )
+
+
+def withdrawal(asset):
+    return plan_withdrawal(
+        withdrawal_id="w-1", chain_id=CHAIN, sender=VAULT, recipient=PARTNER, asset=asset, raw=1_500_000
+    )
+
+
+def plain(purpose, to, data=b"", value_wei=0):
+    return TransactionPlan(IntentId("p"), StrategyId("custody"), purpose, CHAIN, VAULT, to, value_wei, data, 0, 0)
+
+
+ALL = Routers(v2=V2, v3=V3, v3_first=V3_FIRST)
+EXAMPLES = {
+    "dex/planning.py:plan_swap": [
+        (swap("v2", ALL), "Swap on Uniswap V2"),
+        (swap("v3", ALL), "Swap on Uniswap V3"),
+        (swap("v3", replace(ALL, v3=None)), "Swap on Uniswap V3"),
+    ],
+    "dex/planning.py:plan_approval": [
+        (allowance(2_500_000_000), "Allow a spender to take tokens"),
+        (allowance(0), "Take an allowance back"),
+    ],
+    "custody/withdrawals/plans.py:plan_withdrawal": [
+        (withdrawal(USDC_ASSET), "Send tokens"),
+        (withdrawal(native_asset(CHAIN)), "Send coins"),
+    ],
+    "custody/deposits/contracts.py:sweep_call": [
+        (
+            plain("sweep", SWEEPER, sweep_call([SweepItem(user_id("u1"), USDC, 7), SweepItem(user_id("u2"), COIN, 9)])),
+            "Sweep deposits into the sweeper's own vault",
+        )
+    ],
+    # Cancelling, and closing a gap among nonces: a transfer of nothing to oneself.
+    "custody/transactions/fees.py:cancellation": [(plain("cancel", VAULT), "Send nothing (a transfer of 0)")],
+    "a transfer of coins to a gas tank": [(plain("transfer", PARTNER, value_wei=10**17), "Send coins")],
+}
+MAKES_NOTHING_NEW = {
+    "custody/transactions/plans.py:decode_plan": "reads back what was recorded",
+    "custody/transactions/pipeline.py:_price": "prices a plan that was made elsewhere",
+    "custody/transactions/repair.py:_close": "a transfer of 0, as cancelling",
+}
+
+
+@pytest.mark.parametrize(
+    ("maker", "plan", "action"),
+    [(maker, plan, action) for maker, examples in EXAMPLES.items() for plan, action in examples],
+    ids=[f"{maker}-{number}" for maker, examples in EXAMPLES.items() for number, _ in enumerate(examples)],
+)
+def test_every_plan_has_words(maker, plan, action):
+    subject = ChainCall(
+        chain_id=plan.chain_id,
+        sender=plan.sender,
+        to=plan.to,
+        value_wei=plan.value_wei,
+        data=plan.data,
+        gas_limit=plan.gas_limit,
+        fee_per_gas_wei_max=10**9,
+    )
+    text = intent(subject=subject).render(NAMES)
+    assert text.startswith(f"Action:        {action}\n")
+    for amount in plan.spends:
+        assert f"{amount.asset.symbol}" in text
+    if plan.recipient is not None:
+        assert plan.recipient in text
+    assert "WARNING" not in text
+
+
+def test_every_maker_of_plans_is_known():
+    made = set()
+    for package in PRODUCT:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = str(path.relative_to(ROOT))
+            for function, call in calls_in(ast.parse(path.read_text())):
+                if call in ("TransactionPlan", "TransactionToSign"):
+                    made.add(f"{name}:{function}")
+    unknown = made - EXAMPLES.keys() - MAKES_NOTHING_NEW.keys()
+    assert not unknown, f"no example of what these make: {sorted(unknown)}"
+    assert {maker for maker in EXAMPLES if "planning" in maker} <= made
+
+
+def test_every_selector_in_the_product_can_be_read_or_only_reads():
+    from custody.calls.registry import _METHODS
+
+    signatures = set()
+    for package in PRODUCT:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                is_selector = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "selector"
+                if is_selector and isinstance(node.args[0], ast.Constant):
+                    signatures.add(node.args[0].value)
+    unread = {text for text in signatures if selector(text) not in _METHODS}
+    assert "transfer(address,uint256)" in signatures
+    assert unread <= VIEWS, f"nobody could approve these: {sorted(unread - VIEWS)}"
+
+
+VIEWS = frozenset(
+    {
+        "balanceOf(address)",
+        "allowance(address,address)",
+        "symbol()",
+        "decimals()",
+        "factory()",
+        "forwarderOf(bytes32)",
+        "implementation()",
+        "vault()",
+    }
+)
+"""Asked of a node, never signed."""
+
+
+def calls_in(tree):
+    """(enclosing function, name of what is called), for every call."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call):
+                    yield function.name, getattr(node.func, "id", getattr(node.func, "attr", ""))
