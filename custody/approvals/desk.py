@@ -13,6 +13,7 @@ from custody.approvals.intent import ApprovalState, CanonicalIntent, Verdict, di
 from custody.approvals.keys import Approval
 from custody.approvals.tables import ApprovalRequestRow, ApprovalRow, AttestationRow
 from custody.approvals.verify import ApprovalRules, VerifiedApprovals, check_initiator, person_of, verify
+from custody.audit import AuditLog
 from custody.policy import Decision, Requirement
 from domain import InputError, Refused
 from runtime.database import Database
@@ -51,6 +52,7 @@ class DatabaseApprovals:
         self._database = database
         self._rules = rules
         self._now_ns = now_ns
+        self._audit = AuditLog(database, now_ns)
 
     def open(self, session: Session, intent: CanonicalIntent, decision: Decision) -> None:
         """Ask for what a decision requires, in the caller's transaction. The same intent again is a no-op.
@@ -87,6 +89,8 @@ class DatabaseApprovals:
             )
         )
         session.flush()
+        asked = [f"{r.count} of {r.group}" for r in decision.requirements]
+        self._audit.append(session, "approval.asked", f"intent/{intent.intent_id}", {"digest": digest, "of": asked})
 
     def add(self, intent_id: str, approval: Approval) -> ApprovalState:
         """Take a signed verdict; the same one again is a no-op. Returns the state it led to.
@@ -120,7 +124,14 @@ class DatabaseApprovals:
                 )
             )
             session.flush()
-            return self._read(session, intent_id).state
+            state = self._read(session, intent_id).state
+            self._audit.append(
+                session,
+                "approval.given" if approval.verdict is Verdict.APPROVE else "approval.rejected",
+                f"intent/{intent_id}",
+                {"by": name, "key": approval.key, "digest": request.digest, "state": state.value},
+            )
+            return state
 
     def state(self, intent_id: str, now_ns: int) -> ApprovalState:
         """Say how far an intent's approvals have come. Recomputed from the signatures each time.

@@ -61,6 +61,20 @@ def test_a_quorum_is_met_approval_by_approval(town):
     verified.check([need(2), need(1, "treasurers")])
 
 
+def test_what_people_say_is_in_the_audit_log(town):
+    town.open(None, need(1))
+    town.say("alice")
+    town.say("bob", Verdict.REJECT)
+    with town.database.snapshot() as session:
+        rows = session.execute(sa.text("SELECT kind, subject, detail FROM audit_log ORDER BY 1")).all()
+    assert [(kind, subject) for kind, subject, _ in rows] == [
+        ("approval.asked", "intent/w-1"),
+        ("approval.given", "intent/w-1"),
+        ("approval.rejected", "intent/w-1"),
+    ]
+    assert '"by":"alice"' in rows[1][2]
+
+
 def test_nobody_to_ask_is_met_at_once(town):
     town.open()
     assert town.state() is ApprovalState.MET

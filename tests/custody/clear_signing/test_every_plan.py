@@ -111,7 +111,7 @@ EXAMPLES = {
 }
 MAKES_NOTHING_NEW = {
     "custody/transactions/plans.py:decode_plan": "reads back what was recorded",
-    "custody/transactions/pipeline.py:_price": "prices a plan that was made elsewhere",
+    "custody/transactions/dispatch.py:_price": "prices a plan that was made elsewhere",
     "custody/transactions/repair.py:_close": "a transfer of 0, as cancelling",
 }
 
