@@ -55,7 +55,7 @@ test-python:
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 test-rust:
-	@cargo test --quiet --locked --manifest-path native/Cargo.toml -p capstan-core -p capstan-keys
+	@cargo test --quiet --locked --manifest-path native/Cargo.toml -p capstan-core -p capstan-keys -p capstan-mpc
 
 test-contracts:
 	@$(FORGE) test

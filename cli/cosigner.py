@@ -66,17 +66,20 @@ def serve(
 def generate(
     coordinator: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
     wallet: Annotated[str, typer.Argument(help="A name for the key.")],
+    kind: Annotated[
+        str, typer.Option(help="secp256k1 (ECDSA, for transactions) or ed25519 (EdDSA, for statements).")
+    ] = "secp256k1",
     as_json: Json = False,
 ) -> None:
     """Have all parties make a new key together; no one ever holds it."""
     from wallets.mpc import generate_wallet
 
     async def run(links: list[PartyLink], threshold: int) -> str:
-        return await generate_wallet(links, wallet, threshold=threshold)
+        return await generate_wallet(links, wallet, threshold=threshold, kind=kind)
 
     address = _coordinate(coordinator, run)
     if as_json:
-        output.emit({"wallet": wallet, "address": address})
+        output.emit({"wallet": wallet, "kind": kind, "address": address})
     else:
         output.say(f"{wallet}: {address}")
 
@@ -118,6 +121,41 @@ def recover(
         output.emit({"wallet": wallet, "epoch": epoch})
     else:
         output.say(f"party {party} has a share again; {wallet} is in epoch {epoch}")
+
+
+@app.command()
+def state(
+    coordinator: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    wallet: Annotated[str, typer.Argument(help="An ed25519 key's name.")],
+    purpose: Annotated[str, typer.Argument(help="What it is for; the parties' policies list what they allow.")],
+    content: Annotated[Path, typer.Argument(help="File whose bytes are signed, after the purpose.")],
+    network: Annotated[str, typer.Option(help="devnet, testnet or live. Test keys need devnet.")] = "live",
+    as_json: Json = False,
+) -> None:
+    """Have a statement signed: a file's bytes for a purpose, by an Ed25519 key (FROST)."""
+    from wallets import Network, StatementToSign
+    from wallets.mpc import MpcStatementSigner, PartyLink, read_coordinator
+
+    try:
+        statement, meant = StatementToSign(purpose, content.read_bytes()), Network(network)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot state that: {exc}") from exc
+
+    async def run() -> tuple[str, bytes]:
+        committee, tls = read_coordinator(coordinator)
+        links = [PartyLink(card, tls) for card in committee.cards]
+        try:
+            signer = await MpcStatementSigner.connect(links, committee, wallet=wallet)
+            return signer.address, await signer.sign_statement(statement, network=meant)
+        finally:
+            for link in links:
+                await link.close()
+
+    key, signature = asyncio.run(run())
+    if as_json:
+        output.emit({"key": key, "purpose": purpose, "signature": signature.hex()})
+    else:
+        output.say(f"{signature.hex()} by {key}")
 
 
 def _coordinate(root: Path, run: Callable[[list[PartyLink], int], Awaitable[T]]) -> T:

@@ -11,6 +11,7 @@ from wallets import (
     Evidence,
     MessageToSign,
     Network,
+    StatementToSign,
     TransactionToSign,
     TypedDataToSign,
     is_cancel_form,
@@ -56,6 +57,13 @@ class PolicyGuard:
     ) -> None:
         """Refuse."""
         raise Refused(f"{sender} signs no personal messages", rule="message")
+
+    def check_statement(
+        self, key: str, statement: StatementToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        """Allow the purposes that a policy lists."""
+        if not any(statement.purpose in policy.document.statements for policy in self._policies.values()):
+            raise Refused(f"{key} makes no statements for {statement.purpose!r}", rule="statement")
 
     def check_typed_data(
         self, sender: Address, data: TypedDataToSign, *, network: Network, evidence: Evidence | None

@@ -18,6 +18,7 @@ from wallets.payloads import (
     Signature,
     SignedAuthorization,
     SignedTransaction,
+    StatementToSign,
     TransactionToSign,
     TypedDataToSign,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "SignerService",
     "SigningJournal",
     "Spent",
+    "StatementToSign",
     "TransactionToSign",
     "TypedDataToSign",
     "authority_of",

@@ -7,7 +7,14 @@ from typing import Protocol
 
 from domain import Address, Refused
 from wallets.evidence import Evidence
-from wallets.payloads import AuthorizationToSign, MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets.payloads import (
+    AuthorizationToSign,
+    MessageToSign,
+    Network,
+    StatementToSign,
+    TransactionToSign,
+    TypedDataToSign,
+)
 
 Spent = Callable[[str, int], int]
 """(asset id, window in seconds) → raw units this signer has signed away in that window; the guard chooses the names."""
@@ -43,6 +50,12 @@ class Guard(Protocol):
         """Judge whether a contract's code may stand for the sender's account; what it may do there has no limit."""
         ...
 
+    def check_statement(
+        self, key: Address, statement: StatementToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        """Judge a statement of an Ed25519 key, which is named `ed25519:` and its public key in hex."""
+        ...
+
 
 class DenyAll:
     """The guard of a signer without a policy: nothing is signed."""
@@ -64,6 +77,11 @@ class DenyAll:
 
     def check_authorization(
         self, sender: Address, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        raise _no_policy()
+
+    def check_statement(
+        self, key: Address, statement: StatementToSign, *, network: Network, evidence: Evidence | None
     ) -> None:
         raise _no_policy()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
@@ -21,6 +22,7 @@ AccessList = tuple[tuple[Address, tuple[bytes, ...]], ...]
 _UINT256: Final = 1 << 256
 _UINT64: Final = 1 << 64
 _DATA_BYTES_MAX: Final = 96 * 1024
+_PURPOSE: Final = re.compile("[a-z0-9-]{1,40}")
 
 
 class Network(StrEnum):
@@ -30,6 +32,43 @@ class Network(StrEnum):
     TESTNET = "testnet"
     LIVE = "live"
     """Anything else, also what nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementToSign:
+    """What an Ed25519 key signs: bytes for a purpose, such as a checkpoint of the audit log.
+
+    The purpose is signed as well, and the first byte begins no message of Solana, SSH or TLS: a statement is good for
+    nothing else, and one purpose's for no other.
+    """
+
+    purpose: str
+    content: bytes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.purpose, str) or not _PURPOSE.fullmatch(self.purpose):
+            raise InputError("a statement's purpose is 1 to 40 of a-z, 0-9 and -")
+        if len(self.content) > _DATA_BYTES_MAX:
+            raise InputError(f"a statement has at most {_DATA_BYTES_MAX} bytes, found {len(self.content)}")
+
+    def signed_bytes(self) -> bytes:
+        """Give the bytes that are signed (RFC 8032, without a hash before)."""
+        return b"\xffcapstan statement\n" + self.purpose.encode() + b"\n" + self.content
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"purpose": self.purpose, "content": "0x" + self.content.hex()}
+
+    @classmethod
+    def from_wire(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what `to_wire` wrote.
+
+        Raises:
+            InputError: A field is missing or malformed.
+        """
+        try:
+            return cls(fields["purpose"], unhex(fields["content"]))
+        except (KeyError, ValueError) as exc:
+            raise InputError("a statement has a purpose and its content as 0x-hex") from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,8 @@ class PolicyDocument(Part):
     people: Mapping[Name, Person] = Field(default_factory=dict)
     groups: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
     attesters: Mapping[Name, Attester] = Field(default_factory=dict)
+    statements: tuple[Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")], ...] = ()
+    """Purposes for which signers' Ed25519 keys make statements (docs/mpc.md)."""
     chains: Mapping[int, ChainCaps]
     rules: tuple[Rule, ...] = Field(max_length=100_000)
 

@@ -68,6 +68,8 @@ class PolicySettings(SettingsPart):
     """Who may receive proceeds, transfers and coins, besides the sender itself."""
     spenders: tuple[PolicyAddress, ...] = ()
     """Who may be given an allowance."""
+    statements: frozenset[Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]] = frozenset()
+    """Purposes for which the signers' Ed25519 keys make statements."""
     gas_limit_max: int = Field(default=1_000_000, gt=0)
     fee_per_gas_wei_max: RawLimit = 500 * 10**9
     gas_cost_wei_max: RawLimit = 10**17

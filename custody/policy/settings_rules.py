@@ -64,6 +64,7 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
                     "deadline_s_max": settings.deadline_s_max,
                 }
             },
+            **({"statements": sorted(settings.statements)} if settings.statements else {}),
             "rules": rules,
         },
         "the settings' policy",

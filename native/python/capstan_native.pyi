@@ -188,8 +188,9 @@ class SigningKey:
 class MpcAbort(Exception):
     """A session ended without a result. `args` is (reason, culprit).
 
-    A culprit (a party's index) has failed a check that told it bits of this party's long-lived state: it must be banned
-    for good. None blames nobody: a message was lost, changed or misplaced on its way.
+    A culprit (a party's index) sealed a message that fails a check; with ECDSA that told it bits of this party's
+    long-lived state: it must be banned for good. None blames nobody: a message was lost, changed or misplaced on its
+    way.
     """
 
 @final
@@ -218,25 +219,29 @@ class MpcShare:
     """One party's share of a wallet's key in one epoch. Leaves the module encrypted only; wiped when dropped."""
 
     @staticmethod
-    def open(blob: bytes, kek: bytes, wallet: str, party: int, epoch: int) -> MpcShare:
-        """Decrypt what `seal` gave.
+    def open(blob: bytes, kek: bytes, wallet: str, party: int, epoch: int, kind: str = "secp256k1") -> MpcShare:
+        """Decrypt what `seal` gave. `kind` is `secp256k1` (ECDSA by DKLs23) or `ed25519` (FROST).
 
         Raises:
-            ValueError: Wrong key, or a blob of another wallet, party or epoch.
+            ValueError: Wrong key, or a blob of another wallet, party, epoch or kind.
         """
 
     def seal(self, kek: bytes) -> bytes:
         """Encrypt (AES-256-GCM under 32 bytes of `kek`), bound to wallet, party and epoch."""
 
     def public_key(self, path: str) -> bytes:
-        """X and y (64 bytes) at a path of non-hardened BIP-32 steps: `m`, `m/0/7`.
+        """X and y (64 bytes) at a path of non-hardened BIP-32 steps: `m`, `m/0/7`. Ed25519: 32 bytes, at `m` only.
 
         Raises:
             ValueError: Not such a path, or not in its one spelling.
         """
 
     @property
-    def chain_code(self) -> bytes: ...
+    def chain_code(self) -> bytes:
+        """Of a secp256k1 key; another has none (`ValueError`)."""
+
+    @property
+    def kind(self) -> str: ...
     @property
     def wallet(self) -> str: ...
     @property
@@ -262,7 +267,13 @@ class MpcSession:
 
     @staticmethod
     def generate(
-        identity: MpcIdentity, party: int, peers: dict[int, bytes], wallet: str, threshold: int, attempt: bytes
+        identity: MpcIdentity,
+        party: int,
+        peers: dict[int, bytes],
+        wallet: str,
+        threshold: int,
+        attempt: bytes,
+        kind: str = "secp256k1",
     ) -> MpcSession: ...
     @staticmethod
     def refresh(identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], attempt: bytes) -> MpcSession: ...
@@ -276,6 +287,7 @@ class MpcSession:
         epoch: int,
         target: int,
         attempt: bytes,
+        kind: str = "secp256k1",
     ) -> MpcSession:
         """Rebuild the target's share with t helpers. The target gives no share and gets one, which cannot sign.
 
@@ -287,6 +299,12 @@ class MpcSession:
         identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], path: str, digest: bytes, attempt: bytes
     ) -> MpcSession:
         """Sign a digest of 32 bytes, which the caller has computed from a pre-image it judged itself."""
+
+    @staticmethod
+    def sign_ed25519(
+        identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], message: bytes, attempt: bytes
+    ) -> MpcSession:
+        """Sign bytes that the caller has built from a payload it judged itself (RFC 8032, no pre-hash)."""
 
     @property
     def session_id(self) -> bytes: ...
@@ -305,4 +323,4 @@ class MpcSession:
         """Take the result of generation or refresh, once."""
 
     def take_signature(self) -> bytes:
-        """Take the result of signing, once: r, s (low), recovery id (0 or 1); already verified."""
+        """Take the result of signing, once, already verified: r, s (low), recovery id (0 or 1); Ed25519: R, s."""

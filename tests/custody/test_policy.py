@@ -19,7 +19,7 @@ from custody.policy import Facts, Spent, check_promises
 from dex import Routers, plan_approval, plan_swap, pool_spec
 from domain import Address, Amount, ChainId, Refused, native_asset
 from domain.plans import TransactionPlan
-from wallets import MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets import MessageToSign, Network, StatementToSign, TransactionToSign, TypedDataToSign
 
 VAULT, FRIEND, STRANGER = TEST_ADDRESSES[5], TEST_ADDRESSES[6], TEST_ADDRESSES[7]
 WETH, USDC = Address(CANONICAL["WETH9"]), Address(CANONICAL["USDC"])
@@ -317,3 +317,14 @@ def test_the_signers_guard_signs_no_messages_and_no_typed_data() -> None:
     document = {"types": {}, "primaryType": "Permit", "domain": {}, "message": {}}
     with pytest.raises(Refused):
         guard.check_typed_data(VAULT, TypedDataToSign(document), network=Network.DEVNET, evidence=None)
+
+
+def test_the_signers_guard_allows_statements_for_the_purposes_that_are_listed() -> None:
+    guard = PolicyGuard(Policy(SETTINGS.model_copy(update={"statements": frozenset({"audit"})})))
+    guard.check_statement("ed25519:00", StatementToSign("audit", b"root"), network=Network.DEVNET, evidence=None)
+    for judge, purpose in ((guard, "withdrawal"), (PolicyGuard(POLICY), "audit"), (PolicyGuard(), "audit")):
+        with pytest.raises(Refused) as refused:
+            judge.check_statement("ed25519:00", StatementToSign(purpose, b""), network=Network.DEVNET, evidence=None)
+        assert refused.value.rule == "statement"
+    with pytest.raises(ValidationError):
+        PolicySettings.model_validate({"chain_id": 1, "statements": ["Any Purpose"]})

@@ -10,13 +10,14 @@ from wallets.mpc.coordinator import generate_wallet, recover_party, refresh_wall
 from wallets.mpc.link import PartyLink
 from wallets.mpc.party import Cosigner
 from wallets.mpc.server import serve
-from wallets.mpc.signer import MpcSigner
+from wallets.mpc.signer import MpcSigner, MpcStatementSigner
 from wallets.mpc.store import PartyStore
 
 __all__ = [
     "Committee",
     "Cosigner",
     "MpcSigner",
+    "MpcStatementSigner",
     "PartyCard",
     "PartyHome",
     "PartyLink",

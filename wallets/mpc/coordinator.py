@@ -30,14 +30,17 @@ class Party(Protocol):
     async def ask(self, method: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
 
 
-async def generate_wallet(parties: Sequence[Party], wallet: str, *, threshold: int) -> Address:
-    """Have all parties make a new key; returns the address at `m`.
+async def generate_wallet(parties: Sequence[Party], wallet: str, *, threshold: int, kind: str = "secp256k1") -> Address:
+    """Have all parties make a new key; returns its name: the address at `m`, or `ed25519:` and the public key.
+
+    Args:
+        kind: `secp256k1` (DKLs23) or `ed25519` (FROST).
 
     Raises:
         Refused: The wallet exists, or a party has banned another.
         VenueUnavailable: A party is missing or gave up; nothing was made, try again.
     """
-    answers = await _run(parties, "generate", {"wallet": wallet, **_attempt()})
+    answers = await _run(parties, "generate", {"wallet": wallet, "key_kind": kind, **_attempt()})
     address, epoch = _agreed(wallet, answers)
     await _activate(parties, wallet, epoch, threshold)
     return address
@@ -76,7 +79,8 @@ async def recover_party(parties: Sequence[Party], wallet: str, *, target: int, t
     helpers = [number for number, reached in epochs.items() if reached == epoch][:threshold]
     if not epoch or len(helpers) < threshold:
         raise VenueUnavailable(f"fewer than {threshold} parties can help party {target}")
-    fields = {"wallet": wallet, "epoch": epoch, "target": target, "helpers": helpers, **_attempt()}
+    kind = next(share["key_kind"] for share in held[helpers[0]] if share["epoch"] == epoch)
+    fields = {"wallet": wallet, "key_kind": kind, "epoch": epoch, "target": target, "helpers": helpers, **_attempt()}
     await _run([party for party in parties if party.party in (*helpers, target)], "recover", fields)
     return await _renew(parties, wallet, epoch, threshold)
 

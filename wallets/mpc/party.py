@@ -18,19 +18,16 @@ from typing import Any, Final
 
 import structlog
 from capstan_native import MpcAbort, MpcSession, MpcShare
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 
 from domain import Address, InputError, InvariantError, PlatformError, Refused, VenueUnavailable
 from wallets.guard import Guard, Spent
 from wallets.journal import SigningJournal
-from wallets.mpc import requests
+from wallets.mpc import keys, requests
 from wallets.mpc.committee import PartyHome
 from wallets.mpc.requests import SignRequest, read_envelopes, write_envelopes
 from wallets.mpc.store import PartyStore, StoredShare
-from wallets.payloads import AuthorizationToSign, MessageToSign, Signature, TransactionToSign
+from wallets.payloads import AuthorizationToSign, MessageToSign, StatementToSign, TransactionToSign
 from wallets.signer import check_network
-from wallets.transactions import recover
 from wallets.wire import error_message
 
 log = structlog.get_logger(__name__)
@@ -93,7 +90,13 @@ class Cosigner:
     def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """List wallets with their epochs, and who is banned here."""
         shares = [
-            {"wallet": share.wallet, "epoch": share.epoch, "address": share.address, "is_active": share.is_active}
+            {
+                "wallet": share.wallet,
+                "key_kind": share.kind,
+                "epoch": share.epoch,
+                "address": share.address,
+                "is_active": share.is_active,
+            }
             for share in self._store.shares()
         ]
         return {"party": self._home.party, "shares": shares, "banned": sorted(self._store.banned())}
@@ -108,7 +111,13 @@ class Cosigner:
         self._refuse_banned(peers)
         session = _made(
             lambda: MpcSession.generate(
-                self._home.identity, party, peers, wallet, committee.threshold, requests.attempt(request)
+                self._home.identity,
+                party,
+                peers,
+                wallet,
+                committee.threshold,
+                requests.attempt(request),
+                requests.kind(request),
             )
         )
         return self._begin(session, peers, lambda: self._keep(session.take_share()))
@@ -137,9 +146,9 @@ class Cosigner:
             raise Refused(f"party {target} has its share of wallet {wallet}", rule="wallet-exists")
         peers = home.committee.peers(home.party, (*helpers, target))
         self._refuse_banned(peers)
-        attempt = requests.attempt(request)
+        attempt, kind = requests.attempt(request), requests.kind(request)
         session = _made(
-            lambda: MpcSession.repair(home.identity, home.party, share, peers, wallet, epoch, target, attempt)
+            lambda: MpcSession.repair(home.identity, home.party, share, peers, wallet, epoch, target, attempt, kind)
         )
         return self._begin(session, peers, lambda: self._keep(session.take_share()) if share is None else {})
 
@@ -151,13 +160,12 @@ class Cosigner:
         """
         wallet, epoch = requests.text(request, "wallet"), requests.number(request, "epoch")
         share = self._share(wallet, epoch)
-        sentence = MessageToSign(f"The cosigners of {wallet} are in epoch {epoch}.".encode())
-        address, digest, peers = self._address(share, "m"), sentence.digest(), self._peers(request)
-        attempt = requests.attempt(request)
-        session = _made(lambda: MpcSession.sign(self._home.identity, share, peers, "m", digest, attempt))
+        sentence = keys.epoch_sentence(share.kind, wallet, epoch)
+        address, peers, attempt = keys.name_of(share, "m"), self._peers(request), requests.attempt(request)
+        session = _made(lambda: keys.begin_signature(self._home.identity, share, peers, "m", sentence, attempt))
 
         def finish() -> dict[str, Any]:
-            _check_signature(address, digest, session.take_signature())
+            keys.check_signature(address, sentence, session.take_signature())
             self._store.activate(wallet, epoch)
             for place in [place for place in self._shares if place[0] == wallet and place[1] < epoch]:
                 del self._shares[place]
@@ -170,13 +178,13 @@ class Cosigner:
         wanted = SignRequest.from_wire(request)
         home = self._home
         share, address = self._admit(wanted)
-        peers = self._peers(request)
-        digest = wanted.digest()
+        peers, payload = self._peers(request), wanted.payload
+        digest = keys.digest_of(payload)
         if known := self._store.signature(address, digest):
             return {"signature": known.hex()}
-        session = _made(lambda: MpcSession.sign(home.identity, share, peers, wanted.path, digest, wanted.attempt))
+        session = _made(lambda: keys.begin_signature(home.identity, share, peers, wanted.path, payload, wanted.attempt))
         return self._begin(
-            session, peers, lambda: self._release(address, digest, session.take_signature()), (address, digest)
+            session, peers, lambda: self._release(address, payload, session.take_signature()), (address, digest)
         )
 
     def adopt(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +198,7 @@ class Cosigner:
             signature = bytes.fromhex(requests.text(request, "signature"))
         except ValueError as exc:
             raise InputError("signature must be hex") from exc
-        return self._release(address, wanted.digest(), signature)
+        return self._release(address, wanted.payload, signature)
 
     def step(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Take a round's envelopes."""
@@ -207,7 +215,8 @@ class Cosigner:
     def _admit(self, wanted: SignRequest) -> tuple[MpcShare, Address]:
         """Judge a payload, and journal it: after this the party may help to sign it, and nothing that conflicts."""
         share = self._share(wanted.wallet, wanted.epoch)
-        address, payload, network = self._address(share, wanted.path), wanted.payload, wanted.network
+        address, payload, network = keys.name_of(share, wanted.path), wanted.payload, wanted.network
+        keys.check_kind(share.kind, payload)
         evidence = wanted.evidence
         check_network(address, is_test_key=self._home.committee.is_test, network=network)
         if isinstance(payload, TransactionToSign):
@@ -225,6 +234,8 @@ class Cosigner:
                 return {}
 
             self._journal.record(address, payload, judge)
+        elif isinstance(payload, StatementToSign):
+            self._guard.check_statement(address, payload, network=network, evidence=evidence)
         elif isinstance(payload, MessageToSign):
             self._guard.check_message(address, payload, network=network, evidence=evidence)
         else:
@@ -278,16 +289,19 @@ class Cosigner:
             return self._runs.pop(session_id, None) is not None
 
     def _keep(self, share: MpcShare) -> dict[str, Any]:
-        address = self._address(share, "m")
+        committee = self._home.committee
+        if (share.threshold, share.parties) != (committee.threshold, len(committee.cards)):
+            raise VenueUnavailable(f"the new share of wallet {share.wallet!r} is of another committee")
+        address = keys.name_of(share, "m")
         blob = share.seal(self._home.kek)
-        self._store.add_pending(StoredShare(share.wallet, share.epoch, address, False, blob))
+        self._store.add_pending(StoredShare(share.wallet, share.epoch, address, False, blob, share.kind))
         # A pending share of an earlier try may be in memory under the same name.
         self._shares[share.wallet, share.epoch] = share
         return {"address": address, "epoch": share.epoch}
 
-    def _release(self, address: Address, digest: bytes, signature: bytes) -> dict[str, Any]:
-        _check_signature(address, digest, signature)
-        return {"signature": self._store.add_signature(address, digest, signature).hex()}
+    def _release(self, address: Address, payload: requests.Payload, signature: bytes) -> dict[str, Any]:
+        keys.check_signature(address, payload, signature)
+        return {"signature": self._store.add_signature(address, keys.digest_of(payload), signature).hex()}
 
     def _share(self, wallet: str, epoch: int) -> MpcShare:
         stored = next((s for s in self._store.shares() if (s.wallet, s.epoch) == (wallet, epoch)), None)
@@ -296,18 +310,12 @@ class Cosigner:
         if (wallet, epoch) not in self._shares:
             home = self._home
             try:
-                self._shares[wallet, epoch] = MpcShare.open(stored.blob, home.kek, wallet, home.party, epoch)
+                self._shares[wallet, epoch] = MpcShare.open(
+                    stored.blob, home.kek, wallet, home.party, epoch, stored.kind
+                )
             except ValueError as exc:
                 raise InvariantError(f"the share of wallet {wallet!r} in epoch {epoch} does not open: {exc}") from exc
         return self._shares[wallet, epoch]
-
-    @staticmethod
-    def _address(share: MpcShare, path: str) -> Address:
-        try:
-            public = share.public_key(path)
-        except ValueError as exc:
-            raise InputError(f"not a path of this key: {path!r}", hint="write it like m/0/7") from exc
-        return Address(to_checksum_address(keccak(public)[-20:]))
 
     def _peers(self, request: Mapping[str, Any]) -> dict[int, bytes]:
         """Read the signers of a request; gives the envelope keys of the others."""
@@ -321,14 +329,6 @@ class Cosigner:
     def _refuse_banned(self, peers: Mapping[int, bytes] | frozenset[int]) -> None:
         if cheats := self._store.banned() & set(peers):
             raise Refused(f"party {self._home.party} has banned party {min(cheats)}", rule="banned")
-
-
-def _check_signature(address: Address, digest: bytes, signature: bytes) -> None:
-    if len(signature) != 65:
-        raise InputError("a signature has 65 bytes")
-    parsed = Signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64])
-    if parsed.y_parity > 1 or recover(digest, parsed) != address:
-        raise InputError(f"the signature is not one of {address}")
 
 
 def _made(make: Callable[[], MpcSession]) -> MpcSession:

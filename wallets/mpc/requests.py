@@ -13,12 +13,19 @@ from typing import Any, Final
 
 from domain import InputError
 from wallets.evidence import Evidence, read_evidence
-from wallets.payloads import AuthorizationToSign, MessageToSign, Network, TransactionToSign, TypedDataToSign, unhex
-from wallets.transactions import signing_digest
+from wallets.payloads import (
+    AuthorizationToSign,
+    MessageToSign,
+    Network,
+    StatementToSign,
+    TransactionToSign,
+    TypedDataToSign,
+    unhex,
+)
 
 LINE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Room for a round of generation: 15 envelopes of 150 kB in base64."""
-Payload = TransactionToSign | MessageToSign | TypedDataToSign | AuthorizationToSign
+Payload = TransactionToSign | MessageToSign | TypedDataToSign | AuthorizationToSign | StatementToSign
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +41,6 @@ class SignRequest:
     attempt: bytes
     evidence: Evidence | None = None
     """For the party's guard alone: two parties may be shown different evidence for one payload."""
-
-    def digest(self) -> bytes:
-        """Hash the payload as its kind demands."""
-        return signing_digest(self.payload) if isinstance(self.payload, TransactionToSign) else self.payload.digest()
 
     def to_wire(self) -> dict[str, Any]:
         kind, fields = _write_payload(self.payload)
@@ -88,6 +91,14 @@ def number(fields: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def kind(fields: Mapping[str, Any]) -> str:
+    """Read a key's kind."""
+    value = text(fields, "key_kind")
+    if value not in ("secp256k1", "ed25519"):
+        raise InputError("key_kind must be secp256k1 or ed25519")
+    return value
+
+
 def attempt(fields: Mapping[str, Any]) -> bytes:
     """Read the 16 bytes that make an attempt its own."""
     try:
@@ -127,6 +138,8 @@ def _write_payload(payload: Payload) -> tuple[str, dict[str, Any]]:
         return "message", {"content": "0x" + payload.content.hex()}
     if isinstance(payload, AuthorizationToSign):
         return "authorization", payload.to_wire()
+    if isinstance(payload, StatementToSign):
+        return "statement", payload.to_wire()
     return "typed_data", dict(payload.document)
 
 
@@ -139,8 +152,10 @@ def _read_payload(kind: str, fields: Any) -> Payload:
         return TypedDataToSign(fields)
     if kind == "authorization":
         return AuthorizationToSign.from_wire(fields)
+    if kind == "statement":
+        return StatementToSign.from_wire(fields)
     if kind != "message":
-        raise InputError("kind must be transaction, message, typed_data or authorization")
+        raise InputError("kind must be transaction, message, typed_data, authorization or statement")
     try:
         return MessageToSign(unhex(fields["content"]))
     except (KeyError, ValueError) as exc:

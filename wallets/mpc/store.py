@@ -28,6 +28,10 @@ CREATE TABLE signatures (
 CREATE TABLE bans (party INTEGER PRIMARY KEY, reason TEXT NOT NULL, time_ns INTEGER NOT NULL);
 PRAGMA user_version = 1;
 """
+_SECOND = """
+ALTER TABLE shares ADD COLUMN kind TEXT NOT NULL DEFAULT 'secp256k1';
+PRAGMA user_version = 2;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,10 @@ class StoredShare:
     wallet: str
     epoch: int
     address: Address
+    """The key's name: an Ethereum address, or `ed25519:` and the public key in hex."""
     is_active: bool
     blob: bytes
+    kind: str = "secp256k1"
 
     def __repr__(self) -> str:
         return f"StoredShare({self.wallet!r}, epoch={self.epoch}, is_active={self.is_active})"
@@ -62,10 +68,10 @@ class PartyStore:
             # What is deleted is overwritten: an old epoch's share must not linger in free pages.
             self._connection.execute("PRAGMA secure_delete=ON")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
-            elif version != 1:
-                raise InputError(f"{path} is a party's store of version {version}, this release reads version 1")
+            if version not in (0, 1, 2):
+                raise InputError(f"{path} is a party's store of version {version}, this release reads up to version 2")
+            for step in (_SCHEMA, _SECOND)[version:]:
+                self._connection.executescript("BEGIN IMMEDIATE;" + step + "COMMIT;")
         except sqlite3.Error as exc:
             raise InputError(f"{path} is not a party's store: {exc}") from exc
 
@@ -79,8 +85,8 @@ class PartyStore:
             where = (share.wallet, share.epoch)
             if run("SELECT 1 FROM shares WHERE wallet = ? AND epoch >= ? AND is_active", where).fetchone():
                 raise Refused(f"wallet {share.wallet} has reached epoch {share.epoch} already", rule="epoch")
-            row = (*where, share.address, share.blob)
-            run("INSERT OR REPLACE INTO shares VALUES (?, ?, ?, 0, ?)", row)
+            row = (*where, share.address, share.blob, share.kind)
+            run("INSERT OR REPLACE INTO shares VALUES (?, ?, ?, 0, ?, ?)", row)
 
     def activate(self, wallet: str, epoch: int) -> None:
         """Make an epoch the wallet's only one; the shares of earlier epochs are destroyed. Again is allowed.
@@ -99,9 +105,12 @@ class PartyStore:
     def shares(self) -> list[StoredShare]:
         """List every share, active or pending."""
         with self._transaction() as run:
-            rows = run("SELECT wallet, epoch, address, is_active, blob FROM shares ORDER BY wallet, epoch").fetchall()
+            rows = run(
+                "SELECT wallet, epoch, address, is_active, blob, kind FROM shares ORDER BY wallet, epoch"
+            ).fetchall()
         return [
-            StoredShare(wallet, epoch, Address(address), bool(on), blob) for wallet, epoch, address, on, blob in rows
+            StoredShare(wallet, epoch, Address(address), bool(on), blob, kind)
+            for wallet, epoch, address, on, blob, kind in rows
         ]
 
     def begin_session(self, session_id: bytes) -> None:

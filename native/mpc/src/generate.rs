@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::keys::{address_bytes, digest, index, public_bytes, Curve};
-use crate::machine::{read_broadcast, read_direct, write};
+use crate::machine::{broadcast, confirmed, read_broadcast, read_direct, write};
 use crate::sign::check_senders;
 use crate::{Fault, Machine, Message, Output, Progress, Roster, Session, Share};
 
@@ -157,7 +157,7 @@ impl Machine for Generate {
             Some(State::Dealt(own)) => self.commit(&own, inbound),
             Some(State::Committed(kept)) => self.open(kept, inbound),
             Some(State::Opened(kept, received)) => self.derive(kept, *received, inbound),
-            Some(State::Confirming(share, mark)) => confirmed(share, mark, inbound),
+            Some(State::Confirming(share, mark)) => confirmed(Output::Share(share), mark, inbound),
             None => Err(Fault::local("key generation was finished or given up")),
         }
     }
@@ -240,14 +240,5 @@ pub(crate) fn confirm(share: &Share, peers: &[u8]) -> Result<(Progress, [u8; 32]
     }
     let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
     let mark = digest("capstan-mpc/confirm/1", &fields);
-    let message = Message { broadcast: mark.to_vec(), ..Message::default() };
-    let outbound = peers.iter().map(|peer| (*peer, message.clone())).collect();
-    Ok((Progress::Send(outbound), mark))
-}
-
-pub(crate) fn confirmed(share: Box<Share>, mark: [u8; 32], inbound: &BTreeMap<u8, Message>) -> Result<Progress, Fault> {
-    match inbound.iter().find(|(_, message)| message.broadcast != mark) {
-        Some((from, _)) => Err(Fault::local(format!("party {from} confirms another key"))),
-        None => Ok(Progress::Done(Output::Share(share))),
-    }
+    Ok((broadcast(mark.to_vec(), peers), mark))
 }

@@ -1,4 +1,4 @@
-//! Threshold ECDSA over secp256k1 for parties that do not trust one another, or whoever carries their messages.
+//! Threshold ECDSA over secp256k1, and Ed25519 ([`frost`]), for parties that do not trust one another, or whoever carries their messages.
 //!
 //! A [`Session`] is one party's side of one run: key generation, signing or refresh. It takes the envelopes of a round
 //! and gives those of the next; between parties travels nothing that is not sealed end to end ([`envelope`]). Inside
@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 
 pub mod envelope;
+pub mod frost;
 mod generate;
 mod keys;
+mod kind;
 mod machine;
 mod refresh;
 mod repair;
@@ -22,6 +24,7 @@ mod sign;
 pub use envelope::Identity;
 pub use generate::Generate;
 pub use keys::{address_bytes, Curve};
+pub use kind::{generate, repair, AnyShare, Kind, Lost};
 pub use machine::{Fault, Machine, Message, Output, Progress};
 pub use refresh::Refresh;
 pub use repair::Repair;

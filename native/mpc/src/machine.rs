@@ -7,7 +7,7 @@ use dkls23_secp256k1::protocols::{Abort, AbortKind};
 use serde::{de::DeserializeOwned, Serialize};
 use zeroize::Zeroizing;
 
-use crate::Share;
+use crate::{frost, Share};
 
 /// What one party tells another in one round.
 #[derive(Clone, Default)]
@@ -24,6 +24,9 @@ pub enum Output {
     Share(Box<Share>),
     /// r, s (low) and the recovery id (0 or 1).
     Signature([u8; 65]),
+    Ed25519Share(Box<frost::Share>),
+    /// R and s as RFC 8032 writes them.
+    Ed25519Signature([u8; 64]),
     /// A helper's part is done; it has nothing new.
     Nothing,
 }
@@ -43,7 +46,8 @@ pub trait Machine: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub reason: String,
-    /// The party that must never be met again: its failed check leaks bits of long-lived state.
+    /// The party that must never be met again: its own sealed message fails a check. With ECDSA such a check leaks bits
+    /// of long-lived state.
     pub culprit: Option<u8>,
 }
 
@@ -81,6 +85,20 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         _ => Err(Fault::local("a message could not be read")),
+    }
+}
+
+/// Returns a round in which every peer is told the same.
+pub(crate) fn broadcast(bytes: Vec<u8>, peers: &[u8]) -> Progress {
+    let message = Message { broadcast: bytes, ..Message::default() };
+    Progress::Send(peers.iter().map(|peer| (*peer, message.clone())).collect())
+}
+
+/// Ends a run whose parties have told one another a mark over their result: it counts when all marks are the same.
+pub(crate) fn confirmed(output: Output, mark: [u8; 32], inbound: &BTreeMap<u8, Message>) -> Result<Progress, Fault> {
+    match inbound.iter().find(|(_, message)| message.broadcast != mark) {
+        Some((from, _)) => Err(Fault::local(format!("party {from} confirms another key"))),
+        None => Ok(Progress::Done(output)),
     }
 }
 

@@ -13,11 +13,11 @@ use dkls23_secp256k1::protocols::PartyIndex;
 use k256::Scalar;
 use zeroize::Zeroizing;
 
-use crate::generate::{check_proof, collect_fragments, confirm, confirmed, deal_fragments, pair_up, split_pairs};
+use crate::generate::{check_proof, collect_fragments, confirm, deal_fragments, pair_up, split_pairs};
 use crate::keys::{digest, Curve};
-use crate::machine::{read, read_broadcast, read_direct, write};
+use crate::machine::{confirmed, read, read_broadcast, read_direct, write};
 use crate::sign::check_senders;
-use crate::{Fault, Machine, Message, Progress, Roster, Session, Share};
+use crate::{Fault, Machine, Message, Output, Progress, Roster, Session, Share};
 
 struct Kept {
     correction: Zeroizing<Scalar>,
@@ -148,7 +148,7 @@ impl Machine for Refresh {
             Some(State::Dealt(own)) => self.commit(&own, inbound),
             Some(State::Committed(kept, zero)) => self.open(kept, &zero, inbound),
             Some(State::Opened(opened)) => self.renew(&opened, inbound),
-            Some(State::Confirming(share, mark)) => confirmed(share, mark, inbound),
+            Some(State::Confirming(share, mark)) => confirmed(Output::Share(share), mark, inbound),
             None => Err(Fault::local("the refresh was finished or given up")),
         }
     }

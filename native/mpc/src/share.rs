@@ -9,6 +9,8 @@ use crate::keys::{address_bytes, public_bytes};
 use crate::machine::{read, write};
 use crate::Fault;
 
+const TAG: &[u8] = b"capstan-mpc/share/1";
+
 /// A party's share of a wallet's key in one epoch. Wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Share {
@@ -79,11 +81,11 @@ impl Share {
     /// Returns the share encrypted under a key-encryption key, bound to wallet, party and epoch.
     pub fn seal(&self, kek: &[u8; 32]) -> Result<Vec<u8>, Fault> {
         let plain = Zeroizing::new(write(&Written(&self.party, &self.package))?);
-        lock(kek, &plain, &context(&self.wallet, self.index(), self.epoch))
+        lock(kek, &plain, &context(TAG, &self.wallet, self.index(), self.epoch))
     }
 
     pub fn open(blob: &[u8], kek: &[u8; 32], wallet: &str, index: u8, epoch: u32) -> Result<Self, Fault> {
-        let plain = unlock(kek, blob, &context(wallet, index, epoch))?;
+        let plain = unlock(kek, blob, &context(TAG, wallet, index, epoch))?;
         let Read(party, package) = read(&plain)?;
         if party.party_index.as_u8() != index || *package.verifying_key() != party.pk {
             return Err(Fault::local("the blob holds another share"));
@@ -92,8 +94,9 @@ impl Share {
     }
 }
 
-fn context(wallet: &str, index: u8, epoch: u32) -> Vec<u8> {
-    let mut bytes = b"capstan-mpc/share/1".to_vec();
+/// Returns what an encrypted share is bound to; the tag tells the kinds of shares apart.
+pub(crate) fn context(tag: &[u8], wallet: &str, index: u8, epoch: u32) -> Vec<u8> {
+    let mut bytes = tag.to_vec();
     bytes.extend((wallet.len() as u32).to_be_bytes());
     bytes.extend(wallet.as_bytes());
     bytes.push(index);

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use capstan_mpc::{Fault, Generate, Identity, Output, Refresh, Repair, Roster, Session, Share, Sign, SignRequest};
+use capstan_mpc::{frost, AnyShare, Fault, Identity, Kind, Lost, Output, Roster, Session, Sign, SignRequest};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
@@ -50,14 +50,16 @@ impl MpcIdentity {
 }
 
 #[pyclass(frozen, module = "capstan_native")]
-struct MpcShare(Share);
+struct MpcShare(AnyShare);
 
 #[pymethods]
 impl MpcShare {
     #[staticmethod]
-    fn open(blob: &[u8], kek: &[u8], wallet: &str, party: u8, epoch: u32) -> PyResult<Self> {
+    #[pyo3(signature = (blob, kek, wallet, party, epoch, kind="secp256k1"))]
+    fn open(blob: &[u8], kek: &[u8], wallet: &str, party: u8, epoch: u32, kind: &str) -> PyResult<Self> {
         let kek = array("a key-encryption key", kek)?;
-        Share::open(blob, &kek, wallet, party, epoch).map(Self).map_err(bad)
+        let kind = Kind::of(kind).map_err(bad)?;
+        AnyShare::open(blob, &kek, kind, wallet, party, epoch).map(Self).map_err(bad)
     }
 
     fn seal<'py>(&self, py: Python<'py>, kek: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
@@ -70,8 +72,16 @@ impl MpcShare {
     }
 
     #[getter]
-    fn chain_code<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.chain_code())
+    fn chain_code<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        match &self.0 {
+            AnyShare::Secp256k1(share) => Ok(PyBytes::new(py, &share.chain_code())),
+            AnyShare::Ed25519(_) => Err(PyValueError::new_err("an Ed25519 key has no chain code")),
+        }
+    }
+
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.0.kind().name()
     }
 
     #[getter]
@@ -125,6 +135,7 @@ fn roster(identity: &MpcIdentity, party: u8, peers: BTreeMap<u8, Vec<u8>>) -> Py
 #[pymethods]
 impl MpcSession {
     #[staticmethod]
+    #[pyo3(signature = (identity, party, peers, wallet, threshold, attempt, kind="secp256k1"))]
     fn generate(
         identity: &MpcIdentity,
         party: u8,
@@ -132,9 +143,10 @@ impl MpcSession {
         wallet: &str,
         threshold: u8,
         attempt: &[u8],
+        kind: &str,
     ) -> PyResult<Self> {
         let roster = roster(identity, party, peers)?;
-        Self::made(Generate::session(wallet, threshold, roster, attempt))
+        Self::made(Kind::of(kind).and_then(|kind| capstan_mpc::generate(kind, wallet, threshold, roster, attempt)))
     }
 
     #[staticmethod]
@@ -145,11 +157,11 @@ impl MpcSession {
         attempt: &[u8],
     ) -> PyResult<Self> {
         let roster = roster(identity, share.0.index(), peers)?;
-        Self::made(Refresh::session(&share.0, roster, attempt))
+        Self::made(share.0.refresh(roster, attempt))
     }
 
     #[staticmethod]
-    #[pyo3(signature = (identity, party, share, peers, wallet, epoch, target, attempt))]
+    #[pyo3(signature = (identity, party, share, peers, wallet, epoch, target, attempt, kind="secp256k1"))]
     #[allow(clippy::too_many_arguments)]
     fn repair(
         identity: &MpcIdentity,
@@ -160,10 +172,11 @@ impl MpcSession {
         epoch: u32,
         target: u8,
         attempt: &[u8],
+        kind: &str,
     ) -> PyResult<Self> {
         let roster = roster(identity, party, peers)?;
-        let share = share.map(|share| &share.0);
-        Self::made(Repair::session(share, roster, wallet, epoch, target, attempt))
+        let lost = Lost { kind: Kind::of(kind).map_err(bad)?, wallet, epoch, target };
+        Self::made(capstan_mpc::repair(share.map(|share| &share.0), roster, &lost, attempt))
     }
 
     #[staticmethod]
@@ -177,7 +190,25 @@ impl MpcSession {
     ) -> PyResult<Self> {
         let roster = roster(identity, share.0.index(), peers)?;
         let request = SignRequest { path, digest: array("a digest", digest)?, attempt };
-        Self::made(Sign::session(&share.0, roster, &request))
+        match &share.0 {
+            AnyShare::Secp256k1(share) => Self::made(Sign::session(share, roster, &request)),
+            AnyShare::Ed25519(_) => Err(PyValueError::new_err("an Ed25519 key signs messages, not digests")),
+        }
+    }
+
+    #[staticmethod]
+    fn sign_ed25519(
+        identity: &MpcIdentity,
+        share: &MpcShare,
+        peers: BTreeMap<u8, Vec<u8>>,
+        message: &[u8],
+        attempt: &[u8],
+    ) -> PyResult<Self> {
+        let roster = roster(identity, share.0.index(), peers)?;
+        match &share.0 {
+            AnyShare::Ed25519(share) => Self::made(frost::Sign::session(share, roster, message, attempt)),
+            AnyShare::Secp256k1(_) => Err(PyValueError::new_err("the share is not of an Ed25519 key")),
+        }
     }
 
     #[getter]
@@ -196,15 +227,14 @@ impl MpcSession {
     }
 
     fn take_share(&self) -> PyResult<MpcShare> {
-        match self.lock().take_output() {
-            Some(Output::Share(share)) => Ok(MpcShare(*share)),
-            _ => Err(PyValueError::new_err("the session has no share to give")),
-        }
+        let share = self.lock().take_output().and_then(AnyShare::from_output);
+        share.map(MpcShare).ok_or_else(|| PyValueError::new_err("the session has no share to give"))
     }
 
     fn take_signature<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         match self.lock().take_output() {
             Some(Output::Signature(signature)) => Ok(PyBytes::new(py, &signature)),
+            Some(Output::Ed25519Signature(signature)) => Ok(PyBytes::new(py, &signature)),
             _ => Err(PyValueError::new_err("the session has no signature to give")),
         }
     }

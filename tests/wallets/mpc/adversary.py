@@ -23,10 +23,12 @@ Tamper = Callable[[int, int, int, bytes], list[bytes]]
 """Given round, sender, recipient and envelope: what the recipient gets instead."""
 
 
-def relay(
-    sessions: Mapping[int, MpcSession], tamper: Tamper
-) -> tuple[list[MpcSession], list[tuple[int, str, int | None]]]:
-    """Run sessions to their end; returns those that finished, and the aborts as (party, reason, culprit)."""
+Aborts = list[tuple[int, str, int | None]]
+"""Party, reason and culprit of each session that gave up."""
+
+
+def relay(sessions: Mapping[int, MpcSession], tamper: Tamper) -> tuple[list[MpcSession], Aborts]:
+    """Run sessions to their end; returns those that finished, and the aborts."""
     inboxes: dict[int, list[bytes]] = {party: [] for party in sessions}
     live, aborts, finished = dict(sessions), [], []
     for number in range(8):

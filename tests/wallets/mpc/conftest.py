@@ -19,9 +19,10 @@ from wallets import (
     Network,
     SigningJournal,
     Spent,
+    StatementToSign,
     TransactionToSign,
 )
-from wallets.mpc import Cosigner, MpcSigner, PartyStore, generate_wallet, init_committee, open_home
+from wallets.mpc import Cosigner, MpcSigner, MpcStatementSigner, PartyStore, generate_wallet, init_committee, open_home
 from wallets.mpc.link import PartyAway
 from wallets.wire import decode_line, encode_line, error_from
 
@@ -35,6 +36,8 @@ TX = TransactionToSign(
     max_priority_fee_per_gas_wei=10**9,
 )
 WALLET = "treasury"
+VOICE = "voice"
+"""A wallet with an Ed25519 key."""
 
 
 class ValueGuard(DenyAll):
@@ -69,6 +72,13 @@ class ValueGuard(DenyAll):
         self._read(evidence)
         if authorization.delegate != TX.to:
             raise Refused("another delegate", rule="delegation")
+
+    def check_statement(
+        self, key: str, statement: StatementToSign, *, network: Network, evidence: Evidence | None
+    ) -> None:
+        self._read(evidence)
+        if statement.purpose != "audit":
+            raise Refused("another purpose", rule="statement")
 
 
 class LocalParty:
@@ -136,6 +146,13 @@ def parties(committee_root: Path) -> Iterator[list[LocalParty]]:
     for party in opened:
         if party.cosigner is not None:
             party.stop()
+
+
+@pytest.fixture
+async def voice(parties: list[LocalParty]) -> MpcStatementSigner:
+    """The signer of an Ed25519 key that all three have just made."""
+    await generate_wallet(parties, VOICE, threshold=2, kind="ed25519")
+    return await MpcStatementSigner.connect(parties, parties[0].home.committee, wallet=VOICE)
 
 
 @pytest.fixture

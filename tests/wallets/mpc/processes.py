@@ -17,7 +17,7 @@ class Processes:
     """The three parties as processes; each may be killed and started again."""
 
     def __init__(self, root: Path, policy: str) -> None:
-        self._root = root
+        self.root = root
         self._policy = root / "policy.toml"
         self._policy.write_text(policy)
         committee = Committee.from_json((root / "coordinator" / "committee.json").read_text())
@@ -47,13 +47,13 @@ class Processes:
         assert [terminate(process) for process in self._running.values() if process.poll() is None].count(0) >= 2
 
     def log(self, party: int) -> str:
-        return (self._root / f"party-{party}.log").read_text()
+        return (self.root / f"party-{party}.log").read_text()
 
     def _spawn(self, party: int) -> None:
-        command = [sys.executable, "-m", "cli", "cosigner", "serve", str(self._root / f"party-{party}")]
+        command = [sys.executable, "-m", "cli", "cosigner", "serve", str(self.root / f"party-{party}")]
         self._running[party] = spawn(
             [*command, "--policy", str(self._policy), "--json"],
-            log=self._root / f"party-{party}.log",
+            log=self.root / f"party-{party}.log",
             stdout=subprocess.PIPE,
         )
 

@@ -28,6 +28,7 @@ from wallets import (
 )
 from wallets.mpc import MpcSigner, generate_wallet, open_home, recover_party, refresh_wallet
 from wallets.mpc.coordinator import _activate, carry, gather
+from wallets.mpc.keys import digest_of
 from wallets.mpc.requests import SignRequest
 
 DEVNET = Network.DEVNET
@@ -173,7 +174,7 @@ async def test_children_sign_at_their_own_addresses(parties: list[LocalParty], c
     root = share.public_key("m")
     # bip_utils is the oracle of public derivation.
     node = Bip32Secp256k1.FromPublicKey(b"\x04" + root, Bip32KeyData(chain_code=share.chain_code)).DerivePath("0/7")
-    recovered = PublicKey.from_signature_and_message(raw, request.digest(), hasher=None)
+    recovered = PublicKey.from_signature_and_message(raw, digest_of(request.payload), hasher=None)
     assert recovered.format() == node.PublicKey().RawCompressed().ToBytes()
 
 

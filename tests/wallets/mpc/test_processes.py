@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from chain import ChainClient
+from cli.main import main
 from domain import Address, InputError, Refused, VenueUnavailable
 from tests.wallets.mpc.conftest import TX, WALLET
 from tests.wallets.mpc.processes import Processes
-from wallets import Network
+from wallets import Network, StatementToSign
 from wallets.mpc import MpcSigner, PartyLink
 from wallets.mpc.requests import LINE_BYTES_MAX
 from wallets.mpc.tls import Authority, TlsFiles
@@ -23,15 +27,18 @@ from wallets.mpc.tls import Authority, TlsFiles
 POLICY = """[policy]
 chain_id = 1337
 recipients = ["{recipient}"]
+statements = ["audit"]
 [policy.assets."eip155:1337/slip44:60"]
 per_transaction_raw = "100"
 per_day_raw = "1000"
 """
 
 
-@pytest.fixture
-def processes(committee_root: Path) -> Iterator[Processes]:
-    running = Processes(committee_root, POLICY.format(recipient=TX.to))
+@pytest.fixture(scope="module")
+def processes(ceremony: tuple[Path, Address], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Shared by this file: every test leaves all three up, and signs under nonces of its own."""
+    root = Path(shutil.copytree(ceremony[0], tmp_path_factory.mktemp("processes") / "committee"))
+    running = Processes(root, POLICY.format(recipient=TX.to))
     yield running
     running.stop()
 
@@ -64,7 +71,7 @@ async def test_a_party_killed_before_any_of_its_messages_leaves_one_signature_fo
     processes: Processes, ceremony: tuple[Path, Address]
 ) -> None:
     for edge in range(1, 5):
-        tx = replace(TX, nonce=edge)
+        tx = replace(TX, nonce=10 + edge)
         links = processes.links()
         doomed = KilledBefore(links[1], processes, edge)
         signer = await MpcSigner.connect(
@@ -107,7 +114,7 @@ async def test_only_the_pinned_coordinator_is_answered(processes: Processes, tmp
     with pytest.raises(VenueUnavailable):
         await PartyLink(card, TlsFiles(tmp_path / "stranger")).ask("status")
     # A party is of the same CA, and no coordinator all the same.
-    peer = TlsFiles(tmp_path / "committee" / "party-2")
+    peer = TlsFiles(processes.root / "party-2")
     with pytest.raises(VenueUnavailable):
         await PartyLink(card, peer).ask("status")
     # The coordinator in turn believes the pin on the card, not the CA.
@@ -141,8 +148,37 @@ async def test_nonsense_from_the_coordinator_is_answered_not_obeyed(processes: P
     assert (await link.ask("status"))["party"] == 1
 
 
-async def test_secrets_are_in_no_log_and_no_process_list(processes: Processes, committee_root: Path) -> None:
-    secrets = [(committee_root / f"party-{n}" / "kek").read_text().strip() for n in (1, 2, 3)]
+def test_an_ed25519_key_is_made_and_makes_statements_by_command(
+    processes: Processes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "root").write_bytes(b"root 42")
+    coordinator = str(processes.root / "coordinator")
+
+    def run(*arguments: str) -> tuple[object, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["cosigner", *arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out if ended.value.code == 0 else captured.err
+
+    code, out = run("generate", coordinator, "voice", "--kind", "ed25519", "--json")
+    key = json.loads(out)["address"]
+    assert (code, key.startswith("ed25519:")) == (0, True)
+    stating = ("state", coordinator, "voice", "audit", str(tmp_path / "root"))
+    code, out = run(*stating, "--network", "devnet", "--json")
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key.removeprefix("ed25519:")))
+    public.verify(bytes.fromhex(json.loads(out)["signature"]), StatementToSign("audit", b"root 42").signed_bytes())
+    code, err = run(*stating)
+    assert (code, "test key" in err) == (1, True)
+    code, err = run("state", coordinator, "voice", "withdrawal", str(tmp_path / "root"), "--network", "devnet")
+    assert (code, "makes no statements" in err) == (1, True)
+    code, err = run("refresh", coordinator, "voice", "--json")
+    assert (code, json.loads(err)["epoch"]) == (0, 2)
+    code, err = run("generate", coordinator, "other", "--kind", "ed448")
+    assert (code, "key_kind" in err) == (1, True)
+
+
+async def test_secrets_are_in_no_log_and_no_process_list(processes: Processes) -> None:
+    secrets = [(processes.root / f"party-{n}" / "kek").read_text().strip() for n in (1, 2, 3)]
     for party in (1, 2, 3):
         text = processes.log(party)
         process = processes._running[party]
