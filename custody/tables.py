@@ -11,6 +11,7 @@ from typing import Final
 
 import custody.approvals.tables
 import custody.audit.tables
+import custody.deposits.tables
 import custody.freeze
 import custody.ledger.tables
 import custody.transactions.tables
