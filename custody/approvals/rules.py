@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from chain import parse_address
 from custody.approvals.keys import Groups
-from custody.clear_signing import Names, TokenName
+from custody.clear_signing import Names
 from custody.policy import Policy
-from domain import Address
 
 
 class PolicyRules:
@@ -36,12 +34,4 @@ class PolicyRules:
 
 def names_of(policy: Policy) -> Names:
     """Read names from a policy's document: assets' short names are symbols, vaults and `names` the address book."""
-    document = policy.document
-    tokens: dict[tuple[int, Address], TokenName] = {}
-    for symbol, asset in document.assets.items():
-        place, _, token = asset.id.partition("/erc20:")
-        if token and place.startswith("eip155:"):
-            tokens[int(place.removeprefix("eip155:")), parse_address(token)] = TokenName(symbol, asset.decimals)
-    vaults = {(0, address): f"vault {name}" for name, addresses in document.vaults.items() for address in addresses}
-    named = {(0, address): name for address, name in document.names.items()}
-    return Names(tokens=tokens, addresses=vaults | named, descriptors=policy.descriptors)
+    return policy.names

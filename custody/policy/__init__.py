@@ -8,25 +8,32 @@ from custody.policy.action import (
     Action,
     Kind,
     Proposal,
+    read_authorization,
     read_message,
     read_proposal,
     read_typed_data,
     read_withdrawal,
 )
+from custody.policy.bundle import Admins, Bundle, load_admins, load_bundle
 from custody.policy.decision import LIFETIME_S, Decision, Requirement, Spent
 from custody.policy.evaluator import Policy
 from custody.policy.facts import NOTHING_KNOWN, Facts, Price, Screened, Simulation
 from custody.policy.limits import Refusal
 from custody.policy.promises import check_promises
+from custody.policy.rests import Rests
 from custody.policy.rulebook import Rulebook, load_rulebook, read_rulebook, rulebook_of
 from custody.policy.settings import AllowedContract, AssetLimits, PolicySettings
+from custody.policy.source import BundlePolicy
 
 __all__ = [
     "LIFETIME_S",
     "NOTHING_KNOWN",
     "Action",
+    "Admins",
     "AllowedContract",
     "AssetLimits",
+    "Bundle",
+    "BundlePolicy",
     "Decision",
     "Facts",
     "Kind",
@@ -36,12 +43,16 @@ __all__ = [
     "Proposal",
     "Refusal",
     "Requirement",
+    "Rests",
     "Rulebook",
     "Screened",
     "Simulation",
     "Spent",
     "check_promises",
+    "load_admins",
+    "load_bundle",
     "load_rulebook",
+    "read_authorization",
     "read_message",
     "read_proposal",
     "read_rulebook",

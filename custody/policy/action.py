@@ -8,7 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from custody.calls import DecodedCall, Descriptions, decode_call
+from custody.calls import DecodedCall, Descriptions, decode_call, decode_typed_data
+from custody.calls.model import COIN
 from domain import Address, ChainId, Refused, native_asset
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
@@ -113,9 +114,9 @@ def read_proposal(proposal: Proposal, descriptors: Descriptions = _NO_DESCRIPTOR
             f"{call.method} uses {call.coins_wei} wei of coins, {proposal.value_wei} are sent along", rule="value"
         )
     calls = tuple(_all_calls(call))
-    spends = {_token(chain, token): raw for token, raw in call.spends.items()}
+    spends = _assets(chain, call.spends)
     if call.coins_wei:
-        spends[native] = call.coins_wei
+        spends[native] = spends.get(native, 0) + call.coins_wei
     return Action(
         kind=_kind(call),
         chain=chain,
@@ -126,13 +127,13 @@ def read_proposal(proposal: Proposal, descriptors: Descriptions = _NO_DESCRIPTOR
         recipients=_distinct(part.recipient for part in calls),
         spenders=_distinct(part.spender for part in calls),
         spends=spends,
-        approves={_token(chain, token): raw for token, raw in call.approves.items()},
-        receives_min={_token(chain, token): raw for token, raw in call.receives_min.items()},
+        approves=_assets(chain, call.approves),
+        receives_min=_assets(chain, call.receives_min),
         deadline_s=call.deadline_s,
         gas_limit=proposal.gas_limit,
         fee_per_gas_wei=proposal.fee_per_gas_wei,
         call=call,
-        parties=_parties(proposal, calls),
+        parties=_parties(proposal.sender, proposal.to, calls),
     )
 
 
@@ -142,24 +143,35 @@ def read_message(sender: Address, content: bytes) -> Action:
 
 
 def read_typed_data(sender: Address, document: Mapping[str, Any]) -> Action:
-    """Describe an EIP-712 document: its domain's chain and contract, and its primary type.
+    """Decode an EIP-712 document: who would accept the signature, and what it permits.
 
     Raises:
-        Refused: Rule `typed-data`: the domain names no chain, so the signature would hold on all of them.
+        Refused: See `decode_typed_data`.
     """
-    domain = document["domain"]
-    chain = domain.get("chainId") if isinstance(domain, Mapping) else None
-    if isinstance(chain, str) and chain.isascii() and chain.isdigit():
-        chain = int(chain)
-    if type(chain) is not int or chain <= 0:
-        raise Refused("typed data must be bound to one chain", rule="typed-data")
-    contract = domain.get("verifyingContract")
+    decoded = decode_typed_data(sender, document)
+    call, chain = decoded.call, decoded.chain_id
+    calls = tuple(_all_calls(call))
     return Action(
         kind=Kind.TYPED_DATA,
         chain=chain,
         sender=sender,
-        contract=contract if isinstance(contract, str) else None,
-        method=str(document["primaryType"]),
+        contract=decoded.contract,
+        method=call.method,
+        recipients=_distinct(part.recipient for part in calls),
+        spenders=_distinct(part.spender for part in calls),
+        spends=_assets(chain, call.spends),
+        approves=_assets(chain, call.approves),
+        receives_min=_assets(chain, call.receives_min),
+        deadline_s=call.deadline_s,
+        call=call,
+        parties=_parties(sender, decoded.contract, calls),
+    )
+
+
+def read_authorization(sender: Address, *, chain_id: int, delegate: Address) -> Action:
+    """Describe an EIP-7702 authorization: the delegate is the contract that may then do anything for the account."""
+    return Action(
+        kind=Kind.AUTHORIZATION, chain=chain_id, sender=sender, contract=delegate, parties=frozenset({delegate})
     )
 
 
@@ -191,13 +203,17 @@ def _distinct(addresses: Iterable[Address | None]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(address for address in addresses if address is not None))
 
 
-def _parties(proposal: Proposal, calls: tuple[DecodedCall, ...]) -> frozenset[Address]:
-    parties = {proposal.to}
+def _assets(chain: int, amounts: Mapping[Address, int]) -> dict[str, int]:
+    return {_token(chain, token): raw for token, raw in amounts.items()}
+
+
+def _parties(sender: Address, to: Address, calls: tuple[DecodedCall, ...]) -> frozenset[Address]:
+    parties = {to}
     for call in calls:
         parties.update(call.spends, call.receives_min, call.others, (to for to, _ in call.inner))
         parties.update(address for address in (call.recipient, call.spender) if address is not None)
-    return frozenset(parties - {proposal.sender})
+    return frozenset(parties - {sender})
 
 
-def _token(chain: ChainId, token: Address) -> str:
-    return f"eip155:{chain}/erc20:{token}"
+def _token(chain: int, token: Address) -> str:
+    return native_asset(ChainId(chain)).id if token == COIN else f"eip155:{chain}/erc20:{token}"

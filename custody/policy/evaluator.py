@@ -6,7 +6,7 @@ signer asks its own again, from the bytes it is given, without believing what cu
 
 from __future__ import annotations
 
-from custody.calls import load_descriptors
+from custody.clear_signing import Names
 from custody.policy.action import Action, Kind, Proposal, read_proposal
 from custody.policy.compile import NO_RULE, CompiledRules
 from custody.policy.decision import Decision, Requirement, Spent
@@ -27,7 +27,9 @@ class Policy:
         self.rulebook = source if isinstance(source, Rulebook) else rulebook_of_settings(source)
         self.document = self.rulebook.document
         self.compiled = CompiledRules(self.document)
-        self.descriptors = load_descriptors(self.document.descriptors)
+        self._names = self.document.spoken
+        self.descriptors = self._names.descriptors
+        self._groups = {group: dict(self.document.members(group)) for group in self.document.groups}
         self._assets = frozenset(_named_assets(self.rulebook))
 
     @property
@@ -41,7 +43,12 @@ class Policy:
     @property
     def groups(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """Group → person → that person's keys."""
-        return {group: dict(self.document.members(group)) for group in self.document.groups}
+        return self._groups
+
+    @property
+    def names(self) -> Names:
+        """What approvers read instead of numbers."""
+        return self._names
 
     @property
     def assets(self) -> frozenset[str]:

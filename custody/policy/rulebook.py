@@ -105,21 +105,37 @@ def load_rulebook(path: Path) -> Rulebook:
 def rulebook_of(data: Mapping[str, Any], what: str = "policy") -> Rulebook:
     """Check a document's data. Raises as `read_rulebook`."""
     try:
-        document = PolicyDocument.model_validate(dict(data))
+        written = _plain(data)
+        document = PolicyDocument.model_validate(written)
     except ValidationError as exc:
         raise InputError(f"{what}: {_problems(exc, data)}", hint="docs/policy.md says what may stand where") from exc
-    return Rulebook(document, data, digest_of(data))
+    except ValueError as exc:
+        raise InputError(f"{what}: {exc}") from exc
+    return Rulebook(document, written, digest_of(written))
 
 
 def digest_of(data: Mapping[str, Any]) -> str:
     """Hash a document's data: SHA-256 over a tag and canonical JSON (ASCII, sorted keys, no blanks)."""
-    # Keys are compared as JSON writes them, so that 1 and "1" cannot stand for one another unnoticed.
     return hashlib.sha256(_TAG + canonical_json(data)).hexdigest()
 
 
 def canonical_json(data: Any) -> bytes:
     """Write plain data in one way only."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def _plain(data: Any) -> Any:
+    """Plain JSON: keys are text, as they come back from a file; so the digest is the same there."""
+    if isinstance(data, Mapping):
+        plain = {str(key): _plain(value) for key, value in data.items()}
+        if len(plain) != len(data):
+            raise ValueError("a key is there twice, as a number and as text")
+        return plain
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    if data is None or isinstance(data, str | int):
+        return data
+    raise ValueError(f"{data!r} is neither text, number, list nor mapping")
 
 
 def _problems(exc: ValidationError, data: Mapping[str, Any]) -> str:

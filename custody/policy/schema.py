@@ -11,10 +11,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from chain import checksum
+from custody.calls import load_descriptors
+from custody.clear_signing import Names, TokenName
 from custody.policy.action import Kind
 from custody.policy.references import problems
 from custody.policy.resolve import resolve
-from custody.policy.words import DAYS, Duration, Minute, Name, PolicyAddress, RawAmount, Usd, Zone
+from custody.policy.words import DAYS, Duration, Label, Minute, Name, PolicyAddress, RawAmount, Usd, Zone
+from domain import PlatformError
 
 
 class Part(BaseModel):
@@ -268,10 +272,10 @@ class PolicyDocument(Part):
     lists: Mapping[Name, tuple[PolicyAddress, ...]] = Field(default_factory=dict)
     vaults: Mapping[Name, tuple[PolicyAddress, ...]] = Field(default_factory=dict)
     """Our own addresses."""
-    names: Mapping[PolicyAddress, Name] = Field(default_factory=dict)
-    """What approvers read instead of an address."""
     descriptors: tuple[Mapping[str, Any], ...] = ()
     """ERC-7730 documents, the ABI inside: methods that can be read besides the built-in ones. They permit nothing."""
+    names: Mapping[PolicyAddress, Label] = Field(default_factory=dict)
+    """What approvers read instead of an address."""
     people: Mapping[Name, Person] = Field(default_factory=dict)
     groups: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
     attesters: Mapping[Name, Attester] = Field(default_factory=dict)
@@ -287,6 +291,10 @@ class PolicyDocument(Part):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
+        try:
+            self.spoken  # noqa: B018 - descriptors and tokens that cannot be read are found here
+        except PlatformError as exc:
+            raise ValueError(str(exc)) from exc
         if found := next(problems(self), None):
             raise ValueError(found)
         return self
@@ -294,6 +302,20 @@ class PolicyDocument(Part):
     def members(self, group: str) -> Mapping[str, tuple[str, ...]]:
         """Who is in a group, with their keys."""
         return {person: self.people[person].keys for person in self.groups[group]}
+
+    @property
+    def spoken(self) -> Names:
+        """The names in which approvers read a transaction: assets' short names are symbols, vaults have theirs."""
+        tokens = {
+            (int(chain), checksum(token)): TokenName(name, asset.decimals)
+            for name, asset in self.assets.items()
+            for chain, slash, token in [asset.id.removeprefix("eip155:").partition("/erc20:")]
+            if slash and chain.isdigit()
+        }
+        vaults = {(0, a): f"vault {name}" for name, addresses in self.vaults.items() for a in addresses}
+        named = {(0, address): name for address, name in self.names.items()}
+        descriptors = load_descriptors(self.descriptors)
+        return Names(tokens=tokens, addresses={**vaults, **named}, descriptors=descriptors)
 
     @property
     def decimals(self) -> Mapping[str, int]:

@@ -78,6 +78,7 @@ RawAmount = Annotated[int, BeforeValidator(_raw), BeforeValidator(_no_bool), Fie
 Duration = Annotated[int, BeforeValidator(_duration)]
 Usd = Annotated[int, BeforeValidator(_usd)]
 """Millionths of a dollar."""
+Label = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
 PolicyAddress = Annotated[Address, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(_name)]
 Minute = Annotated[int, BeforeValidator(_minute)]
