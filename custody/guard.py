@@ -258,8 +258,8 @@ def _shown(evidence: Mapping[str, Any], subject: Subject | None, policy: Policy,
 def _is_about(approved: Subject, subject: Subject) -> bool:
     """Whether both do the same; fees may differ here, `verify` bounds them."""
     if isinstance(approved, ChainCall) and isinstance(subject, ChainCall):
-        fees = {"gas_limit": 0, "fee_per_gas_wei_max": 0}
-        return replace(approved, **fees) == replace(subject, **fees)
+        same = replace(approved, gas_limit=subject.gas_limit, fee_per_gas_wei_max=subject.fee_per_gas_wei_max)
+        return same == subject
     return approved == subject
 
 

@@ -9,13 +9,34 @@ from typing import Any
 import pytest
 
 from custody import PolicyGuard
-from custody.approvals import Approval, ApprovalUses, CanonicalIntent, ChainCall, approve
+from custody.approvals import (
+    Approval,
+    ApprovalUses,
+    Authorization,
+    CanonicalIntent,
+    ChainCall,
+    Delegation,
+    Subject,
+    TypedDocument,
+    approve,
+)
 from custody.policy import BundlePolicy, Policy, Proposal, Rests
 from custody.policy.attestations import attest, subject_of
 from domain import ChainId, Refused
 from runtime import ManualClock
 from tests.support.approvers import PARTNER, USDC, VAULT, key_of, transfer_data
-from tests.support.policies import ADMINS, NOW_S, STRANGER, USDC_ID, Tally, document, nothing_spent, policy, signed
+from tests.support.policies import (
+    ADMINS,
+    NOW_S,
+    STRANGER,
+    USDC_ID,
+    Tally,
+    document,
+    nothing_spent,
+    permit,
+    policy,
+    signed,
+)
 from wallets import AuthorizationToSign, MessageToSign, Network, TransactionToSign, TypedDataToSign
 
 
@@ -57,15 +78,19 @@ def pay(usdc: int, *, to: str = PARTNER, nonce: int = 0, fee: int = 10**9) -> Tr
 
 
 def shown(
-    tx: TransactionToSign, *people: str, by: Policy | None = None, initiator: str = "erin", intent_id: str = "w-1"
+    about: TransactionToSign | Subject,
+    *people: str,
+    by: Policy | None = None,
+    initiator: str = "erin",
+    intent_id: str = "w-1",
 ) -> dict[str, Any]:
-    """The evidence for a transaction, approved by some people."""
+    """The evidence for a transaction or another subject, approved by some people."""
     judge = by or policy()
     intent = CanonicalIntent(
         intent_id=intent_id,
         vault="hot",
         initiator=initiator,
-        subject=ChainCall.of(VAULT, tx),
+        subject=ChainCall.of(VAULT, about) if isinstance(about, TransactionToSign) else about,
         expires_s=NOW_S + 600,
         policy_version=judge.version,
         policy_digest=judge.digest,
@@ -206,18 +231,13 @@ def test_evidence_that_cannot_be_read_helps_nobody(signer: Signer, evidence: Any
 
 
 def test_messages_documents_and_delegations_are_denied_unless_named(tmp_path: Path, clock: ManualClock) -> None:
-    domain = [{"name": "chainId", "type": "uint256"}]
-    document_712 = {
-        "types": {"EIP712Domain": domain, "Permit": []}, "primaryType": "Permit",
-        "domain": {"chainId": 1}, "message": {},
-    }  # fmt: skip
     delegation = AuthorizationToSign(chain_id=ChainId(1), delegate=STRANGER, nonce=0)
 
     def rules(guard: PolicyGuard) -> list[str]:
         found = []
         for check, payload in (
             (guard.check_message, MessageToSign(b"x")),
-            (guard.check_typed_data, TypedDataToSign(document_712)),
+            (guard.check_typed_data, TypedDataToSign(permit())),
             (guard.check_authorization, delegation),
         ):
             try:
@@ -231,4 +251,36 @@ def test_messages_documents_and_delegations_are_denied_unless_named(tmp_path: Pa
     named = "  - {id: x, effect: allow, when: {kind: [message, typed-data, authorization-7702]}}"
     assert rules(PolicyGuard(policy(rules=named), now_ns=clock.now_ns)) == [""] * 3
     slow = named + "\n  - {id: slow, effect: delay, delay: 1h}"
-    assert rules(PolicyGuard(policy(rules=slow), now_ns=clock.now_ns)) == ["no-approval"] * 3
+    assert rules(PolicyGuard(policy(rules=slow), now_ns=clock.now_ns)) == ["no-approval", "delay", "delay"]
+
+
+def test_approvals_cover_documents_and_delegations(tmp_path: Path, clock: ManualClock) -> None:
+    judge = policy(
+        rules="""
+  - {id: named, effect: allow, when: {kind: [typed-data, authorization-7702]}}
+  - {id: both, effect: require, group: operators, count: 2, when: {kind: [typed-data, authorization-7702]}}
+"""
+    )
+    signer = Signer(tmp_path, clock, judge)
+    delegation = AuthorizationToSign(chain_id=ChainId(1), delegate=STRANGER, nonce=3)
+    about = Authorization(chain_id=1, delegation=Delegation(account=VAULT, delegate=STRANGER, nonce=3))
+    permitted = TypedDataToSign(permit())
+
+    def refusal(check: Any, payload: Any, evidence: Any) -> str:
+        with pytest.raises(Refused) as error:
+            check(VAULT, payload, network=Network.LIVE, evidence=evidence)
+        return error.value.rule
+
+    for number, (check, payload, subject) in enumerate(
+        (
+            (signer.guard.check_typed_data, permitted, TypedDocument.of(VAULT, permitted.document)),
+            (signer.guard.check_authorization, delegation, about),
+        )
+    ):
+        good = shown(subject, "alice", "bob", by=judge, intent_id=f"d-{number}")
+        assert refusal(check, payload, None) == "no-approval"
+        assert refusal(check, payload, shown(subject, "alice", by=judge)) == "approvals-missing"
+        assert refusal(check, payload, shown(pay(1), "alice", "bob", by=judge)) == "approval-subject"
+        check(VAULT, payload, network=Network.LIVE, evidence=good)  # type: ignore[operator]
+    other = TypedDataToSign(permit(value=8))
+    assert refusal(signer.guard.check_typed_data, other, good) == "approval-subject"

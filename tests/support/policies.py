@@ -99,3 +99,16 @@ class Tally:
 
     def __call__(self, counter: str, window_s: int) -> int:
         return sum(raw for at, name, raw in self._seen if name == counter and at > self.now_s - window_s)
+
+
+def permit(*, value: int = 7, spender: str = STRANGER, token: str = USDC) -> dict[str, Any]:
+    """An EIP-2612 permit of the vault, to be signed."""
+    fields = {"owner": "address", "spender": "address", "value": "uint256", "nonce": "uint256", "deadline": "uint256"}
+    domain = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
+    types = {"EIP712Domain": domain, "Permit": fields}
+    return {
+        "types": {name: [{"name": n, "type": t} for n, t in each.items()] for name, each in types.items()},
+        "primaryType": "Permit",
+        "domain": {"name": "USD Coin", "version": "2", "chainId": 1, "verifyingContract": token},
+        "message": {"owner": VAULT, "spender": spender, "value": value, "nonce": 0, "deadline": NOW_S + 60},
+    }

@@ -26,7 +26,7 @@ from custody.policy import (
 from custody.policy.schema import PolicyDocument
 from domain import ChainId, Refused
 from tests.support.approvers import PARTNER, USDC, VAULT
-from tests.support.policies import COIN_ID, NOW_S, STRANGER, USDC_ID, Tally, nothing_spent, policy
+from tests.support.policies import COIN_ID, NOW_S, STRANGER, USDC_ID, Tally, nothing_spent, permit, policy
 
 PAY = Action(
     kind=Kind.TRANSFER, chain=1, sender=VAULT, contract=USDC, method="transfer", selector="0xa9059cbb",
@@ -192,10 +192,9 @@ def test_slippage_and_deadline_of_a_swap() -> None:
 
 
 def test_what_is_no_transaction_is_denied_unless_its_kind_is_named() -> None:
-    typed = {"domain": {"chainId": 1, "verifyingContract": USDC}, "primaryType": "Permit", "types": {}, "message": {}}
     actions = [
         read_message(VAULT, b"hello"),
-        read_typed_data(VAULT, typed),
+        read_typed_data(VAULT, permit()),
         read_authorization(VAULT, chain_id=ChainId(1), delegate=STRANGER),
         Action(kind=Kind.SAFE, chain=1, sender=VAULT, contract=STRANGER),
     ]
@@ -210,10 +209,21 @@ def test_what_is_no_transaction_is_denied_unless_its_kind_is_named() -> None:
     for action in actions:
         assert refused(broad, action) == "kind"
         assert len(named.judge(action, spent=nothing_spent).rules) == 1
-    other = {**typed, "domain": {"chainId": 1, "verifyingContract": STRANGER}}
-    assert refused(named, read_typed_data(VAULT, other)) == "contract"
-    with pytest.raises(Refused, match="bound to one chain"):
-        read_typed_data(VAULT, {**typed, "domain": {}})
+    assert refused(named, read_typed_data(VAULT, permit(token=STRANGER))) == "contract"
+
+
+def test_a_permit_is_an_allowance_with_its_limit() -> None:
+    judge = policy(
+        rules="""
+  - id: permits
+    effect: allow
+    when: {kind: typed-data, asset: USDC, spender: "@partners"}
+    limits: {amounts: [{asset: USDC, approval: "5 USDC"}]}
+"""
+    )
+    judge.judge(read_typed_data(VAULT, permit(value=5_000_000, spender=PARTNER)), spent=nothing_spent)
+    assert refused(judge, read_typed_data(VAULT, permit(value=5_000_001, spender=PARTNER))) == "approval-limit"
+    assert refused(judge, read_typed_data(VAULT, permit(value=1))) == "spender"
 
 
 def test_a_withdrawal_from_an_exchange_takes_the_same_door() -> None:
