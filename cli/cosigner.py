@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from cli import output
+from cli.guards import AdminsOption, BundleOption, open_guard
 from domain import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def serve(
     policy: Annotated[
         Path | None, typer.Option(help="File whose [policy] this party obeys; keys as in [custody.policy].")
     ] = None,
+    policy_bundle: BundleOption = None,
+    policy_admins: AdminsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Be one party, for the pinned coordinators, until SIGTERM or SIGINT.
@@ -59,7 +63,9 @@ def serve(
     Every payload is parsed again, judged by this party's own policy, and journalled before the share is used. Without
     a policy nothing is signed.
     """
-    asyncio.run(_serve(home, _policy(policy), as_json=as_json))
+    if policy is not None and policy_bundle is not None:
+        raise InputError("give --policy or --policy-bundle, not both")
+    asyncio.run(_serve(home, _policy(policy), policy_bundle, policy_admins, as_json=as_json))
 
 
 @app.command()
@@ -173,11 +179,12 @@ def _coordinate(root: Path, run: Callable[[list[PartyLink], int], Awaitable[T]])
     return asyncio.run(connected())
 
 
-async def _serve(root: Path, policy: PolicySettings | None, *, as_json: bool) -> None:
-    from custody import Policy, PolicyGuard
+async def _serve(
+    root: Path, policy: PolicySettings | None, bundle: Path | None, admins: Path | None, *, as_json: bool
+) -> None:
     from runtime import SystemClock, configure_logging
     from runtime.processes import stop_on_signals
-    from wallets import DenyAll, Guard, SigningJournal
+    from wallets import SigningJournal
     from wallets.mpc import Cosigner, PartyStore, open_home
     from wallets.mpc import serve as listen
 
@@ -186,11 +193,10 @@ async def _serve(root: Path, policy: PolicySettings | None, *, as_json: bool) ->
     stop, ready, now_ns = asyncio.Event(), asyncio.Event(), SystemClock().now_ns
     stop_on_signals(stop)
     home = open_home(root)
-    guard: Guard = PolicyGuard(Policy(policy)) if policy is not None else DenyAll()
-    with (
-        PartyStore(root / "party.db", now_ns=now_ns) as store,
-        SigningJournal(root / "journal.db", now_ns=now_ns) as journal,
-    ):
+    async with AsyncExitStack() as opened:
+        guard = open_guard(policy, bundle, admins, beside=root / "journal.db", opened=opened)
+        store = opened.enter_context(PartyStore(root / "party.db", now_ns=now_ns))
+        journal = opened.enter_context(SigningJournal(root / "journal.db", now_ns=now_ns))
         cosigner = Cosigner(home, store=store, journal=journal, guard=guard)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listen(cosigner, home, stop, ready=ready), name="cosigner.serve")

@@ -20,10 +20,11 @@ from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
-from cli.settings import Settings, load_settings
+from cli.settings import CustodySettings, Settings, load_settings
 from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger, Policy
+from custody.policy import BundlePolicy, Judge, load_admins
 from dex import PoolFollower
 from domain import Address, ChainId, InputError, InvariantError, VenueUnavailable, parse_units
 from domain import events as e
@@ -212,7 +213,7 @@ async def _open_desk(
     custody = Custody(
         database=database,
         ledger=ledger,
-        policy=Policy(part.policy),
+        policy=_policy(part, data.root, clock),
         screener=DenyListScreener(data.root / part.deny_list),
         signer=await _reach_signer(data.root / part.signer_socket, account),
         chain=world.client,
@@ -223,6 +224,13 @@ async def _open_desk(
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)
     return custody, CustodyDesk(custody, world.client, world.book, account)
+
+
+def _policy(part: CustodySettings, root: Path, clock: SystemClock) -> Judge:
+    if part.policy is not None:
+        return Policy(part.policy)
+    admins, state = load_admins(root / part.policy_admins), root / "engine-policy.json"
+    return BundlePolicy(root / part.policy_bundle, admins, state=state, now_ns=clock.now_ns)
 
 
 async def _reach_signer(socket: Path, account: Address) -> SignerClient:
@@ -246,6 +254,8 @@ async def _reach_signer(socket: Path, account: Address) -> SignerClient:
 def _approvals(settings: Settings, desk: SwapDesk | None) -> Any:
     if not isinstance(desk, CustodyDesk) or settings.custody is None:
         return None
+    if settings.custody.policy is None:
+        return None  # A signed policy's allowances are given on purpose, not at every start.
     allowances = {asset: limits.approval_raw for asset, limits in settings.custody.policy.assets.items()}
     return lambda: desk.approve_routers(allowances)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cex import VenueSettings
 from custody import PolicySettings
@@ -41,7 +41,19 @@ class CustodySettings(SettingsPart):
     database: str = "sqlite:///capstan.db"
     deny_list: str = "deny-list.txt"
     """File of addresses nothing may be sent to, one a line. A file that cannot be read refuses everything."""
-    policy: PolicySettings
+    policy: PolicySettings | None = None
+    policy_bundle: str = ""
+    """A signed policy document in the place of `[custody.policy]`; see docs/policy.md."""
+    policy_admins: str = ""
+    """YAML of the administrators whose quorum the bundle needs."""
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if bool(self.policy_bundle) != bool(self.policy_admins):
+            raise ValueError("policy_bundle and policy_admins belong together")
+        if (self.policy is None) != bool(self.policy_bundle):
+            raise ValueError("either [custody.policy] or policy_bundle says what may leave, not both")
+        return self
 
 
 class LogSettings(SettingsPart):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.guards import AdminsOption, BundleOption, open_guard
 from cli.signer_hsm import app as hsm_app
 from cli.signer_mpc import MpcKeys, mpc_keys, open_mpc_keys
 from domain import InputError
@@ -50,6 +51,8 @@ class _Parts:
     hsm: _Hsm | None = None
     mpc: MpcKeys | None = None
     policy: PolicySettings | None = None
+    bundle: Path | None = None
+    admins: Path | None = None
     base_dir: Path | None = None
 
 
@@ -81,6 +84,8 @@ def serve(
         str | None, typer.Option(help="Where its password is: file:PATH or env:NAME. Never the password itself.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file whose [custody.policy] the signer obeys.")] = None,
+    policy_bundle: BundleOption = None,
+    policy_admins: AdminsOption = None,
     journal: Annotated[
         Path | None, typer.Option(help="What was ever signed; beside the keystore unless given. Never delete it.")
     ] = None,
@@ -132,22 +137,23 @@ def serve(
         parts = replace(_from_installation(data_dir.resolve()), hsm=hsm, mpc=mpc)
     else:
         parts = _from_options(socket, keystore, password_ref, config, journal, hsm, mpc)
+    if policy_bundle or policy_admins:
+        parts = replace(parts, policy=None, bundle=policy_bundle, admins=policy_admins)
     asyncio.run(_serve(replace(parts, journal=journal or parts.journal), front, as_json=as_json))
 
 
 async def _serve(parts: _Parts, front: _Front, *, as_json: bool) -> None:
-    from custody import Policy, PolicyGuard
     from runtime import SystemClock, configure_logging
     from runtime.processes import stop_on_signals
-    from wallets import DenyAll, Guard, SignerService, SigningJournal
+    from wallets import SignerService, SigningJournal
     from wallets.hardening import harden_memory
 
     configure_logging()
     harden_memory()
     stop = asyncio.Event()
     stop_on_signals(stop)
-    guard: Guard = PolicyGuard(Policy(parts.policy)) if parts.policy is not None else DenyAll()
     async with AsyncExitStack() as opened:
+        guard = open_guard(parts.policy, parts.bundle, parts.admins, beside=parts.journal, opened=opened)
         keys = await _open_keys(parts, opened)
         signed = opened.enter_context(SigningJournal(parts.journal, now_ns=SystemClock().now_ns))
         service = SignerService(keys, guard=guard, journal=signed)
@@ -260,6 +266,8 @@ def _from_installation(root: Path) -> _Parts:
         _journal_of(keystore),
         keystore=_Keystore(keystore, custody.password),
         policy=custody.policy,
+        bundle=root / custody.policy_bundle if custody.policy_bundle else None,
+        admins=root / custody.policy_admins if custody.policy_admins else None,
         base_dir=root,
     )
 
@@ -268,7 +276,7 @@ def _policy(config: Path) -> PolicySettings:
     from cli.settings import load_settings
 
     custody = load_settings(config).custody
-    if custody is None:
+    if custody is None or custody.policy is None:
         raise InputError(f"{config} has no [custody.policy]", hint="without --config the signer refuses everything")
     return custody.policy
 

@@ -18,6 +18,7 @@ from custody.policy.bundle import Admins, Bundle, load_admins, load_bundle
 from custody.policy.decision import LIFETIME_S, Decision, Requirement, Spent
 from custody.policy.evaluator import Policy
 from custody.policy.facts import NOTHING_KNOWN, Facts, Price, Screened, Simulation
+from custody.policy.judge import Judge
 from custody.policy.limits import Refusal
 from custody.policy.promises import check_promises
 from custody.policy.rests import Rests
@@ -36,6 +37,7 @@ __all__ = [
     "BundlePolicy",
     "Decision",
     "Facts",
+    "Judge",
     "Kind",
     "Policy",
     "PolicySettings",

@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
+from custody.clear_signing import Names
+from custody.policy.action import Action, Proposal
 from custody.policy.bundle import Admins, Bundle, check_quorum, check_successor, effective_s, load_bundle, read_bundle
+from custody.policy.decision import Decision, Spent
 from custody.policy.evaluator import Policy
-from domain import InputError, PlatformError, Refused
+from custody.policy.facts import NOTHING_KNOWN, Facts
+from custody.policy.schema import ChainCaps
+from domain import Address, InputError, PlatformError, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +41,7 @@ class _State:
 
 
 class BundlePolicy:
-    """Gives the policy that is active now. Thread-safe.
+    """Gives the policy that is active now, and judges by it as a `Policy` does. Thread-safe.
 
     Args:
         path: The bundle file; looked at again whenever it changes.
@@ -71,6 +76,45 @@ class BundlePolicy:
             if self._policy is None:
                 raise Refused(f"no policy of {self._path} is active", rule="no-policy")
             return self._policy
+
+    # --- a `Judge`, each time by the policy of that moment
+
+    @property
+    def version(self) -> int:
+        return self.current().version
+
+    @property
+    def digest(self) -> str:
+        return self.current().digest
+
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        return self.current().groups
+
+    @property
+    def names(self) -> Names:
+        return self.current().names
+
+    @property
+    def assets(self) -> frozenset[str]:
+        return self.current().assets
+
+    def caps(self, chain_id: int) -> ChainCaps:
+        return self.current().caps(chain_id)
+
+    def parties(self, proposal: Proposal) -> frozenset[Address]:
+        return self.current().parties(proposal)
+
+    def evaluate(self, proposal: Proposal, *, spent: Spent, facts: Facts = NOTHING_KNOWN) -> Decision:
+        return self.current().evaluate(proposal, spent=spent, facts=facts)
+
+    def judge(self, action: Action, *, spent: Spent, facts: Facts = NOTHING_KNOWN) -> Decision:
+        return self.current().judge(action, spent=spent, facts=facts)
+
+    def check_fees(self, chain_id: int, *, gas_limit: int, fee_per_gas_wei: int) -> None:
+        self.current().check_fees(chain_id, gas_limit=gas_limit, fee_per_gas_wei=fee_per_gas_wei)
+
+    # --- which policy that is
 
     def _look(self) -> None:
         mark = _mark(self._path)

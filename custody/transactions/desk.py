@@ -21,7 +21,7 @@ from compliance import Screener
 from custody import freeze
 from custody.audit import AuditLog
 from custody.ledger import Ledger, vault_account
-from custody.policy import Policy
+from custody.policy import Judge
 from custody.ports import ApprovalDesk, ChainPort
 from custody.transactions.admission import Admission
 from custody.transactions.dispatch import Dispatch
@@ -81,7 +81,7 @@ class Custody:
         *,
         database: Database,
         ledger: Ledger,
-        policy: Policy,
+        policy: Judge,
         screener: Screener,
         signer: Signer,
         chain: ChainPort,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chain import FeeQuote
-from custody.policy import Policy
+from custody.policy import Judge
 from custody.transactions.records import Intent
 from domain import Address, ChainId, Wei
 from wallets import TransactionToSign
@@ -49,7 +49,7 @@ def outbid(intent: Intent, market: FeeQuote, *, percent: int, cap_wei: int) -> F
     )
 
 
-def check_fees(policy: Policy, tx: TransactionToSign) -> None:
+def check_fees(policy: Judge, tx: TransactionToSign) -> None:
     """Hold a transaction against policy's caps.
 
     Raises:

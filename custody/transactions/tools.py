@@ -12,7 +12,7 @@ from sqlmodel import Session
 from chain import Receipt
 from compliance import Screener
 from custody.ledger import Entry
-from custody.policy import Policy
+from custody.policy import Judge
 from custody.ports import ApprovalDesk, ChainPort
 from custody.transactions import receipts
 from custody.transactions.options import DeskOptions
@@ -42,7 +42,7 @@ class Tools:
     """See `Custody` for each."""
 
     outbox: Outbox
-    policy: Policy
+    policy: Judge
     screener: Screener
     signer: Signer
     chain: ChainPort
