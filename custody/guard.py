@@ -122,11 +122,11 @@ class PolicyGuard:
             return {}
         proposal = _proposal(sender, tx)
         subject = ChainCall.of(sender, tx)
-        actions = [read_proposal(proposal, policy.descriptors)]
-        actions += [
+        actions = [
             read_authorization(each.account, chain_id=tx.chain_id, delegate=each.delegate)
             for each in subject.delegations
         ]
+        actions.append(read_proposal(proposal, policy.descriptors))
         asked = _Asked(sender, tx.chain_id, tx.nonce, subject, subject_of(proposal))
         return self._judge(policy, actions, asked, spent, evidence)
 
@@ -196,7 +196,7 @@ class PolicyGuard:
             if self._rests is None:
                 raise Refused("it must rest, and this signer has no memory of delays", rule="delay")
             self._rests.check(named, nonce=asked.nonce, delay_s=delay_s, now_s=now_s)
-        return decisions[0].counts
+        return decisions[-1].counts
 
     def _check_approvals(self, requirements: list[Requirement], shown: _Shown, asked: _Asked) -> None:
         if shown.refusal is not None:

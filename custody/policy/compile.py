@@ -32,12 +32,13 @@ NO_RULE: Final = "implicit-deny"
 class CompiledRule:
     """A rule whose words have become closures."""
 
-    __slots__ = ("checks", "conditions", "delay_s", "effect", "id", "limits", "requirement")
+    __slots__ = ("checks", "conditions", "delay_s", "effect", "id", "limits", "reason", "requirement")
 
     def __init__(self, rule: Rule, names: Names) -> None:
         every = rule.effect == "allow"
         self.id = rule.id
         self.effect = rule.effect
+        self.reason = rule.note or f"rule {rule.id} denies it"
         after_index = list(measured(rule.when, names, every=every))
         meant = kinds(rule.when, every=every)
         self.conditions: tuple[tuple[str, Check], ...] = (
@@ -175,7 +176,7 @@ class CompiledRules:
             if truth is not True:
                 unknown = unknown or unknown_fact(truth, rule.id)
             elif rule.effect == "deny":
-                return Refusal(rule.id, f"rule {rule.id} denies it")
+                return Refusal(rule.id, rule.reason)
             else:
                 matched.append(rule)
         return matched if unknown is None else unknown

@@ -24,15 +24,25 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
         for asset, limits in sorted(settings.assets.items())
     ]
     rules: list[dict[str, Any]] = [
+        *(
+            {"id": name, "effect": "deny", "note": note, "when": {"kind": [kind]}}
+            for name, kind, note in (
+                ("message", "message", "no personal messages are signed"),
+                ("typed-data", "typed-data", "no typed data is signed"),
+                ("delegation", "authorization-7702", "no account runs the code of another"),
+            )
+        ),
         {
             "id": "recipient",
             "effect": "deny",
+            "note": "the recipient is neither the sender nor allow-listed",
             "when": {"kind": ["transfer", "swap", "contract-call"]},
             "unless": {"recipient": ["self", *settings.recipients]},
         },
         {
             "id": "spender",
             "effect": "deny",
+            "note": "the spender is not allow-listed",
             "when": {"kind": ["approve"]},
             **({"unless": {"spender": list(settings.spenders)}} if settings.spenders else {}),
         },
