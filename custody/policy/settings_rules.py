@@ -27,8 +27,8 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
         *(
             {"id": name, "effect": "deny", "note": note, "when": {"kind": [kind]}}
             for name, kind, note in (
-                ("message", "message", "no personal messages are signed"),
-                ("typed-data", "typed-data", "no typed data is signed"),
+                ("message", "message", "this policy signs no personal messages"),
+                ("typed-data", "typed-data", "this policy signs no typed data"),
                 ("delegation", "authorization-7702", "no account runs the code of another"),
             )
         ),
