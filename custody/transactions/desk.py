@@ -146,6 +146,7 @@ class Custody:
         self._stopping = asyncio.Event()
         self._lanes = asyncio.Semaphore(self._options.lanes)
         self._carrying: set[int] = set()
+        self._following = False
         self._is_troubled = False
         self._task: asyncio.Task[None] | None = None
 
@@ -289,7 +290,7 @@ class Custody:
         return [str(intent.plan.intent_id) for intent in await asyncio.to_thread(self._outbox.working)]
 
     async def drain(self, timeout_s: float) -> bool:
-        """Wait until nothing is in flight; return False when the time was not enough.
+        """Wait until nothing is in flight and everything is told; return False when the time was not enough.
 
         Raises:
             InvariantError: The desk has stopped itself.
@@ -298,7 +299,7 @@ class Custody:
             async with asyncio.timeout(timeout_s):
                 while True:
                     self._moved.clear()
-                    if not await asyncio.to_thread(self._outbox.states):
+                    if not await asyncio.to_thread(self._outbox.states) and not self._carrying and not self._following:
                         return True
                     self._check_running()
                     self.wake()
@@ -385,6 +386,7 @@ class Custody:
             self._is_troubled = True
         finally:
             self._carrying.discard(intent.id)
+            self._moved.set()
         if current is not None and current.state is State.BROADCAST:
             self._sent.set()
 
@@ -397,6 +399,7 @@ class Custody:
 
     async def _follow_all(self) -> tuple[bool, float]:
         """Look once at everything that is out, and act until nothing moves."""
+        self._following = True
         try:
             while not self._stopping.is_set():
                 working, settled = await asyncio.gather(
@@ -409,13 +412,15 @@ class Custody:
                 moved = await self._follower.follow(seen)
                 mended = await self._repair.mend(seen, working)
                 if moved or mended:
-                    self._moved.set()
                     self._submitted.set()  # A replacement or a closed gap wants to be signed.
                 if not moved:
                     return True, 0.0 if out else self._options.settled_poll_s
         except (VenueUnavailable, OutcomeUnknown, NodeRefused) as exc:
             log.warning("custody.waiting", error=str(exc))
             return False, 0.0
+        finally:
+            self._following = False
+            self._moved.set()
         return True, 0.0
 
     async def _keep_lease(self) -> None:
