@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 _AHEAD = frozenset({State.CREATED, State.SCREENED, State.APPROVED, State.NONCE_RESERVED, State.SIGNED, State.BROADCAST})
 _OUT = frozenset({State.NONCE_RESERVED, State.SIGNED, State.BROADCAST})
+_BURNT = ("sign-once", "restored-floor")
+"""What a signer says of a nonce under which something else was, or may have been, signed."""
 _HOUR_NS = 3600 * 10**9
 
 
@@ -182,13 +184,13 @@ class Dispatch:
             reason = f"{refusal.rule}: {refusal}"
             await tools.write("keep", lambda session: tools.outbox.keep(session, intent, reason))
             return True
-        if attempt.kind is Kind.ORIGINAL and refusal.rule != "sign-once":
+        if attempt.kind is Kind.ORIGINAL and refusal.rule not in _BURNT:
             await self._admission.decline(intent, refusal)
             return True
         # Another transaction was signed under this nonce, by a desk whose memory is gone. It is not ours to send, and
         # nothing after it is mined before the nonce is used: so it is used up, outbidding what was signed.
         log.error("custody.nonce_burnt", intent_id=intent.plan.intent_id, nonce=intent.nonce, rule=refusal.rule)
-        if refusal.rule not in ("sign-once", "replacement-fee"):
+        if refusal.rule not in (*_BURNT, "replacement-fee"):
             return False
         return await self.replace(intent, Kind.CANCEL, percent=2 * tools.options.bump_percent)
 

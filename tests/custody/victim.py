@@ -16,8 +16,10 @@ from runtime.processes import die_with_parent
 from tests.custody.desk import build_desk, swap
 
 # Imported once in the fork server: a victim then starts in milliseconds instead of seconds.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.custody.victim", "bip_utils", "alembic.command", "sqlalchemy.dialects.sqlite"])
+forkserver = multiprocessing.get_context("forkserver")
+forkserver.set_forkserver_preload(
+    ["tests.custody.victim", "bip_utils", "alembic.command", "sqlalchemy.dialects.sqlite"]
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ async def run_victim(orders: Orders) -> tuple[int, list[str]]:
     """Run a victim to its end; gives its exit code (-9: killed) and what it was told (`a mined`), `done` last."""
     told = orders.folder / "told.txt"
     told.write_text("")
-    process = _context.Process(target=_victim, args=(orders, told))
+    process = forkserver.Process(target=_victim, args=(orders, told))
     process.start()
     await asyncio.to_thread(process.join, 60)
     code = process.exitcode
