@@ -146,7 +146,6 @@ class Custody:
         self._stopping = asyncio.Event()
         self._lanes = asyncio.Semaphore(self._options.lanes)
         self._carrying: set[int] = set()
-        self._following = False
         self._is_troubled = False
         self._task: asyncio.Task[None] | None = None
 
@@ -299,7 +298,8 @@ class Custody:
             async with asyncio.timeout(timeout_s):
                 while True:
                     self._moved.clear()
-                    if not await asyncio.to_thread(self._outbox.states) and not self._carrying and not self._following:
+                    states = await asyncio.to_thread(self._outbox.states)
+                    if not states and not self._carrying and not self._follower.is_telling:
                         return True
                     self._check_running()
                     self.wake()
@@ -399,7 +399,6 @@ class Custody:
 
     async def _follow_all(self) -> tuple[bool, float]:
         """Look once at everything that is out, and act until nothing moves."""
-        self._following = True
         try:
             while not self._stopping.is_set():
                 working, settled = await asyncio.gather(
@@ -419,7 +418,6 @@ class Custody:
             log.warning("custody.waiting", error=str(exc))
             return False, 0.0
         finally:
-            self._following = False
             self._moved.set()
         return True, 0.0
 

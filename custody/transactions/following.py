@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -50,6 +51,8 @@ class Follower:
     def __init__(self, tools: Tools, dispatch: Dispatch) -> None:
         self._tools = tools
         self._dispatch = dispatch
+        self.is_telling = False
+        """An outcome is in the database, or about to be, that is not told yet."""
 
     async def look(self, working: Sequence[Intent], settled: Sequence[Settled]) -> Round:
         """Ask the chain about everything that is out.
@@ -150,12 +153,20 @@ class Follower:
 
         for part in _parts(ready):
             told.clear()
-            await tools.write("settle", _bound(work, part))
-            for (intent, _), (outcome, before) in zip(part, told, strict=True):
-                self._dispatch.sent_ns.pop(intent.id, None)
-                if intent.plan.purpose != GAP:
-                    self._tell(outcome, before)
+            with self._telling():
+                await tools.write("settle", _bound(work, part))
+                for (intent, _), (outcome, before) in zip(part, told, strict=True):
+                    self._dispatch.sent_ns.pop(intent.id, None)
+                    self._tell(intent, outcome, before)
         return bool(ready)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        self.is_telling = True
+        try:
+            yield
+        finally:
+            self.is_telling = False
 
     def _outcome(self, intent: Intent, receipt: Receipt) -> SwapSettled:
         tools = self._tools
@@ -171,7 +182,9 @@ class Follower:
             )
         return receipts.settle(intent.plan, receipt, tools.assets(intent.plan), tools.now_ns())
 
-    def _tell(self, outcome: SwapSettled, before: SwapSettled | None) -> None:
+    def _tell(self, intent: Intent, outcome: SwapSettled, before: SwapSettled | None) -> None:
+        if intent.plan.purpose == GAP:
+            return
         if before is None:
             self._tools.tell(outcome)
         elif _essence(before) != _essence(outcome):
@@ -283,11 +296,11 @@ class Follower:
             block_number=block_number,
             reason=reason,
         )
-        before = await tools.write(
-            "settle", lambda session: tools.outbox.settle(session, intent, Step.LOST, outcome, ())
-        )
-        if intent.plan.purpose != GAP:
-            self._tell(outcome, before)
+        with self._telling():
+            before = await tools.write(
+                "settle", lambda session: tools.outbox.settle(session, intent, Step.LOST, outcome, ())
+            )
+            self._tell(intent, outcome, before)
 
     # --- writing
 
