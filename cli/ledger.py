@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from domain import InputError
+from cli.books import DatabaseOption, DataDirOption, JsonOption, open_existing
 
 if TYPE_CHECKING:
     from custody import Ledger
 
 app = typer.Typer(no_args_is_help=True, help="The double-entry books.")
 
-DataDirOption = Annotated[Path | None, typer.Option(help="An installation; its books are found by capstan.toml.")]
-DatabaseOption = Annotated[str | None, typer.Option(help="Books by URL: sqlite:///file.db or postgresql://….")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
-
 
 @app.command()
 def verify(data_dir: DataDirOption = None, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
-    """Check every entry, its fingerprint and the append-only triggers. Exits with 1 when something is wrong."""
+    """Check entries, fingerprints, balances and append-only triggers. Exits with 1 when something is wrong."""
     ledger = _open(data_dir, database)
     found = ledger.verify()
     totals = {asset: str(raw) for asset, raw in ledger.trial_balance().items() if raw}
@@ -63,27 +59,7 @@ def balances(
 
 
 def _open(data_dir: Path | None, url: str | None) -> Ledger:
-    """Open books that exist; looking must not create any."""
-    from custody import Ledger, open_books
+    from custody import Ledger
     from runtime import SystemClock
-    from runtime.database import Database
 
-    if (data_dir is None) == (url is None):
-        raise InputError("give either --data-dir or --database")
-    if url is None:
-        url = _books_of((data_dir or Path()).resolve())
-    file = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:") and not file.is_file():
-        raise InputError(f"there are no books at {file}")
-    return Ledger(open_books(Database(url)), SystemClock().now_ns)
-
-
-def _books_of(root: Path) -> str:
-    from cli.data_dir import DataDir
-    from cli.settings import load_settings
-
-    settings = load_settings(DataDir(root).settings)
-    if settings.mode == "paper" or settings.custody is None:
-        return f"sqlite:///{root / 'paper.db'}"
-    url = settings.custody.database
-    return f"sqlite:///{root / url.removeprefix('sqlite:///')}" if url.startswith("sqlite:") else url
+    return Ledger(open_existing(data_dir, url), SystemClock().now_ns)

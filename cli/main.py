@@ -28,6 +28,7 @@ COMMANDS = {
     "api": ("cli.api", "HTTP over an installation."),
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
     "ledger": ("cli.ledger", "The double-entry books."),
+    "audit": ("cli.audit", "The hash-chained audit log and its signed checkpoints."),
 }
 
 

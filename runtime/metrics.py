@@ -13,6 +13,12 @@ ORDERS_SENT = Counter("capstan_orders_sent", "Orders handed to a venue", ["venue
 FILLS = Counter("capstan_fills", "Trades of ours", ["venue"], registry=REGISTRY)
 SWAPS = Counter("capstan_swaps", "On-chain swaps by outcome", ["status"], registry=REGISTRY)
 RISK_REJECTED = Counter("capstan_risk_rejected", "Refused by the risk gate", ["rule"], registry=REGISTRY)
+AUDIT_EXPORT_FAILED = Counter(
+    "capstan_audit_export_failed",
+    "Audit checkpoints that a place off this host did not take",
+    ["target"],
+    registry=REGISTRY,
+)
 EVENT_QUEUE = Gauge("capstan_event_queue", "Events waiting for the kernel", registry=REGISTRY)
 TICK_TO_ORDER = Histogram(
     "capstan_tick_to_order_seconds",

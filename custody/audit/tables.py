@@ -25,3 +25,29 @@ class AuditRow(SQLModel, table=True):
     detail: str = Field(sa_column=Column(Text, nullable=False))
     previous: str = Field(sa_column=Column(String(64), nullable=False))
     hash: str = Field(sa_column=Column(String(64), nullable=False))
+
+
+class AuditCheckpointRow(SQLModel, table=True):
+    """A signed statement about the first `count` records. `frontier` is the Merkle tree's, to go on from."""
+
+    __tablename__ = "audit_checkpoints"
+    __table_args__ = (APPEND_ONLY,)
+
+    count: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    head: str = Field(sa_column=Column(String(64), nullable=False))
+    root: str = Field(sa_column=Column(String(64), nullable=False))
+    time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    key: str = Field(sa_column=Column(String(80), nullable=False))
+    signature: str = Field(sa_column=Column(String(130), nullable=False))
+    frontier: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class AuditExportRow(SQLModel, table=True):
+    """A checkpoint that has reached a place off this host."""
+
+    __tablename__ = "audit_exports"
+    __table_args__ = (APPEND_ONLY,)
+
+    count: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    target: str = Field(sa_column=Column(String(200), primary_key=True))
+    time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
