@@ -27,6 +27,7 @@ COMMANDS = {
     "custody": ("cli.custody", "Deposit contracts and what custody keeps on a chain."),
     "api": ("cli.api", "HTTP over an installation."),
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
+    "approvals": ("cli.approvals", "What waits for people: read it, approve it, reject it."),
     "ledger": ("cli.ledger", "The double-entry books."),
     "audit": ("cli.audit", "The hash-chained audit log and its signed checkpoints."),
 }

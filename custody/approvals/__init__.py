@@ -18,7 +18,6 @@ from custody.approvals.intent import (
     digest_of,
 )
 from custody.approvals.keys import Approval, Groups, approve, key_text, parse_key
-from custody.approvals.rules import PolicyRules, names_of
 from custody.approvals.uses import ApprovalUses
 from custody.approvals.verify import ApprovalRules, VerifiedApprovals, verify
 
@@ -35,7 +34,6 @@ __all__ = [
     "Delegation",
     "ExchangeWithdrawal",
     "Groups",
-    "PolicyRules",
     "Subject",
     "TypedDocument",
     "Verdict",
@@ -43,7 +41,6 @@ __all__ = [
     "approve",
     "digest_of",
     "key_text",
-    "names_of",
     "parse_key",
     "verify",
 ]

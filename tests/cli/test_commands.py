@@ -22,6 +22,8 @@ COMMANDS = (
     ("engine", "backtest"), ("sandbox",), ("sandbox", "serve"), ("chain",), ("chain", "devnet"), ("wallets",),
     ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"), ("wallets", "show"), ("signer",),
     ("signer", "serve"), ("api",), ("api", "serve"), ("ledger",), ("ledger", "verify"), ("ledger", "balances"),
+    ("approvals",), ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
+    ("approvals", "reject"),
     ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
 )  # fmt: skip
 PRINTING = (
