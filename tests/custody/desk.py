@@ -141,6 +141,7 @@ def build_desk(
     screener: Any = None,
     now_ns: Callable[[], int] | None = None,
     signer: Any = None,
+    policy: Policy | None = None,
     checkpoint: Callable[[str], None] = lambda _edge: None,
     **more: Any,
 ) -> TestDesk:
@@ -159,7 +160,7 @@ def build_desk(
     custody = Custody(
         database=database,
         ledger=ledger,
-        policy=Policy(settings),
+        policy=policy or Policy(settings),
         screener=screener or NoScreening(),
         signer=signer or journalled,
         chain=chain,
