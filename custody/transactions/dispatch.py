@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 _AHEAD = frozenset({State.CREATED, State.SCREENED, State.APPROVED, State.NONCE_RESERVED, State.SIGNED, State.BROADCAST})
 _OUT = frozenset({State.NONCE_RESERVED, State.SIGNED, State.BROADCAST})
-_BURNT = ("sign-once", "restored-floor")
+_BURNT = ("sign-once", "replacement-fee", "restored-floor")
 """What a signer says of a nonce under which something else was, or may have been, signed."""
 _HOUR_NS = 3600 * 10**9
 
@@ -190,7 +190,7 @@ class Dispatch:
         # Another transaction was signed under this nonce, by a desk whose memory is gone. It is not ours to send, and
         # nothing after it is mined before the nonce is used: so it is used up, outbidding what was signed.
         log.error("custody.nonce_burnt", intent_id=intent.plan.intent_id, nonce=intent.nonce, rule=refusal.rule)
-        if refusal.rule not in (*_BURNT, "replacement-fee"):
+        if refusal.rule not in _BURNT:
             return False
         return await self.replace(intent, Kind.CANCEL, percent=2 * tools.options.bump_percent)
 

@@ -122,6 +122,8 @@ TRANSITIONS: Final = MappingProxyType(
         (State.NONCE_RESERVED, Step.SIGNED): State.SIGNED,
         (State.NONCE_RESERVED, Step.DECLINED): State.REFUSED,
         (State.NONCE_RESERVED, Step.KEPT): State.BROADCAST,
+        # The signer signed something else under it once: all that is left is to use the nonce up.
+        (State.NONCE_RESERVED, Step.REPLACING): State.NONCE_RESERVED,
         (State.SIGNED, Step.SENT): State.BROADCAST,
         (State.SIGNED, Step.REPLACING): State.NONCE_RESERVED,
         (State.BROADCAST, Step.REPLACING): State.NONCE_RESERVED,
