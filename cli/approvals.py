@@ -84,9 +84,9 @@ def show(
     request = desk.find(intent_id)
     text = _check(request, rules)
     if as_json:
-        output.emit(_summary(request) | {"text": text, "intent_document": request.intent.to_document()})
+        output.emit(_summary(request) | {"text": text, "evidence": desk.evidence(intent_id)})
         return
-    typer.echo(text)
+    typer.echo(text, nl=False)
     _tell_state(request)
 
 

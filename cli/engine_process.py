@@ -24,6 +24,7 @@ from cli.settings import CustodySettings, Settings, load_settings
 from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger, Policy
+from custody.approvals import DatabaseApprovals
 from custody.policy import BundlePolicy, Judge, load_admins
 from dex import PoolFollower
 from domain import Address, ChainId, InputError, InvariantError, VenueUnavailable, parse_units
@@ -210,16 +211,19 @@ async def _open_desk(
     part = settings.custody
     account = parse_address(part.account)
     ensure_keys_fit(world.network, (account,))
+    policy = _policy(part, data.root, clock)
+    rules = policy.current if isinstance(policy, BundlePolicy) else lambda: policy
     custody = Custody(
         database=database,
         ledger=ledger,
-        policy=_policy(part, data.root, clock),
+        policy=policy,
         screener=DenyListScreener(data.root / part.deny_list),
         signer=await _reach_signer(data.root / part.signer_socket, account),
         chain=world.client,
         network=Network(world.network.value),
         now_ns=clock.now_ns,
         options=DeskOptions(confirmations=settings.chain.confirmations),
+        approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
     )
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)

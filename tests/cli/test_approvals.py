@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +96,25 @@ def test_a_request_is_listed_and_shown(shell):
     assert f"Recipient:     Partner ({PARTNER})\n" in shown
     assert f"Digest:        {listed['digest']}\n" in shown
     assert "Needs:         2 of operators" in shown
-    assert json.loads(shell.run("show", "w-1", "--json").stdout)["intent_document"]["subject"]["sender"] == VAULT
+    assert json.loads(shell.run("show", "w-1", "--json").stdout)["evidence"]["intent"]["subject"]["sender"] == VAULT
+
+
+def test_the_documented_program_verifies_it_without_us(shell, tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "approvals.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    shell.run("approve", "w-1", *shell.key("alice"), "--yes")
+    shown = json.loads(shell.run("show", "w-1", "--json").stdout)
+
+    def verify(evidence):
+        command = [sys.executable, "-I", "-c", program]
+        return subprocess.run(command, input=json.dumps(evidence), capture_output=True, text=True, check=False)
+
+    told = verify(shown)
+    assert told.returncode == 0, told.stderr
+    assert f"Digest:        {shown['digest']}\n" in told.stdout
+    assert "Verified:      approve ed25519:" in told.stdout
+    shown["evidence"]["text"] = shown["evidence"]["text"].replace("1,500", "15")
+    assert "InvalidSignature" in verify(shown).stderr
 
 
 def test_two_people_approve_one_with_a_passkey(shell):
