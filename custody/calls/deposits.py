@@ -12,17 +12,18 @@ from domain import Address
 _COIN: Final = checksum("0x" + "00" * 20)
 
 
-def _sweep(values: Values, _place: Place) -> DecodedCall:
+def _sweep(values: Values, place: Place) -> DecodedCall:
     items = [(account, checksum(token), raw) for account, token, raw in values[0]]
     if not items or any(raw == 0 for _, _, raw in items):
         raise unsafe("a sweep takes something from every forwarder it names")
-    # Where to is no argument: the sweeper's factory pays to the one vault it was built with. So the sender spends
-    # nothing, and which sweeper may be called is what policy decides.
+    # Where to is no argument: the sweeper's factory pays to the one vault it was built with. So the sweeper stands for
+    # that vault as recipient, and policy decides which sweepers may be called and receive; the sender spends nothing.
     return DecodedCall(
         "sweep",
         NOTHING,
         NOTHING,
         NOTHING,
+        recipient=place.to,
         action="Sweep deposits into the sweeper's own vault",
         shown=tuple(line for account, token, raw in items for line in _item(account, token, raw)),
         others=frozenset(token for _, token, _ in items if token != _COIN),

@@ -15,8 +15,9 @@ from chain import Block, Log, NodeRefused, Receipt, checksum
 from chain.abi import topic, uint_at
 from chain.records import block_from, log_from, receipt_from
 from custody.deposits.addresses import AddressBook
-from custody.deposits.contracts import RECEIVED
+from custody.deposits.contracts import RECEIVED, SWEPT
 from custody.deposits.settings import DepositSettings
+from custody.deposits.sweep_plans import Moved, moved_by_log
 from custody.deposits.traces import coin_movements
 from domain import Address, ChainId, InputError, VenueUnavailable, native_asset
 
@@ -57,6 +58,16 @@ class Arrival:
     raw: int
     sender: Address
     origin: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenSweep:
+    """One of our forwarders was swept; by whom is not said here."""
+
+    block_number: int
+    tx_hash: str
+    log_index: int
+    part: Moved
 
 
 class DepositReader:
@@ -108,6 +119,27 @@ class DepositReader:
             traced = self._settings.native == "trace"
             found += await (self._from_traces(busy) if traced else self._from_transactions(busy, final))
         return sorted(found, key=lambda a: (a.block_number, a.tx_hash, a.log_index, a.leg))
+
+    async def sweeps(self, blocks: Sequence[Block], *, final: int) -> list[SeenSweep]:
+        """Give the sweeps of our forwarders, in a fixed order. Arguments and errors as `arrivals`."""
+        factory = self._settings.factory
+        busy = [block for block in blocks if block.transactions]
+        if factory is None or not busy or not self._book.forwarders:
+            return []
+        logs = [log for log in await self._logs(busy, final, [factory], [SWEPT]) if log.topics[0] == SWEPT]
+        parts = [(log, moved_by_log(log, self._chain.chain_id)) for log in logs]
+        mine = [(log, part) for log, part in parts if part.address in self._book.forwarders]
+        mine = [(log, part) for log, part in mine if part.asset in self._settings.assets and part.sent_raw]
+        receipts = await self._receipts([log for log, _ in mine])
+        return [
+            SeenSweep(
+                block_number=log.block_number,
+                tx_hash=log.tx_hash,
+                log_index=log.index - receipts[log.tx_hash].logs[0].index,
+                part=part,
+            )
+            for log, part in mine
+        ]
 
     # --- tokens
 

@@ -60,7 +60,7 @@ class DepositScanner:
         self._checkpoint = checkpoint
         self._book = AddressBook(database, chain.chain_id)
         self._reader = DepositReader(chain, settings, self._book)
-        self.store = DepositStore(database, ledger, chain.chain_id, now_ns)
+        self.store = DepositStore(database, ledger, settings, now_ns)
 
     async def catch_up(self) -> int:
         """Read up to the newest block, then credit and finalize what is due; give the number of blocks read.
@@ -101,9 +101,9 @@ class DepositScanner:
             return 0  # It forked just now: the next step sees it.
         final = min(await self._final_number(head), last)
         arrivals = await self._reader.arrivals(blocks, final=final)
-        minimum = {asset: part.minimum_raw for asset, part in self._settings.assets.items()}
+        sweeps = await self._reader.sweeps(blocks, final=final)
         self._checkpoint("apply.before")
-        done = await asyncio.to_thread(self.store.apply, cursor, blocks, arrivals, self._book.users, minimum)
+        done = await asyncio.to_thread(self.store.apply, cursor, blocks, arrivals, sweeps, self._book.users)
         self._checkpoint("apply.after")
         for arrival in arrivals if done else ():
             log.info("deposits.seen", tx_hash=arrival.tx_hash, asset=arrival.asset, raw=str(arrival.raw))

@@ -59,7 +59,9 @@ class DepositSettings(SettingsPart):
     sweep_age_s: int = Field(default=24 * 3600, ge=0)
     """An address is swept once its oldest final deposit is this old, whatever the amount."""
     sweep_items_max: int = Field(default=40, ge=1, le=200)
-    """Forwarder balances in one sweep; their gas must fit policy's cap."""
+    """Forwarder balances in one sweep, as far as their gas fits."""
+    sweep_gas_max: int = Field(default=1_000_000, gt=0)
+    """The most gas a sweep may be given: no more than policy's `gas_limit_max`."""
     sweeping_account: AccountAddress | None = None
     """Who pays the gas of batch sweeps."""
     gas_tank: AccountAddress | None = None

@@ -13,7 +13,9 @@ from sqlmodel import Session, col, delete, select
 from chain import Block
 from custody.audit import AuditLog
 from custody.deposits.bookings import entries_of, undo_of
-from custody.deposits.reading import Arrival
+from custody.deposits.foreign_sweeps import ForeignSweeps
+from custody.deposits.reading import Arrival, SeenSweep
+from custody.deposits.settings import DepositSettings
 from custody.deposits.states import DepositState, DepositStep, after
 from custody.deposits.tables import DepositBlockRow, DepositCursorRow, DepositEventRow, DepositRow
 from custody.ledger import Ledger
@@ -69,12 +71,16 @@ class Verdict:
 class DepositStore:
     """One chain's deposits. Synchronous; the scanner calls it on threads."""
 
-    def __init__(self, database: Database, ledger: Ledger, chain_id: ChainId, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, settings: DepositSettings, now_ns: Callable[[], int]
+    ) -> None:
         self._database = database
         self._ledger = ledger
+        self._settings = settings
         self._audit = AuditLog(database, now_ns)
-        self._chain_id = chain_id
+        self._chain_id = ChainId(settings.chain_id)
         self._now_ns = now_ns
+        self._foreign = ForeignSweeps(ledger, self._audit, self._chain_id, settings.vault)
 
     # --- the cursor
 
@@ -102,17 +108,21 @@ class DepositStore:
     # --- what the chain does
 
     def apply(
-        self, parent: Cursor, blocks: Sequence[Block], arrivals: Sequence[Arrival], users: Mapping[Address, str],
-        minimum: Mapping[str, int],
-    ) -> bool:  # fmt: skip
+        self,
+        parent: Cursor,
+        blocks: Sequence[Block],
+        arrivals: Sequence[Arrival],
+        sweeps: Sequence[SeenSweep],
+        book: Mapping[Address, str],
+    ) -> bool:
         """Book what consecutive blocks brought and move the cursor over them; False when it stands elsewhere by now.
 
         Args:
             parent: The cursor they were read after.
             blocks: The children of that block, in order.
             arrivals: What they brought.
-            users: By address.
-            minimum: The least amount credited, by asset.
+            sweeps: Which forwarders were swept in them, by us or by others.
+            book: Users by address.
         """
         with self._database.transaction() as session:
             row = self._at(session, parent)
@@ -121,7 +131,9 @@ class DepositStore:
             if blocks[0].parent_hash != parent.hash:
                 raise InvariantError(f"block {blocks[0].number} is no child of the block read last, {parent.hash}")
             for arrival in arrivals:
-                self._arrive(session, arrival, users[arrival.address], minimum[arrival.asset])
+                self._arrive(session, arrival, book[arrival.address])
+            for sweep in sweeps:
+                self._foreign.note(session, sweep)
             for block in blocks:
                 session.merge(DepositBlockRow(chain_id=self._chain_id, number=int(block.number), hash=block.hash))
             row.number, row.hash = int(blocks[-1].number), blocks[-1].hash
@@ -147,6 +159,7 @@ class DepositStore:
                 .order_by(col(DepositRow.id).desc())
             ).all()
             self._lock_available(session, undone)
+            self._foreign.undo(session, ancestor)
             for deposit in undone:
                 self._undo(session, deposit)
             session.execute(
@@ -268,7 +281,7 @@ class DepositStore:
         )
         return list(session.exec(query))
 
-    def _arrive(self, session: Session, arrival: Arrival, user: str, minimum: int) -> None:
+    def _arrive(self, session: Session, arrival: Arrival, user: str) -> None:
         known = session.exec(
             select(DepositRow)
             .where(col(DepositRow.chain_id) == self._chain_id, col(DepositRow.tx_hash) == arrival.tx_hash)
@@ -284,6 +297,7 @@ class DepositStore:
             "sender": arrival.sender,
             "origin": arrival.origin,
         }
+        minimum = self._settings.assets[arrival.asset].minimum_raw
         step = DepositStep.TOO_SMALL if arrival.raw < minimum else DepositStep.SEEN
         if known is None:
             known = DepositRow(

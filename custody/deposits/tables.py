@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from custody.columns import APPEND_ONLY, row_number
@@ -124,8 +124,7 @@ class SweepRow(SQLModel, table=True):
     """Who signs: the sweeping account, or the deposit address itself."""
     target: str = Field(sa_column=Column(String(42), nullable=False))
     state: str = Field(sa_column=Column(String(16), nullable=False))
-    """`planned` (recorded, perhaps not yet submitted), `sent` (in the books as under way), `done` or `failed`."""
-    plan: str = Field(sa_column=Column(Text, nullable=False))
+    """`sent`, `done` (it took something), or `failed`."""
     tx_hash: str = Field(sa_column=Column(String(66), nullable=False))
     detail: str = Field(sa_column=Column(Text, nullable=False))
     created_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
@@ -146,6 +145,30 @@ class SweepItemRow(SQLModel, table=True):
     """What the vault got; nothing while it is not known, 0 when the item failed."""
 
 
+class ForeignSweepRow(SQLModel, table=True):
+    """A sweep of one of our forwarders that somebody else made: anybody may, the vault is the same."""
+
+    __tablename__ = "foreign_sweeps"
+    __table_args__ = (
+        UniqueConstraint("chain_id", "tx_hash", "log_index"),
+        Index("ix_foreign_sweeps_block", "chain_id", "block_number"),
+    )
+
+    id: int | None = row_number()
+    chain_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    tx_hash: str = Field(sa_column=Column(String(66), nullable=False))
+    log_index: int = Field(sa_column=Column(Integer, nullable=False))
+    """Of the log among its transaction's."""
+    occurrence: int = Field(sa_column=Column(Integer, nullable=False))
+    block_number: int = Field(sa_column=Column(BigInteger, nullable=False))
+    address: str = Field(sa_column=Column(String(42), nullable=False))
+    asset: str = Field(sa_column=Column(String(140), nullable=False))
+    sent_raw: int = Field(sa_column=Column(RawAmount, nullable=False))
+    arrived_raw: int = Field(sa_column=Column(RawAmount, nullable=False))
+    is_undone: bool = Field(sa_column=Column(Boolean, nullable=False))
+    """Its block was reorganised away."""
+
+
 class GasGrantRow(SQLModel, table=True):
     """Coins the gas tank gave to a deposit address for one sweep. Its id is the intent's."""
 
@@ -157,6 +180,5 @@ class GasGrantRow(SQLModel, table=True):
     address: str = Field(sa_column=Column(String(42), nullable=False))
     raw: int = Field(sa_column=Column(RawAmount, nullable=False))
     state: str = Field(sa_column=Column(String(16), nullable=False))
-    """`planned`, `done` or `failed`."""
-    plan: str = Field(sa_column=Column(Text, nullable=False))
+    """`sent`, `done` or `failed`."""
     created_ns: int = Field(sa_column=Column(BigInteger, nullable=False))

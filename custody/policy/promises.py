@@ -20,8 +20,6 @@ def check_promises(plan: TransactionPlan, decision: Decision) -> None:
     approves = call.approves if call is not None else {}
     recipient = call.recipient if call is not None else plan.to
     named = plan.recipient or plan.sender
-    if call is not None and recipient is None and call.spender is None:
-        recipient = plan.sender  # The call pays nobody of its choosing: a sweep. So may the plan not.
     if call is not None and call.spender is not None:
         # An approval's plan may name the spender as its recipient, or nobody.
         recipient, named = call.spender, plan.recipient or call.spender

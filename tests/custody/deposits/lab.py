@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from bip_utils import Bip39SeedGenerator, Bip44, Bip44Coins
@@ -12,16 +14,29 @@ from bip_utils import Bip39SeedGenerator, Bip44, Bip44Coins
 from chain import ChainClient
 from chain.abi import address_word, selector, uint_word
 from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC, Devnet
-from custody import Ledger, open_books
+from custody import (
+    AllowedContract,
+    AssetLimits,
+    Custody,
+    DeskOptions,
+    Ledger,
+    Policy,
+    PolicyGuard,
+    PolicySettings,
+    open_books,
+)
 from custody.deposits.addresses import DepositAddresses
 from custody.deposits.contracts import forwarder_address, user_id
 from custody.deposits.deployment import DepositContracts, deploy_on_devnet
 from custody.deposits.scanner import DepositScanner
 from custody.deposits.settings import DepositSettings
 from custody.deposits.store import Cursor, DepositStore
+from custody.deposits.sweep_plans import sweep_booker
 from domain import Address, ChainId, native_asset, token_asset
+from runtime import Secret
 from runtime.database import Database
-from tests.custody.desk import NoScreening
+from tests.custody.desk import JournalledSigner, NoScreening
+from wallets import HdWallet, Network, SigningJournal
 from wallets.watch import WatchOnlyAccount
 
 _FORKS = count(1)
@@ -29,6 +44,7 @@ _FORKS = count(1)
 PAYERS = TEST_ADDRESSES[1:5]
 VAULT = TEST_ADDRESSES[5]
 CREATOR = TEST_ADDRESSES[6]
+SWEEPING, TANK = TEST_ADDRESSES[7:9]
 NATIVE = native_asset(ChainId(1337)).id
 RELAY_CODE = "600a8060095f395ff3" + "5f5f5f5f345f355af100"
 """Passes the coins it is sent on to the address in its calldata."""
@@ -39,6 +55,13 @@ def extended_key() -> str:
     seed = Bip39SeedGenerator(TEST_MNEMONIC).Generate()
     account = Bip44.FromSeed(seed, Bip44Coins.ETHEREUM).Purpose().Coin().Account(1)
     return str(account.PublicKey().ToExtended())
+
+
+async def until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    """Wait for something that another task brings about."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in a database
+            await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -53,6 +76,7 @@ class Lab:
     screener: Any = field(default_factory=NoScreening)
     checkpoint: Callable[[str], None] = lambda _edge: None
     ns: int = 10**18
+    mines: bool = True
 
     def __post_init__(self) -> None:
         self.database = open_books(Database(self.database_url))
@@ -77,6 +101,8 @@ class Lab:
             "factory": contracts.factory,
             "sweeper": contracts.sweeper,
             "vault": VAULT,
+            "sweeping_account": SWEEPING,
+            "gas_tank": TANK,
             "extended_key": extended_key(),
             "confirmations": 3,
             "start_block": int((await client.head()).number) + 1,
@@ -111,10 +137,59 @@ class Lab:
     def store(self) -> DepositStore:
         return self.scanner.store
 
+    # --- sweeping
+
+    def policy(self, **changes: Any) -> PolicySettings:
+        """What sweeps need: the sweeper, token transfers, and coins to the vault and to key addresses."""
+        limits = AssetLimits(per_transaction_raw=10**24, per_day_raw=10**25)
+        keys = [row for user in set(self.users()) for row in self.addresses.of_user(user) if row.kind == "key"]
+        usdc = self.devnet.world.tokens["USDC"].address
+        fields: dict[str, Any] = {
+            "chain_id": self.client.chain_id,
+            "assets": {self.asset("USDC"): limits, NATIVE: limits},
+            "contracts": (
+                AllowedContract(address=self.contracts.sweeper, methods=frozenset({"sweep"})),
+                AllowedContract(address=usdc, methods=frozenset({"transfer"})),
+            ),
+            "recipients": (VAULT, self.contracts.sweeper, *(row.address for row in keys)),
+            "gas_limit_max": 2_000_000,
+        }
+        return PolicySettings.model_validate(fields | changes)
+
+    def users(self) -> list[str]:
+        self.scanner._book.refresh()
+        return list(self.scanner._book.users.values())
+
+    def desk(self, address: str, folder: Path, **changes: Any) -> Custody:
+        """The desk of an account of the test phrase, with its own signer."""
+        wallet = HdWallet(Secret(TEST_MNEMONIC))
+        if address in TEST_ADDRESSES:
+            key = wallet.signer(TEST_ADDRESSES.index(Address(address)))
+        else:
+            found = self.addresses.find(address)
+            assert found is not None
+            key = HdWallet(Secret(TEST_MNEMONIC), is_test_key=True).signer(found.number, account=1)
+        assert key.address == address
+        policy = Policy(changes.pop("policy", None) or self.policy())
+        journal = SigningJournal(folder / f"journal-{address}.db", now_ns=self.now_ns)
+        return Custody(
+            database=self.database,
+            ledger=self.ledger,
+            policy=policy,
+            screener=NoScreening(),
+            signer=JournalledSigner(key, journal, PolicyGuard(policy)),
+            chain=self.client,
+            network=Network.DEVNET,
+            now_ns=self.now_ns,
+            options=DeskOptions(poll_s=0.005, settled_poll_s=0.01),
+            booker=sweep_booker(self.settings),
+            **changes,
+        )
+
     # --- what people do
 
     async def transaction(self, sender: str, to: str | None, *, data: bytes = b"", value_wei: int = 0) -> str:
-        """Send from an account the node knows, without waiting for a block."""
+        """Send from an account the node knows, and wait for its block if blocks come by themselves."""
         request: dict[str, Any] = {
             "from": sender,
             "data": "0x" + data.hex(),
@@ -123,7 +198,15 @@ class Lab:
         }
         if to is not None:
             request["to"] = to
-        return str(await self.client.rpc.request("eth_sendTransaction", request))
+        tx_hash = str(await self.client.rpc.request("eth_sendTransaction", request))
+        if self.mines:
+            await self.client.wait_receipt(tx_hash, poll_s=0.002)
+        return tx_hash
+
+    async def automine(self, on: bool) -> None:
+        """Mine every transaction at once, or only when `mine` is called."""
+        self.mines = on
+        await self.client.rpc.request("evm_setAutomine", on)
 
     async def pay(self, to: str, symbol: str, raw: int, *, payer: str = PAYERS[0]) -> str:
         """Pay in, by a transaction of the payer's."""
@@ -151,11 +234,11 @@ class Lab:
         assert await self.client.rpc.request("evm_revert", mark)
         # Never the same block again, not even when it is as empty and as old.
         await self.client.rpc.request("anvil_setCoinbase", f"0x{next(_FORKS):040x}")
-        await self.client.rpc.request("evm_setAutomine", False)
+        await self.automine(False)
         for raw in kept:
             await self.client.rpc.request("eth_sendRawTransaction", raw)
         await self.mine(blocks)
-        await self.client.rpc.request("evm_setAutomine", True)
+        await self.automine(True)
 
     async def raw(self, tx_hash: str) -> str:
         return str(await self.client.rpc.request("eth_getRawTransactionByHash", tx_hash))

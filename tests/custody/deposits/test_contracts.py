@@ -145,7 +145,7 @@ def test_a_sweep_is_read_back_as_it_was_written(rows: list[tuple[bytes, bytes, i
     assert call.method == "sweep"
     assert not call.spends
     assert not call.approves
-    assert call.recipient is None
+    assert call.recipient == SWEEPER  # stands for its vault
     assert [line.value for line in call.shown] == [part for item in items for part in (item.user_id, item.raw)]
 
 

@@ -92,12 +92,12 @@ async def test_several_deposits_in_one_block_are_each_counted_once(lab: Lab) -> 
     users = [f"u{n}" for n in range(6)]
     for user in users:
         lab.addresses.assign(user)
-    await lab.client.rpc.request("evm_setAutomine", False)
+    await lab.automine(False)
     for n, user in enumerate(users):
         await lab.pay(lab.forwarder(user), "USDC", 1_000 + n, payer=PAYERS[n % 4])
         await lab.pay(lab.forwarder(user), "ETH", 2_000 + n, payer=PAYERS[n % 4])
     await lab.mine(1)
-    await lab.client.rpc.request("evm_setAutomine", True)
+    await lab.automine(True)
     await lab.mine(2)
     await lab.scanner.catch_up()
     await lab.scanner.catch_up()
