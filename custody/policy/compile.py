@@ -143,7 +143,10 @@ class CompiledRules:
         found = self._ask(bits, blind, action, facts, spent)
         if isinstance(found, Refusal):
             return found
-        if not any(rule.effect == "allow" for rule in found):
+        allowed = False
+        for rule in found:
+            allowed = allowed or rule.effect == "allow"
+        if not allowed:
             return Refusal(NO_RULE, "no rule allows it")
         for rule in found:
             for limit in rule.limits:

@@ -199,7 +199,10 @@ def _destinations(one: Callable[[str, Facts], Truth], names: Names, every: bool)
     own = names.own
 
     def asked(action: Action, facts: Facts, _spent: Spent) -> Truth:
-        places = (*action.recipients, *action.spenders)
+        places = action.recipients + action.spenders
+        if len(places) == 1:
+            place = places[0]
+            return every if place == action.sender or place in own else one(place, facts)
         foreign = [one(p, facts) for p in places if p != action.sender and p not in own]
         if not foreign:
             return every and bool(places)
@@ -237,10 +240,19 @@ def _above(above: Above, decimals: Mapping[str, int], max_age_s: int) -> Check:
             return unknown
 
         return part
-    bound = above.amount or 0
+    bound, single = above.amount or 0, above.asset
+
+    def much_of_one(action: Action, _facts: Facts, spent: Spent) -> Truth:
+        raw = action.spends.get(single) if single is not None else None
+        if action.approves and single in action.approves:
+            raw = (raw or 0) + action.approves[single]
+        return raw is not None and raw + (spent(single, window) if window and single else 0) > bound
+
+    if single is not None:
+        return much_of_one
 
     def much(action: Action, _facts: Facts, spent: Spent) -> Truth:
-        return any(raw + (spent(asset, window) if window else 0) > bound for asset, raw in _of(action, above.asset))
+        return any(raw + (spent(asset, window) if window else 0) > bound for asset, raw in outgoing(action).items())
 
     return much
 
@@ -256,10 +268,21 @@ def _hours(windows: tuple[Hours, ...]) -> Check:
         for hours in windows
     )
 
+    latest = (-1, False)
+
     def now(_action: Action, facts: Facts, _spent: Spent) -> Truth:
+        nonlocal latest
         if facts.now_s is None:
             return TIME_UNKNOWN
-        utc = datetime.fromtimestamp(facts.now_s, UTC)
+        minute, truth = latest
+        if facts.now_s // 60 != minute:
+            # Zones shift by whole minutes, so the answer changes with the minute at most.
+            truth = within(facts.now_s)
+            latest = facts.now_s // 60, truth
+        return truth
+
+    def within(now_s: int) -> bool:
+        utc = datetime.fromtimestamp(now_s, UTC)
         for zone, days, start, end in parts:
             local = utc.astimezone(zone)
             minute, day = local.hour * 60 + local.minute, local.weekday()
