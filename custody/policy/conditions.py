@@ -240,19 +240,22 @@ def _above(above: Above, decimals: Mapping[str, int], max_age_s: int) -> Check:
             return unknown
 
         return part
-    bound, single = above.amount or 0, above.asset
-
-    def much_of_one(action: Action, _facts: Facts, spent: Spent) -> Truth:
-        raw = action.spends.get(single) if single is not None else None
-        if action.approves and single in action.approves:
-            raw = (raw or 0) + action.approves[single]
-        return raw is not None and raw + (spent(single, window) if window and single else 0) > bound
-
-    if single is not None:
-        return much_of_one
+    bound = above.amount or 0
+    if above.asset is not None:
+        return _above_of(above.asset, bound, window)
 
     def much(action: Action, _facts: Facts, spent: Spent) -> Truth:
         return any(raw + (spent(asset, window) if window else 0) > bound for asset, raw in outgoing(action).items())
+
+    return much
+
+
+def _above_of(asset: str, bound: int, window: int | None) -> Check:
+    def much(action: Action, _facts: Facts, spent: Spent) -> Truth:
+        raw = action.spends.get(asset)
+        if asset in action.approves:
+            raw = (raw or 0) + action.approves[asset]
+        return raw is not None and raw + (spent(asset, window) if window else 0) > bound
 
     return much
 
