@@ -13,6 +13,10 @@ ORDERS_SENT = Counter("capstan_orders_sent", "Orders handed to a venue", ["venue
 FILLS = Counter("capstan_fills", "Trades of ours", ["venue"], registry=REGISTRY)
 SWAPS = Counter("capstan_swaps", "On-chain swaps by outcome", ["status"], registry=REGISTRY)
 RISK_REJECTED = Counter("capstan_risk_rejected", "Refused by the risk gate", ["rule"], registry=REGISTRY)
+UNEXPLAINED = Gauge(
+    "capstan_reconciliation_unexplained", "Balances that books and places disagree on", ["scope"], registry=REGISTRY
+)
+INSOLVENT = Gauge("capstan_insolvent", "Kinds of value of which less is held than owed", registry=REGISTRY)
 AUDIT_EXPORT_FAILED = Counter(
     "capstan_audit_export_failed",
     "Audit checkpoints that a place off this host did not take",
