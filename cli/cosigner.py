@@ -38,7 +38,10 @@ def init(
 
     Move each folder to its own machine; the encryption key `kek` is the one file to replace by something better.
     """
+    from wallets.hardening import harden_memory
     from wallets.mpc import init_committee
+
+    harden_memory()
 
     endpoints = [_endpoint(text) for text in endpoint or ["127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"]]
     committee = init_committee(root, threshold=threshold, endpoints=endpoints, is_test=test_keys)
@@ -185,11 +188,12 @@ async def _serve(
     from runtime import SystemClock, configure_logging
     from runtime.processes import stop_on_signals
     from wallets import SigningJournal
+    from wallets.hardening import harden_memory
     from wallets.mpc import Cosigner, PartyStore, open_home
     from wallets.mpc import serve as listen
 
     configure_logging()
-    _harden()
+    harden_memory()
     stop, ready, now_ns = asyncio.Event(), asyncio.Event(), SystemClock().now_ns
     stop_on_signals(stop)
     home = open_home(root)
@@ -234,12 +238,3 @@ def _policy(path: Path | None) -> PolicySettings | None:
         if isinstance(exc, ValidationError):
             problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         raise InputError(f"{path} has no usable [policy]: {problem}", hint="keys as in [custody.policy]") from exc
-
-
-def _harden() -> None:
-    """Keep the share out of core files, and other processes of this user out of our memory."""
-    import ctypes
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

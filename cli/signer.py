@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from cli import output
 from cli.guards import AdminsOption, BundleOption, open_guard
+from cli.references import take_secret
 from cli.signer_hsm import app as hsm_app
 from cli.signer_mpc import MpcKeys, mpc_keys, open_mpc_keys
 from domain import InputError
@@ -149,7 +151,8 @@ async def _serve(parts: _Parts, front: _Front, *, as_json: bool) -> None:
     from wallets.hardening import harden_memory
 
     configure_logging()
-    harden_memory()
+    if not harden_memory().is_locked:
+        structlog.get_logger(__name__).warning("signer.memory_may_be_swapped", needs="CAP_IPC_LOCK")
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with AsyncExitStack() as opened:
@@ -170,17 +173,16 @@ async def _serve(parts: _Parts, front: _Front, *, as_json: bool) -> None:
 
 
 async def _open_keys(parts: _Parts, opened: AsyncExitStack) -> list[LocalSigner]:
-    from runtime.secrets import resolve_secret
     from wallets import unlock_keystore
 
     keys: list[LocalSigner] = []
     if (stored := parts.keystore) is not None:
-        password = resolve_secret(stored.password, base_dir=parts.base_dir)
+        password = take_secret(stored.password, base_dir=parts.base_dir)
         keys.append(await asyncio.to_thread(unlock_keystore, stored.path, password))
     if (hsm := parts.hsm) is not None:
         from wallets.hsm import HsmPool
 
-        pin = resolve_secret(hsm.pin, base_dir=parts.base_dir)
+        pin = take_secret(hsm.pin, base_dir=parts.base_dir)
         pool = HsmPool(hsm.module, hsm.token, pin, hsm.keys, workers=hsm.workers)
         keys.extend((await opened.enter_async_context(pool)).signers)
     if parts.mpc is not None:

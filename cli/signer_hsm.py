@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
+from cli.references import read_secret
 
 if TYPE_CHECKING:
     from wallets.hsm import HsmKey
@@ -32,10 +33,9 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a secp256k1 key inside the token. It cannot be read out again."""
-    from runtime.secrets import resolve_secret
     from wallets.hsm import HsmToken
 
-    with HsmToken(module, token, resolve_secret(pin_ref)) as opened:
+    with HsmToken(module, token, read_secret(pin_ref)) as opened:
         key = _describe(opened.create_key(label, is_test_key=test_key, is_wrappable=wrappable))
     output.emit(key) if as_json else output.say(f"{key['label']}: {key['address']}")
 
@@ -43,10 +43,9 @@ def create_key(
 @app.command()
 def keys(module: Module, token: Token, pin_ref: PinRef, as_json: AsJson = False) -> None:
     """List the keys that can sign here."""
-    from runtime.secrets import resolve_secret
     from wallets.hsm import HsmToken
 
-    with HsmToken(module, token, resolve_secret(pin_ref)) as opened:
+    with HsmToken(module, token, read_secret(pin_ref)) as opened:
         found = [_describe(key) for key in opened.list_keys()]
     if as_json:
         output.emit(found)

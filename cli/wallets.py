@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.references import read_optional, read_secret
 from cli.wallets_backup import app as backup_app
 from cli.wallets_ceremony import app as ceremony_app
 from domain import InputError
@@ -57,7 +58,7 @@ def create(
             "the phrase is the only backup, and nobody would see it",
             hint="give --mnemonic-out FILE or --show-mnemonic; to keep one key only, use `wallets import`",
         )
-    password = _secret(password_ref)
+    password = read_secret(password_ref)
     _must_not_exist(out, mnemonic_out)
     mnemonic = generate_mnemonic(words)
     signer = HdWallet(mnemonic, is_test_key=test_key).signer_at(path)
@@ -86,7 +87,7 @@ def derive(
     """List addresses of a phrase (BIP-44, m/44'/60'/account'/0/index). Keys are not shown."""
     from wallets import HdWallet, ethereum_path
 
-    wallet = HdWallet(_secret(mnemonic_ref), _optional(passphrase_ref))
+    wallet = HdWallet(read_secret(mnemonic_ref), read_optional(passphrase_ref))
     found = [
         {"path": ethereum_path(index, account=account), "address": wallet.signer(index, account=account).address}
         for index in range(start, start + count)
@@ -114,13 +115,13 @@ def import_key(
 
     if (mnemonic_ref is None) == (private_key_ref is None):
         raise InputError("give either --mnemonic-ref or --private-key-ref")
-    password = _secret(password_ref)
+    password = read_secret(password_ref)
     _must_not_exist(out)
     if mnemonic_ref is not None:
-        wallet = HdWallet(_secret(mnemonic_ref), _optional(passphrase_ref), is_test_key=test_key)
+        wallet = HdWallet(read_secret(mnemonic_ref), read_optional(passphrase_ref), is_test_key=test_key)
         signer = wallet.signer_at(path)
     else:
-        signer = _from_hex(_secret(private_key_ref or ""), is_test_key=test_key)
+        signer = _from_hex(read_secret(private_key_ref or ""), is_test_key=test_key)
     _write_keystore(out, signer, password)
     fields: dict[str, object] = {"address": signer.address, "keystore": str(out), "test_key": signer.is_test_key}
     _report(fields if mnemonic_ref is None else fields | {"path": path}, as_json)
@@ -135,18 +136,8 @@ def show(
     """Unlock a keystore and say whose it is: a check of file and password. The key is not shown."""
     from wallets import unlock_keystore
 
-    signer = unlock_keystore(keystore, _secret(password_ref))
+    signer = unlock_keystore(keystore, read_secret(password_ref))
     _report({"address": signer.address, "keystore": str(keystore), "test_key": signer.is_test_key}, as_json)
-
-
-def _secret(reference: str) -> Secret:
-    from runtime.secrets import resolve_secret
-
-    return resolve_secret(reference)
-
-
-def _optional(reference: str | None) -> Secret | None:
-    return None if reference is None else _secret(reference)
 
 
 def _from_hex(text: Secret, *, is_test_key: bool) -> KeySigner:

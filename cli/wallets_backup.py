@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli import output
+from cli.references import read_optional, read_secret
 from domain import InputError
 
 if TYPE_CHECKING:
-    from runtime import Secret
     from wallets import KeySigner
 
 app = typer.Typer(no_args_is_help=True, help="Split a phrase or a key into SLIP-39 shares, and bring it back.")
@@ -46,20 +46,18 @@ def split(
     """
     from wallets import HdWallet, mnemonic_to_entropy, unlock_keystore, write_private_file
     from wallets.backup import ShareGroup, split_secret
-    from wallets.hardening import harden_memory
 
-    harden_memory()
     if (mnemonic_ref is None) == (keystore is None) or (keystore is None) != (password_ref is None):
         raise InputError("give --mnemonic-ref, or --keystore with --password-ref")
     groups = [ShareGroup.parse(text) for text in group]
-    passphrase = _optional(passphrase_ref)
+    passphrase = read_optional(passphrase_ref)
     if out.exists():
         raise InputError(f"{out} exists and is not overwritten", hint="choose another folder")
     if mnemonic_ref is not None:
-        mnemonic = _secret(mnemonic_ref)
+        mnemonic = read_secret(mnemonic_ref)
         secret, signer = mnemonic_to_entropy(mnemonic), HdWallet(mnemonic).signer_at(path)
     else:
-        signer = unlock_keystore(keystore or Path(), _secret(password_ref or ""))
+        signer = unlock_keystore(keystore or Path(), read_secret(password_ref or ""))
         secret = signer.reveal_private_key()
     shares = split_secret(secret, groups, group_threshold=group_threshold, passphrase=passphrase)
     files = []
@@ -103,9 +101,7 @@ def combine(
     """
     from wallets import HdWallet, KeySigner, create_keystore, entropy_to_mnemonic, write_private_file
     from wallets.backup import combine_shares
-    from wallets.hardening import harden_memory
 
-    harden_memory()
     if kind not in _KINDS:
         raise InputError(f"--kind must be {' or '.join(_KINDS)}")
     if (out is None) != (password_ref is None):
@@ -115,8 +111,8 @@ def combine(
     for file in (out, mnemonic_out):
         if file is not None and file.exists():
             raise InputError(f"{file} exists and is not overwritten", hint="choose another file name")
-    password = _optional(password_ref)
-    secret = combine_shares([_secret(reference) for reference in share_ref], _optional(passphrase_ref))
+    password = read_optional(password_ref)
+    secret = combine_shares([read_secret(reference) for reference in share_ref], read_optional(passphrase_ref))
     signer: KeySigner
     if kind == "phrase":
         mnemonic = entropy_to_mnemonic(secret)
@@ -135,16 +131,6 @@ def combine(
         write_private_file(out, text)
     written = {name: str(file) for name, file in (("keystore", out), ("mnemonic", mnemonic_out)) if file is not None}
     _report({"address": signer.address, "test_key": signer.is_test_key, **written}, as_json)
-
-
-def _secret(reference: str) -> Secret:
-    from runtime.secrets import resolve_secret
-
-    return resolve_secret(reference)
-
-
-def _optional(reference: str | None) -> Secret | None:
-    return None if reference is None else _secret(reference)
 
 
 def _report(fields: dict[str, object], as_json: bool) -> None:

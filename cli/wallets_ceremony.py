@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli import output
+from cli.references import read_secret
 from domain import InputError
-
-if TYPE_CHECKING:
-    from runtime import Secret
 
 app = typer.Typer(no_args_is_help=True, help="Make a root key before custodians and a witness.")
 
@@ -33,10 +31,8 @@ def person(
     The card goes to whoever writes the plan; the fingerprint is compared by voice.
     """
     from wallets.ceremony import create_person
-    from wallets.hardening import harden_memory
 
-    harden_memory()
-    made = create_person(out, name, _secret(password_ref))
+    made = create_person(out, name, read_secret(password_ref))
     _report({"name": name, "card": str(out / "card.json"), "fingerprint": made.card.fingerprint}, as_json)
 
 
@@ -63,14 +59,14 @@ def run(
     harden_memory()
     if keystore is not None and keystore.exists():
         raise InputError(f"{keystore} exists and is not overwritten", hint="choose another file name")
-    kept = (keystore, _secret(password_ref)) if keystore is not None and password_ref is not None else None
+    kept = (keystore, read_secret(password_ref)) if keystore is not None and password_ref is not None else None
     if kept is None and (keystore is not None or password_ref is not None):
         raise InputError("--keystore and --password-ref belong together")
     made = run_ceremony(
         CeremonyPlan.load(plan),
         out,
         now_ns=SystemClock().now_ns,
-        rehearsal=None if rehearsal_ref is None else _secret(rehearsal_ref),
+        rehearsal=None if rehearsal_ref is None else read_secret(rehearsal_ref),
         keystore=kept,
     )
     _report(
@@ -93,10 +89,8 @@ def sign(
     """Sign a transcript as a custodian, who opens the sealed share first, or as the witness."""
     from runtime import SystemClock
     from wallets.ceremony import open_person, sign_transcript
-    from wallets.hardening import harden_memory
 
-    harden_memory()
-    signer = open_person(folder, _secret(password_ref))
+    signer = open_person(folder, read_secret(password_ref))
     role = sign_transcript(transcript, signer, now_ns=SystemClock().now_ns)
     _report({"signed_by": signer.card.name, "role": role}, as_json)
 
@@ -143,18 +137,10 @@ def open_own_share(
     """Open a custodian's sealed share, to bring the key back with `wallets backup combine --kind phrase`."""
     from wallets import write_private_file
     from wallets.ceremony import open_person, open_share
-    from wallets.hardening import harden_memory
 
-    harden_memory()
-    owner = open_person(folder, _secret(password_ref))
+    owner = open_person(folder, read_secret(password_ref))
     write_private_file(out, open_share(transcript, owner).reveal() + "\n")
     _report({"custodian": owner.card.name, "share": str(out)}, as_json)
-
-
-def _secret(reference: str) -> Secret:
-    from runtime.secrets import resolve_secret
-
-    return resolve_secret(reference)
 
 
 def _report(fields: dict[str, object], as_json: bool) -> None:

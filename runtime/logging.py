@@ -12,6 +12,9 @@ import structlog
 
 _SENSITIVE = ("secret", "password", "mnemonic", "private_key", "seed_phrase", "passphrase", "pin", "token_value")
 
+# structlog's own `dict_tracebacks` writes every frame's local variables: passwords, keys, whatever was there.
+_traces = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure_logging(*, level: str = "INFO", file: Path | None = None, json: bool = True) -> None:
     """Send structlog and the standard library's records to standard error or to a file, once per process.
@@ -34,7 +37,7 @@ def configure_logging(*, level: str = "INFO", file: Path | None = None, json: bo
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _mask,
-            structlog.processors.dict_tracebacks if json else structlog.processors.format_exc_info,
+            _traces if json else structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number if isinstance(number, int) else logging.INFO),

@@ -37,7 +37,7 @@ class SoftTokens:
         )
         os.environ["SOFTHSM2_CONF"] = str(self.config)
 
-    def create(self, label: str) -> None:
+    def create(self, label: str, *, pin: Secret = PIN) -> None:
         """Initialise a token."""
         arguments = [
             "--init-token",
@@ -45,7 +45,7 @@ class SoftTokens:
             "--label",
             label,
             "--pin",
-            PIN.reveal(),
+            pin.reveal(),
             "--so-pin",
             OFFICER_PIN.reveal(),
         ]
