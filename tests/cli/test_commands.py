@@ -21,15 +21,23 @@ COMMANDS = (
     (), ("demo",), ("doctor",), ("kill",), ("engine",), ("engine", "run"), ("engine", "status"), ("engine", "replay"),
     ("engine", "backtest"), ("sandbox",), ("sandbox", "serve"), ("chain",), ("chain", "devnet"), ("wallets",),
     ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"), ("wallets", "show"), ("signer",),
+    ("wallets", "backup"), ("wallets", "backup", "split"), ("wallets", "backup", "combine"), ("wallets", "ceremony"),
+    ("wallets", "ceremony", "person"), ("wallets", "ceremony", "run"), ("wallets", "ceremony", "sign"),
+    ("wallets", "ceremony", "verify"), ("wallets", "ceremony", "open-share"),
     ("signer", "serve"), ("api",), ("api", "serve"), ("ledger",), ("ledger", "verify"), ("ledger", "balances"),
     ("approvals",), ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
     ("approvals", "reject"),
     ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
 )  # fmt: skip
 PRINTING = (
+    ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
+    ("approvals", "reject"),
     ("demo",), ("doctor",), ("kill",), ("engine", "status"), ("engine", "replay"), ("engine", "backtest"),
     ("sandbox", "serve"), ("chain", "devnet"), ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"),
-    ("wallets", "show"), ("signer", "serve"), ("ledger", "verify"), ("ledger", "balances"),
+    ("wallets", "show"), ("wallets", "backup", "split"), ("wallets", "backup", "combine"),
+    ("wallets", "ceremony", "person"), ("wallets", "ceremony", "run"), ("wallets", "ceremony", "sign"),
+    ("wallets", "ceremony", "verify"), ("wallets", "ceremony", "open-share"), ("signer", "serve"),
+    ("ledger", "verify"), ("ledger", "balances"),
     ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
 )  # fmt: skip
 
