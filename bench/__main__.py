@@ -18,10 +18,11 @@ HERE = Path(__file__).parent
 
 
 def main(topic: str = "") -> int:
-    """Run every module of a topic (all, when empty); exit code 1 when a target is missed."""
-    modules = sorted(path.stem for path in HERE.glob(f"{topic}*_*.py") if not path.stem.startswith("_"))
+    """Run every module of a topic, or the one named (all, when empty); exit code 1 when a target is missed."""
+    found = sorted(path.stem for path in HERE.glob("*_*.py") if not path.stem.startswith("_"))
+    modules = [name for name in found if name.startswith(topic)]
     if not modules:
-        known = sorted({path.stem.partition("_")[0] for path in HERE.glob("*_*.py") if not path.stem.startswith("_")})
+        known = sorted({name.partition("_")[0] for name in found})
         print(f"error: no bench for topic {topic!r}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     configure_logging(level="WARNING")

@@ -102,6 +102,9 @@ def serve(
     mpc_wallet: Annotated[
         list[str] | None, typer.Option(help="Name of a key of the committee; may be given several times.")
     ] = None,
+    mpc_presign: Annotated[
+        int, typer.Option(min=0, max=32, help="Presignatures to keep ready for each key of the committee.")
+    ] = 0,
     rpc_socket: Annotated[Path | None, typer.Option(help="Unix socket for JSON-RPC over HTTP.")] = None,
     rpc_tls: Annotated[str, typer.Option(help="HOST:PORT for JSON-RPC over mutual TLS.")] = "",
     tls_cert: Annotated[Path | None, typer.Option(help="The signer's certificate (PEM).")] = None,
@@ -124,7 +127,7 @@ def serve(
     it also speaks the JSON-RPC of remote signers, so that cast and web3.py use it as they use a node.
     """
     hsm = _hsm(hsm_module, hsm_token, tuple(hsm_key or ()), pin_ref, hsm_workers)
-    mpc = mpc_keys(committee, mpc_wallet or ())
+    mpc = mpc_keys(committee, mpc_wallet or (), mpc_presign)
     front = _Front(
         rpc_socket,
         rpc_tls,

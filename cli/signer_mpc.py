@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,21 +24,23 @@ class MpcKeys:
 
     coordinator: Path
     wallets: tuple[str, ...]
+    presigned: int
+    """How many presignatures to keep ready for each."""
 
 
-def mpc_keys(committee: Path | None, wallets: Sequence[str]) -> MpcKeys | None:
+def mpc_keys(committee: Path | None, wallets: Sequence[str], presigned: int) -> MpcKeys | None:
     """Read the options.
 
     Raises:
         InputError: One without the other, or a wallet named twice.
     """
-    if committee is None and not wallets:
+    if committee is None and not wallets and not presigned:
         return None
     if committee is None or not wallets:
-        raise InputError("--committee and --mpc-wallet belong together")
+        raise InputError("--committee and --mpc-wallet belong together, and --mpc-presign with them")
     if len(set(wallets)) != len(wallets):
         raise InputError("an --mpc-wallet is named twice")
-    return MpcKeys(committee, tuple(wallets))
+    return MpcKeys(committee, tuple(wallets), presigned)
 
 
 async def open_mpc_keys(keys: MpcKeys, opened: AsyncExitStack) -> list[MpcSigner]:
@@ -53,4 +56,10 @@ async def open_mpc_keys(keys: MpcKeys, opened: AsyncExitStack) -> list[MpcSigner
     links = [PartyLink(card, tls, timeout_s=_PARTY_TIMEOUT_S) for card in committee.cards]
     for link in links:
         opened.push_async_callback(link.close)
-    return [await MpcSigner.connect(links, committee, wallet=wallet) for wallet in keys.wallets]
+    signers = [await MpcSigner.connect(links, committee, wallet=wallet) for wallet in keys.wallets]
+    if keys.presigned:
+        tasks = await opened.enter_async_context(asyncio.TaskGroup())
+        for signer, wallet in zip(signers, keys.wallets, strict=True):
+            keeper = tasks.create_task(signer.keep_presigned(keys.presigned), name=f"mpc.presign.{wallet}")
+            opened.callback(keeper.cancel)
+    return signers

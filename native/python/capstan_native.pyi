@@ -254,6 +254,14 @@ class MpcShare:
     def parties(self) -> int: ...
 
 @final
+class MpcPresignature:
+    """This party's part of an ECDSA signature that lacks only what is signed. Signs once; never leaves the memory."""
+
+    @property
+    def presignature_id(self) -> bytes:
+        """The id of the session that made it: the same at every party."""
+
+@final
 class MpcSession:
     """One party's side of key generation, refresh or signing. Does no I/O; envelopes in, envelopes out.
 
@@ -301,6 +309,27 @@ class MpcSession:
         """Sign a digest of 32 bytes, which the caller has computed from a pre-image it judged itself."""
 
     @staticmethod
+    def presign(
+        identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], path: str, attempt: bytes
+    ) -> MpcSession:
+        """Make a presignature for a key at a path with exactly these peers."""
+
+    @staticmethod
+    def sign_presigned(
+        identity: MpcIdentity,
+        presignature: MpcPresignature,
+        party: int,
+        peers: dict[int, bytes],
+        digest: bytes,
+        attempt: bytes,
+    ) -> MpcSession:
+        """Use a presignature up for a digest that the caller has computed from a pre-image it judged itself.
+
+        Raises:
+            ValueError: It was used before, or is of other peers. It is gone either way.
+        """
+
+    @staticmethod
     def sign_ed25519(
         identity: MpcIdentity, share: MpcShare, peers: dict[int, bytes], message: bytes, attempt: bytes
     ) -> MpcSession:
@@ -321,6 +350,9 @@ class MpcSession:
 
     def take_share(self) -> MpcShare:
         """Take the result of generation or refresh, once."""
+
+    def take_presignature(self) -> MpcPresignature:
+        """Take the result of presigning, once."""
 
     def take_signature(self) -> bytes:
         """Take the result of signing, once, already verified: r, s (low), recovery id (0 or 1); Ed25519: R, s."""

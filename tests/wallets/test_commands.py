@@ -94,6 +94,7 @@ def test_a_password_on_the_command_line_is_not_taken(tmp_path: Path, capsys: pyt
     [
         (["--committee", "coordinator"], "belong together"),
         (["--mpc-wallet", "treasury"], "belong together"),
+        (["--mpc-presign", "1"], "belong together"),
         (["--committee", "nowhere", "--mpc-wallet", "a", "--mpc-wallet", "a"], "twice"),
         (["--committee", "nowhere", "--mpc-wallet", "a"], "--journal is needed"),
     ],

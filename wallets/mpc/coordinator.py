@@ -40,7 +40,7 @@ async def generate_wallet(parties: Sequence[Party], wallet: str, *, threshold: i
         Refused: The wallet exists, or a party has banned another.
         VenueUnavailable: A party is missing or gave up; nothing was made, try again.
     """
-    answers = await _run(parties, "generate", {"wallet": wallet, "key_kind": kind, **_attempt()})
+    answers = await run(parties, "generate", {"wallet": wallet, "key_kind": kind, **_attempt()})
     address, epoch = _agreed(wallet, answers)
     await _activate(parties, wallet, epoch, threshold)
     return address
@@ -81,13 +81,13 @@ async def recover_party(parties: Sequence[Party], wallet: str, *, target: int, t
         raise VenueUnavailable(f"fewer than {threshold} parties can help party {target}")
     kind = next(share["key_kind"] for share in held[helpers[0]] if share["epoch"] == epoch)
     fields = {"wallet": wallet, "key_kind": kind, "epoch": epoch, "target": target, "helpers": helpers, **_attempt()}
-    await _run([party for party in parties if party.party in (*helpers, target)], "recover", fields)
+    await run([party for party in parties if party.party in (*helpers, target)], "recover", fields)
     return await _renew(parties, wallet, epoch, threshold)
 
 
 async def _renew(parties: Sequence[Party], wallet: str, epoch: int, threshold: int) -> int:
     before = {share["address"] for held in await _shares(parties, wallet) for share in held}
-    answers = await _run(parties, "refresh", {"wallet": wallet, "epoch": epoch, **_attempt()})
+    answers = await run(parties, "refresh", {"wallet": wallet, "epoch": epoch, **_attempt()})
     address, epoch = _agreed(wallet, answers)
     if before != {address}:
         raise InvariantError(f"the refresh of wallet {wallet!r} changed its address")
@@ -101,7 +101,7 @@ async def _activate(parties: Sequence[Party], wallet: str, epoch: int, threshold
     for start in range(0, len(ordered), threshold):
         group = ordered[min(start, len(ordered) - threshold) :][:threshold]
         fields = {"wallet": wallet, "epoch": epoch, "signers": [party.party for party in group], **_attempt()}
-        await _run(group, "activate", fields)
+        await run(group, "activate", fields)
 
 
 async def _shares(parties: Sequence[Party], wallet: str) -> list[list[dict[str, Any]]]:
@@ -120,7 +120,7 @@ def _attempt() -> dict[str, str]:
     return {"attempt": secrets.token_hex(16)}
 
 
-async def _run(links: Sequence[Party], method: str, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def run(links: Sequence[Party], method: str, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Begin a session everywhere and carry it to its end; returns every party's result, in the order of `links`."""
     return await carry(links, await gather(link.ask(method, fields) for link in links))
 

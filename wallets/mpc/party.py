@@ -24,6 +24,7 @@ from wallets.guard import Guard, Spent
 from wallets.journal import SigningJournal
 from wallets.mpc import keys, requests
 from wallets.mpc.committee import PartyHome
+from wallets.mpc.presignatures import Bound, Presignatures
 from wallets.mpc.requests import SignRequest, read_envelopes, write_envelopes
 from wallets.mpc.store import PartyStore, StoredShare
 from wallets.payloads import AuthorizationToSign, MessageToSign, StatementToSign, TransactionToSign
@@ -65,6 +66,7 @@ class Cosigner:
         self._turn = threading.Lock()
         self._runs: dict[bytes, _Run] = {}
         self._shares: dict[tuple[str, int], MpcShare] = {}
+        self._presignatures = Presignatures()
 
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one request; errors of the tree become an `error` answer."""
@@ -167,6 +169,7 @@ class Cosigner:
         def finish() -> dict[str, Any]:
             keys.check_signature(address, sentence, session.take_signature())
             self._store.activate(wallet, epoch)
+            self._presignatures.purge(wallet, epoch)
             for place in [place for place in self._shares if place[0] == wallet and place[1] < epoch]:
                 del self._shares[place]
             return {}
@@ -182,9 +185,31 @@ class Cosigner:
         digest = keys.digest_of(payload)
         if known := self._store.signature(address, digest):
             return {"signature": known.hex()}
-        session = _made(lambda: keys.begin_signature(home.identity, share, peers, wanted.path, payload, wanted.attempt))
+        if wanted.presignature is not None:
+            session = self._use_up(wanted.presignature, wanted, peers, digest)
+        else:
+            session = _made(
+                lambda: keys.begin_signature(home.identity, share, peers, wanted.path, payload, wanted.attempt)
+            )
         return self._begin(
             session, peers, lambda: self._release(address, payload, session.take_signature()), (address, digest)
+        )
+
+    def presign(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin a presignature: all of a signature but its last exchange, for a payload that nobody knows yet.
+
+        Nothing is signed, so nothing is judged. The answer names it; every signer has it under the same name.
+        """
+        share = self._share(requests.text(request, "wallet"), requests.number(request, "epoch"))
+        path, peers, home = requests.text(request, "path"), self._peers(request), self._home
+        keys.name_of(share, path)
+        bound = Bound(share.wallet, share.epoch, path, requests.signers(request))
+        attempt = requests.attempt(request)
+        session = _made(lambda: MpcSession.presign(home.identity, share, peers, path, attempt))
+        return self._begin(
+            session,
+            peers,
+            lambda: {"presignature": self._presignatures.add(bound, session.take_presignature()).hex()},
         )
 
     def adopt(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,6 +236,14 @@ class Cosigner:
             raise VenueUnavailable("no such session here: it ended, or the party was restarted")
         envelopes = [envelope for _, envelope in read_envelopes(request.get("inbound"))]
         return self._advance(session_id, run, envelopes)
+
+    def _use_up(
+        self, presignature_id: bytes, wanted: SignRequest, peers: dict[int, bytes], digest: bytes
+    ) -> MpcSession:
+        """Sign with a presignature; it is gone whatever comes of it. The payload was admitted before."""
+        home, bound = self._home, Bound(wanted.wallet, wanted.epoch, wanted.path, wanted.signers)
+        made = self._presignatures.take(presignature_id, bound)
+        return _made(lambda: MpcSession.sign_presigned(home.identity, made, home.party, peers, digest, wanted.attempt))
 
     def _admit(self, wanted: SignRequest) -> tuple[MpcShare, Address]:
         """Judge a payload, and journal it: after this the party may help to sign it, and nothing that conflicts."""
@@ -344,6 +377,7 @@ _METHODS: Final[Mapping[str, Callable[[Cosigner, Mapping[str, Any]], dict[str, A
     "refresh": Cosigner.refresh,
     "recover": Cosigner.recover,
     "activate": Cosigner.activate,
+    "presign": Cosigner.presign,
     "sign": Cosigner.sign,
     "adopt": Cosigner.adopt,
     "step": Cosigner.step,

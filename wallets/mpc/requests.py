@@ -41,6 +41,8 @@ class SignRequest:
     attempt: bytes
     evidence: Evidence | None = None
     """For the party's guard alone: two parties may be shown different evidence for one payload."""
+    presignature: bytes | None = None
+    """The one to use up for it."""
 
     def to_wire(self) -> dict[str, Any]:
         kind, fields = _write_payload(self.payload)
@@ -54,6 +56,7 @@ class SignRequest:
             "signers": list(self.signers),
             "attempt": self.attempt.hex(),
             "evidence": self.evidence,
+            "presignature": None if self.presignature is None else self.presignature.hex(),
         }
 
     @classmethod
@@ -72,6 +75,7 @@ class SignRequest:
             signers=signers(fields),
             attempt=attempt(fields),
             evidence=read_evidence(fields.get("evidence")),
+            presignature=None if fields.get("presignature") is None else hex_bytes(fields, "presignature", 32),
         )
 
 
@@ -101,12 +105,17 @@ def kind(fields: Mapping[str, Any]) -> str:
 
 def attempt(fields: Mapping[str, Any]) -> bytes:
     """Read the 16 bytes that make an attempt its own."""
+    return hex_bytes(fields, "attempt", 16)
+
+
+def hex_bytes(fields: Mapping[str, Any], name: str, length: int) -> bytes:
+    """Read bytes of a length, as hex."""
     try:
-        value = bytes.fromhex(text(fields, "attempt"))
+        value = bytes.fromhex(text(fields, name))
     except ValueError as exc:
-        raise InputError("attempt must be hex") from exc
-    if len(value) != 16:
-        raise InputError("an attempt has 16 bytes")
+        raise InputError(f"{name} must be hex") from exc
+    if len(value) != length:
+        raise InputError(f"{name} has {length} bytes, found {len(value)}")
     return value
 
 

@@ -1,6 +1,7 @@
 //! Key generation without a dealer: three exchanges and a last one in which everyone confirms the same key.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dkls23_secp256k1::protocols::dkg::{
     BroadcastDerivationPhase2to4, BroadcastDerivationPhase3to4, ProofCommitment, TransmitInitMulPhase3to4,
@@ -14,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::keys::{address_bytes, digest, index, public_bytes, Curve};
 use crate::machine::{broadcast, confirmed, read_broadcast, read_direct, write};
-use crate::sign::check_senders;
+use crate::nonce::check_senders;
 use crate::{Fault, Machine, Message, Output, Progress, Roster, Session, Share};
 
 /// What everyone hears in the second round; the proof itself follows in the third.
@@ -143,7 +144,7 @@ impl Generate {
         let dkg = self.dkg.take().ok_or_else(|| Fault::local("key generation was finished"))?;
         let (party, package) =
             dkg.phase4(&proofs, &received.zero, &zero, &mul, &committed, &derivations, address_bytes)?;
-        let share = Share { wallet: self.wallet.clone(), epoch: 1, party, package };
+        let share = Share { wallet: self.wallet.clone(), epoch: 1, party: Arc::new(party), package };
         let (progress, mark) = confirm(&share, &self.peers)?;
         self.state = Some(State::Confirming(Box::new(share), mark));
         Ok(progress)

@@ -31,7 +31,7 @@ impl Kind {
 #[derive(Clone)]
 pub enum AnyShare {
     Secp256k1(Share),
-    Ed25519(frost::Share),
+    Ed25519(Box<frost::Share>),
 }
 
 impl AnyShare {
@@ -39,7 +39,7 @@ impl AnyShare {
     pub fn from_output(output: Output) -> Option<Self> {
         match output {
             Output::Share(share) => Some(Self::Secp256k1(*share)),
-            Output::Ed25519Share(share) => Some(Self::Ed25519(*share)),
+            Output::Ed25519Share(share) => Some(Self::Ed25519(share)),
             _ => None,
         }
     }
@@ -105,7 +105,7 @@ impl AnyShare {
     pub fn open(blob: &[u8], kek: &[u8; 32], kind: Kind, wallet: &str, index: u8, epoch: u32) -> Result<Self, Fault> {
         match kind {
             Kind::Secp256k1 => Share::open(blob, kek, wallet, index, epoch).map(Self::Secp256k1),
-            Kind::Ed25519 => frost::Share::open(blob, kek, wallet, index, epoch).map(Self::Ed25519),
+            Kind::Ed25519 => frost::Share::open(blob, kek, wallet, index, epoch).map(Box::new).map(Self::Ed25519),
         }
     }
 

@@ -7,7 +7,7 @@ use dkls23_secp256k1::protocols::{Abort, AbortKind};
 use serde::{de::DeserializeOwned, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{frost, Share};
+use crate::{frost, Presignature, Share};
 
 /// What one party tells another in one round.
 #[derive(Clone, Default)]
@@ -24,6 +24,8 @@ pub enum Output {
     Share(Box<Share>),
     /// r, s (low) and the recovery id (0 or 1).
     Signature([u8; 65]),
+    /// A signature that lacks what is signed.
+    Presignature(Box<Presignature>),
     Ed25519Share(Box<frost::Share>),
     /// R and s as RFC 8032 writes them.
     Ed25519Signature([u8; 64]),

@@ -4,6 +4,7 @@
 //! state that is gone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dkls23_secp256k1::protocols::dkg::{
     KeepInitMulPhase3to4, KeepInitZeroSharePhase2to3, KeepInitZeroSharePhase3to4, ProofCommitment,
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::generate::{check_proof, collect_fragments, confirm, deal_fragments, pair_up, split_pairs};
 use crate::keys::{digest, Curve};
 use crate::machine::{confirmed, read, read_broadcast, read_direct, write};
-use crate::sign::check_senders;
+use crate::nonce::check_senders;
 use crate::{Fault, Machine, Message, Output, Progress, Roster, Session, Share};
 
 struct Kept {
@@ -134,7 +135,8 @@ impl Refresh {
         )?;
         let package =
             self.share.package.refresh(&self.id, &proofs).map_err(|reason| Fault::local(reason.to_string()))?;
-        let share = Share { wallet: self.share.wallet.clone(), epoch: self.share.epoch + 1, party, package };
+        let share =
+            Share { wallet: self.share.wallet.clone(), epoch: self.share.epoch + 1, party: Arc::new(party), package };
         let (progress, mark) = confirm(&share, &self.peers)?;
         self.state = Some(State::Confirming(Box::new(share), mark));
         Ok(progress)

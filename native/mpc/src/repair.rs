@@ -5,6 +5,7 @@
 //! follow, and makes the lost share worthless wherever it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dkls23_secp256k1::protocols::repair::{repair_assemble, RepairTerm};
 use dkls23_secp256k1::{Party, PublicKeyPackage};
@@ -107,7 +108,7 @@ impl Repair {
         Ok(Progress::Done(Output::Share(Box::new(Share {
             wallet: self.wallet.clone(),
             epoch: self.epoch,
-            party,
+            party: Arc::new(party),
             package,
         }))))
     }

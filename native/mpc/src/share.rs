@@ -1,5 +1,7 @@
 //! One party's share of a key, and its encrypted form.
 
+use std::sync::Arc;
+
 use dkls23_secp256k1::{Party, PublicKeyPackage};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -16,7 +18,7 @@ const TAG: &[u8] = b"capstan-mpc/share/1";
 pub struct Share {
     pub(crate) wallet: String,
     pub(crate) epoch: u32,
-    pub(crate) party: Party,
+    pub(crate) party: Arc<Party>,
     pub(crate) package: PublicKeyPackage,
 }
 
@@ -61,7 +63,7 @@ impl Share {
     }
 
     /// Returns the party that signs at a path.
-    pub(crate) fn derive(&self, path: &str) -> Result<Party, Fault> {
+    pub(crate) fn derive(&self, path: &str) -> Result<Arc<Party>, Fault> {
         // Each step has one spelling, so that a path is one text: no sign, no leading zero, nothing hardened.
         let canonical = path == "m"
             || path.strip_prefix("m/").is_some_and(|steps| {
@@ -75,7 +77,9 @@ impl Share {
         if path == "m" {
             return Ok(self.party.clone());
         }
-        self.party.derive_from_path(path, address_bytes).map_err(|error| Fault::local(error.description))
+        let child =
+            self.party.derive_from_path(path, address_bytes).map_err(|error| Fault::local(error.description))?;
+        Ok(Arc::new(child))
     }
 
     /// Returns the share encrypted under a key-encryption key, bound to wallet, party and epoch.
@@ -90,7 +94,7 @@ impl Share {
         if party.party_index.as_u8() != index || *package.verifying_key() != party.pk {
             return Err(Fault::local("the blob holds another share"));
         }
-        Ok(Self { wallet: wallet.to_owned(), epoch, party, package })
+        Ok(Self { wallet: wallet.to_owned(), epoch, party: Arc::new(party), package })
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use capstan_mpc::{frost, AnyShare, Fault, Identity, Kind, Lost, Output, Roster, Session, Sign, SignRequest};
+use capstan_mpc::{
+    frost, AnyShare, Fault, Identity, Kind, Lost, Output, Presign, Presignature, Roster, Session, Sign, SignRequest,
+};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
@@ -111,6 +113,17 @@ impl MpcShare {
 }
 
 #[pyclass(frozen, module = "capstan_native")]
+struct MpcPresignature(Mutex<Option<Presignature>>, [u8; 32]);
+
+#[pymethods]
+impl MpcPresignature {
+    #[getter]
+    fn presignature_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.1)
+    }
+}
+
+#[pyclass(frozen, module = "capstan_native")]
 struct MpcSession(Mutex<Session>);
 
 impl MpcSession {
@@ -197,6 +210,38 @@ impl MpcSession {
     }
 
     #[staticmethod]
+    fn presign(
+        identity: &MpcIdentity,
+        share: &MpcShare,
+        peers: BTreeMap<u8, Vec<u8>>,
+        path: &str,
+        attempt: &[u8],
+    ) -> PyResult<Self> {
+        let roster = roster(identity, share.0.index(), peers)?;
+        match &share.0 {
+            AnyShare::Secp256k1(share) => Self::made(Presign::session(share, roster, path, attempt)),
+            AnyShare::Ed25519(_) => Err(PyValueError::new_err("an Ed25519 key has no presignatures")),
+        }
+    }
+
+    #[staticmethod]
+    fn sign_presigned(
+        identity: &MpcIdentity,
+        presignature: &MpcPresignature,
+        party: u8,
+        peers: BTreeMap<u8, Vec<u8>>,
+        digest: &[u8],
+        attempt: &[u8],
+    ) -> PyResult<Self> {
+        let roster = roster(identity, party, peers)?;
+        let digest = array("a digest", digest)?;
+        // Taken whatever comes of it: it is there once.
+        let taken = presignature.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let taken = taken.ok_or_else(|| PyValueError::new_err("the presignature was used"))?;
+        Self::made(taken.sign(roster, digest, attempt))
+    }
+
+    #[staticmethod]
     fn sign_ed25519(
         identity: &MpcIdentity,
         share: &MpcShare,
@@ -231,6 +276,16 @@ impl MpcSession {
         share.map(MpcShare).ok_or_else(|| PyValueError::new_err("the session has no share to give"))
     }
 
+    fn take_presignature(&self) -> PyResult<MpcPresignature> {
+        match self.lock().take_output() {
+            Some(Output::Presignature(made)) => {
+                let id = made.id();
+                Ok(MpcPresignature(Mutex::new(Some(*made)), id))
+            }
+            _ => Err(PyValueError::new_err("the session has no presignature to give")),
+        }
+    }
+
     fn take_signature<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         match self.lock().take_output() {
             Some(Output::Signature(signature)) => Ok(PyBytes::new(py, &signature)),
@@ -244,5 +299,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("MpcAbort", m.py().get_type::<MpcAbort>())?;
     m.add_class::<MpcIdentity>()?;
     m.add_class::<MpcShare>()?;
+    m.add_class::<MpcPresignature>()?;
     m.add_class::<MpcSession>()
 }

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from capstan_native import MpcSession, MpcShare
+from capstan_native import MpcPresignature, MpcSession, MpcShare
 from coincurve import PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from tests.wallets.mpc.adversary import relay
 from tests.wallets.mpc.conftest import VOICE, WALLET, LocalParty
 
 SIGNERS: Final = (1, 2)
@@ -35,11 +36,14 @@ PROTOCOLS: Final = (
     Protocol("secp256k1", "generate", 4, EVERYONE),
     Protocol("secp256k1", "refresh", 4, EVERYONE),
     Protocol("secp256k1", "repair", 1, EVERYONE),
+    Protocol("secp256k1", "presign", 3, SIGNERS),
+    Protocol("secp256k1", "presigned", 1, SIGNERS),
     Protocol("ed25519", "sign", 2, SIGNERS),
     Protocol("ed25519", "generate", 3, EVERYONE),
     Protocol("ed25519", "refresh", 3, EVERYONE),
     Protocol("ed25519", "repair", 2, EVERYONE),
 )
+PRESIGN: Final = next(protocol for protocol in PROTOCOLS if protocol.name == "presign")
 TARGET: Final = 1
 """Whose share a repair rebuilds."""
 
@@ -65,6 +69,8 @@ class Runs:
         """Make a session for everyone who takes part."""
         if protocol.name == "sign":
             return self.sign()
+        if protocol.name == "presigned":
+            return self.sign_with(self.presign())
         attempt = os.urandom(16)
         return {party: self._session(protocol, party, attempt) for party in protocol.among}
 
@@ -83,6 +89,29 @@ class Runs:
                 sessions[party] = MpcSession.sign(home.identity, share, peers, path, self.message, attempt)
         return sessions
 
+    def presign(self) -> dict[int, MpcPresignature]:
+        """Make a presignature, honestly."""
+        attempt = os.urandom(16)
+        sessions = {party: self._session(PRESIGN, party, attempt) for party in SIGNERS}
+        finished, _ = relay(sessions, lambda _round, _sender, _to, envelope: [envelope])
+        assert len(finished) == len(SIGNERS)
+        return {party: session.take_presignature() for party, session in sessions.items()}
+
+    def sign_with(self, made: dict[int, MpcPresignature]) -> dict[int, MpcSession]:
+        """Make the sessions of the signature that a presignature becomes."""
+        self.message, attempt = os.urandom(32), os.urandom(16)
+        return {
+            party: MpcSession.sign_presigned(
+                self.homes[party].identity,
+                one,
+                party,
+                self.homes[party].committee.peers(party, SIGNERS),
+                self.message,
+                attempt,
+            )
+            for party, one in made.items()
+        }
+
     def _session(self, protocol: Protocol, party: int, attempt: bytes) -> MpcSession:
         home, share = self.homes[party], self.shares[party]
         peers = home.committee.peers(party, protocol.among)
@@ -90,12 +119,22 @@ class Runs:
             return MpcSession.generate(home.identity, party, peers, "new", 2, attempt, self.kind)
         if protocol.name == "refresh":
             return MpcSession.refresh(home.identity, share, peers, attempt)
+        if protocol.name == "presign":
+            return MpcSession.presign(home.identity, share, peers, "m", attempt)
         mine = None if party == TARGET else share
         return MpcSession.repair(home.identity, party, mine, peers, self._wallet, 1, TARGET, attempt, self.kind)
 
     def judge(self, protocol: Protocol, finished: Iterable[MpcSession]) -> None:
         """Whoever finished has the right result, and all the same."""
-        if protocol.name == "sign":
+        if protocol.name == "presign":
+            made = {party: session.take_presignature() for party, session in zip(SIGNERS, finished, strict=False)}
+            assert len({one.presignature_id for one in made.values()}) <= 1
+            if len(made) == len(SIGNERS):
+                ended, _ = relay(self.sign_with(made), lambda _round, _sender, _to, envelope: [envelope])
+                assert len(ended) == len(SIGNERS)
+                self.check_signature(ended[0].take_signature())
+            return
+        if protocol.name in ("sign", "presigned"):
             signatures = {session.take_signature() for session in finished}
             assert len(signatures) <= 1
             for signature in signatures:

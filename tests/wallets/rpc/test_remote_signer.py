@@ -139,6 +139,7 @@ def signer(folder: Path, devnet_for_session: Devnet, mpc: str) -> Iterator[Remot
         *("--hsm-module", tokens.module, "--hsm-token", "desk", "--hsm-key", "hot"),
         *("--pin-ref", f"file:{folder / 'pin'}", "--config", str(folder / "capstan.toml")),
         *("--committee", str(folder / "committee" / "coordinator"), "--mpc-wallet", "treasury"),
+        *("--mpc-presign", "2"),
         *("--dev-http", str(port), "--rpc-socket", str(folder / "rpc.sock")),
         *("--upstream", devnet_for_session.world.rpc_url, "--network", "devnet"),
     ]
