@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import output
+from cli import ledger_proof, output
 from cli.books import DatabaseOption, DataDirOption, JsonOption, open_existing
 
 if TYPE_CHECKING:
     from custody import Ledger
 
 app = typer.Typer(no_args_is_help=True, help="The double-entry books.")
+app.add_typer(ledger_proof.app, name="proof")
 
 
 @app.command()
