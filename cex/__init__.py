@@ -1,10 +1,12 @@
 """Exchanges: one account at any venue ccxt knows, and the sandbox exchange (`cex.sandbox`).
 
-`CcxtVenue` satisfies the engine's port for an exchange; `VenueSettings` is its part of the settings.
+`CcxtVenue` satisfies the engine's port for an exchange, `CcxtWithdrawals` custody's; `VenueSettings` is its part of the
+settings.
 """
 
 from cex.connection import load_exchanges
 from cex.settings import VenueSettings
 from cex.venue import CcxtVenue
+from cex.withdrawals import CcxtWithdrawals
 
-__all__ = ["CcxtVenue", "VenueSettings", "load_exchanges"]
+__all__ = ["CcxtVenue", "CcxtWithdrawals", "VenueSettings", "load_exchanges"]

@@ -63,10 +63,10 @@ class Connection:
             InputError: Unknown exchange, no testnet, unreadable secret.
             VenueUnavailable: It does not answer in time.
         """
-        self.exchange = await asyncio.to_thread(_exchange_class, self.settings.exchange)
+        self.exchange = await asyncio.to_thread(exchange_class, self.settings.exchange)
         self._is_open = True
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=_tls(), limit=100, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
             trace_configs=[http_tracing(self.clock)],
         )
         self.exchange = self.exchange(self._config())
@@ -261,7 +261,7 @@ def load_exchanges() -> None:
     import ccxt.pro  # noqa: F401
 
 
-def _exchange_class(name: str) -> Any:
+def exchange_class(name: str) -> Any:
     """Find an exchange in ccxt; its streaming class where there is one."""
     import ccxt.async_support
     import ccxt.pro
@@ -273,7 +273,7 @@ def _exchange_class(name: str) -> Any:
     return getattr(ccxt.pro if name in ccxt.pro.exchanges else ccxt.async_support, name)
 
 
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())

@@ -13,6 +13,9 @@ from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
 from cex.sandbox.orders import Order, Trade
 from domain import InputError, InvariantError, parse_units
 
+_KEYS: Final = frozenset(
+    {"name", "api_key", "secret", "ed25519_public_key", "balances", "withdraw_api_key", "withdraw_secret"}
+)
 HISTORY_MAX: Final = 200_000
 """Ended orders, and trades per symbol, that an account remembers."""
 
@@ -103,7 +106,8 @@ class Account:
 def load_accounts(path: Path) -> tuple[AccountSpec, ...]:
     """Read accounts from a TOML or JSON file: a list `accounts` of tables.
 
-    Each has `name`, `api_key`, either `secret` or `ed25519_public_key` (PEM), and `balances` (asset to decimal text).
+    Each has `name`, `api_key`, either `secret` or `ed25519_public_key` (PEM), and `balances` (asset to decimal text);
+    optionally a second key that may withdraw, `withdraw_api_key` with `withdraw_secret`.
 
     Raises:
         InputError: The file cannot be read or an account is incomplete. The message never repeats a secret.
@@ -124,7 +128,7 @@ def load_accounts(path: Path) -> tuple[AccountSpec, ...]:
 def _account(row: Any, where: str) -> AccountSpec:
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a table")
-    unknown = set(row) - {"name", "api_key", "secret", "ed25519_public_key", "balances"}
+    unknown = set(row) - _KEYS
     if unknown:
         raise InputError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
     for key in ("name", "api_key"):
@@ -133,7 +137,16 @@ def _account(row: Any, where: str) -> AccountSpec:
     secret, public_key = row.get("secret"), row.get("ed25519_public_key")
     if (secret is None) == (public_key is None):
         raise InputError(f"{where}: give either secret or ed25519_public_key")
-    for key, value in (("secret", secret), ("ed25519_public_key", public_key)):
+    withdraw_key, withdraw_secret = row.get("withdraw_api_key"), row.get("withdraw_secret")
+    if (withdraw_key is None) != (withdraw_secret is None):
+        raise InputError(f"{where}: withdraw_api_key and withdraw_secret belong together")
+    texts = {
+        "secret": secret,
+        "ed25519_public_key": public_key,
+        "withdraw_api_key": withdraw_key,
+        "withdraw_secret": withdraw_secret,
+    }
+    for key, value in texts.items():
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"{where}: {key} must be a text")
     balances = row.get("balances", {})
@@ -143,4 +156,4 @@ def _account(row: Any, where: str) -> AccountSpec:
         if not isinstance(amount, str):
             raise InputError(f"{where}: balance of {asset} must be a decimal text")
         parse_units(amount, UNIT_DECIMALS)
-    return AccountSpec(row["name"], row["api_key"], secret, public_key, dict(balances))
+    return AccountSpec(row["name"], row["api_key"], secret, public_key, dict(balances), withdraw_key, withdraw_secret)

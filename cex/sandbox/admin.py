@@ -9,18 +9,23 @@ from typing import Any
 from aiohttp import WSCloseCode, web
 
 from cex.sandbox import errors
+from cex.sandbox.capital import Capital
 from cex.sandbox.connections import Connection
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import IMMEDIATE, Faults
+from cex.sandbox.params import Params
 
 _DELAY_MS_MAX = 60_000
 
 
 class Admin:
-    """`GET /_sandbox/health`, and with `--faults` `GET|POST /_sandbox/faults`."""
+    """`GET /_sandbox/health`, and with `--faults` `GET|POST /_sandbox/faults` and `POST /_sandbox/deposits`."""
 
-    def __init__(self, exchange: Exchange, faults: Faults, connections: AbstractSet[Connection]) -> None:
+    def __init__(
+        self, exchange: Exchange, faults: Faults, connections: AbstractSet[Connection], capital: Capital
+    ) -> None:
+        self._capital = capital
         self._exchange = exchange
         self._faults = faults
         self._connections = connections
@@ -43,6 +48,19 @@ class Admin:
         except ApiError as exc:
             return web.json_response(exc.view(), status=exc.http_status)
         return web.json_response({"faults": self._faults.view(), "delay_ms": self._faults.delay_ms})
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        """Let a deposit arrive: `{"account": name, "coin": coin, "amount": text, "tx_id": text}`."""
+        try:
+            order = _object(await request.text())
+            params = Params({name: str(value) for name, value in order.items()})
+            raw = params.amount("amount")
+            if not raw:
+                raise errors.invalid_parameter("amount")
+            self._capital.credit(params.required("account"), params.required("coin"), raw, params.required("tx_id"))
+        except ApiError as exc:
+            return web.json_response(exc.view(), status=exc.http_status)
+        return web.json_response({})
 
     def _arm(self, order: dict[str, Any]) -> None:
         fault, count, delay_ms = order.get("fault"), order.get("count", 1), order.get("delay_ms", self._faults.delay_ms)

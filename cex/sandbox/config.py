@@ -101,6 +101,9 @@ class AccountSpec:
     ed25519_public_key: str | None = None
     """PEM."""
     balances: Mapping[str, str] = field(default_factory=dict)
+    withdraw_api_key: str | None = None
+    """A second key of the account, which may withdraw and nothing else; HMAC with `withdraw_secret`."""
+    withdraw_secret: str | None = field(default=None, repr=False)
 
 
 TEST_ACCOUNT: Final = AccountSpec(
@@ -197,10 +200,10 @@ class SandboxConfig:
         names = [spec.name for spec in self.symbols]
         if not names or len(set(names)) != len(names):
             raise InputError(f"symbols must be given once each, found {names}")
-        keys = [account.api_key for account in self.accounts]
+        keys = [key for a in self.accounts for key in (a.api_key, a.withdraw_api_key) if key is not None]
         if len(set(keys)) != len(keys):
             raise InputError("two accounts share an API key")
-        if len({account.name for account in self.accounts}) != len(keys):
+        if len({account.name for account in self.accounts}) != len(self.accounts):
             raise InputError("two accounts share a name")
         if self.replay and self.replay.symbol not in names:
             raise InputError(f"replay symbol {self.replay.symbol} is not among {names}")

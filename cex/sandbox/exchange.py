@@ -198,6 +198,14 @@ class Exchange:
         self._report_balances(account, order.reserved_asset)
         return order
 
+    def move(self, account: Account, asset: str, raw: int) -> None:
+        """Let coins into an account (positive) or out of its free balance, and report it."""
+        if raw < 0:
+            account.debit(asset, -raw)
+        else:
+            account.credit(asset, raw)
+        self._report_balances(account, asset)
+
     # --- what the engine said, booked
 
     def _apply(self, market: Market, rows: list[native.Row], cancel_id: str = "") -> None:

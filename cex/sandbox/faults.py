@@ -4,6 +4,10 @@ drop_ack        the next n orders are accepted, and the connection is cut instea
 delay_ack       the next n orders are accepted at once, and answered after `delay_ms`
 error_after_accept  the next n orders are accepted, and answered 504 / -1007 (execution status unknown)
 reject_429      the next n signed requests are refused with 429 / -1003
+drop_withdrawal_ack  the next n withdrawals are accepted, and the connection is cut instead of an answer
+double_withdrawal    the next n withdrawals are carried out twice, as by a proxy that repeats a request
+delay_withdrawal     the next n withdrawals are completed only after `delay_ms`
+fail_withdrawal      the next n withdrawals are accepted, and fail; the amount is given back
 gap             the next n depth diffs are lost
 duplicate_report  the next n executionReports are sent twice
 out_of_order    the next n executionReports are held back until after the one that follows
@@ -24,6 +28,10 @@ COUNTED: Final = frozenset(
         "delay_ack",
         "error_after_accept",
         "reject_429",
+        "drop_withdrawal_ack",
+        "double_withdrawal",
+        "delay_withdrawal",
+        "fail_withdrawal",
         "gap",
         "duplicate_report",
         "out_of_order",

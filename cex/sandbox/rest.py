@@ -14,6 +14,7 @@ from aiohttp import web
 
 from cex.sandbox import errors, wire
 from cex.sandbox.accounts import Account
+from cex.sandbox.capital import Capital, network_view
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
@@ -43,6 +44,10 @@ class Endpoint:
     signed: SignedAction | None = None
     is_order: bool = False
     """Places orders: the acknowledgement is what faults are about."""
+    is_withdrawal: bool = False
+    """Wants a key that may withdraw, and its acknowledgement may get lost."""
+    may_withdraw: bool = False
+    """May be called with a key that may withdraw; such keys are for little else."""
 
 
 class Rest:
@@ -57,12 +62,14 @@ class Rest:
         trading: Trading,
         user_data: UserData,
         faults: Faults,
+        capital: Capital,
     ) -> None:
         self._exchange = exchange
         self._keys = keys
         self._limits = limits
         self._user_data = user_data
         self._faults = faults
+        self._capital = capital
         self._endpoints = _api_endpoints(queries, trading) | self._listen_key_endpoints() | self._sapi_endpoints()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -84,11 +91,14 @@ class Rest:
                 check_time(params, now)
             elif endpoint.keyed is not None:
                 account = self._keys.account(request.headers.get("X-MBX-APIKEY"))
+            self._check_right(endpoint, request.headers.get("X-MBX-APIKEY"))
             if account is not None and self._faults.take("reject_429"):
                 raise errors.too_many_requests(0, 1)
             result, status = _run(endpoint, account, params), 200
             if endpoint.is_order:
                 cut = await self._misdeliver()
+            elif endpoint.is_withdrawal:
+                cut = self._faults.take("drop_withdrawal_ack")
         except ApiError as exc:
             result, status = exc.view(), exc.http_status
             retry_after = exc.retry_after_s
@@ -106,6 +116,18 @@ class Rest:
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         return web.Response(body=_encode(result), status=status, headers=headers, content_type="application/json")
+
+    def _check_right(self, endpoint: Endpoint, api_key: str | None) -> None:
+        """Keep trading keys from withdrawals, and keys for withdrawals from all else.
+
+        Raises:
+            ApiError: -2015.
+        """
+        may_withdraw = self._keys.may_withdraw(api_key)
+        if endpoint.is_withdrawal and not may_withdraw:
+            raise errors.unknown_api_key()
+        if endpoint.signed and may_withdraw and not (endpoint.is_withdrawal or endpoint.may_withdraw):
+            raise errors.unknown_api_key()
 
     async def _misdeliver(self) -> bool:
         """Let armed faults strike at the answer to an order; return whether the connection is to be cut."""
@@ -144,6 +166,8 @@ class Rest:
             assets = sorted({a for m in self._exchange.markets.values() for a in (m.spec.base, m.spec.quote)})
             return [_coin_view(asset, account) for asset in assets]
 
+        capital = self._capital
+
         def trade_fees(_account: Account, params: Params) -> Any:
             symbol = params.text("symbol")
             names = [self._exchange.market(symbol).spec.name] if symbol else list(self._exchange.markets)
@@ -162,7 +186,13 @@ class Rest:
 
         nothing = Endpoint(1, keyed=lambda _account, _params: [])
         return {
-            ("GET", "/sapi/v1/capital/config/getall"): Endpoint(10, signed=coins),
+            ("GET", "/sapi/v1/capital/config/getall"): Endpoint(10, signed=coins, may_withdraw=True),
+            ("POST", "/sapi/v1/capital/withdraw/apply"): Endpoint(10, signed=capital.apply, is_withdrawal=True),
+            ("GET", "/sapi/v1/capital/withdraw/history"): Endpoint(2, signed=capital.history, may_withdraw=True),
+            ("GET", "/sapi/v1/capital/deposit/address"): Endpoint(
+                10, signed=capital.deposit_address, may_withdraw=True
+            ),
+            ("GET", "/sapi/v1/capital/deposit/hisrec"): Endpoint(1, signed=capital.deposits, may_withdraw=True),
             ("GET", "/sapi/v1/asset/tradeFee"): Endpoint(1, signed=trade_fees),
             ("GET", "/sapi/v1/account/apiRestrictions"): Endpoint(1, signed=restrictions),
             ("GET", "/sapi/v1/margin/allPairs"): nothing,
@@ -239,10 +269,11 @@ def _params(query: str, body: str) -> Params:
 
 def _coin_view(asset: str, account: Account) -> dict[str, Any]:
     balance = account.balance(asset)
+    may_withdraw = account.spec.withdraw_api_key is not None
     return {
         "coin": asset,
-        "depositAllEnable": False,
-        "withdrawAllEnable": False,
+        "depositAllEnable": True,
+        "withdrawAllEnable": may_withdraw,
         "name": asset,
         "free": wire.units(balance.free),
         "locked": wire.units(balance.locked),
@@ -253,5 +284,5 @@ def _coin_view(asset: str, account: Account) -> dict[str, Any]:
         "storage": "0",
         "isLegalMoney": False,
         "trading": True,
-        "networkList": [],
+        "networkList": [network_view(may_withdraw=may_withdraw)],
     }

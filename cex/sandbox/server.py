@@ -14,6 +14,7 @@ from aiohttp import web
 
 from cex.sandbox import wsapi
 from cex.sandbox.admin import Admin
+from cex.sandbox.capital import Capital
 from cex.sandbox.config import UNIT, FlowConfig, SandboxConfig
 from cex.sandbox.connections import Connection
 from cex.sandbox.exchange import Exchange
@@ -71,10 +72,11 @@ class SandboxServer:
         self._market_data = MarketData(self.exchange, self._hub, self._faults)
         queries, trading = PublicQueries(self.exchange, limits), Trading(self.exchange, limits)
         doors = (self.exchange, keys, limits, queries, trading, self._user_data, self._faults)
-        self._rest = Rest(*doors)
+        capital = Capital(self.exchange, self._faults)
+        self._rest = Rest(*doors, capital)
         self._ws_api = wsapi.build(*doors)
         self._connections: set[Connection] = set()
-        self._admin = Admin(self.exchange, self._faults, self._connections)
+        self._admin = Admin(self.exchange, self._faults, self._connections, capital)
         self._replay = Replay(self.exchange, config.replay) if config.replay else None
         self._flow: FlowSimulator | None = None
         if config.flow:
@@ -123,6 +125,7 @@ class SandboxServer:
         app.router.add_get("/_sandbox/health", self._admin.health)
         if self.config.faults:
             app.router.add_route("*", "/_sandbox/faults", self._admin.faults)
+            app.router.add_post("/_sandbox/deposits", self._admin.deposit)
         app.router.add_route("*", "/{path:.*}", self._rest.handle)
         return app
 

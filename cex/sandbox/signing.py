@@ -68,6 +68,7 @@ class KeyRing:
 
     def __init__(self) -> None:
         self._keys: dict[str, tuple[Account, Verifier]] = {}
+        self._withdrawing: set[str] = set()
 
     def add(self, spec: AccountSpec, account: Account) -> None:
         verifier: Verifier
@@ -81,6 +82,13 @@ class KeyRing:
         else:
             raise InputError(f"account {spec.name} has neither secret nor public key")
         self._keys[spec.api_key] = account, verifier
+        if spec.withdraw_api_key is not None and spec.withdraw_secret is not None:
+            self._keys[spec.withdraw_api_key] = account, HmacVerifier(spec.withdraw_secret)
+            self._withdrawing.add(spec.withdraw_api_key)
+
+    def may_withdraw(self, api_key: str | None) -> bool:
+        """Whether a key is one for withdrawals; those are for nothing that trades."""
+        return api_key in self._withdrawing
 
     def account(self, api_key: str | None) -> Account:
         """Find whose key it is; proves nothing.

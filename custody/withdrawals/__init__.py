@@ -8,20 +8,25 @@ from custody.withdrawals.addresses import AddressBook, KnownAddress
 from custody.withdrawals.desk import WithdrawalDesk, WithdrawalOptions
 from custody.withdrawals.lifecycle import State, Step
 from custody.withdrawals.plans import plan_withdrawal
-from custody.withdrawals.ports import ExchangePolicy, ExchangeWithdrawals, TransactionDesk
+from custody.withdrawals.ports import ExchangeWithdrawals, TransactionDesk
 from custody.withdrawals.requests import ChainDestination, VenueDestination, WithdrawalRequest
+from custody.withdrawals.secrets import FileEnvelopes, VenueSecrets
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
+from custody.withdrawals.venues import VenueDesk, VenueOptions
 
 __all__ = [
     "AddressBook",
     "ChainDestination",
-    "ExchangePolicy",
     "ExchangeWithdrawals",
+    "FileEnvelopes",
     "KnownAddress",
     "State",
     "Step",
     "TransactionDesk",
+    "VenueDesk",
     "VenueDestination",
+    "VenueOptions",
+    "VenueSecrets",
     "Withdrawal",
     "WithdrawalDesk",
     "WithdrawalOptions",

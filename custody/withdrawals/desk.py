@@ -236,13 +236,14 @@ class WithdrawalDesk:
             async with asyncio.TaskGroup() as tasks:
                 while not self._stopping:
                     self._wake.clear()
-                    for withdrawal, transaction_state in await asyncio.to_thread(self._store.due, self._now_ns()):
-                        if withdrawal.id in self._busy or len(self._busy) >= _AT_ONCE:
-                            continue
-                        self._busy.add(withdrawal.id)
-                        tasks.create_task(self._carry(withdrawal, transaction_state), name="custody.withdrawal")
+                    patience_s = self._options.retry_s
                     try:
-                        async with asyncio.timeout(await self._patience_s()):
+                        await self._look(tasks)
+                        patience_s = await self._patience_s()
+                    except VenueUnavailable as exc:
+                        log.warning("withdrawals.waiting", error=str(exc))
+                    try:
+                        async with asyncio.timeout(patience_s):
                             await self._wake.wait()
                     except TimeoutError:
                         continue
@@ -251,6 +252,13 @@ class WithdrawalDesk:
         finally:
             async with self._moved:
                 self._moved.notify_all()
+
+    async def _look(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to carry whatever has something to be done."""
+        for withdrawal, transaction_state in await asyncio.to_thread(self._store.due, self._now_ns()):
+            if withdrawal.id not in self._busy and len(self._busy) < _AT_ONCE:
+                self._busy.add(withdrawal.id)
+                tasks.create_task(self._carry(withdrawal, transaction_state), name="custody.withdrawal")
 
     async def _patience_s(self) -> float:
         """How long nothing has to be looked at, unless somebody says a word."""

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from sqlmodel import Session
 
-from custody.policy import Decision, Spent
 from domain import Address, ChainId
 from domain.plans import TransactionPlan
 from domain.withdrawals import VenueWithdrawal, VenueWithdrawalReport
@@ -68,12 +67,4 @@ class ExchangeWithdrawals(Protocol):
         Raises:
             VenueUnavailable: It could not be asked.
         """
-        ...
-
-
-class ExchangePolicy(Protocol):
-    """What may leave an exchange."""
-
-    def evaluate(self, order: VenueWithdrawal, *, initiator: str, vault: str, spent: Spent, now_s: int) -> Decision:
-        """Allow with conditions, or raise `Refused`."""
         ...

@@ -38,6 +38,8 @@ class Withdrawal:
     reason: str
     tx_hash: str
     venue_ref: str
+    chosen_ref: str
+    """Which of several an operator said it is."""
     decision: str
     due_ns: int
     asked_ns: int
@@ -209,6 +211,21 @@ class WithdrawalStore:
             query = select(TransactionRow.id).where(col(TransactionRow.intent_id) == withdrawal_id)
             return session.exec(query).first() is not None
 
+    def is_claimed(self, venue: str, ref: str, *, but: str) -> bool:
+        """Whether another withdrawal than `but` is an exchange's `ref`."""
+        with self._database.snapshot() as session:
+            query = select(WithdrawalRow.id).where(
+                col(WithdrawalRow.kind) == "venue",
+                col(WithdrawalRow.place) == venue,
+                col(WithdrawalRow.venue_ref) == ref,
+                col(WithdrawalRow.withdrawal_id) != but,
+            )
+            return session.exec(query).first() is not None
+
+    def serialize(self, session: Session, topic: str) -> None:
+        """Let one transaction at a time pass here per topic."""
+        self._database.serialize(session, topic)
+
     def recent(self, *, user: str = "", open_only: bool = False, limit: int = 200) -> list[Withdrawal]:
         """Give withdrawals, newest first."""
         query = select(WithdrawalRow).order_by(col(WithdrawalRow.id).desc()).limit(limit)
@@ -307,6 +324,7 @@ def read(row: WithdrawalRow) -> Withdrawal:
         reason=row.reason,
         tx_hash=row.tx_hash,
         venue_ref=row.venue_ref,
+        chosen_ref=row.followed if row.kind == "venue" else "",
         decision=row.decision,
         due_ns=row.due_ns,
         asked_ns=row.asked_ns,

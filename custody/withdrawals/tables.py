@@ -42,8 +42,8 @@ class WithdrawalRow(SQLModel, table=True):
     memo: str = Field(sa_column=Column(String(128), nullable=False))
     vault: str = Field(sa_column=Column(String(64), nullable=False))
     state: str = Field(sa_column=Column(String(24), nullable=False))
-    followed: str = Field(default="", sa_column=Column(String(24), nullable=False))
-    """The state of its transaction that was seen last."""
+    followed: str = Field(default="", sa_column=Column(String(128), nullable=False))
+    """The state of its transaction that was seen last; at an exchange, which of several a person said it is."""
     reason: str = Field(default="", sa_column=Column(Text, nullable=False))
     tx_hash: str = Field(default="", sa_column=Column(String(128), nullable=False))
     venue_ref: str = Field(default="", sa_column=Column(String(128), nullable=False))

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("memo", sa.String(128), nullable=False),
         sa.Column("vault", sa.String(64), nullable=False),
         sa.Column("state", sa.String(24), nullable=False),
-        sa.Column("followed", sa.String(24), nullable=False),
+        sa.Column("followed", sa.String(128), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("tx_hash", sa.String(128), nullable=False),
         sa.Column("venue_ref", sa.String(128), nullable=False),

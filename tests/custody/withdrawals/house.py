@@ -10,9 +10,10 @@ from typing import Any
 
 from chain import ChainClient
 from chain.devnet import TEST_ADDRESSES, Devnet, DevnetWorld
-from custody import AllowedContract, Ledger
+from custody import AllowedContract, DeskOptions, Ledger
 from custody.audit import AuditLog
 from custody.ledger import Entry, Posting, user_account
+from custody.policy import Rulebook, rulebook_of
 from custody.ports import ChainPort
 from custody.withdrawals import (
     AddressBook,
@@ -44,6 +45,25 @@ def paying_policy(world: DevnetWorld, **changes: Any) -> Any:
         "assets": {**settings.assets, COIN.id: limits},
     }
     return settings.model_copy(update=fields | changes)
+
+
+def resting_policy(world: DevnetWorld) -> Rulebook:
+    """Coins to the one recipient, each after an hour's rest."""
+    return rulebook_of(
+        {
+            "version": 1,
+            "chains": {CHAIN: {}},
+            "rules": [
+                {
+                    "id": "pay",
+                    "effect": "allow",
+                    "when": {"kind": "transfer", "recipient": RECIPIENT},
+                    "limits": {"amounts": [{"per_transaction": str(10**19)}]},
+                },
+                {"id": "rest", "effect": "delay", "delay": "1h", "when": {"kind": "transfer"}},
+            ],
+        }
+    )
 
 
 @dataclass
@@ -101,9 +121,9 @@ def house_of(
 ) -> House:
     """Put a house together, or together again over what a former one left in `folder`."""
     now = now_ns or time.time_ns
-    desk = build_desk(
-        world, chain, folder, settings=changes.pop("settings", None) or paying_policy(world), now_ns=now, **changes
-    )
+    changes.setdefault("settings", paying_policy(world))
+    changes.setdefault("options", DeskOptions(poll_s=0.005, settled_poll_s=0.05))
+    desk = build_desk(world, chain, folder, now_ns=now, **changes)
     audit = AuditLog(desk.database, now)
     addresses = AddressBook(desk.database, audit, now, cool_down_s=cool_down_s)
     withdrawals = WithdrawalDesk(

@@ -7,19 +7,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
 
 from chain import ChainClient
 from chain.devnet import TEST_ADDRESSES, Devnet
 from compliance import DenyListScreener
 from custody import freeze
 from custody.audit import AuditLog
-from custody.transactions.tables import TransactionRow
 from custody.withdrawals import ChainDestination, State, Step
 from domain import InputError, InvariantError, Refused
 from runtime import ManualClock
 from tests.custody.desk import VAULT
-from tests.custody.withdrawals.house import CHAIN, COIN, RECIPIENT, USER, House, ask, house_of, opened, paying_policy
+from tests.custody.withdrawals.house import (
+    CHAIN,
+    COIN,
+    RECIPIENT,
+    USER,
+    House,
+    ask,
+    house_of,
+    opened,
+    paying_policy,
+    resting_policy,
+)
 
 pytestmark = pytest.mark.anvil
 DONE = (State.BOOKED, State.REFUSED, State.CANCELLED, State.FAILED)
@@ -144,6 +153,24 @@ async def test_hold_release_and_cancel_before_anything_is_recorded_for_the_signe
     await house.stop()
 
 
+async def test_hold_release_and_cancel_reach_the_transaction_that_is_recorded_already(
+    funded: Devnet, chain_client: ChainClient, tmp_path: Path
+) -> None:
+    house = await opened(funded, chain_client, tmp_path, settings=resting_policy(funded.world))
+    asked = await house.withdrawals.request(ask(COIN, 10**18))
+    await house.withdrawals.wait_for(asked.id, [State.DELAYED], timeout_s=10)
+    await house.withdrawals.hold(asked.id, by="olga", reason="call the client")
+    await house.withdrawals.wait_for(asked.id, [State.HELD], timeout_s=10)
+    await house.withdrawals.release(asked.id, by="olga")
+    await house.withdrawals.wait_for(asked.id, [State.DELAYED], timeout_s=10)
+    await house.withdrawals.cancel(asked.id, by="shop")
+    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=10)
+    await house.stop()
+    assert found.state is State.CANCELLED
+    assert (house.owed(COIN), house.owed(COIN, "held")) == (5 * 10**18, 0)
+    assert house.desk.signer.asked == 0
+
+
 async def test_a_new_address_waits_for_its_cool_down(funded: Devnet, chain_client: ChainClient, tmp_path: Path) -> None:
     clock = ManualClock(10**18)
     house = house_of(funded.world, chain_client, tmp_path, cool_down_s=3600, now_ns=clock.now_ns)
@@ -233,8 +260,8 @@ class _nothing:  # noqa: N801 - stands where pytest.raises stands
 async def finalized(house: House, devnet: Devnet, withdrawal_id: str) -> None:
     """Let the chain make a withdrawal's transaction final, and see it booked."""
     await house.withdrawals.wait_for(withdrawal_id, [State.SENDING, *DONE], timeout_s=10)
-    await until(lambda: finalize_by_hand(house, withdrawal_id))
-    house.withdrawals.notify()
+    async with devnet.client() as client:
+        await client.rpc.request("anvil_mine", hex(100))
     found = await house.withdrawals.wait_for(withdrawal_id, DONE, timeout_s=15)
     assert found.state is State.BOOKED, found
 
@@ -245,11 +272,3 @@ async def until(holds: Callable[[], bool]) -> None:
             if holds():
                 return
             await asyncio.sleep(0.01)
-
-
-def finalize_by_hand(house: House, withdrawal_id: str) -> bool:
-    with house.database.transaction() as session:
-        row = session.exec(select(TransactionRow).where(TransactionRow.intent_id == withdrawal_id)).one()
-        row.state = "final" if row.state == "safe" else row.state
-        session.add(row)
-        return row.state == "final"
