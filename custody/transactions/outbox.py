@@ -171,6 +171,17 @@ class Outbox:
             row = session.exec(self._mine().where(col(TransactionRow.intent_id) == intent_id)).first()
             return None if row is None else intents_of(session, [row])[0]
 
+    def find_in(self, session: Session, intent_id: str) -> Intent:
+        """Look an intent up in a transaction of the caller's.
+
+        Raises:
+            InputError: There is none.
+        """
+        row = session.exec(self._mine().where(col(TransactionRow.intent_id) == intent_id)).first()
+        if row is None:
+            raise InputError(f"no intent {intent_id} of {self._account}")
+        return intents_of(session, [row])[0]
+
     def settlements(self, since_ns: int = 0) -> list[SwapSettled]:
         """What became of every intent settled at or after an instant, oldest first."""
         with self._database.snapshot() as session:
