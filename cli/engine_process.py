@@ -218,7 +218,7 @@ async def _open_desk(
         ledger=ledger,
         policy=policy,
         screener=DenyListScreener(data.root / part.deny_list),
-        signer=await _reach_signer(data.root / part.signer_socket, account),
+        signer=await reach_signer(data.root / part.signer_socket, account),
         chain=world.client,
         network=Network(world.network.value),
         now_ns=clock.now_ns,
@@ -237,7 +237,7 @@ def _policy(part: CustodySettings, root: Path, clock: SystemClock) -> Judge:
     return BundlePolicy(root / part.policy_bundle, admins, state=state, now_ns=clock.now_ns)
 
 
-async def _reach_signer(socket: Path, account: Address) -> SignerClient:
+async def reach_signer(socket: Path, account: Address) -> SignerClient:
     """Connect to the signer, which may be starting beside us.
 
     Raises:

@@ -23,6 +23,7 @@ COMMANDS = {
     "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
+    "withdrawals": ("cli.withdrawals", "Clients' withdrawals, on a chain or by an exchange."),
     "cosigner": ("cli.cosigner", "The parties of an MPC committee, one process each."),
     "custody": ("cli.custody", "Deposit contracts and what custody keeps on a chain."),
     "api": ("cli.api", "HTTP over an installation."),

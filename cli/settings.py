@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from cex import VenueSettings
 from custody import PolicySettings
+from custody.withdrawals.settings import WithdrawalSettings
 from engine.settings import EngineSettings
 from runtime import SecretRef, SettingsBase, SettingsPart
 
@@ -46,6 +47,7 @@ class CustodySettings(SettingsPart):
     """A signed policy document in the place of `[custody.policy]`; see docs/policy.md."""
     policy_admins: str = ""
     """YAML of the administrators whose quorum the bundle needs."""
+    withdrawals: WithdrawalSettings = WithdrawalSettings()
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:

@@ -29,7 +29,8 @@ from custody.approvals import (
 )
 from custody.freeze import Freezes
 from custody.ledger import postings, venue_account
-from custody.policy import Decision, Facts, Policy, Requirement, read_withdrawal
+from custody.policy import Decision, Facts, Requirement, read_withdrawal
+from custody.policy.judge import Judge
 from custody.ports import ApprovalDesk
 from custody.withdrawals.lifecycle import State, Step
 from custody.withdrawals.ports import ExchangeWithdrawals
@@ -83,7 +84,7 @@ class VenueDesk:
         store: WithdrawalStore,
         venues: Mapping[str, ExchangeWithdrawals],
         secrets: VenueSecrets,
-        policy: Policy,
+        policy: Judge,
         screener: Screener,
         freezes: Freezes,
         now_ns: Callable[[], int],

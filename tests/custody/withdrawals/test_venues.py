@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from custody.approvals.rules import PolicyRules
 
 from cex import CcxtWithdrawals, VenueSettings
 from cex.sandbox import AccountSpec, SandboxConfig
@@ -18,7 +19,6 @@ from cex.sandbox.capital import FEE_RAW
 from chain.devnet import TEST_ADDRESSES
 from custody import Ledger, Policy, open_books
 from custody.approvals import ApprovalState, DatabaseApprovals, approve
-from custody.approvals.rules import PolicyRules
 from custody.audit import AuditLog
 from custody.freeze import Freezes, standing
 from custody.ledger import Entry, Posting, user_account
