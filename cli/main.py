@@ -24,6 +24,7 @@ COMMANDS = {
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
     "withdrawals": ("cli.withdrawals", "Clients' withdrawals, on a chain or by an exchange."),
+    "backup": ("cli.backup", "Sealed backups of every trust zone, and putting them back."),
     "cosigner": ("cli.cosigner", "The parties of an MPC committee, one process each."),
     "custody": ("cli.custody", "Deposit contracts and what custody keeps on a chain."),
     "api": ("cli.api", "HTTP over an installation."),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from custody.approvals.rules import PolicyRules
 
 from cex import CcxtWithdrawals, VenueSettings
 from cex.sandbox import AccountSpec, SandboxConfig
@@ -173,7 +172,7 @@ def bank_of(
         ledger.post_many([Entry("open", "opening", legs), Entry("grant", "grant", owed)])
     store = WithdrawalStore(database, ledger, audit, now)
 
-    approvals = DatabaseApprovals(database, rules=lambda: PolicyRules(policy), now_ns=now)
+    approvals = DatabaseApprovals(database, rules=lambda: policy, now_ns=now)
     served = venue or CcxtWithdrawals(settings_of(sandbox))
     venues = VenueDesk(
         store=store,
@@ -183,7 +182,7 @@ def bank_of(
         screener=NoScreening(),  # type: ignore[arg-type]
         freezes=Freezes(database, audit, now),
         approvals=approvals,
-        rules=lambda: PolicyRules(policy),
+        rules=lambda: policy,
         now_ns=now,
         options=options or VenueOptions(look_s=0.05, people_s=0.05),
         checkpoint=checkpoint,
