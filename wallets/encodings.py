@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-_BASE58: Final = {
-    letter: value for value, letter in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
-}
+_LETTERS: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_BASE58: Final = {letter: value for value, letter in enumerate(_LETTERS)}
 _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _BECH32_CONSTANT: Final = 1
@@ -28,6 +27,16 @@ def base58check_decode(text: str) -> bytes | None:
     payload, checksum = decoded[:-4], decoded[-4:]
     expected = hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4]
     return payload if checksum == expected else None
+
+
+def base58check_encode(payload: bytes) -> str:
+    """Write bytes in base58 with their checksum."""
+    data = payload + hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4]
+    number, letters = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        letters = _LETTERS[digit] + letters
+    return "1" * (len(data) - len(data.lstrip(b"\x00"))) + letters
 
 
 def segwit_address(prefix: str, version: int, program: bytes) -> str:

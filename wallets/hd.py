@@ -6,11 +6,15 @@ bip_utils is imported where it is used: it takes over a second, and most process
 from __future__ import annotations
 
 import re
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from domain import Address, InputError
 from runtime import Secret
 from wallets.signer import KeySigner
+from wallets.slip10 import derive_ed25519
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _PATH = re.compile(r"m(/(0|[1-9][0-9]{0,9})'?)*")
 _INDEX_LIMIT = 1 << 31
@@ -75,7 +79,7 @@ class HdWallet:
         InputError: The phrase is empty, has an unknown word or a wrong checksum. Its text is not repeated.
     """
 
-    __slots__ = ("__root", "_is_test_key")
+    __slots__ = ("__root", "__seed", "_is_test_key")
 
     def __init__(self, mnemonic: Secret, passphrase: Secret | None = None, *, is_test_key: bool = False) -> None:
         from bip_utils import Bip39Languages, Bip39SeedGenerator
@@ -103,6 +107,7 @@ class HdWallet:
         from bip_utils import Bip32Slip10Secp256k1
 
         self.__root = Bip32Slip10Secp256k1.FromSeed(seed)
+        self.__seed = seed
         self._is_test_key = is_test_key
 
     def signer(self, index: int = 0, *, account: int = 0) -> KeySigner:
@@ -120,6 +125,16 @@ class HdWallet:
             raise InputError(f"not a derivation path: {path!r}", hint="write it like m/44'/60'/0'/0/0")
         child = self.__root.DerivePath(path)
         return KeySigner(child.PrivateKey().Raw().ToBytes(), is_test_key=self._is_test_key)
+
+    def ed25519_key(self, path: str) -> Ed25519PrivateKey:
+        """Derive the Ed25519 key at a path of hardened steps (SLIP-10), such as Solana's `m/44'/501'/0'/0'`.
+
+        Raises:
+            InputError: A step is not hardened.
+        """
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return Ed25519PrivateKey.from_private_bytes(derive_ed25519(self.__seed, path).key)
 
     def account_key(self, account: int = 0) -> str:
         """Give an Ethereum account's extended public key (`m/44'/60'/account'`), for `WatchOnlyAccount`."""

@@ -20,18 +20,22 @@ from coincurve import PublicKey
 from Crypto.Hash import RIPEMD160, keccak
 
 from domain import Address, InputError
-from wallets.encodings import base58check_decode, segwit_address
+from wallets.encodings import base58check_decode, base58check_encode, segwit_address
 
 _HARDENED: Final = 1 << 31
 _DEPTH_ACCOUNT: Final = 3
 # SLIP-132: the letters say which addresses a wallet would show; the key is the same. True marks test networks.
 _VERSIONS: Final = {
     bytes.fromhex("0488b21e"): False,  # xpub
+    bytes.fromhex("049d7cb2"): False,  # ypub
     bytes.fromhex("04b24746"): False,  # zpub
     bytes.fromhex("043587cf"): True,  # tpub
+    bytes.fromhex("044a5262"): True,  # upub
     bytes.fromhex("045f1cf6"): True,  # vpub
 }
-_PRIVATE_VERSIONS: Final = frozenset(map(bytes.fromhex, ("0488ade4", "04b2430c", "04358394", "045f18bc", "049d7878")))
+_PRIVATE_VERSIONS: Final = frozenset(
+    map(bytes.fromhex, ("0488ade4", "049d7878", "04b2430c", "04358394", "044a4e28", "045f18bc"))
+)
 _TAP_TWEAK: Final = hashlib.sha256(b"TapTweak").digest() * 2
 
 
@@ -63,7 +67,7 @@ class WatchOnlyAccount:
     """Derives the addresses `…/change/index` of one account.
 
     Args:
-        extended_key: `xpub…`, `zpub…`, `tpub…` or `vpub…` of depth 3.
+        extended_key: `xpub…`, `ypub…`, `zpub…`, or `tpub…`, `upub…`, `vpub…` of a test network; of depth 3.
 
     Raises:
         InputError: Mistyped, private (its text is not repeated), or not an account's key.
@@ -82,7 +86,7 @@ class WatchOnlyAccount:
                 hint="a watch-only account takes the account's xpub; treat that key as exposed",
             )
         if version not in _VERSIONS:
-            raise InputError("not an extended public key of a kind that is known: xpub, zpub, tpub, vpub")
+            raise InputError("not an extended public key of a kind that is known: x, y, z, t, u or vpub")
         if depth != _DEPTH_ACCOUNT or child < _HARDENED:
             raise InputError(f"an account's key (m/purpose'/coin'/account') is expected, this one is of depth {depth}")
         try:
@@ -100,8 +104,14 @@ class WatchOnlyAccount:
     def p2wpkh(self, start: int, count: int, *, change: int = 0) -> list[str]:
         """Derive Bitcoin addresses of native segregated witness (BIP-84, bech32)."""
         prefix = "tb" if self.is_testnet else "bc"
+        return [segwit_address(prefix, 0, _hash160(public.format())) for public in self._children(start, count, change)]
+
+    def p2sh_p2wpkh(self, start: int, count: int, *, change: int = 0) -> list[str]:
+        """Derive Bitcoin addresses of segregated witness in a script hash (BIP-49), for payers who know no other."""
+        version = b"\xc4" if self.is_testnet else b"\x05"
         return [
-            segwit_address(prefix, 0, RIPEMD160.new(hashlib.sha256(public.format()).digest()).digest())
+            # BIP-141: the script is version 0 and the 20 bytes of the key's hash.
+            base58check_encode(version + _hash160(b"\x00\x14" + _hash160(public.format())))
             for public in self._children(start, count, change)
         ]
 
@@ -142,6 +152,10 @@ def _evm_address(public: PublicKey) -> Address:
 def _keccak256(data: bytes) -> bytes:
     # The class itself: `keccak.new` spends as long on its arguments as the hash takes.
     return keccak.Keccak_Hash(data, 32, False).digest()
+
+
+def _hash160(data: bytes) -> bytes:
+    return RIPEMD160.new(hashlib.sha256(data).digest()).digest()
 
 
 def _taproot_output(public: PublicKey) -> bytes:
