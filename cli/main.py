@@ -30,6 +30,7 @@ COMMANDS = {
     "api": ("cli.api", "HTTP over an installation."),
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
     "approvals": ("cli.approvals", "What waits for people: read it, approve it, reject it."),
+    "policy": ("cli.policy", "What may leave: lint, explain, try, sign and activate policies."),
     "ledger": ("cli.ledger", "The double-entry books."),
     "audit": ("cli.audit", "The hash-chained audit log and its signed checkpoints."),
 }

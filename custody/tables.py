@@ -14,6 +14,7 @@ import custody.audit.tables
 import custody.deposits.tables
 import custody.freeze
 import custody.ledger.tables
+import custody.policy.tables
 import custody.transactions.tables
 import custody.withdrawals.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database

@@ -36,7 +36,12 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-def _duration(value: Any) -> int:
+def duration_s(value: Any) -> int:
+    """Read a duration, in seconds.
+
+    Raises:
+        ValueError: Another form.
+    """
     if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
         return int(found[1]) * _UNITS[found[2]]
     raise ValueError("expected a duration such as 90s, 15m, 24h, 7d or 2w")
@@ -75,7 +80,7 @@ def _zone(text: str) -> str:
 
 
 RawAmount = Annotated[int, BeforeValidator(_raw), BeforeValidator(_no_bool), Field(ge=0, lt=1 << 256)]
-Duration = Annotated[int, BeforeValidator(_duration)]
+Duration = Annotated[int, BeforeValidator(duration_s)]
 Usd = Annotated[int, BeforeValidator(_usd)]
 """Millionths of a dollar."""
 Label = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
