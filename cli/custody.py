@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -130,3 +131,22 @@ def _client(rpc_url: str, chain_id: int) -> ChainClient:
     from chain import ChainClient
 
     return ChainClient([rpc_url], chain_id)
+
+
+@app.command()
+def drill(
+    keep: Annotated[
+        Path | None, typer.Option(help="Do it in this new folder and leave everything there; else it is deleted.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove the worst day on this machine: keys made, money moved, a cosigner lost, everything restored elsewhere.
+
+    Real processes on a local chain with test keys: a ceremony, an HSM key (SoftHSM2), three cosigners, a deposit swept
+    and withdrawn by two people, books and audit log verified, a cosigner destroyed and rebuilt, and the whole
+    installation restored from its backups into empty folders, where it pays once more. Exits with 1 at the first step
+    that fails, and names it.
+    """
+    from cli.drill.run import run
+
+    run(keep, as_json=as_json)
