@@ -70,16 +70,16 @@ async def recover_party(parties: Sequence[Party], wallet: str, *, target: int, t
         VenueUnavailable: Too few can help, or a party gave up; the others sign on with what they have.
     """
     held = dict(zip((party.party for party in parties), await _shares(parties, wallet), strict=True))
-    epochs = {
-        number: max((int(share["epoch"]) for share in shares if share["is_active"]), default=0)
-        for number, shares in held.items()
-        if number != target
-    }
-    epoch = max(epochs.values(), default=0)
-    helpers = [number for number, reached in epochs.items() if reached == epoch][:threshold]
+    others = [share | {"party": number} for number, shares in held.items() if number != target for share in shares]
+    epoch = max((int(share["epoch"]) for share in others if share["is_active"]), default=0)
+    able = sorted((share for share in others if share["epoch"] == epoch), key=lambda share: int(share["party"]))
+    helpers = [int(share["party"]) for share in able[:threshold]]
     if not epoch or len(helpers) < threshold:
         raise VenueUnavailable(f"fewer than {threshold} parties can help party {target}")
-    kind = next(share["key_kind"] for share in held[helpers[0]] if share["epoch"] == epoch)
+    kind = able[0]["key_kind"]
+    if not all(share["is_active"] for share in able[:threshold]):
+        # An earlier activation did not reach all of them; without the target there may be no other way to finish it.
+        await _activate([party for party in parties if party.party in helpers], wallet, epoch, threshold)
     fields = {"wallet": wallet, "key_kind": kind, "epoch": epoch, "target": target, "helpers": helpers, **_attempt()}
     await run([party for party in parties if party.party in (*helpers, target)], "recover", fields)
     return await _renew(parties, wallet, epoch, threshold)

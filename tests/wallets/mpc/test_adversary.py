@@ -89,7 +89,7 @@ def test_a_carrier_that_wrongs_any_message_gets_an_abort_that_blames_nobody(
     """Each recipient is wronged in its own way, several in one run; each must notice for itself."""
     runs = runs_of(protocol)
     recorded: dict[tuple[int, int, int], bytes] = {}
-    relay(runs.begin(protocol), recording(recorded))
+    relay(runs.begin(protocol), recording(recorded), rounds=number)
     is_costly = protocol.kind == "secp256k1" and protocol.name in ("generate", "refresh")
     names = FIRST_SIX if is_costly else list(CARRIER)
     edges = [(2, 1), (1, 2)] if len(protocol.among) == 2 else [(2, 1), (3, 2), (1, 3)]
@@ -169,7 +169,7 @@ def test_a_broadcast_that_differs_by_recipient_is_found_out(runs_of: RunsOf, nam
     protocol = BY_NAME[name]
     runs = runs_of(protocol)
     recorded: dict[tuple[int, int, int], bytes] = {}
-    relay(runs.begin(protocol), recording(recorded))
+    relay(runs.begin(protocol), recording(recorded), rounds=number)
     liar = Liar(runs.homes[2])
 
     def equivocate(envelope: bytes, other: bytes) -> list[bytes]:

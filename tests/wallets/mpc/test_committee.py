@@ -178,49 +178,6 @@ async def test_children_sign_at_their_own_addresses(parties: list[LocalParty], c
     assert recovered.format() == node.PublicKey().RawCompressed().ToBytes()
 
 
-async def test_a_killed_party_leaves_nothing_that_signs_twice(
-    parties: list[LocalParty], ceremony: tuple[Path, Address]
-) -> None:
-    """Kill party 2 before each of its answers: the transaction is signed all the same, and only one version of it."""
-    for edge in range(5):
-        tx = replace(TX, nonce=edge)
-        two = Killed(parties[1], edge)
-        signer = await MpcSigner.connect(
-            [parties[0], two, parties[2]], parties[0].home.committee, wallet=WALLET, address=ceremony[1]
-        )
-        signed = await signer.sign_transaction(tx, network=DEVNET)
-        two.revive()
-        after = await MpcSigner.connect(parties, parties[0].home.committee, wallet=WALLET, address=ceremony[1])
-        assert await after.sign_transaction(tx, network=DEVNET) == signed
-        with pytest.raises(Refused):
-            await after.sign_transaction(replace(tx, value_wei=2), network=DEVNET)
-
-
-class Killed:
-    """A party that dies while it works on its n-th signing request: after it did the work, before it answers."""
-
-    def __init__(self, inner: LocalParty, edge: int) -> None:
-        self._inner = inner
-        self._left = edge
-
-    @property
-    def party(self) -> int:
-        return self._inner.party
-
-    async def ask(self, method: str, fields: object = None) -> dict[str, object]:
-        answer = await self._inner.ask(method, fields)  # type: ignore[arg-type]
-        if method in ("sign", "step") and self._inner.cosigner is not None:
-            if self._left == 0:
-                self._inner.stop()
-                return await self._inner.ask(method)
-            self._left -= 1
-        return answer
-
-    def revive(self) -> None:
-        if self._inner.cosigner is None:
-            self._inner.start()
-
-
 async def test_refresh_keeps_the_address_and_makes_old_shares_useless(
     parties: list[LocalParty], ceremony: tuple[Path, Address]
 ) -> None:

@@ -70,7 +70,7 @@ async def test_each_pair_signs_a_transaction_that_is_mined(
 async def test_a_party_killed_before_any_of_its_messages_leaves_one_signature_for_a_nonce(
     processes: Processes, ceremony: tuple[Path, Address]
 ) -> None:
-    for edge in range(1, 5):
+    for edge in (2, 4):  # every other edge is in test_crashes.py
         tx = replace(TX, nonce=10 + edge)
         links = processes.links()
         doomed = KilledBefore(links[1], processes, edge)
