@@ -16,6 +16,7 @@ from cli.guards import AdminsOption, BundleOption, open_guard
 from cli.references import take_secret
 from cli.signer_hsm import app as hsm_app
 from cli.signer_mpc import MpcKeys, mpc_keys, open_mpc_keys
+from cli.signer_remote import RemoteKey, open_remote_key, remote_key
 from domain import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class _Parts:
     keystore: _Keystore | None = None
     hsm: _Hsm | None = None
     mpc: MpcKeys | None = None
+    remote: RemoteKey | None = None
     policy: PolicySettings | None = None
     bundle: Path | None = None
     admins: Path | None = None
@@ -105,6 +107,13 @@ def serve(
     mpc_presign: Annotated[
         int, typer.Option(min=0, max=32, help="Presignatures to keep ready for each key of the committee.")
     ] = 0,
+    remote: Annotated[str, typer.Option(help="URL of a remote signer (JSON-RPC) one of whose keys is served.")] = "",
+    remote_address: Annotated[str, typer.Option(help="That key's address: no other signature is accepted.")] = "",
+    remote_dialect: Annotated[str, typer.Option(help="How it names its methods: node or web3signer.")] = "node",
+    remote_test_key: Annotated[bool, typer.Option("--remote-test-key", help="The key is for devnets only.")] = False,
+    remote_ca: Annotated[Path | None, typer.Option(help="Authority of the remote signer's certificate (PEM).")] = None,
+    remote_cert: Annotated[Path | None, typer.Option(help="The certificate shown to it (PEM).")] = None,
+    remote_tls_key: Annotated[Path | None, typer.Option("--remote-key", help="Its private key (PEM).")] = None,
     rpc_socket: Annotated[Path | None, typer.Option(help="Unix socket for JSON-RPC over HTTP.")] = None,
     rpc_tls: Annotated[str, typer.Option(help="HOST:PORT for JSON-RPC over mutual TLS.")] = "",
     tls_cert: Annotated[Path | None, typer.Option(help="The signer's certificate (PEM).")] = None,
@@ -128,6 +137,13 @@ def serve(
     """
     hsm = _hsm(hsm_module, hsm_token, tuple(hsm_key or ()), pin_ref, hsm_workers)
     mpc = mpc_keys(committee, mpc_wallet or (), mpc_presign)
+    far = remote_key(
+        remote,
+        remote_address,
+        remote_dialect,
+        is_test_key=remote_test_key,
+        tls=(remote_ca, remote_cert, remote_tls_key),
+    )
     front = _Front(
         rpc_socket,
         rpc_tls,
@@ -139,9 +155,9 @@ def serve(
     if data_dir is not None:
         if socket or keystore or password_ref or config:
             raise InputError("--data-dir brings its own socket, keystore, password and config; give one or the other")
-        parts = replace(_from_installation(data_dir.resolve()), hsm=hsm, mpc=mpc)
+        parts = replace(_from_installation(data_dir.resolve()), hsm=hsm, mpc=mpc, remote=far)
     else:
-        parts = _from_options(socket, keystore, password_ref, config, journal, hsm, mpc)
+        parts = _from_options(socket, keystore, password_ref, config, journal, hsm, mpc, far)
     if policy_bundle or policy_admins:
         parts = replace(parts, policy=None, bundle=policy_bundle, admins=policy_admins)
     asyncio.run(_serve(replace(parts, journal=journal or parts.journal), front, as_json=as_json))
@@ -190,6 +206,8 @@ async def _open_keys(parts: _Parts, opened: AsyncExitStack) -> list[LocalSigner]
         keys.extend((await opened.enter_async_context(pool)).signers)
     if parts.mpc is not None:
         keys.extend(await open_mpc_keys(parts.mpc, opened))
+    if parts.remote is not None:
+        keys.append(await open_remote_key(parts.remote, opened))
     return keys
 
 
@@ -223,10 +241,11 @@ def _from_options(
     journal: Path | None,
     hsm: _Hsm | None,
     mpc: MpcKeys | None,
+    remote: RemoteKey | None,
 ) -> _Parts:
-    if socket is None or (keystore is None) != (password_ref is None) or not (keystore or hsm or mpc):
+    if socket is None or (keystore is None) != (password_ref is None) or not (keystore or hsm or mpc or remote):
         raise InputError(
-            "--data-dir, or --socket, --keystore and --password-ref (or --hsm-module …, or --committee …) are needed"
+            "--data-dir, or --socket and a key (--keystore, --hsm-module, --committee or --remote) are needed"
         )
     if keystore is None and journal is None:
         raise InputError("--journal is needed when there is no keystore to keep it beside")
@@ -237,6 +256,7 @@ def _from_options(
         keystore=stored,
         hsm=hsm,
         mpc=mpc,
+        remote=remote,
         policy=_policy(config) if config is not None else None,
     )
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from domain import InputError, InvariantError, PlatformError, Refused, VenueUnavailable
+from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, Refused, VenueUnavailable
 
 LINE_BYTES_MAX: Final = 512 * 1024
 """Room for a payload of 256 kB and its evidence."""
@@ -44,6 +44,8 @@ def error_message(exc: PlatformError) -> dict[str, Any]:
     fields = {"kind": kind, "message": str(exc), "hint": exc.hint}
     if isinstance(exc, Refused):
         fields["rule"] = exc.rule
+    if isinstance(exc, OutcomeUnknown):
+        fields["request_id"] = exc.request_id
     return {"error": fields}
 
 
@@ -56,7 +58,9 @@ def error_from(fields: Mapping[str, Any]) -> PlatformError:
         return InputError(message, hint=hint)
     if kind == "unavailable":
         return VenueUnavailable(message, hint=hint)
+    if kind == "unknown":
+        return OutcomeUnknown(message, request_id=str(fields.get("request_id", "")), hint=hint)
     return InvariantError(f"the signer failed: {message}", hint=hint)
 
 
-_KINDS: Final = {"refused": Refused, "input": InputError, "unavailable": VenueUnavailable}
+_KINDS: Final = {"refused": Refused, "input": InputError, "unavailable": VenueUnavailable, "unknown": OutcomeUnknown}

@@ -267,3 +267,11 @@ def test_a_signer_that_cannot_start_says_why_in_one_line(tmp_path: Path, fault: 
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_outcome_stays_one_on_its_way_through_the_socket() -> None:
+    from wallets.wire import error_from, error_message
+
+    told = error_from(error_message(OutcomeUnknown("lost", request_id="r1", hint="ask"))["error"])
+    assert isinstance(told, OutcomeUnknown)
+    assert (str(told), told.request_id, told.hint) == ("lost", "r1", "ask")

@@ -148,22 +148,16 @@ def build(given: Mapping[str, Any]) -> TransactionToSign:
     )
 
 
-def describe(signed: SignedTransaction) -> dict[str, Any]:
-    """Give a signed transaction the form in which nodes answer `eth_signTransaction`."""
-    tx, signature = parse(signed.raw)
+def write(tx: TransactionToSign) -> dict[str, Any]:
+    """Give a transaction the form in which `build` and other signers read it; `from` is not in it."""
     fields: dict[str, Any] = {
         "type": hex(tx.type),
         "chainId": hex(tx.chain_id),
         "nonce": hex(tx.nonce),
         "to": tx.to,
         "value": hex(tx.value_wei),
-        "input": "0x" + tx.data.hex(),
+        "data": "0x" + tx.data.hex(),
         "gas": hex(tx.gas_limit),
-        "from": signed.sender,
-        "hash": signed.hash,
-        "r": hex(signature.r),
-        "s": hex(signature.s),
-        "v": hex(signature.y_parity if tx.type else tx.chain_id * 2 + 35 + signature.y_parity),
     }
     if tx.has_maximal_fees:
         fees = {"maxFeePerGas": tx.max_fee_per_gas_wei, "maxPriorityFeePerGas": tx.max_priority_fee_per_gas_wei}
@@ -171,12 +165,28 @@ def describe(signed: SignedTransaction) -> dict[str, Any]:
         fees = {"gasPrice": tx.gas_price_wei}
     fields |= {name: hex(value) for name, value in fees.items()}
     if tx.type:
-        fields["yParity"] = hex(signature.y_parity)
         fields["accessList"] = [
             {"address": place, "storageKeys": ["0x" + slot.hex() for slot in slots]} for place, slots in tx.access_list
         ]
     if tx.authorizations:
-        fields["authorizationList"] = [_describe_authorization(signed) for signed in tx.authorizations]
+        fields["authorizationList"] = [_write_authorization(signed) for signed in tx.authorizations]
+    return fields
+
+
+def describe(signed: SignedTransaction) -> dict[str, Any]:
+    """Give a signed transaction the form in which nodes answer `eth_signTransaction`."""
+    tx, signature = parse(signed.raw)
+    fields = write(tx)
+    fields["input"] = fields.pop("data")
+    fields |= {
+        "from": signed.sender,
+        "hash": signed.hash,
+        "r": hex(signature.r),
+        "s": hex(signature.s),
+        "v": hex(signature.y_parity if tx.type else tx.chain_id * 2 + 35 + signature.y_parity),
+    }
+    if tx.type:
+        fields["yParity"] = hex(signature.y_parity)
     return {"raw": "0x" + signed.raw.hex(), "tx": fields}
 
 
@@ -211,7 +221,7 @@ def _authorizations(entries: Any) -> tuple[SignedAuthorization, ...]:
     return tuple(found)
 
 
-def _describe_authorization(signed: SignedAuthorization) -> dict[str, str]:
+def _write_authorization(signed: SignedAuthorization) -> dict[str, str]:
     authorization, signature = signed.authorization, signed.signature
     return {
         "chainId": hex(authorization.chain_id),
