@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import output
+from cli import custody_freezes, output
 from domain import Address, InputError
 
 if TYPE_CHECKING:
     from chain import ChainClient
     from custody.deposits.deployment import DepositContracts, VaultTerms
 
-app = typer.Typer(no_args_is_help=True, help="Contracts, deposit addresses, deposits and sweeps.")
+app = typer.Typer(
+    no_args_is_help=True, help="Contracts, deposit addresses, deposits, sweeps; reconciliation and freezes."
+)
 contracts = typer.Typer(no_args_is_help=True, help="The deposit contracts: create them, check what stands.")
 app.add_typer(contracts, name="contracts")
+custody_freezes.add_to(app)
 
 RpcOption = Annotated[str, typer.Option("--rpc-url", help="The chain's node.")]
 ChainOption = Annotated[int, typer.Option(min=1, help="Its chain id.")]

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from cex import VenueSettings
 from custody import PolicySettings
+from custody.audit import AuditSettings
+from custody.reconciliation import ReconciliationSettings
 from custody.withdrawals.settings import WithdrawalSettings
 from engine.settings import EngineSettings
 from runtime import SecretRef, SettingsBase, SettingsPart
@@ -42,6 +44,10 @@ class CustodySettings(SettingsPart):
     database: str = "sqlite:///capstan.db"
     deny_list: str = "deny-list.txt"
     """File of addresses nothing may be sent to, one a line. A file that cannot be read refuses everything."""
+    operators: dict[str, str] = Field(default_factory=dict)
+    """Ed25519 public keys in hex, by name, of the people who may lift a freeze. None: any two names may."""
+    audit: AuditSettings = AuditSettings()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
     policy: PolicySettings | None = None
     policy_bundle: str = ""
     """A signed policy document in the place of `[custody.policy]`; see docs/policy.md."""

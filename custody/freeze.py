@@ -7,16 +7,19 @@ different people have given theirs. Whatever lets value out asks `check` in the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from custody.audit import AuditLog
 from custody.columns import APPEND_ONLY, row_number
 from domain import ChainId, InputError, Refused
+from runtime import Secret
 from runtime.database import Database
 
 ALL: Final = "all"
@@ -112,13 +115,41 @@ def standing(session: Session, *scopes: str) -> list[Freeze]:
     ]
 
 
-class Freezes:
-    """Imposes and lifts freezes, each with its audit record."""
+def sign_lift(key: Secret, freeze_id: int, operator: str, reason: str) -> bytes:
+    """Sign one's word that a freeze may end, with an Ed25519 key: 32 bytes in hex.
 
-    def __init__(self, database: Database, audit: AuditLog, now_ns: Callable[[], int]) -> None:
+    Raises:
+        InputError: It is no such key.
+    """
+    try:
+        private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key.reveal().strip()))
+    except ValueError as exc:
+        raise InputError("an operator's key is 32 bytes in hex") from exc
+    return private.sign(_lift_statement(freeze_id, operator, reason))
+
+
+class Freezes:
+    """Imposes and lifts freezes, each with its audit record.
+
+    Args:
+        database: Where they are.
+        audit: Where it is recorded.
+        now_ns: The time.
+        operators: Ed25519 public keys in hex, by name. When there are any, only these people lift, by signature.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        audit: AuditLog,
+        now_ns: Callable[[], int],
+        *,
+        operators: Mapping[str, str] | None = None,
+    ) -> None:
         self._database = database
         self._audit = audit
         self._now_ns = now_ns
+        self._operators = dict(operators or {})
 
     def impose(self, scope: str, *, source: str, reason: str) -> Freeze:
         """Freeze a scope in a transaction of its own; see `impose_in`."""
@@ -151,14 +182,16 @@ class Freezes:
         )
         return Freeze(row.id or 0, scope, source, reason, row.time_ns, ())
 
-    def lift(self, freeze_id: int, *, operator: str, reason: str) -> Freeze | None:
+    def lift(self, freeze_id: int, *, operator: str, reason: str, signature: bytes | None = None) -> Freeze | None:
         """Give one person's word that a freeze may end; None once it has ended, else the freeze as it still stands.
 
         Raises:
             InputError: No such freeze stands, this person has agreed already, or a name or the reason is missing.
+            Refused: Operators have keys, and this is not signed by theirs (rule `operator`).
         """
         if not _NAME.fullmatch(operator) or not reason.strip():
             raise InputError("lifting a freeze needs an operator's name and a reason")
+        self._check_signature(freeze_id, operator, reason, signature)
         with self._database.transaction() as session:
             self._database.serialize(session, f"freeze-lift/{freeze_id}")
             found = [freeze for freeze in standing(session) if freeze.id == freeze_id]
@@ -170,10 +203,25 @@ class Freezes:
             session.flush()
             left = [freeze for freeze in standing(session) if freeze.id == freeze_id]
             detail = {"scope": found[0].scope, "operator": operator, "reason": reason, "stands": bool(left)}
+            if signature is not None:
+                detail["signature"] = signature.hex()
             self._audit.append(session, "freeze.lifted", f"freeze/{freeze_id}", detail)
             return left[0] if left else None
+
+    def _check_signature(self, freeze_id: int, operator: str, reason: str, signature: bytes | None) -> None:
+        if not self._operators:
+            return
+        try:
+            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._operators[operator]))
+            public.verify(signature or b"", _lift_statement(freeze_id, operator, reason))
+        except (KeyError, ValueError, InvalidSignature) as exc:
+            raise Refused(f"{operator} did not sign for freeze {freeze_id} to end", rule="operator") from exc
 
     def standing(self) -> list[Freeze]:
         """Give every freeze that stands, oldest first."""
         with self._database.snapshot() as session:
             return standing(session)
+
+
+def _lift_statement(freeze_id: int, operator: str, reason: str) -> bytes:
+    return f"capstan/freeze-lift/v1\n{freeze_id}\n{operator}\n{reason}".encode()

@@ -11,12 +11,14 @@ from custody.audit.exports import CommandExporter, DirectoryExporter, Exporter, 
 from custody.audit.keeper import CheckpointKeeper
 from custody.audit.log import AuditLog
 from custody.audit.records import canonical, record_hash
+from custody.audit.settings import AuditSettings
 from custody.audit.tables import AuditRow
 from custody.audit.verification import AuditVerification, verify_audit
 
 __all__ = [
     "AuditLog",
     "AuditRow",
+    "AuditSettings",
     "AuditVerification",
     "Checkpoint",
     "CheckpointKeeper",

@@ -4,6 +4,7 @@ from custody.reconciliation.chains import ChainPlaces, ChainReconciler
 from custody.reconciliation.findings import Comparison, Explanation, Report
 from custody.reconciliation.ports import ChainReads, Unbooked, UnbookedSource, VenueBalances
 from custody.reconciliation.reconciling import Reconciliation
+from custody.reconciliation.settings import ReconciliationSettings
 from custody.reconciliation.solvency import AssetGroup, Solvency, solvency
 from custody.reconciliation.unbooked import unbooked_transactions
 from custody.reconciliation.venues import VenueReconciler
@@ -16,6 +17,7 @@ __all__ = [
     "Comparison",
     "Explanation",
     "Reconciliation",
+    "ReconciliationSettings",
     "Report",
     "Solvency",
     "Unbooked",

@@ -23,7 +23,7 @@ from custody.ledger import balances_in, vault_account
 from custody.ledger.tables import BalanceRow, EntryRow, PostingRow
 from custody.reconciliation.findings import Comparison, Explanation
 from custody.reconciliation.ports import ChainReads, Unbooked, UnbookedSource
-from domain import Address, VenueUnavailable, native_asset
+from domain import Address, InputError, VenueUnavailable, native_asset
 from runtime.database import Database, raw_sum
 
 _READS_AT_ONCE: Final = 16
@@ -57,6 +57,7 @@ class ChainReconciler:
         unbooked: Where transactions are found that may be mined and not booked.
         lookback_s: How old a booking may be and still not be in the final block. Only these are asked about, and
             whatever is still in flight.
+        finality_depth: Depth that counts as final where the chain has no finalized tag; 0 asks for the tag.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ChainReconciler:
         *,
         unbooked: Sequence[UnbookedSource] = (),
         lookback_s: int = 24 * 3600,
+        finality_depth: int = 0,
     ) -> None:
         self.scope = chain_scope(chain.chain_id)
         self._chain = chain
@@ -74,6 +76,7 @@ class ChainReconciler:
         self._places = places
         self._unbooked = tuple(unbooked)
         self._lookback_s = lookback_s
+        self._finality_depth = finality_depth
 
     async def look(self) -> tuple[Block, list[Comparison]]:
         """Compare every own address and asset.
@@ -106,9 +109,7 @@ class ChainReconciler:
         return dict(result)
 
     async def _pin(self) -> Block:
-        final = await self._chain.find_block("finalized")
-        if final is None:
-            raise VenueUnavailable(f"chain {self._chain.chain_id} knows no finalized block")
+        final = await self._final()
         read_up_to = await asyncio.to_thread(self._deposits_read)
         if read_up_to is None or read_up_to >= final.number:
             return final
@@ -116,6 +117,16 @@ class ChainReconciler:
         if block is None:
             raise VenueUnavailable(f"chain {self._chain.chain_id} has no block {read_up_to}")
         return block
+
+    async def _final(self) -> Block:
+        if not self._finality_depth:
+            final = await self._chain.find_block("finalized")
+        else:
+            head = await self._chain.find_block("latest")
+            final = None if head is None else await self._chain.find_block(max(head.number - self._finality_depth, 0))
+        if final is None:
+            raise VenueUnavailable(f"chain {self._chain.chain_id} knows no finalized block")
+        return final
 
     def _deposits_read(self) -> int | None:
         with self._database.snapshot() as session:
@@ -131,7 +142,10 @@ class ChainReconciler:
             if token is None:
                 raw = int(await self._chain.balance(address, block.hash))
             else:
-                raw = await self._chain.token_balance(token, address, block.hash)
+                try:
+                    raw = await self._chain.token_balance(token, address, block.hash)
+                except InputError:  # No such token at that block: it holds nothing, whatever the books say.
+                    raw = 0
             return (vault_account(self._chain.chain_id, address), asset), raw
 
         jobs = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -16,7 +16,7 @@ from custody.reconciliation.chains import ChainReconciler
 from custody.reconciliation.findings import Comparison, Report
 from custody.reconciliation.solvency import AssetGroup, Solvency, solvency
 from custody.reconciliation.venues import VenueReconciler
-from domain import PlatformError, VenueError
+from domain import InputError, VenueError
 from runtime.database import Database
 from runtime.metrics import INSOLVENT, UNEXPLAINED
 
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 SOURCE: Final = "reconciliation"
 SOLVENCY_SOURCE: Final = "solvency"
+_LOOKS: Final = 3
 
 
 class Reconciliation:
@@ -38,6 +39,7 @@ class Reconciliation:
         chains: Sequence[ChainReconciler] = (),
         venues: Sequence[VenueReconciler] = (),
         groups: Sequence[AssetGroup] = (),
+        pause: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._audit = audit
@@ -45,6 +47,7 @@ class Reconciliation:
         self._chains = tuple(chains)
         self._venues = tuple(venues)
         self._groups = tuple(groups)
+        self._pause = pause or _wait_a_moment
 
     async def reconcile(self) -> Report:
         """Compare every place with the books; freeze the scopes where something stays unexplained in a second look.
@@ -59,7 +62,7 @@ class Reconciliation:
                 block, found = await chain.look()
                 if any(item.is_mismatch for item in found):  # Booked between our two readings? Then not any more.
                     block, found = await chain.look()
-            except (VenueError, PlatformError) as exc:
+            except (VenueError, InputError) as exc:
                 log.error("reconciliation.unread", scope=chain.scope, error=str(exc))
                 unread.append(chain.scope)
                 continue
@@ -68,7 +71,7 @@ class Reconciliation:
         for venue in self._venues:
             try:
                 comparisons += await venue.look()
-            except (VenueError, PlatformError) as exc:
+            except (VenueError, InputError) as exc:
                 log.error("reconciliation.unread", scope=venue.scope, error=str(exc))
                 unread.append(venue.scope)
         report = Report(tuple(comparisons), pinned, tuple(unread))
@@ -76,18 +79,24 @@ class Reconciliation:
         return report
 
     async def check_solvency(self) -> list[Solvency]:
-        """Compare what is held now with what is owed; freeze everything when it is less.
+        """Compare what is held now with what is owed; freeze everything when it is less in three looks.
+
+        A trade is booked a moment after it happened; until then neither what was sold counts nor what was bought.
 
         Raises:
             VenueError: A place did not answer. Without all of them there is no answer, and nothing is frozen.
         """
-        found: dict[str, Mapping[str, int]] = {}
-        for chain in self._chains:
-            found |= await chain.balances()
-        for venue in self._venues:
-            found |= await venue.balances()
-        results = await asyncio.to_thread(solvency, self._database, found, self._groups)
-        short = [item for item in results if not item.is_solvent]
+        for left in reversed(range(_LOOKS)):
+            found: dict[str, Mapping[str, int]] = {}
+            for chain in self._chains:
+                found |= await chain.balances()
+            for venue in self._venues:
+                found |= await venue.balances()
+            results = await asyncio.to_thread(solvency, self._database, found, self._groups)
+            short = [item for item in results if not item.is_solvent]
+            if not short or not left:
+                break
+            await self._pause()
         INSOLVENT.set(len(short))
         if short:
             what = "; ".join(f"{item.name}: {item.held_raw} held, {item.owed_raw} owed" for item in short)
@@ -129,3 +138,7 @@ class Reconciliation:
                 return
             imposed = self._freezes.impose_in(session, scope, source=source, reason=reason)
             self._audit.append(session, f"{source}.mismatch", f"freeze/{imposed.id}", {"scope": scope, **detail})
+
+
+async def _wait_a_moment() -> None:
+    await asyncio.sleep(1.0)

@@ -14,14 +14,19 @@ from custody.transactions.lifecycle import WORKED_ON
 from custody.transactions.records import Intent, Kind, intents_of
 from custody.transactions.tables import TransactionRow
 from domain import ChainId
+from domain.plans import TransactionPlan
+
+Booker = Callable[[TransactionPlan, Receipt, Collection[str]], list[Entry] | None]
+"""Says what a mined plan of its own kind is booked as; None for plans of other kinds."""
 
 
-def unbooked_transactions(chain_id: ChainId, assets: Collection[str]) -> UnbookedSource:
+def unbooked_transactions(chain_id: ChainId, assets: Collection[str], booker: Booker | None = None) -> UnbookedSource:
     """Give a source of the desk's signed transactions that are not settled.
 
     Args:
         chain_id: Of this chain.
         assets: Tokens whose transfers count, by asset id, beside those a plan names.
+        booker: The desk's, if it sweeps.
     """
 
     def read(session: Session) -> Sequence[Unbooked]:
@@ -34,13 +39,24 @@ def unbooked_transactions(chain_id: ChainId, assets: Collection[str]) -> Unbooke
         for intent in intents_of(session, session.exec(query).all()):
             for attempt in intent.signed:
                 did_anything = attempt.kind is not Kind.CANCEL
-                found.append(Unbooked(attempt.tx_hash or "", _booker(intent, assets, did_anything=did_anything)))
+                found.append(
+                    Unbooked(attempt.tx_hash or "", _booking(intent, assets, booker, did_anything=did_anything))
+                )
         return found
 
     return read
 
 
-def _booker(intent: Intent, assets: Collection[str], *, did_anything: bool) -> Callable[[Receipt], Sequence[Entry]]:
+def _booking(
+    intent: Intent, assets: Collection[str], booker: Booker | None, *, did_anything: bool
+) -> Callable[[Receipt], Sequence[Entry]]:
     named = (amount.asset.id for amount in (*intent.plan.spends, *intent.plan.receives_min))
     counted = {*assets, *named}
-    return lambda receipt: receipts.entries(intent.plan, receipt, counted, did_anything=did_anything)
+
+    def entries_of(receipt: Receipt) -> Sequence[Entry]:
+        found = None if booker is None or not did_anything else booker(intent.plan, receipt, counted)
+        if found is not None:
+            return found
+        return receipts.entries(intent.plan, receipt, counted, did_anything=did_anything)
+
+    return entries_of

@@ -216,7 +216,7 @@ def test_verify_finds_an_altered_amount_a_deleted_leg_and_a_dropped_trigger(data
         session.execute(sa.text("DELETE FROM ledger_postings WHERE entry_id = 2 AND line = 1"))
     found = "\n".join(ledger.verify().problems)
     assert "entry a does not match its fingerprint" in found
-    assert "entry 2 is off by -6" in found
+    assert "entry b is off by -6" in found
     assert all(f"trigger {name} is missing" in found for name in names)
     assert "entry c" not in found
 

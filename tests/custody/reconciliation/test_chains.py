@@ -23,8 +23,8 @@ pytestmark = pytest.mark.anvil
 CHAIN = ChainId(1337)
 ETH = native_asset(CHAIN).id
 RICH = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
-OWN = Address("0x00000000000000000000000000000000CaFe0001")
-OUTSIDE = Address("0x00000000000000000000000000000000cafE0002")
+OWN = Address("0x00000000000000000000000000000000caFe0001")
+OUTSIDE = Address("0x00000000000000000000000000000000caFe0002")
 ACCOUNT = vault_account(CHAIN, OWN)
 ONE = 10**18
 
@@ -66,7 +66,12 @@ class Vault:
         return ChainReconciler(self.client, self.database, ChainPlaces((OWN,), {}, self.surplus), unbooked=(unbooked,))
 
     def reconciliation(self) -> Reconciliation:
-        return Reconciliation(self.database, self.audit, time.time_ns, chains=(self.reconciler(),))
+
+        async def no_pause() -> None:
+            pass
+
+        chains = (self.reconciler(),)
+        return Reconciliation(self.database, self.audit, time.time_ns, chains=chains, pause=no_pause)
 
     async def look(self) -> Comparison:
         report = await self.reconciliation().reconcile()
