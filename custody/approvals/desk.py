@@ -102,6 +102,7 @@ class DatabaseApprovals:
         """
         with self._database.transaction() as session:
             self._database.serialize(session, f"approvals {intent_id}")
+            self._database.serialize(session, f"approver {approval.key}")  # for the counter, over all intents
             request = self._read(session, intent_id)
             name = self._judge(request, approval)
             if any(given == approval for _, given in request.approvals):

@@ -324,9 +324,10 @@ class CanonicalIntent:
                 policy_version=int(document["policy_version"]),
                 policy_digest=document["policy_digest"],
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            is_canonical = intent.canonical() == _canonical(document)  # as text: True is not 1 there
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as exc:
             raise InputError(f"an intent cannot be read: {type(exc).__name__}") from exc
-        if intent.canonical() != _canonical(document):  # as text: True is not 1 there
+        if not is_canonical:
             raise InputError("an intent is not written canonically")
         return intent
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,16 +22,6 @@ def escape(text: str, *, length_max: int = 64) -> str:
         for character in text[:length_max]
     )
     return shown if len(text) <= length_max else f"{shown}...({len(text)} characters)"
-
-
-def is_plain(text: str) -> bool:
-    """Whether text shows as itself: printable ASCII, without a backslash or blanks at its ends."""
-    return bool(text) and text == text.strip() and escape(text, length_max=len(text)) == text
-
-
-def name_of_character(character: str) -> str:
-    """Name a character for a message: `U+0421 CYRILLIC CAPITAL LETTER ES`."""
-    return f"U+{ord(character):04X} {unicodedata.name(character, 'without a name')}"
 
 
 def decimal_text(raw: int, decimals: int) -> str:

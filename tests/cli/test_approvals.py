@@ -22,6 +22,7 @@ from runtime import SystemClock
 from runtime.database import Database
 from tests.support.approvers import CALL, PARTNER, USDC, VAULT, decision, key_of
 from tests.support.authenticator import Authenticator
+from tests.support.policies import ADMINS, public, signed
 
 PASSKEY = Authenticator("carol")
 POLICY = f"""
@@ -174,6 +175,33 @@ def test_a_new_key_is_private_and_signs(shell):
     assert "exists already" in str(shell.run("key", "--out", str(file), code=1).exception)
     told = shell.run("approve", "w-1", "--key-ref", f"file:{file}", "--yes", code=1)
     assert "nobody asked" in str(told.exception)
+
+
+def test_an_installation_says_where_books_and_policy_are(shell):
+    (shell.folder / "bundle.json").write_text(signed(load_rulebook(shell.policy), at_s=1).to_json())
+    (shell.folder / "admins.yaml").write_text(
+        "threshold: 2\nadmins:\n" + "".join(f"  {name}: {key}\n" for name, key in ADMINS.keys.items())
+    )
+    (shell.folder / "capstan.toml").write_text(
+        f"""
+mode = "live"
+[custody]
+account = "{VAULT}"
+database = "sqlite:///books.db"
+policy_bundle = "bundle.json"
+policy_admins = "admins.yaml"
+[[venues]]
+id = "binance"
+exchange = "binance"
+instruments = ["ETHUSDC"]
+"""
+    )
+    result = CliRunner().invoke(cli_main.app, ["approvals", "show", "w-1", "--data-dir", str(shell.folder)])
+    assert result.exception is None, result.exception
+    assert "Amount:        1,500 USDC" in result.stdout
+    (shell.folder / "admins.yaml").write_text(f"threshold: 1\nadmins: {{mallory: {public('mallory')}}}\n")
+    result = CliRunner().invoke(cli_main.app, ["approvals", "show", "w-1", "--data-dir", str(shell.folder)])
+    assert result.exit_code == 1
 
 
 def test_wrong_arguments_are_said(shell):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -181,6 +182,75 @@ def test_a_changed_signature_never_counts(data):
 )
 def test_evidence_that_cannot_be_read_is_refused(document):
     assert rule_of(document, need(1)) == "no-approval"
+
+
+PEOPLE = ("alice", "bob", "carol", "dave", "erin", "mallory")
+members = st.lists(st.sampled_from(PEOPLE[:5]), unique=True, max_size=5)
+requirements = st.lists(
+    st.builds(need, st.integers(1, 4), st.sampled_from(["operators", "treasurers", "ghosts"])), max_size=3
+)
+
+
+@given(
+    operators=members,
+    treasurers=members,
+    approvers=st.lists(st.sampled_from(PEOPLE), max_size=8),
+    wanted=requirements,
+    initiator=st.sampled_from(PEOPLE),
+)
+def test_quorums_are_counted_as_a_child_would(operators, treasurers, approvers, wanted, initiator):
+    bundle = Bundle(groups=groups_of(operators=tuple(operators), treasurers=tuple(treasurers)))
+    groups = {"operators": set(operators), "treasurers": set(treasurers), "ghosts": set()}
+    is_known = initiator in groups["operators"] | groups["treasurers"]
+    expected = all(len(set(approvers) & groups[each.group]) >= each.count for each in wanted)
+    shown = evidence(*approvers, asked=intent(initiator=initiator))
+    if is_known and initiator in approvers:
+        assert rule_of(shown, *wanted, bundle=bundle) == "initiator"
+    elif expected:
+        check(shown, *wanted, bundle=bundle)
+    else:
+        assert rule_of(shown, *wanted, bundle=bundle) == "approvals-missing"
+
+
+def places(value, path=()):
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def put(value, path, new):
+    if not path:
+        return new
+    changed = copy.copy(value)
+    changed[path[0]] = put(value[path[0]], path[1:], new)
+    return changed
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+def test_whatever_a_coordinator_shows_the_answer_is_no_and_no_crash(data):
+    honest = evidence("alice", "bob")
+    path = data.draw(st.sampled_from(list(places(honest))))
+    shown = put(honest, path, data.draw(json_values | st.just(float("inf")) | st.just("9" * 5_000)))
+    try:
+        check(shown, need(2))
+    except Refused:
+        return
+    assert {key: shown[key] for key in honest} == honest
+
+
+def test_an_intent_nested_too_deep_is_refused():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert rule_of(evidence("alice") | {"intent": evidence("alice")["intent"] | {"x": deep}}, need(1)) == "no-approval"
 
 
 def test_an_intent_is_used_under_one_nonce(tmp_path):
