@@ -15,7 +15,8 @@ import pytest
 from chain.abi import selector
 from custody.approvals import ChainCall
 from custody.clear_signing import ChainName, Names, TokenName
-from custody.deposits.contracts import COIN, SweepItem, sweep_call, user_id
+from custody.deposits.contracts import user_id
+from custody.deposits.sweep_plans import Holding, plan_batch, plan_grant, plan_transfer
 from custody.withdrawals.plans import plan_withdrawal
 from dex import plan_approval, plan_swap
 from dex.planning import Routers
@@ -43,6 +44,8 @@ NAMES = Names(
         (0, SWEEPER): "Sweeper",
     },
 )
+USDC_ID, ETH_ID = f"eip155:1/erc20:{USDC}", "eip155:1/slip44:60"
+SYMBOLS = {USDC_ID: "USDC", ETH_ID: "ETH", f"eip155:1/erc20:{WETH}": "WETH"}
 USDC_ASSET, WETH_ASSET = token_asset(CHAIN, USDC, "USDC", 6), token_asset(CHAIN, WETH, "WETH", 18)
 
 
@@ -80,6 +83,10 @@ def withdrawal(asset):
     )
 
 
+def holding(asset):
+    return Holding(VAULT, "forwarder", user_id("u1"), asset, 7, (1,), 0)
+
+
 def plain(purpose, to, data=b"", value_wei=0):
     return TransactionPlan(IntentId("p"), StrategyId("custody"), purpose, CHAIN, VAULT, to, value_wei, data, 0, 0)
 
@@ -99,15 +106,21 @@ EXAMPLES = {
         (withdrawal(USDC_ASSET), "Send tokens"),
         (withdrawal(native_asset(CHAIN)), "Send coins"),
     ],
-    "custody/deposits/contracts.py:sweep_call": [
+    "custody/deposits/sweep_plans.py:_plan": [
         (
-            plain("sweep", SWEEPER, sweep_call([SweepItem(user_id("u1"), USDC, 7), SweepItem(user_id("u2"), COIN, 9)])),
+            plan_batch(
+                "s", chain_id=CHAIN, sender=VAULT, sweeper=SWEEPER, holdings=[holding(USDC_ID), holding(ETH_ID)]
+            ),
             "Sweep deposits into the sweeper's own vault",
-        )
+        ),
+        (plan_transfer("s", chain_id=CHAIN, holding=holding(USDC_ID), vault=PARTNER, raw=5), "Send tokens"),
+        (plan_transfer("s", chain_id=CHAIN, holding=holding(ETH_ID), vault=PARTNER, raw=5), "Send coins"),
+    ],
+    "custody/deposits/sweep_plans.py:plan_grant": [
+        (plan_grant("g", chain_id=CHAIN, tank=VAULT, target=PARTNER, raw=10**16), "Send coins")
     ],
     # Cancelling, and closing a gap among nonces: a transfer of nothing to oneself.
     "custody/transactions/fees.py:cancellation": [(plain("cancel", VAULT), "Send nothing (a transfer of 0)")],
-    "a transfer of coins to a gas tank": [(plain("transfer", PARTNER, value_wei=10**17), "Send coins")],
 }
 MAKES_NOTHING_NEW = {
     "custody/transactions/plans.py:decode_plan": "reads back what was recorded",
@@ -134,7 +147,7 @@ def test_every_plan_has_words(maker, plan, action):
     text = intent(subject=subject).render(NAMES)
     assert text.startswith(f"Action:        {action}\n")
     for amount in plan.spends:
-        assert f"{amount.asset.symbol}" in text
+        assert SYMBOLS[amount.asset.id] in text
     if plan.recipient is not None:
         assert plan.recipient in text
     assert "WARNING" not in text
