@@ -125,6 +125,7 @@ EXAMPLES = {
 MAKES_NOTHING_NEW = {
     "custody/transactions/plans.py:decode_plan": "reads back what was recorded",
     "custody/transactions/dispatch.py:_price": "prices a plan that was made elsewhere",
+    "custody/backup/reconcile.py:_read": "reads back from the chain what was signed",
     "custody/transactions/repair.py:_close": "a transfer of 0, as cancelling",
 }
 
