@@ -206,7 +206,7 @@ async def _reconcile(
     data_dir: Path | None, journals: list[Path], account: str, rpc_url: str, chain_id: int, margin: int
 ) -> Reconciled:
     from chain import ChainClient, parse_address
-    from custody.backup import Reconciled, adopt, first_unknown_nonce, look_at_chain, open_journals
+    from custody.backup import Reconciled, adopt, first_unknown_nonce, look_at_chain, open_journals, skip_to
     from domain import ChainId
     from runtime import SystemClock
 
@@ -234,6 +234,8 @@ async def _reconcile(
     if books:
         adopted, unknown = adopt(*books, chain_id, address, seen, now_ns)
     floors = open_journals(own, address, chain_id, chain_nonce=chain_nonce, seen=seen, margin=margin, now_ns=now_ns)
+    if books and floors:
+        skip_to(*books, chain_id, address, max(floors.values()), now_ns)
     return Reconciled(
         account=address,
         chain_id=chain_id,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from domain import Address, InputError, Refused
+from domain import Address, InputError, Refused, VenueUnavailable
 from wallets.group_commit import Run
 from wallets.payloads import AuthorizationToSign, TransactionToSign
 
@@ -46,7 +46,9 @@ def check_floor(
     """Let a payload that the journal does not know pass, unless a restore stands in its way.
 
     Raises:
-        Refused: Rule `restored` before `reconcile`; `restored-floor` for a nonce below the floor.
+        VenueUnavailable: Before `reconcile`. Nothing is signed, and nothing is decided: whoever asks must wait, because
+            what is asked for may have been done already.
+        Refused: Rule `restored-floor`: the nonce lies below the floor.
     """
     if (restore := _latest(run)) == 0:
         return
@@ -56,9 +58,8 @@ def check_floor(
         (restore, key, payload.chain_id),
     ).fetchone()
     if row is None:
-        raise Refused(
+        raise VenueUnavailable(
             f"this journal was restored from a backup: {place} may have been signed after it",
-            rule="restored",
             hint="consult the chain first: `capstan backup reconcile`",
         )
     if payload.nonce < int(row[0]) and not is_nonce_known and not _is_void(key, payload):

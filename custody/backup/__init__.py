@@ -2,7 +2,7 @@
 
 from custody.backup.create import create_archive, zone_files
 from custody.backup.manifest import Manifest, Member, Role, Zone, signer_text
-from custody.backup.reconcile import Reconciled, Seen, adopt, first_unknown_nonce, look_at_chain, open_journals
+from custody.backup.reconcile import Reconciled, Seen, adopt, first_unknown_nonce, look_at_chain, open_journals, skip_to
 from custody.backup.restore import freeze_restored, restore_archive, verify_archive
 from custody.backup.sealed import Recipient, SealedReader, SealedWriter, generate_identity
 from custody.backup.snapshot import restore_postgresql
@@ -27,6 +27,7 @@ __all__ = [
     "restore_archive",
     "restore_postgresql",
     "signer_text",
+    "skip_to",
     "verify_archive",
     "zone_files",
 ]

@@ -133,6 +133,24 @@ def adopt(
     return adopted, tuple(unknown)
 
 
+def skip_to(
+    database: Database, ledger: Ledger, chain_id: int, account: Address, nonce: int, now_ns: Callable[[], int]
+) -> None:
+    """Let the books give out no nonce below the journals' floor; custody closes the gap that a margin leaves.
+
+    Raises:
+        InputError: A process serves the account.
+    """
+    lease = Lease(database, chain_id=ChainId(chain_id), address=account, holder="reconcile", now_ns=now_ns)
+    lease.acquire()
+    try:
+        outbox = _outbox(database, ledger, chain_id, account, now_ns, lease)
+        with outbox.transaction() as session:
+            outbox.skip_to(session, nonce)
+    finally:
+        lease.release()
+
+
 def open_journals(
     journals: Sequence[Path],
     account: Address,

@@ -52,6 +52,14 @@ class Nonces:
         for row in session.exec(self._free().where(col(FreeNonceRow.nonce) == nonce)):
             session.delete(row)
 
+    def skip_to(self, session: Session, nonce: int) -> None:
+        """Give out nothing below a nonce from now on: what lies between may have been used by somebody we forgot."""
+        counter = self._counter(session, nonce)
+        counter.next_nonce = max(counter.next_nonce, nonce)
+        session.add(counter)
+        for row in session.exec(self._free().where(col(FreeNonceRow.nonce) < nonce)):
+            session.delete(row)
+
     def give_back(self, session: Session, nonce: int, now_ns: int) -> None:
         """Take a nonce back under which nothing was signed."""
         counter = session.get_one(NonceRow, self._place)

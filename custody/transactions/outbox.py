@@ -302,6 +302,11 @@ class Outbox:
         self._add_attempt(session, intent.id, 0, Kind.ORIGINAL, build(nonce))
         return nonce
 
+    def skip_to(self, session: Session, nonce: int) -> None:
+        """Give out no nonce below this one; see `Nonces.skip_to`. What is left between is closed like any gap."""
+        self._database.serialize(session, f"nonce/{self._account}")
+        self._nonces.skip_to(session, nonce)
+
     def close_gap(self, session: Session, plan: TransactionPlan, nonce: int, unsigned: TransactionToSign) -> bool:
         """Record a transaction of our own under a nonce that is bound to nothing; False when it is bound by now."""
         self._database.serialize(session, f"nonce/{self._account}")

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from custody.backup import (
 from custody.backup.sealed import Lock
 from custody.freeze import standing
 from custody.ledger import Entry, Posting
-from domain import ChainId, InputError, Refused
+from domain import ChainId, InputError, Refused, VenueUnavailable
 from runtime import Secret
 from runtime.database import Database
 from wallets import KeySigner, SigningJournal, TransactionToSign
@@ -130,9 +131,8 @@ def test_a_restored_journal_is_closed_and_a_restored_party_has_no_presignatures(
     put_back(tmp_path / "s.cbk", tmp_path / "signer")
     with SigningJournal(tmp_path / "signer" / "signer-journal.db", now_ns=lambda: 1) as journal:
         journal.record(KEY.address, TX, lambda _spent: {})
-        with pytest.raises(Refused) as refused:
-            journal.record(KEY.address, replace_nonce(1), lambda _spent: {})
-        assert refused.value.rule == "restored"
+        with pytest.raises(VenueUnavailable, match="restored from a backup"):
+            journal.record(KEY.address, replace(TX, nonce=1), lambda _spent: {})
     back_up(installation, tmp_path / "c.cbk", Zone.COSIGNER)
     put_back(tmp_path / "c.cbk", tmp_path / "party")
     with PartyStore(tmp_path / "party" / "party.db", now_ns=lambda: 1) as store:
@@ -143,12 +143,6 @@ def test_a_restored_journal_is_closed_and_a_restored_party_has_no_presignatures(
     assert b"pending" not in raw  # overwritten, not only unlinked
     put_back(tmp_path / "c.cbk", tmp_path / "bare", without_shares=True)
     assert not (tmp_path / "bare" / "party.db").exists()
-
-
-def replace_nonce(nonce: int) -> TransactionToSign:
-    from dataclasses import replace
-
-    return replace(TX, nonce=nonce)
 
 
 def test_nothing_is_restored_over_something_and_an_archive_is_not_overwritten(

@@ -113,6 +113,7 @@ def house_of(
     *,
     now_ns: Callable[[], int] | None = None,
     checkpoint: Callable[[str], None] = lambda _edge: None,
+    desk_checkpoint: Callable[[str], None] = lambda _edge: None,
     screener: Any = None,
     cool_down_s: int = 0,
     fee_raw: int = 0,
@@ -123,7 +124,7 @@ def house_of(
     now = now_ns or time.time_ns
     changes.setdefault("settings", paying_policy(world))
     changes.setdefault("options", DeskOptions(poll_s=0.005, settled_poll_s=0.05))
-    desk = build_desk(world, chain, folder, now_ns=now, **changes)
+    desk = build_desk(world, chain, folder, now_ns=now, checkpoint=desk_checkpoint, **changes)
     audit = AuditLog(desk.database, now)
     addresses = AddressBook(desk.database, audit, now, cool_down_s=cool_down_s)
     withdrawals = WithdrawalDesk(

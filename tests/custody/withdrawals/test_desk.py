@@ -259,16 +259,22 @@ class _nothing:  # noqa: N801 - stands where pytest.raises stands
 
 async def finalized(house: House, devnet: Devnet, withdrawal_id: str) -> None:
     """Let the chain make a withdrawal's transaction final, and see it booked."""
-    await house.withdrawals.wait_for(withdrawal_id, [State.SENDING, *DONE], timeout_s=10)
+    await until(lambda: is_mined(house, withdrawal_id))
     async with devnet.client() as client:
         await client.rpc.request("anvil_mine", hex(100))
-    found = await house.withdrawals.wait_for(withdrawal_id, DONE, timeout_s=15)
+    found = await house.withdrawals.wait_for(withdrawal_id, DONE, timeout_s=20)
     assert found.state is State.BOOKED, found
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             if holds():
                 return
             await asyncio.sleep(0.01)
+
+
+def is_mined(house: House, withdrawal_id: str) -> bool:
+    """Whether its transaction has an outcome that blocks on top will make final (or has ended without)."""
+    state = house.desk.custody.state(withdrawal_id)
+    return state is not None and state.is_settled
