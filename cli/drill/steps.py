@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from chain import parse_address
 from chain.devnet import DevnetWorld
 from cli.drill import papers
@@ -23,9 +21,6 @@ from custody.audit import AuditLog
 from custody.deposits.settings import DepositAsset, DepositSettings
 from custody.freeze import Freezes
 from custody.ledger import user_account, vault_account
-from custody.policy import Bundle, rulebook_of
-from custody.policy.bundle import sign_bundle
-from custody.policy.rulebook import parse_yaml
 from domain import Address, Asset, ChainId, InvariantError, VenueUnavailable, token_asset
 from runtime import Secret, SystemClock
 from runtime.database import Database
@@ -53,8 +48,6 @@ class Drill:
         self.house = self.folders.house
         self.committee = self.folders.committee
         self.module = softhsm_module()
-        self.keys: dict[str, str] = {}
-        """Public keys of approvers and administrators, by name."""
 
     def steps(self) -> list[Step]:
         return [
@@ -141,10 +134,7 @@ class Drill:
         # The coordinator is the signer's machine: its folder moves there, as each party's would to its own.
         (self.committee / "coordinator").rename(self.house / "coordinator")
         # Each party pins who may change its policy. There is no policy yet: until then they sign nothing.
-        self.admins = {name: Ed25519PrivateKey.generate() for name in papers.ADMINS}
-        listed = "".join(
-            f'  {name}: "ed25519:{key.public_key().public_bytes_raw().hex()}"\n' for name, key in self.admins.items()
-        )
+        listed = "".join(f'  {name}: "{self._key(name)}"\n' for name in papers.ADMINS)
         (self.house / "policy-admins.yaml").write_text(f"threshold: 2\nadmins:\n{listed}")
         self._begin_cosigners(self.committee, self.house)
 
@@ -161,27 +151,31 @@ class Drill:
             *("--rpc-url", self.world.book.rpc_url, "--chain-id", str(self.chain_id)),
         )
         self.contracts = {name: parse_address(contracts[name]) for name in ("factory", "sweeper")}
-        for name in papers.APPROVERS:
-            self.keys[name] = capstan("approvals", "key", "--out", self.folders.root / f"{name}.key")["key"]
         text = papers.policy(
             chain_id=self.chain_id,
             usdc=self.world.usdc,
             vault=self.vault,
             recipient=RECIPIENT,
             sweeper=self.contracts["sweeper"],
-            approvers={name: self.keys[name] for name in papers.APPROVERS},
+            approvers={name: self._key(name) for name in papers.APPROVERS},
         )
-        bundle = Bundle(rulebook_of(parse_yaml(text)), ())
-        for key in self.admins.values():
-            bundle = sign_bundle(bundle, key, now_s=int(time.time()))
-        (self.house / "policy.json").write_text(bundle.to_json())
-        return {"version": bundle.rulebook.version, "digest": bundle.rulebook.digest[:16]}
-
-    def installation(self) -> dict[str, Any]:
+        draft, signed = self.folders.root / "policy.yaml", self.folders.root / "policy-signed.json"
+        draft.write_text(text)
+        capstan("policy", "lint", draft)
+        for name, source in zip(papers.ADMINS, (draft, signed), strict=True):
+            capstan("policy", "sign", source, "--key-ref", self.folders.file(f"{name}.key"), "--out", signed, "--yes")
         (self.house / "capstan.toml").write_text(
             papers.settings(chain_id=self.chain_id, rpc_url=self.world.book.rpc_url, vault=self.vault)
         )
         (self.house / "deny-list.txt").write_text("# Nothing is sent to these.\n")
+        open_books(Database.at(self.house / "capstan.db")).dispose()
+        found = capstan(
+            *("policy", "activate", signed, "--admins", self.house / "policy-admins.yaml", "--data-dir", self.house),
+            *("--install", self.house / "policy.json", "--yes"),
+        )
+        return {"version": found["version"], "signed_by": len(papers.ADMINS)}
+
+    def installation(self) -> dict[str, Any]:
         self.deposits = DepositDesk(
             self.house,
             self.world.book.rpc_url,
@@ -350,6 +344,10 @@ class Drill:
         return found
 
     # --- the operator's hands
+
+    def _key(self, name: str) -> str:
+        """Make somebody's signing key; gives the public half."""
+        return str(capstan("approvals", "key", "--out", self.folders.root / f"{name}.key")["key"])
 
     def _begin_cosigners(self, committee: Path, house: Path) -> None:
         for number in (1, 2, 3):
