@@ -22,7 +22,7 @@ from custody.audit import AuditLog
 from custody.ledger import Ledger
 from custody.withdrawals.addresses import AddressBook
 from custody.withdrawals.follow import follow_in
-from custody.withdrawals.lifecycle import UNSENT, State, Step
+from custody.withdrawals.lifecycle import PASSING, UNSENT, State, Step
 from custody.withdrawals.plans import plan_withdrawal
 from custody.withdrawals.ports import TransactionDesk
 from custody.withdrawals.requests import ChainDestination, WithdrawalRequest
@@ -103,6 +103,7 @@ class WithdrawalDesk:
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._busy: set[str] = set()
+        self._passing: dict[str, tuple[str, float]] = {}
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -256,9 +257,23 @@ class WithdrawalDesk:
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to carry whatever has something to be done."""
         for withdrawal, transaction_state in await asyncio.to_thread(self._store.due, self._now_ns()):
+            if self._is_passing(withdrawal.id, transaction_state):
+                continue
             if withdrawal.id not in self._busy and len(self._busy) < _AT_ONCE:
                 self._busy.add(withdrawal.id)
                 tasks.create_task(self._carry(withdrawal, transaction_state), name="custody.withdrawal")
+
+    def _is_passing(self, withdrawal_id: str, transaction_state: str) -> bool:
+        """Whether a transaction is only passing through: writing that down would hold up the transaction itself."""
+        now = time.monotonic()
+        if transaction_state not in PASSING:
+            self._passing.pop(withdrawal_id, None)
+            return False
+        state, since = self._passing.setdefault(withdrawal_id, (transaction_state, now))
+        if state != transaction_state:
+            self._passing[withdrawal_id] = (transaction_state, now)
+            return True
+        return now - since < self._options.look_s
 
     async def _patience_s(self) -> float:
         """How long nothing has to be looked at, unless somebody says a word."""

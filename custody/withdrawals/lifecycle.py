@@ -121,6 +121,18 @@ FOLLOWED: Final = MappingProxyType(
 )
 """Where a withdrawal is when its transaction is there."""
 
+PASSING: Final = frozenset(
+    {
+        TransactionState.CREATED,
+        TransactionState.SCREENED,
+        TransactionState.APPROVED,
+        TransactionState.NONCE_RESERVED,
+        TransactionState.SIGNED,
+        TransactionState.MINED,
+    }
+)
+"""States a transaction is in for a moment: recorded here only when it stays, and made up for by the next."""
+
 _LEADS: Final = MappingProxyType(
     {
         State.SCREENED: Step.RESUMED,
