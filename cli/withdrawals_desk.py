@@ -112,7 +112,7 @@ def open_counter(
     settings: Settings,
     data: DataDir,
     *,
-    desk_of: Callable[[Database, Ledger, Judge, DatabaseApprovals], TransactionDesk] | None = None,
+    desk_of: Callable[[Database, Ledger, Judge, DatabaseApprovals, AddressBook], TransactionDesk] | None = None,
     state: str = "withdrawals-policy.json",
 ) -> Counter:
     """Put the withdrawal desk together.
@@ -144,6 +144,7 @@ def open_counter(
             screener=screener,
             freezes=Freezes(database, audit, now_ns),
             approvals=approvals,
+            known_since=addresses.first_seen_s,
             rules=lambda: policy,
             now_ns=now_ns,
         )
@@ -153,7 +154,7 @@ def open_counter(
 
         transactions: TransactionDesk = WishingDesk(database, ledger, chain_id, parse_address(part.account))
     else:
-        transactions = desk_of(database, ledger, policy, approvals)
+        transactions = desk_of(database, ledger, policy, approvals, addresses)
     desk = WithdrawalDesk(
         database=database,
         ledger=ledger,

@@ -19,6 +19,7 @@ from custody import Books, Custody, DeskOptions, Ledger
 from custody.approvals import DatabaseApprovals
 from custody.ledger import vault_account
 from custody.policy.judge import Judge
+from custody.withdrawals import AddressBook
 from domain import ChainId, InputError
 from runtime import SystemClock, configure_logging
 from runtime.control import serve_control
@@ -51,7 +52,9 @@ async def run(root: Path, *, as_json: bool) -> None:
         signer = await reach_signer(root / part.signer_socket, account)
         held: list[Custody] = []
 
-        def desk_of(database: Database, ledger: Ledger, policy: Judge, approvals: DatabaseApprovals) -> Custody:
+        def desk_of(
+            database: Database, ledger: Ledger, policy: Judge, approvals: DatabaseApprovals, addresses: AddressBook
+        ) -> Custody:
             held.append(
                 Custody(
                     database=database,
@@ -63,6 +66,7 @@ async def run(root: Path, *, as_json: bool) -> None:
                     network=network,
                     now_ns=SystemClock().now_ns,
                     approvals=approvals,
+                    known_since=addresses.first_seen_s,
                     options=DeskOptions(confirmations=settings.chain.confirmations, poll_s=_POLL_S),  # type: ignore[union-attr]
                 )
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -129,9 +130,11 @@ class Admission:
 
         def work(session: Session) -> None:
             tools.gate(session, intent)
+            proposal = proposal_of(plan)
+            known = replace(facts, first_seen_s=tools.known_since(session, tools.policy.parties(proposal)))
 
             def evaluate(spent: Any) -> Decision:
-                decision = tools.policy.evaluate(proposal_of(plan), spent=spent, facts=facts)
+                decision = tools.policy.evaluate(proposal, spent=spent, facts=known)
                 check_promises(plan, decision)
                 return decision
 

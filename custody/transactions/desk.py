@@ -33,7 +33,7 @@ from custody.transactions.outbox import Outbox
 from custody.transactions.plans import check_plan
 from custody.transactions.records import Intent, Wish
 from custody.transactions.repair import Repair
-from custody.transactions.tools import Booker, Checkpoint, Tools
+from custody.transactions.tools import Booker, Checkpoint, KnownSince, Tools
 from domain import (
     Address,
     ChainId,
@@ -74,6 +74,7 @@ class Custody:
         now_ns: UTC nanoseconds.
         approvals: Asks people; without it, whatever needs them is refused.
         booker: Says how mined plans are booked, where it is not custody's own way.
+        known_since: Says how long destinations are known, for policy's `younger_than`.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Custody:
         options: DeskOptions | None = None,
         approvals: ApprovalDesk | None = None,
         booker: Booker | None = None,
+        known_since: KnownSince = lambda _session, _addresses: {},
         checkpoint: Checkpoint = lambda _edge: None,
     ) -> None:
         self._ledger = ledger
@@ -133,6 +135,7 @@ class Custody:
             correct=self._correct,
             checkpoint=checkpoint,
             booker=booker,
+            known_since=known_since,
         )
         self._admission = Admission(tools)
         self._dispatch = Dispatch(tools, self._admission)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,6 +37,10 @@ Booker = Callable[[TransactionPlan, Receipt, Collection[str]], Sequence[Entry] |
 took the first away, so the keys must follow from the plan alone."""
 
 
+KnownSince = Callable[[Session, Collection[Address]], Mapping[str, int]]
+"""By address: since when we know it (Unix seconds). Those we do not know are left out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """See `Custody` for each."""
@@ -55,6 +59,7 @@ class Tools:
     correct: Callable[[SwapSettled, SwapSettled], None]
     checkpoint: Checkpoint
     booker: Booker | None
+    known_since: KnownSince
 
     @property
     def sender(self) -> Address:

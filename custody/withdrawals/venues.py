@@ -74,6 +74,7 @@ class VenueDesk:
         screener: Asked about destinations that are addresses of a chain we can read.
         freezes: Used when it cannot be told what became of one.
         approvals: Asks people; without it, whatever needs them is refused.
+        known_since: Says how long destinations are known, for policy's `younger_than`: `AddressBook.first_seen_s`.
         rules: The bundle by which approvals are verified once more before a key is unsealed.
         now_ns: UTC nanoseconds.
     """
@@ -89,6 +90,7 @@ class VenueDesk:
         freezes: Freezes,
         now_ns: Callable[[], int],
         approvals: ApprovalDesk | None = None,
+        known_since: Callable[[Session, Sequence[str]], Mapping[str, int]] = lambda _session, _addresses: {},
         rules: Callable[[], ApprovalRules] | None = None,
         options: VenueOptions | None = None,
         checkpoint: Callable[[str], None] = lambda _edge: None,
@@ -100,6 +102,7 @@ class VenueDesk:
         self._screener = screener
         self._freezes = freezes
         self._approvals = approvals
+        self._known_since = known_since
         self._rules = rules
         self._now_ns = now_ns
         self._options = options or VenueOptions()
@@ -213,7 +216,12 @@ class VenueDesk:
         action = read_withdrawal(
             venue=to.venue, asset=withdrawal.asset, raw=withdrawal.raw + withdrawal.fee_raw, address=to.address
         )
-        facts = Facts(initiator=withdrawal.client, vault=withdrawal.vault, now_s=self._now_ns() // _S)
+        facts = Facts(
+            initiator=withdrawal.client,
+            vault=withdrawal.vault,
+            now_s=self._now_ns() // _S,
+            first_seen_s=self._known_since(session, [to.address]),
+        )
         self._store.serialize(session, f"velocity/venue/{to.venue}")
         return self._policy.judge(
             action, spent=lambda counter, window_s: self._spent(session, withdrawal, counter, window_s), facts=facts

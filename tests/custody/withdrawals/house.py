@@ -10,7 +10,7 @@ from typing import Any
 
 from chain import ChainClient
 from chain.devnet import TEST_ADDRESSES, Devnet, DevnetWorld
-from custody import AllowedContract, DeskOptions, Ledger
+from custody import AllowedContract, DeskOptions, Ledger, open_books
 from custody.audit import AuditLog
 from custody.ledger import Entry, Posting, user_account
 from custody.policy import Rulebook, rulebook_of
@@ -45,6 +45,18 @@ def paying_policy(world: DevnetWorld, **changes: Any) -> Any:
         "assets": {**settings.assets, COIN.id: limits},
     }
     return settings.model_copy(update=fields | changes)
+
+
+def wary_policy(world: DevnetWorld) -> Rulebook:
+    """Coins to the one recipient, once it has been known for an hour."""
+    allow = {
+        "id": "pay",
+        "effect": "allow",
+        "when": {"kind": "transfer", "recipient": RECIPIENT},
+        "limits": {"amounts": [{"per_transaction": str(10**19)}]},
+    }
+    deny = {"id": "too-new", "effect": "deny", "when": {"kind": "transfer", "younger_than": "1h"}}
+    return rulebook_of({"version": 1, "chains": {CHAIN: {}}, "rules": [allow, deny]})
 
 
 def resting_policy(world: DevnetWorld) -> Rulebook:
@@ -124,9 +136,18 @@ def house_of(
     now = now_ns or time.time_ns
     changes.setdefault("settings", paying_policy(world))
     changes.setdefault("options", DeskOptions(poll_s=0.005, settled_poll_s=0.05))
-    desk = build_desk(world, chain, folder, now_ns=now, checkpoint=desk_checkpoint, **changes)
+    database = open_books(Database(changes.get("database_url") or f"sqlite:///{folder / 'books.db'}"))
+    addresses = AddressBook(database, AuditLog(database, now), now, cool_down_s=cool_down_s)
+    desk = build_desk(
+        world,
+        chain,
+        folder,
+        now_ns=now,
+        checkpoint=desk_checkpoint,
+        known_since=addresses.first_seen_s,
+        **changes,
+    )
     audit = AuditLog(desk.database, now)
-    addresses = AddressBook(desk.database, audit, now, cool_down_s=cool_down_s)
     withdrawals = WithdrawalDesk(
         database=desk.database,
         ledger=desk.ledger,

@@ -28,6 +28,7 @@ from tests.custody.withdrawals.house import (
     opened,
     paying_policy,
     resting_policy,
+    wary_policy,
 )
 
 pytestmark = pytest.mark.anvil
@@ -169,6 +170,31 @@ async def test_hold_release_and_cancel_reach_the_transaction_that_is_recorded_al
     assert found.state is State.CANCELLED
     assert (house.owed(COIN), house.owed(COIN, "held")) == (5 * 10**18, 0)
     assert house.desk.signer.asked == 0
+
+
+async def test_policy_is_told_how_long_a_destination_is_known(
+    funded: Devnet, chain_client: ChainClient, tmp_path: Path
+) -> None:
+    clock = ManualClock(10**18)
+    world = funded.world
+    house = await opened(
+        funded,
+        chain_client,
+        tmp_path,
+        settings=wary_policy(world),
+        signer_settings=paying_policy(world),
+        now_ns=clock.now_ns,
+    )
+    reasons = []
+    for number in range(3):
+        asked = await house.withdrawals.request(ask(COIN, 10**17, key=f"k-{number}"))
+        found = await house.withdrawals.wait_for(asked.id, [*DONE, State.SENDING], timeout_s=10)
+        reasons.append(found.reason.partition(":")[0] if found.state is State.REFUSED else found.state)
+        if number == 0:
+            house.addresses.add(USER, ChainDestination(CHAIN, RECIPIENT), by="shop")
+        clock.advance(seconds=3600 * number)
+    await house.stop()
+    assert reasons == ["unknown-fact", "too-new", State.SENDING]
 
 
 async def test_a_new_address_waits_for_its_cool_down(funded: Devnet, chain_client: ChainClient, tmp_path: Path) -> None:
