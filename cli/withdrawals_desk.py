@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cex import CcxtWithdrawals
 from cli.data_dir import DataDir
 from cli.settings import CustodySettings, Settings
-from cli.wiring import open_ledger
+from cli.wiring import load_chain_book, open_ledger, vault_of
 from compliance import DenyListScreener
 from custody import Ledger, Policy
 from custody.approvals import DatabaseApprovals
@@ -22,6 +22,7 @@ from custody.transactions.records import Wish
 from custody.withdrawals import (
     AddressBook,
     FileEnvelopes,
+    OwnAsset,
     TransactionDesk,
     VenueDesk,
     VenueSecrets,
@@ -146,6 +147,7 @@ def open_counter(
             approvals=approvals,
             known_since=addresses.first_seen_s,
             rules=lambda: policy,
+            own=_own_assets(settings, data, part),
             now_ns=now_ns,
         )
     chain_id = ChainId(settings.chain.chain_id if settings.chain is not None else 0)
@@ -167,6 +169,23 @@ def open_counter(
         now_ns=now_ns,
     )
     return Counter(desk, store, addresses, secrets, approvals, database, ledger, policy)
+
+
+def _own_assets(settings: Settings, data: DataDir, part: CustodySettings) -> Callable[[str, str], OwnAsset | None]:
+    """The vault's address, and what an exchange's coins are called there."""
+    chain = settings.chain
+    if chain is None:
+        return lambda _address, _code: None
+    book = load_chain_book(data.root / chain.address_book, chain.chain_id, ())
+    tokens = {asset.symbol: asset for asset, _ in book.tokens.values()} | {book.native.symbol: book.native}
+
+    def own(address: str, code: str) -> OwnAsset | None:
+        asset = tokens.get(code)
+        if address.lower() != part.account.lower() or asset is None:
+            return None
+        return OwnAsset(vault_of(chain.chain_id, part.account), asset.id, asset.decimals)
+
+    return own
 
 
 def _fees(fees: Mapping[str, int]) -> Callable[[WithdrawalRequest], int]:

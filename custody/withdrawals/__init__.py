@@ -12,14 +12,17 @@ from custody.withdrawals.ports import ExchangeWithdrawals, TransactionDesk
 from custody.withdrawals.requests import ChainDestination, VenueDestination, WithdrawalRequest
 from custody.withdrawals.secrets import FileEnvelopes, VenueSecrets
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
+from custody.withdrawals.transfers import HOUSE, OwnAsset
 from custody.withdrawals.venues import VenueDesk, VenueOptions
 
 __all__ = [
+    "HOUSE",
     "AddressBook",
     "ChainDestination",
     "ExchangeWithdrawals",
     "FileEnvelopes",
     "KnownAddress",
+    "OwnAsset",
     "State",
     "Step",
     "TransactionDesk",

@@ -28,6 +28,7 @@ from custody.withdrawals.ports import TransactionDesk
 from custody.withdrawals.requests import ChainDestination, WithdrawalRequest
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
 from custody.withdrawals.tables import WithdrawalRow
+from custody.withdrawals.transfers import HOUSE
 from domain import Asset, ChainId, InputError, InvariantError, OutcomeUnknown, Refused, VenueUnavailable
 from runtime.database import Database
 
@@ -41,8 +42,9 @@ _AT_ONCE: Final = 16
 class VenueCarrier(Protocol):
     """Carries a withdrawal at an exchange; `custody.withdrawals.VenueDesk` does."""
 
-    @property
-    def venues(self) -> frozenset[str]: ...
+    def check(self, request: WithdrawalRequest) -> None:
+        """Raise `InputError` for what could never be paid."""
+        ...
 
     async def advance(self, withdrawal: Withdrawal) -> bool:
         """Take the next step; False when there is none to take yet."""
@@ -403,6 +405,8 @@ class WithdrawalDesk:
     def _payer(self, request: WithdrawalRequest) -> None:
         to = request.destination
         if isinstance(to, ChainDestination):
+            if request.user == HOUSE:
+                raise InputError("the house moves value between its own places by sweeps and from exchanges")
             desk = self._desk(to.chain_id, request.vault)
             plan_withdrawal(
                 withdrawal_id=request.withdrawal_id,
@@ -412,8 +416,10 @@ class WithdrawalDesk:
                 asset=request.asset,
                 raw=request.raw,
             )
-        elif self._venues is None or to.venue not in self._venues.venues:
-            raise InputError(f"nothing is withdrawn from {to.venue} here")
+        elif self._venues is None:
+            raise InputError(f"nothing is withdrawn from {to.place} here")
+        else:
+            self._venues.check(request)
 
     def _desk(self, chain_id: ChainId, vault: str) -> TransactionDesk:
         desk = self._transactions.get((chain_id, vault))

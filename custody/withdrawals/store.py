@@ -16,6 +16,7 @@ from custody.transactions.tables import TransactionRow
 from custody.withdrawals.lifecycle import ENDED, State, Step, after
 from custody.withdrawals.requests import ChainDestination, Destination, VenueDestination, WithdrawalRequest
 from custody.withdrawals.tables import WithdrawalEventRow, WithdrawalRow
+from custody.withdrawals.transfers import HOUSE
 from domain import Address, ChainId, InputError
 from runtime.database import Database
 
@@ -118,8 +119,9 @@ class WithdrawalStore:
             )
             session.add(row)
             session.flush()
-            held = postings.withdrawal_held(row.withdrawal_id, row.user, row.asset, row.raw, fee_raw=row.fee_raw)
-            self._ledger.post_in(session, held)
+            if row.user != HOUSE:
+                held = postings.withdrawal_held(row.withdrawal_id, row.user, row.asset, row.raw, fee_raw=row.fee_raw)
+                self._ledger.post_in(session, held)
             detail = {"client": row.client, "user": row.user, "asset": row.asset, "raw": str(row.raw)}
             self._note(session, row, Step.REQUESTED, {**detail, "fee_raw": str(fee_raw), "address": row.address})
             return read(row), True
@@ -176,7 +178,7 @@ class WithdrawalStore:
         session.add(row)
         session.flush()
         booked = [*entries]
-        if steps and row.state in (State.REFUSED, State.CANCELLED, State.FAILED):
+        if steps and row.user != HOUSE and row.state in (State.REFUSED, State.CANCELLED, State.FAILED):
             booked.append(
                 postings.withdrawal_released(
                     row.withdrawal_id, row.user, row.asset, row.raw, fee_raw=row.fee_raw, reason=row.reason

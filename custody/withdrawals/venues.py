@@ -34,10 +34,12 @@ from custody.policy.judge import Judge
 from custody.ports import ApprovalDesk
 from custody.withdrawals.lifecycle import State, Step
 from custody.withdrawals.ports import ExchangeWithdrawals
+from custody.withdrawals.requests import WithdrawalRequest
 from custody.withdrawals.secrets import VenueSecrets
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
 from custody.withdrawals.tables import WithdrawalRow
-from domain import InputError, OrderRejected, OutcomeUnknown, Refused, VenueUnavailable
+from custody.withdrawals.transfers import HOUSE, OwnAssets, arrived, check_owner
+from domain import InputError, InvariantError, OrderRejected, OutcomeUnknown, Refused, VenueUnavailable
 from domain.withdrawals import VenueWithdrawal, VenueWithdrawalReport, VenueWithdrawalState
 from runtime.database import raw_sum
 from runtime.secrets import ApiKey
@@ -76,6 +78,7 @@ class VenueDesk:
         approvals: Asks people; without it, whatever needs them is refused.
         known_since: Says how long destinations are known, for policy's `younger_than`: `AddressBook.first_seen_s`.
         rules: The bundle by which approvals are verified once more before a key is unsealed.
+        own: Knows the house's own addresses, to which it may move what it holds at an exchange.
         now_ns: UTC nanoseconds.
     """
 
@@ -92,6 +95,7 @@ class VenueDesk:
         approvals: ApprovalDesk | None = None,
         known_since: Callable[[Session, Sequence[str]], Mapping[str, int]] = lambda _session, _addresses: {},
         rules: Callable[[], ApprovalRules] | None = None,
+        own: OwnAssets = lambda _address, _code: None,
         options: VenueOptions | None = None,
         checkpoint: Callable[[str], None] = lambda _edge: None,
     ) -> None:
@@ -104,6 +108,7 @@ class VenueDesk:
         self._approvals = approvals
         self._known_since = known_since
         self._rules = rules
+        self._own = own
         self._now_ns = now_ns
         self._options = options or VenueOptions()
         self._checkpoint = checkpoint
@@ -111,6 +116,18 @@ class VenueDesk:
     @property
     def venues(self) -> frozenset[str]:
         return frozenset(self._venues)
+
+    def check(self, request: WithdrawalRequest) -> None:
+        """Refuse what could never be paid.
+
+        Raises:
+            InputError: Another exchange, or the house's transfers and clients' withdrawals are mixed up.
+        """
+        to = request.destination
+        if to.place not in self._venues:
+            raise InputError(f"nothing is withdrawn from {to.place} here")
+        own = self._own(to.address, request.asset.id.partition("/")[2])
+        check_owner(request.user, own, is_ours=own is not None)
 
     async def advance(self, withdrawal: Withdrawal) -> bool:
         """Take the next step; False when there is none to take yet.
@@ -360,9 +377,24 @@ class VenueDesk:
 
     async def _complete(self, withdrawal: Withdrawal, report: VenueWithdrawalReport) -> None:
         # The agreed fee went to the exchange with the amount: all that was held is paid, and nothing is earned.
-        total = withdrawal.raw + withdrawal.fee_raw
-        done = postings.withdrawal_done(withdrawal.id, withdrawal.user, withdrawal.asset, total, tx_hash=report.tx_hash)
-        fee_raw = int(report.fee.scaleb(self._options.decimals))
+        total, fee_raw = withdrawal.raw + withdrawal.fee_raw, int(report.fee.scaleb(self._options.decimals))
+        if withdrawal.user == HOUSE:
+            own = self._own(withdrawal.venue.address, withdrawal.asset.partition("/")[2])
+            if own is None:
+                raise InvariantError(f"{withdrawal.id} was sent to {withdrawal.venue.address}, which is ours no more")
+            done = arrived(
+                withdrawal.id,
+                withdrawal.asset,
+                own,
+                total_raw=total,
+                fee_raw=fee_raw,
+                decimals=self._options.decimals,
+                tx_hash=report.tx_hash,
+            )
+        else:
+            done = postings.withdrawal_done(
+                withdrawal.id, withdrawal.user, withdrawal.asset, total, tx_hash=report.tx_hash
+            )
 
         def note(_session: Session, row: WithdrawalRow) -> None:
             row.tx_hash, row.venue_fee_raw, row.due_ns, row.reason = report.tx_hash, fee_raw, 0, ""

@@ -23,8 +23,10 @@ from custody.freeze import Freezes, standing
 from custody.ledger import Entry, Posting, user_account
 from custody.policy import rulebook_of
 from custody.withdrawals import (
+    HOUSE,
     AddressBook,
     FileEnvelopes,
+    OwnAsset,
     State,
     Step,
     VenueDesk,
@@ -61,6 +63,8 @@ CAROL = AccountSpec(
     KEY.secret.reveal(),
 )
 USDC = venue_asset(VenueId("sandbox"), "USDC")
+VAULT = TEST_ADDRESSES[5]
+OWN = OwnAsset(f"chain/1337/{VAULT}", "eip155:1337/erc20:USDC", 6)
 DONE = (State.BOOKED, State.REFUSED, State.CANCELLED, State.FAILED)
 FEE = FEE_RAW
 
@@ -183,6 +187,7 @@ def bank_of(
         freezes=Freezes(database, audit, now),
         approvals=approvals,
         rules=lambda: policy,
+        own=lambda address, code: OWN if (address, code) == (VAULT, "USDC") else None,
         now_ns=now,
         options=options or VenueOptions(look_s=0.05, people_s=0.05),
         checkpoint=checkpoint,
@@ -251,6 +256,24 @@ async def test_a_withdrawal_leaves_once_with_its_fee_and_is_booked(sandbox: Sand
         Step.FINALIZED,
         Step.BOOKED,
     ]
+
+
+async def test_the_house_moves_its_own_from_an_exchange_to_its_vault(sandbox: Sandbox, tmp_path: Path) -> None:
+    bank = bank_of(sandbox, tmp_path)
+    await bank.desk.start()
+    to_vault = VenueDestination("sandbox", "ETH", VAULT)
+    for user, destination in ((HOUSE, ask().destination), ("ulla", to_vault)):
+        with pytest.raises(InputError, match="house"):
+            await bank.desk.request(ask(user=user, destination=destination))
+    asked = await bank.desk.request(ask(user=HOUSE, destination=to_vault))
+    assert (await finished(bank, asked.id)).state is State.BOOKED
+    await bank.desk.stop()
+    assert bank.ledger.balance("venue/sandbox", USDC.id) == int((await bank.free()).scaleb(8))
+    assert bank.ledger.balance(OWN.account, OWN.asset) == 100 * 10**6
+    assert bank.ledger.balance("fees/transfers", USDC.id) == FEE
+    assert bank.owed() == 500 * USDC.unit  # nobody's debt changed
+    assert bank.ledger.balances("inflight") == {}
+    assert bank.is_true()
 
 
 async def test_two_people_approve_and_only_then_the_key_is_unsealed(sandbox: Sandbox, tmp_path: Path) -> None:
