@@ -13,7 +13,8 @@ from custody.withdrawals.requests import ChainDestination, VenueDestination, Wit
 from custody.withdrawals.secrets import FileEnvelopes, VenueSecrets
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
 from custody.withdrawals.transfers import HOUSE, OwnAsset
-from custody.withdrawals.venues import VenueDesk, VenueOptions
+from custody.withdrawals.venue_admission import VenueOptions
+from custody.withdrawals.venues import VenueDesk
 
 __all__ = [
     "HOUSE",

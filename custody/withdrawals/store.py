@@ -21,6 +21,8 @@ from domain import Address, ChainId, InputError
 from runtime.database import Database
 
 AUDIT_KIND: Final = "withdrawal.state"
+Find = Callable[[Session, WithdrawalRow], tuple[Sequence[Step], Sequence[Entry]]]
+"""Names the steps to take for a row as it stands, with their ledger entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +155,7 @@ class WithdrawalStore:
             self._take_in(session, row, steps, detail or {}, entries)
             return read(row)
 
-    def change_state(
-        self, withdrawal_id: str, find: Callable[[Session, WithdrawalRow], tuple[Sequence[Step], Sequence[Entry]]]
-    ) -> Withdrawal:
+    def change_state(self, withdrawal_id: str, find: Find) -> Withdrawal:
         """Take the steps that `find` names for the row as it stands now, with their ledger entries."""
         with self._database.transaction() as session:
             row = self._lock(session, withdrawal_id)

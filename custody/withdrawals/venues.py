@@ -8,28 +8,17 @@ like ours, none although it was sent) freezes the exchange and waits for a perso
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from chain import parse_address
 from compliance import Screener
 from custody import freeze
-from custody.approvals import (
-    ApprovalRules,
-    ApprovalState,
-    CanonicalIntent,
-    ExchangeWithdrawal,
-    verify,
-)
+from custody.approvals import ApprovalRules
 from custody.freeze import Freezes
 from custody.ledger import postings, venue_account
-from custody.policy import Decision, Facts, Requirement, read_withdrawal
 from custody.policy.judge import Judge
 from custody.ports import ApprovalDesk
 from custody.withdrawals.lifecycle import State, Step
@@ -39,30 +28,13 @@ from custody.withdrawals.secrets import VenueSecrets
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
 from custody.withdrawals.tables import WithdrawalRow
 from custody.withdrawals.transfers import HOUSE, OwnAssets, arrived, check_owner
-from domain import InputError, InvariantError, OrderRejected, OutcomeUnknown, Refused, VenueUnavailable
-from domain.withdrawals import VenueWithdrawal, VenueWithdrawalReport, VenueWithdrawalState
-from runtime.database import raw_sum
+from custody.withdrawals.venue_admission import KnownSince, VenueAdmission, VenueOptions
+from custody.withdrawals.venue_recorder import NS, Recorder, scopes
+from domain import InputError, InvariantError, OrderRejected, OutcomeUnknown, VenueUnavailable
+from domain.withdrawals import VenueWithdrawalReport, VenueWithdrawalState
 from runtime.secrets import ApiKey
 
 log = structlog.get_logger(__name__)
-
-_S: Final = 10**9
-_UNCOUNTED: Final = (State.REQUESTED, State.SCREENED, State.REFUSED, State.CANCELLED, State.FAILED, State.HELD)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueOptions:
-    """Times in seconds."""
-
-    look_s: float = 5.0
-    """How often an exchange is asked what became of a withdrawal."""
-    people_s: float = 1.0
-    """How often it is looked whether people have approved."""
-    absent_s: float = 300.0
-    """An exchange that keeps our ids and does not know one after so long never got it. Longer than `recv_window_ms`."""
-    approval_s: int = 24 * 3600
-    decimals: int = 8
-    """Of exchanges' finest unit."""
 
 
 class VenueDesk:
@@ -93,7 +65,7 @@ class VenueDesk:
         freezes: Freezes,
         now_ns: Callable[[], int],
         approvals: ApprovalDesk | None = None,
-        known_since: Callable[[Session, Sequence[str]], Mapping[str, int]] = lambda _session, _addresses: {},
+        known_since: KnownSince = lambda _session, _addresses: {},
         rules: Callable[[], ApprovalRules] | None = None,
         own: OwnAssets = lambda _address, _code: None,
         options: VenueOptions | None = None,
@@ -102,20 +74,21 @@ class VenueDesk:
         self._store = store
         self._venues = dict(venues)
         self._secrets = secrets
-        self._policy = policy
-        self._screener = screener
         self._freezes = freezes
-        self._approvals = approvals
-        self._known_since = known_since
-        self._rules = rules
         self._own = own
         self._now_ns = now_ns
         self._options = options or VenueOptions()
         self._checkpoint = checkpoint
-
-    @property
-    def venues(self) -> frozenset[str]:
-        return frozenset(self._venues)
+        self._recorder = Recorder(store, now_ns, checkpoint, self._options.decimals)
+        self._admission = VenueAdmission(
+            recorder=self._recorder,
+            policy=policy,
+            screener=screener,
+            approvals=approvals,
+            rules=rules,
+            known_since=known_since,
+            options=self._options,
+        )
 
     def check(self, request: WithdrawalRequest) -> None:
         """Refuse what could never be paid.
@@ -137,10 +110,10 @@ class VenueDesk:
             VenueUnavailable: Something did not answer.
         """
         steps = {
-            State.REQUESTED: self._screen,
-            State.SCREENED: self._judge,
-            State.AWAITING_APPROVAL: self._await_people,
-            State.DELAYED: self._await_time,
+            State.REQUESTED: self._admission.screen,
+            State.SCREENED: self._admission.judge,
+            State.AWAITING_APPROVAL: self._admission.await_people,
+            State.DELAYED: self._admission.await_time,
             State.APPROVED: self._send,
             State.SENDING: self._ask,
         }
@@ -148,142 +121,12 @@ class VenueDesk:
             return False
         return await steps[withdrawal.state](withdrawal)
 
-    # --- before the exchange hears of it
-
-    async def _screen(self, withdrawal: Withdrawal) -> bool:
-        try:
-            await self._screener.screen({parse_address(withdrawal.venue.address)})
-        except InputError as exc:
-            # An address of a chain that our lists do not speak of is no clear one.
-            raise Refused(f"{withdrawal.venue.address} cannot be screened", rule="screening-unavailable") from exc
-        await self._take(withdrawal, Step.SCREENED)
-        return True
-
-    async def _judge(self, withdrawal: Withdrawal) -> bool:
-        """Let policy judge, and count what it allows, in the database transaction of the step."""
-
-        def work(session: Session, row: WithdrawalRow) -> None:
-            freeze.check(session, *_scopes(withdrawal))
-            decision = self._evaluate(session, withdrawal)
-            expires_s = self._now_ns() // _S + decision.delay_s + self._options.approval_s
-            row.decision = _encode(decision, expires_s)
-            row.due_ns = self._now_ns() + decision.delay_s * _S if decision.delay_s else 0
-            row.reason = ""
-            if decision.requirements:
-                if self._approvals is None:
-                    raise Refused("people have to approve this, and nobody can be asked here", rule="approvals")
-                self._approvals.open(session, self._canonical(withdrawal, decision, expires_s), decision)
-                row.due_ns = 0
-
-        def steps(row: WithdrawalRow) -> Sequence[Step]:
-            decision = json.loads(row.decision)
-            if decision["requirements"]:
-                return (Step.APPROVAL_ASKED,)
-            return (Step.DELAYED,) if decision["delay_s"] else (Step.APPROVED,)
-
-        def find(session: Session, row: WithdrawalRow) -> tuple[Sequence[Step], Sequence[Any]]:
-            if row.state != State.SCREENED:
-                return (), ()
-            work(session, row)
-            return steps(row), ()
-
-        await self._change("judge", withdrawal, find)
-        return True
-
-    async def _await_people(self, withdrawal: Withdrawal) -> bool:
-        if self._approvals is None:
-            raise Refused("nobody can be asked here", rule="approvals")
-        state = await asyncio.to_thread(self._approvals.state, withdrawal.id, self._now_ns())
-        if state in (ApprovalState.REJECTED, ApprovalState.EXPIRED):
-            raise Refused(f"its approval is {state}", rule=f"approval-{state}")
-        if state is not ApprovalState.MET:
-            await self._later(withdrawal, self._options.people_s)
-            return False
-        delay_s = int(json.loads(withdrawal.decision)["delay_s"])
-        due_ns = withdrawal.created_ns + delay_s * _S
-        if delay_s and self._now_ns() < due_ns:
-
-            def wait(_session: Session, row: WithdrawalRow) -> None:
-                row.due_ns = due_ns
-
-            await self._take(withdrawal, Step.DELAYED, also=wait)
-        else:
-            await self._approve(withdrawal)
-        return True
-
-    async def _await_time(self, withdrawal: Withdrawal) -> bool:
-        await self._approve(withdrawal)  # it is due, or it would not be here
-        return True
-
-    async def _approve(self, withdrawal: Withdrawal) -> None:
-        """Approve, if policy still says what it said."""
-
-        def check(session: Session, row: WithdrawalRow) -> None:
-            freeze.check(session, *_scopes(withdrawal))
-            decision, asked = self._evaluate(session, withdrawal), json.loads(row.decision)
-            known = (asked["policy_version"], asked["policy_digest"])
-            if known != (decision.policy_version, decision.policy_digest):
-                raise Refused("the policy was changed after this was asked", rule="policy-changed")
-            row.due_ns = 0
-
-        await self._take(withdrawal, Step.APPROVED, also=check)
-
-    def _evaluate(self, session: Session, withdrawal: Withdrawal) -> Decision:
-        to = withdrawal.venue
-        action = read_withdrawal(
-            venue=to.venue, asset=withdrawal.asset, raw=withdrawal.raw + withdrawal.fee_raw, address=to.address
-        )
-        facts = Facts(
-            initiator=withdrawal.client,
-            vault=withdrawal.vault,
-            now_s=self._now_ns() // _S,
-            first_seen_s=self._known_since(session, [to.address]),
-        )
-        self._store.serialize(session, f"velocity/venue/{to.venue}")
-        return self._policy.judge(
-            action, spent=lambda counter, window_s: self._spent(session, withdrawal, counter, window_s), facts=facts
-        )
-
-    def _spent(self, session: Session, withdrawal: Withdrawal, asset: str, window_s: int) -> int:
-        """What left an exchange in a window. Counters of policy's own (dollars) need prices, and are not kept here."""
-        query = select(raw_sum(WithdrawalRow.raw), raw_sum(WithdrawalRow.fee_raw)).where(
-            col(WithdrawalRow.kind) == "venue",
-            col(WithdrawalRow.asset) == asset,
-            col(WithdrawalRow.vault) == withdrawal.vault,
-            col(WithdrawalRow.created_ns) > max(self._now_ns() - window_s * _S, -1),
-            col(WithdrawalRow.state).not_in(_UNCOUNTED),
-            col(WithdrawalRow.withdrawal_id) != withdrawal.id,
-        )
-        return sum(int(total) for total in session.exec(query).one())
-
-    def _canonical(self, withdrawal: Withdrawal, decision: Decision, expires_s: int) -> CanonicalIntent:
-        return CanonicalIntent(
-            intent_id=withdrawal.id,
-            vault=withdrawal.vault,
-            initiator=withdrawal.client,
-            subject=self._subject(withdrawal),
-            expires_s=expires_s,
-            policy_version=decision.policy_version,
-            policy_digest=decision.policy_digest,
-        )
-
-    def _subject(self, withdrawal: Withdrawal) -> ExchangeWithdrawal:
-        to, order = withdrawal.venue, self._order(withdrawal)
-        return ExchangeWithdrawal(
-            venue=to.venue,
-            asset=order.asset,
-            amount=format(order.amount.normalize(), "f"),
-            address=to.address,
-            network=to.network,
-            memo=to.memo,
-        )
-
     # --- the exchange
 
     async def _send(self, withdrawal: Withdrawal) -> bool:
         """Ask the exchange, once. It is asked first whether it knows it: this database may have come from a backup."""
-        venue, order = self._venue(withdrawal), self._order(withdrawal)
-        self._check_approvals(withdrawal)
+        venue, order = self._venue(withdrawal), self._recorder.order(withdrawal)
+        self._admission.check_approvals(withdrawal)
         unseal = self._unseal(withdrawal)
         if venue.knows_client_ids:
             known = await venue.find(order, _since_ms(withdrawal.created_ns), unseal)
@@ -302,7 +145,7 @@ class VenueDesk:
         except (VenueUnavailable, OutcomeUnknown) as exc:
             # Also what certainly did not reach it is not asked for again: who can be sure of that after a crash here?
             log.warning("withdrawal.outcome_unknown", withdrawal_id=withdrawal.id, error=str(exc))
-            await self._later(sent, self._options.look_s)
+            await self._recorder.later(sent, self._options.look_s)
             return False
         self._checkpoint("ask.after")
         await self._accept(sent, report)
@@ -311,7 +154,7 @@ class VenueDesk:
     async def _ask(self, withdrawal: Withdrawal) -> bool:
         """Ask what became of one that was sent."""
         found = await self._venue(withdrawal).find(
-            self._order(withdrawal), _since_ms(withdrawal.asked_ns), self._unseal(withdrawal)
+            self._recorder.order(withdrawal), _since_ms(withdrawal.asked_ns), self._unseal(withdrawal)
         )
         return await self._follow(withdrawal, found)
 
@@ -328,7 +171,7 @@ class VenueDesk:
         if not withdrawal.venue_ref:
             withdrawal = await self._accept(withdrawal, report)
         if report.state is VenueWithdrawalState.PENDING:
-            await self._later(withdrawal, self._options.look_s)
+            await self._recorder.later(withdrawal, self._options.look_s)
             return False
         if report.state is VenueWithdrawalState.FAILED:
             total = withdrawal.raw + withdrawal.fee_raw
@@ -341,9 +184,9 @@ class VenueDesk:
         return True
 
     async def _absent(self, withdrawal: Withdrawal) -> bool:
-        waited_s = (self._now_ns() - withdrawal.asked_ns) / _S
+        waited_s = (self._now_ns() - withdrawal.asked_ns) / NS
         if withdrawal.venue_ref or waited_s < self._options.absent_s:
-            await self._later(withdrawal, self._options.look_s)
+            await self._recorder.later(withdrawal, self._options.look_s)
             return False
         if not self._venue(withdrawal).knows_client_ids:
             return await self._need_operator(withdrawal, "no withdrawal there looks like this one")
@@ -355,10 +198,10 @@ class VenueDesk:
         """Record that the exchange is asked, before it is."""
 
         def note(session: Session, row: WithdrawalRow) -> None:
-            freeze.check(session, *_scopes(withdrawal))
-            row.asked_ns, row.due_ns, row.reason = self._now_ns(), self._now_ns() + round(self._options.look_s * _S), ""
+            freeze.check(session, *scopes(withdrawal))
+            row.asked_ns, row.due_ns, row.reason = self._now_ns(), self._now_ns() + round(self._options.look_s * NS), ""
 
-        return await self._take(withdrawal, Step.SENT, also=note)
+        return await self._recorder.take(withdrawal, Step.SENT, also=note)
 
     async def _accept(self, withdrawal: Withdrawal, report: VenueWithdrawalReport) -> Withdrawal:
         """Note the exchange's reference, and book that the value left what we hold there."""
@@ -371,9 +214,11 @@ class VenueDesk:
 
         def note(_session: Session, row: WithdrawalRow) -> None:
             row.venue_ref, row.reason = report.ref, ""
-            row.due_ns = self._now_ns() + round(self._options.look_s * _S)
+            row.due_ns = self._now_ns() + round(self._options.look_s * NS)
 
-        return await self._take(withdrawal, Step.ACCEPTED, detail={"ref": report.ref}, entries=(sent,), also=note)
+        return await self._recorder.take(
+            withdrawal, Step.ACCEPTED, detail={"ref": report.ref}, entries=(sent,), also=note
+        )
 
     async def _complete(self, withdrawal: Withdrawal, report: VenueWithdrawalReport) -> None:
         # The agreed fee went to the exchange with the amount: all that was held is paid, and nothing is earned.
@@ -401,14 +246,14 @@ class VenueDesk:
             row.needs_operator = False
 
         detail = {"tx_hash": report.tx_hash, "venue_fee_raw": str(fee_raw)}
-        await self._take(withdrawal, Step.FINALIZED, Step.BOOKED, detail=detail, entries=(done,), also=note)
+        await self._recorder.take(withdrawal, Step.FINALIZED, Step.BOOKED, detail=detail, entries=(done,), also=note)
 
     async def _fail(self, withdrawal: Withdrawal, reason: str, *, entries: Sequence[Any], by: str = "") -> None:
         def note(_session: Session, row: WithdrawalRow) -> None:
             row.reason, row.due_ns, row.needs_operator = reason, 0, False
 
         detail = {"reason": reason, **({"by": by} if by else {})}
-        await self._take(withdrawal, Step.FAILED, detail=detail, entries=entries, also=note)
+        await self._recorder.take(withdrawal, Step.FAILED, detail=detail, entries=entries, also=note)
 
     async def _need_operator(self, withdrawal: Withdrawal, reason: str) -> bool:
         """Freeze the exchange and wait for a person. Asking goes on: the answer may become clear."""
@@ -419,7 +264,7 @@ class VenueDesk:
                 scope = freeze.venue_scope(withdrawal.venue.venue)
                 self._freezes.impose_in(session, scope, source="withdrawals", reason=f"{withdrawal.id}: {reason}")
             row.needs_operator, row.reason = True, reason
-            row.due_ns = self._now_ns() + round(self._options.look_s * _S)
+            row.due_ns = self._now_ns() + round(self._options.look_s * NS)
 
         await asyncio.to_thread(self._store.change, withdrawal.id, note)
         return False
@@ -435,7 +280,7 @@ class VenueDesk:
         if await self._is_claimed(withdrawal, ref):
             raise InputError(f"{ref} is another withdrawal's")
         found = await self._venue(withdrawal).find(
-            self._order(withdrawal), _since_ms(withdrawal.asked_ns), self._unseal(withdrawal)
+            self._recorder.order(withdrawal), _since_ms(withdrawal.asked_ns), self._unseal(withdrawal)
         )
         chosen = [report for report in found if report.ref == ref]
         if not chosen:
@@ -455,82 +300,13 @@ class VenueDesk:
         venue = withdrawal.venue.venue
         return lambda: self._secrets.open(venue)
 
-    def _check_approvals(self, withdrawal: Withdrawal) -> None:
-        """Verify people's signatures once more, from what they signed: a database that lies gets no key unsealed."""
-        decision = json.loads(withdrawal.decision)
-        requirements = [Requirement(group=g, count=c, rule=r) for g, c, r in decision["requirements"]]
-        if not requirements:
-            return
-        if self._approvals is None or self._rules is None:
-            raise Refused("approvals cannot be verified here", rule="approvals")
-        verified = verify(
-            self._approvals.evidence(withdrawal.id),
-            subject=self._subject(withdrawal),
-            rules=self._rules(),
-            now_s=self._now_ns() // _S,
-        )
-        verified.check(requirements)
-
-    def _order(self, withdrawal: Withdrawal) -> VenueWithdrawal:
-        to = withdrawal.venue
-        return VenueWithdrawal(
-            client_id=withdrawal.id,
-            asset=withdrawal.asset.partition("/")[2],
-            amount=Decimal(withdrawal.raw + withdrawal.fee_raw).scaleb(-self._options.decimals),
-            network=to.network,
-            address=to.address,
-            memo=to.memo,
-        )
-
     def _venue(self, withdrawal: Withdrawal) -> ExchangeWithdrawals:
         venue = self._venues.get(withdrawal.venue.venue)
         if venue is None:
             raise VenueUnavailable(f"{withdrawal.venue.venue} is not served here")
         return venue
 
-    async def _take(
-        self,
-        withdrawal: Withdrawal,
-        *steps: Step,
-        detail: dict[str, Any] | None = None,
-        entries: Sequence[Any] = (),
-        also: Callable[[Session, WithdrawalRow], None] | None = None,
-    ) -> Withdrawal:
-        self._checkpoint(f"{steps[0]}.before")
-        taken = await asyncio.to_thread(self._store.take, withdrawal, steps, detail=detail, entries=entries, also=also)
-        self._checkpoint(f"{steps[0]}.after")
-        return taken
-
-    async def _change(self, edge: str, withdrawal: Withdrawal, find: Callable[..., Any]) -> None:
-        self._checkpoint(f"{edge}.before")
-        await asyncio.to_thread(self._store.change_state, withdrawal.id, find)
-        self._checkpoint(f"{edge}.after")
-
-    async def _later(self, withdrawal: Withdrawal, after_s: float) -> None:
-        due_ns = self._now_ns() + round(after_s * _S)
-
-        def wait(_session: Session, row: WithdrawalRow) -> None:
-            row.due_ns = due_ns
-
-        await asyncio.to_thread(self._store.change, withdrawal.id, wait)
-
-
-def _scopes(withdrawal: Withdrawal) -> tuple[str, ...]:
-    return freeze.venue_scope(withdrawal.venue.venue), freeze.vault_scope(withdrawal.vault)
-
 
 def _since_ms(instant_ns: int) -> int:
     # A minute for clocks that differ.
     return max(0, instant_ns // 10**6 - 60_000)
-
-
-def _encode(decision: Decision, expires_s: int) -> str:
-    return json.dumps(
-        {
-            "policy_version": decision.policy_version,
-            "policy_digest": decision.policy_digest,
-            "requirements": [[r.group, r.count, r.rule] for r in decision.requirements],
-            "delay_s": decision.delay_s,
-            "expires_s": expires_s,
-        }
-    )
