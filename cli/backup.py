@@ -132,8 +132,8 @@ def restore(
 ) -> None:
     """Put an archive back, whole or not at all, and make it safe before anybody uses it.
 
-    Journals sign nothing new until `capstan backup reconcile`, presignatures are destroyed, the books are frozen until
-    two people have looked (`capstan custody unfreeze`).
+    Journals sign nothing new until `capstan backup reconcile`, and the books are frozen until two people have looked
+    (`capstan custody unfreeze`).
     """
     from custody.backup import restore_archive
     from runtime import SystemClock

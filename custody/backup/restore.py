@@ -50,8 +50,8 @@ def restore_archive(
     """Put an archive back into a new or empty folder. The folder is filled in one step, or not at all.
 
     What comes back is not what was there when the archive was made plus what happened since, so before anybody can use
-    it: signing journals are closed until the chain was asked (`wallets.restored`), presignatures and shares on their
-    way are destroyed, and custody's database is frozen until two people have looked.
+    it: signing journals are closed until the chain was asked (`wallets.restored`), shares on their way are destroyed,
+    and custody's database is frozen until two people have looked.
 
     Args:
         archive: From `create_archive`.
@@ -164,17 +164,11 @@ def _make_safe(path: Path, member: Member, manifest: Manifest, now_ns: int, *, w
 
 
 def _purge_party(path: Path) -> None:
-    """Destroy what must never be used twice: presignatures, and shares of an epoch that was never activated."""
+    """Destroy shares of an epoch that was never activated. Presignatures live in memory only, and are in no file."""
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as store:
             store.execute("PRAGMA secure_delete=ON")
-            tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            store.execute("BEGIN IMMEDIATE")
-            for table in tables:
-                if table.startswith("presign"):
-                    store.execute(f"DELETE FROM {table}")
             store.execute("DELETE FROM shares WHERE NOT is_active")
-            store.execute("COMMIT")
             store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as exc:
         raise InputError(f"{path} cannot be purged: {exc}") from exc

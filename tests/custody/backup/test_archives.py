@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -72,10 +71,6 @@ def installation(tmp_path: Path) -> Path:
         store.activate("w", 1)
         store.add_pending(StoredShare("w", 2, KEY.address, False, b"pending"))
         store.begin_session(b"begun")
-    with sqlite3.connect(root / "party-1" / "party.db") as presigned:
-        presigned.execute("CREATE TABLE presignatures (id BLOB)")
-        presigned.execute("INSERT INTO presignatures VALUES (x'01')")
-    presigned.close()
     return root
 
 
@@ -124,7 +119,7 @@ def test_a_restored_installation_has_its_books_and_is_frozen(installation: Path,
     assert not list(tmp_path.glob(".new*"))
 
 
-def test_a_restored_journal_is_closed_and_a_restored_party_has_no_presignatures(
+def test_a_restored_journal_is_closed_and_a_restored_party_has_no_share_on_its_way(
     installation: Path, tmp_path: Path
 ) -> None:
     back_up(installation, tmp_path / "s.cbk", Zone.SIGNER)
