@@ -67,8 +67,9 @@ rules:
 """
 
 
-def settings(*, chain_id: int, rpc_url: str, vault: Address) -> str:
-    """The installation's capstan.toml."""
+def settings(*, chain_id: int, rpc_url: str, vault: Address, operators: Mapping[str, str]) -> str:
+    """The installation's capstan.toml; freezes end by the signatures of these people."""
+    listed = "".join(f'{name} = "{key.removeprefix("ed25519:")}"\n' for name, key in operators.items())
     return f"""mode = "live"
 
 [chain]
@@ -86,4 +87,6 @@ instruments = ["ETHUSDC"]
 account = "{vault}"
 policy_bundle = "policy.json"
 policy_admins = "policy-admins.yaml"
-"""
+
+[custody.operators]
+{listed}"""

@@ -17,9 +17,7 @@ from cli.drill.chainwork import RECIPIENT, World
 from cli.drill.deposits import DepositDesk
 from cli.drill.house import Folders, Processes, capstan, softhsm_module, softhsm_tokens, write_secret
 from custody import Ledger, open_books
-from custody.audit import AuditLog
 from custody.deposits.settings import DepositAsset, DepositSettings
-from custody.freeze import Freezes
 from custody.ledger import user_account, vault_account
 from domain import Address, Asset, ChainId, InvariantError, VenueUnavailable, token_asset
 from runtime import Secret, SystemClock
@@ -151,13 +149,14 @@ class Drill:
             *("--rpc-url", self.world.book.rpc_url, "--chain-id", str(self.chain_id)),
         )
         self.contracts = {name: parse_address(contracts[name]) for name in ("factory", "sweeper")}
+        approvers = {name: self._key(name) for name in papers.APPROVERS}
         text = papers.policy(
             chain_id=self.chain_id,
             usdc=self.world.usdc,
             vault=self.vault,
             recipient=RECIPIENT,
             sweeper=self.contracts["sweeper"],
-            approvers={name: self._key(name) for name in papers.APPROVERS},
+            approvers=approvers,
         )
         draft, signed = self.folders.root / "policy.yaml", self.folders.root / "policy-signed.json"
         draft.write_text(text)
@@ -165,7 +164,12 @@ class Drill:
         for name, source in zip(papers.ADMINS, (draft, signed), strict=True):
             capstan("policy", "sign", source, "--key-ref", self.folders.file(f"{name}.key"), "--out", signed, "--yes")
         (self.house / "capstan.toml").write_text(
-            papers.settings(chain_id=self.chain_id, rpc_url=self.world.book.rpc_url, vault=self.vault)
+            papers.settings(
+                chain_id=self.chain_id,
+                rpc_url=self.world.book.rpc_url,
+                vault=self.vault,
+                operators=approvers,
+            )
         )
         (self.house / "deny-list.txt").write_text("# Nothing is sent to these.\n")
         open_books(Database.at(self.house / "capstan.db")).dispose()
@@ -308,15 +312,15 @@ class Drill:
             *("--rpc-url", self.world.book.rpc_url, "--chain-id", str(self.chain_id)),
         )
         _demand(not found["unknown"], "the chain has value that left unknown to the books")
-        database = open_books(Database.at(house / "capstan.db"))
-        freezes = Freezes(database, AuditLog(database, SystemClock().now_ns), SystemClock().now_ns)
-        standing = freezes.standing()
-        _demand(bool(standing), "a restored installation must be frozen")
-        for freeze in standing:
-            for operator in papers.APPROVERS:
-                freezes.lift(freeze.id, operator=operator, reason="reconciled after the restore")
-        _demand(not freezes.standing(), "the freeze was not lifted")
-        return {"chain_nonce": found["chain_nonce"], "floors": len(found["floors"]), "lifted": len(standing)}
+        frozen = capstan("custody", "freezes", "--data-dir", house)
+        _demand([freeze["source"] for freeze in frozen] == ["restore"], "a restored installation must be frozen")
+        for number, name in enumerate(papers.APPROVERS, start=1):
+            lifted = capstan(
+                *("custody", "unfreeze", str(frozen[0]["id"]), "--data-dir", house, "--operator", name),
+                *("--reason", "reconciled after the restore", "--key-ref", self.folders.file(f"{name}.key")),
+            )
+            _demand(lifted["stands"] == (number == 1), f"after {number} signatures the freeze stands: {lifted}")
+        return {"chain_nonce": found["chain_nonce"], "floors": len(found["floors"]), "lifted_by": len(papers.APPROVERS)}
 
     def balances(self) -> dict[str, Any]:
         house = self.folders.second / "house"
