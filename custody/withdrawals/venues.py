@@ -170,6 +170,8 @@ class VenueDesk:
         report = found[0]
         if not withdrawal.venue_ref:
             withdrawal = await self._accept(withdrawal, report)
+        if withdrawal.state is not State.SENDING:
+            return True  # an operator and the desk have looked at the same time
         if report.state is VenueWithdrawalState.PENDING:
             await self._recorder.later(withdrawal, self._options.look_s)
             return False
