@@ -39,7 +39,7 @@ from custody.policy import (
     read_typed_data,
 )
 from custody.policy.attestations import attested_facts, attested_initiator, subject_of
-from custody.policy.rests import ANNOUNCED
+from custody.policy.rests import ANNOUNCED, RESTED
 from custody.policy.rulebook import canonical_json
 from domain import Address, InputError, Refused
 from wallets import (
@@ -111,8 +111,8 @@ class PolicyGuard:
         """Judge a transaction, and each delegation it carries; return what to count. The chain's time is not known.
 
         Raises:
-            Refused: See `Policy.evaluate` and `custody.approvals.verify`; `delay` while it must rest, `announced` when
-                the evidence only announces it.
+            Refused: See `Policy.evaluate` and `custody.approvals.verify`; `delay` while it must rest; `announced` or
+                `rested` when the evidence only announces it.
         """
         policy = self._policy()
         policy.caps(tx.chain_id)
@@ -215,10 +215,13 @@ class PolicyGuard:
         )
 
     def _announce(self, named: str, delay_s: int, now_s: int) -> Refused:
+        if not delay_s:
+            return Refused("it need not rest", rule=RESTED)
         if self._rests is None:
-            return Refused("this signer has no memory of delays", rule="delay")
+            return Refused("it must rest, and this signer has no memory of delays", rule="delay")
         since = self._rests.announce(named, now_s=now_s)
-        return Refused(f"known since {since}; it must rest for {delay_s} s", rule=ANNOUNCED)
+        rule = RESTED if now_s >= since + delay_s else ANNOUNCED
+        return Refused(f"known since {since}; it must rest for {delay_s} s", rule=rule)
 
 
 def _proposal(sender: Address, tx: TransactionToSign) -> Proposal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlmodel import Session
@@ -10,7 +10,7 @@ from sqlmodel import Session
 from chain import Block, FeeQuote, Survey
 from chain.broadcast import Sent
 from custody.approvals import ApprovalState, CanonicalIntent
-from custody.policy import Decision
+from custody.policy import Decision, Proposal
 from domain import ChainId, Wei
 
 
@@ -39,6 +39,11 @@ class ChainPort(Protocol):
     async def survey(self, address: str, tx_hashes: Sequence[str] = (), blocks: Collection[int] = ()) -> Survey: ...
 
     async def agreed_nonce(self, address: str, number: int) -> int: ...
+
+
+Statements = Callable[[Proposal], Awaitable[Sequence[Mapping[str, Any]]]]
+"""What services attest about a transaction, as signed statements (`custody.policy.attestations`): prices, screening,
+ages of addresses, a simulation. Custody and every signer verify them by the policy's own list of services."""
 
 
 class ApprovalDesk(Protocol):

@@ -21,7 +21,7 @@ from custody.approvals.tables import AttestationRow
 from custody.policy import Action, Decision, Facts, Policy, read_proposal
 from custody.policy.attestations import attested_facts, subject_of
 from custody.policy.request import Request
-from custody.transactions.admission import proposal_of
+from custody.transactions.evidence import proposal_of
 from custody.transactions.plans import decode_plan
 from custody.transactions.tables import TransactionEventRow, TransactionRow
 from domain import Address, InputError, Refused

@@ -19,6 +19,9 @@ from custody.policy.settings import PolicySettings
 from custody.policy.settings_rules import rulebook_of_settings
 from domain import Address, Refused
 
+_UNCLAIMED = (None, "", "default")
+"""What a desk says that was told of no vault."""
+
 
 class Policy:
     """Judges by one document, or by the settings' small form of one. Keeps no state: windows are told by `spent`."""
@@ -144,7 +147,10 @@ class Policy:
             return Refusal("chain", f"this policy does not know chain {action.chain}")
         if action.gas_limit and (refusal := _fees(caps, action.gas_limit, action.fee_per_gas_wei)):
             return refusal
-        if facts.vault and self.compiled.names.vault_of.get(action.sender, facts.vault) != facts.vault:
+        if (
+            facts.vault not in _UNCLAIMED
+            and self.compiled.names.vault_of.get(action.sender, facts.vault) != facts.vault
+        ):
             return Refusal("vault", f"{action.sender} is not of vault {facts.vault}")
         if action.kind is Kind.SWAP:
             return _swap(action, caps, facts.chain_time_s)

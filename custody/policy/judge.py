@@ -9,7 +9,7 @@ from custody.clear_signing import Names
 from custody.policy.action import Action, Proposal
 from custody.policy.decision import Decision, Spent
 from custody.policy.facts import NOTHING_KNOWN, Facts
-from custody.policy.schema import ChainCaps
+from custody.policy.schema import ChainCaps, PolicyDocument
 from domain import Address
 
 
@@ -21,6 +21,9 @@ class Judge(Protocol):
 
     @property
     def digest(self) -> str: ...
+
+    @property
+    def document(self) -> PolicyDocument: ...
 
     @property
     def groups(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]: ...

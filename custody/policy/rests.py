@@ -20,7 +20,9 @@ CREATE TABLE IF NOT EXISTS rests (
 ) WITHOUT ROWID;
 """
 ANNOUNCED: Final = "announced"
-"""The rule under which an announcement is answered: nothing was signed, and the time counts from now."""
+"""The rule under which an announcement is answered: nothing was signed, and the time counts."""
+RESTED: Final = "rested"
+"""The same, when it has rested long enough or need not: it may be asked for now."""
 
 
 class Rests:

@@ -22,7 +22,7 @@ from custody.policy.bundle import Admins, Bundle, check_quorum, check_successor,
 from custody.policy.decision import Decision, Spent
 from custody.policy.evaluator import Policy
 from custody.policy.facts import NOTHING_KNOWN, Facts
-from custody.policy.schema import ChainCaps
+from custody.policy.schema import ChainCaps, PolicyDocument
 from domain import Address, InputError, PlatformError, Refused
 
 log = structlog.get_logger(__name__)
@@ -86,6 +86,10 @@ class BundlePolicy:
     @property
     def digest(self) -> str:
         return self.current().digest
+
+    @property
+    def document(self) -> PolicyDocument:
+        return self.current().document
 
     @property
     def groups(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

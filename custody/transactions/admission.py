@@ -15,22 +15,24 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
-from custody.approvals import ApprovalState, CanonicalIntent, ChainCall
-from custody.policy import Decision, Facts, Proposal, check_promises
+from custody.approvals import ApprovalState, CanonicalIntent
+from custody.policy import Decision, check_promises
+from custody.transactions.evidence import canonical_intent, facts_of, has_rested, needs_rest, proposal_of
 from custody.transactions.lifecycle import UNSIGNED, State, Step
 from custody.transactions.records import Intent, Wish
 from custody.transactions.tools import Tools
 from domain import InputError, Refused
-from domain.plans import TransactionPlan
 
 log = structlog.get_logger(__name__)
 
 
 class Admission:
-    """Takes intents up to APPROVED. Keeps nothing."""
+    """Takes intents up to APPROVED. Keeps nothing that must survive."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._announced: set[str] = set()
+        """Intents that the signer was shown; shown again after a restart, which changes nothing."""
 
     async def advance(self, intent: Intent) -> bool:
         """Take the next step of an intent that is not approved yet; False when there is none to take now."""
@@ -93,6 +95,9 @@ class Admission:
         return await self._evaluate(intent, next_step)
 
     async def _await_approval(self, intent: Intent) -> bool:
+        if needs_rest(intent) and intent.plan.intent_id not in self._announced:
+            # The signer's delay begins while people are asked, as ours has.
+            await self._has_rested(intent)
         if not await self._is_met(intent):
             return False
 
@@ -106,7 +111,9 @@ class Admission:
         return await self._evaluate(intent, next_step)
 
     async def _await_time(self, intent: Intent) -> bool:
-        if self._must_wait(intent.delayed_until_ns):
+        if self._must_wait(intent.delayed_until_ns) and intent.plan.intent_id in self._announced:
+            return False
+        if not await self._has_rested(intent) or self._must_wait(intent.delayed_until_ns):
             return False
         if _requirements(intent) and not await self._is_met(intent):
             return False  # Declined meanwhile: an approval may end before the delay does.
@@ -121,12 +128,6 @@ class Admission:
         """Let policy judge, and take a step in the same database transaction; decline when either refuses."""
         tools, plan = self._tools, intent.plan
         head = await tools.chain.head()
-        facts = Facts(
-            initiator=intent.initiator,
-            vault=intent.vault,
-            now_s=tools.now_ns() // 10**9,
-            chain_time_s=head.time_s,
-        )
 
         def work(session: Session) -> None:
             tools.gate(session, intent)
@@ -141,6 +142,7 @@ class Admission:
             next_step(session, tools.outbox.judge(session, evaluate))
 
         try:
+            facts = await facts_of(tools, intent, chain_time_s=head.time_s)
             await tools.write("approve", work)
         except Refused as exc:
             await self.decline(intent, exc)
@@ -171,26 +173,9 @@ class Admission:
             tools.outbox.approve(session, intent, decision)
 
     def _canonical(self, intent: Intent, decision: Decision, expires_s: int) -> CanonicalIntent:
-        plan = intent.plan
-        caps = self._tools.policy.caps(plan.chain_id)
+        version, digest = decision.policy_version, decision.policy_digest
         try:
-            return CanonicalIntent(
-                intent_id=plan.intent_id,
-                vault=intent.vault,
-                initiator=intent.initiator,
-                subject=ChainCall(
-                    chain_id=plan.chain_id,
-                    sender=plan.sender,
-                    to=plan.to,
-                    value_wei=plan.value_wei,
-                    data=plan.data,
-                    gas_limit=plan.gas_limit or caps.gas_limit_max,
-                    fee_per_gas_wei_max=caps.fee_per_gas_wei_max,
-                ),
-                expires_s=expires_s,
-                policy_version=decision.policy_version,
-                policy_digest=decision.policy_digest,
-            )
+            return canonical_intent(self._tools, intent, version=version, digest=digest, expires_s=expires_s)
         except InputError as exc:
             raise Refused(f"nobody can be asked to approve it: {exc}", rule="approvals") from exc
 
@@ -204,13 +189,13 @@ class Admission:
             await self.decline(intent, Refused(f"its approval is {state}", rule=f"approval-{state}"))
         return state is ApprovalState.MET
 
+    async def _has_rested(self, intent: Intent) -> bool:
+        rested = await has_rested(self._tools, intent)
+        self._announced.add(intent.plan.intent_id)
+        return rested
+
     def _must_wait(self, until_ns: int | None) -> bool:
         return until_ns is not None and self._tools.now_ns() < until_ns
-
-
-def proposal_of(plan: TransactionPlan) -> Proposal:
-    """A plan as policy sees it: its own bytes, no promises."""
-    return Proposal(chain_id=plan.chain_id, sender=plan.sender, to=plan.to, value_wei=plan.value_wei, data=plan.data)
 
 
 def _encode(decision: Decision, expires_s: int) -> str:
@@ -228,11 +213,6 @@ def _encode(decision: Decision, expires_s: int) -> str:
 
 def _requirements(intent: Intent) -> list[list[Any]]:
     return list(json.loads(intent.decision)["requirements"]) if intent.decision else []
-
-
-def needs_evidence(intent: Intent) -> bool:
-    """Whether people approved it, which signers want to see."""
-    return bool(_requirements(intent))
 
 
 def _check_same(intent: Intent, decision: Decision) -> None:

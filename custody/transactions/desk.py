@@ -22,7 +22,7 @@ from custody import freeze
 from custody.audit import AuditLog
 from custody.ledger import Ledger, vault_account
 from custody.policy import Judge
-from custody.ports import ApprovalDesk, ChainPort
+from custody.ports import ApprovalDesk, ChainPort, Statements
 from custody.transactions.admission import Admission
 from custody.transactions.dispatch import Dispatch
 from custody.transactions.following import Follower
@@ -73,6 +73,7 @@ class Custody:
         network: What kind of chain it is, told to the signer.
         now_ns: UTC nanoseconds.
         approvals: Asks people; without it, whatever needs them is refused.
+        statements: What services attest; without it, rules that need such facts refuse.
         booker: Says how mined plans are booked, where it is not custody's own way.
         known_since: Says how long destinations are known, for policy's `younger_than`.
     """
@@ -90,6 +91,7 @@ class Custody:
         now_ns: Callable[[], int] = time.time_ns,
         options: DeskOptions | None = None,
         approvals: ApprovalDesk | None = None,
+        statements: Statements | None = None,
         booker: Booker | None = None,
         known_since: KnownSince = lambda _session, _addresses: {},
         checkpoint: Checkpoint = lambda _edge: None,
@@ -128,6 +130,7 @@ class Custody:
             chain=chain,
             network=network,
             approvals=approvals,
+            statements=statements,
             gate=self._gate,
             now_ns=now_ns,
             options=self._options,

@@ -16,7 +16,8 @@ from sqlmodel import Session
 
 from chain import BroadcastRejected, CallReverted, FeeTooLow
 from custody.transactions import fees
-from custody.transactions.admission import Admission, needs_evidence
+from custody.transactions.admission import Admission
+from custody.transactions.evidence import evidence_of
 from custody.transactions.lifecycle import State, Step
 from custody.transactions.records import Attempt, Intent, Kind, Wish
 from custody.transactions.tools import Tools
@@ -206,9 +207,7 @@ class Dispatch:
         return await self._tools.write("freeze-check", ask)
 
     async def _evidence(self, intent: Intent, attempt: Attempt) -> Evidence | None:
-        if self._tools.approvals is None or attempt.kind is Kind.CANCEL or not needs_evidence(intent):
-            return None
-        return await asyncio.to_thread(self._tools.approvals.evidence, str(intent.plan.intent_id))
+        return None if attempt.kind is Kind.CANCEL else await evidence_of(self._tools, intent)
 
     # --- replacing
 

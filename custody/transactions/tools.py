@@ -13,7 +13,7 @@ from chain import Receipt
 from compliance import Screener
 from custody.ledger import Entry
 from custody.policy import Judge
-from custody.ports import ApprovalDesk, ChainPort
+from custody.ports import ApprovalDesk, ChainPort, Statements
 from custody.transactions import receipts
 from custody.transactions.options import DeskOptions
 from custody.transactions.outbox import Outbox
@@ -52,6 +52,7 @@ class Tools:
     chain: ChainPort
     network: Network
     approvals: ApprovalDesk | None
+    statements: Statements | None
     gate: Gate
     now_ns: Callable[[], int]
     options: DeskOptions

@@ -17,7 +17,7 @@ from custody.approvals import DatabaseApprovals, key_text
 from custody.policy import Facts, Policy, read_rulebook
 from custody.policy.attestations import attest
 from custody.tables import open_books
-from custody.transactions.admission import proposal_of
+from custody.transactions.evidence import proposal_of
 from custody.transactions.lifecycle import Step
 from custody.transactions.outbox import Outbox
 from domain import Address, Amount, Asset, ChainId, Refused

@@ -176,6 +176,7 @@ def test_a_signer_counts_delays_for_itself(tmp_path: Path, clock: ManualClock) -
     clock.advance(seconds=3599)
     assert signer.refusal(tx) == "delay"
     clock.advance(seconds=1)
+    assert signer.refusal(tx, {"announce": True}) == "rested"
     signer.ask(tx)
     signer.ask(pay(10, fee=2 * 10**9))
     # The same payment again is another payment, and another payment was never announced.
@@ -187,7 +188,7 @@ def test_a_signer_counts_delays_for_itself(tmp_path: Path, clock: ManualClock) -
 
 def test_an_announcement_is_judged_and_signs_nothing(signer: Signer) -> None:
     assert signer.refusal(pay(10, to=STRANGER), {"announce": True}) == "recipient"
-    assert signer.refusal(pay(10), {"announce": True}) == "announced"
+    assert signer.refusal(pay(10), {"announce": True}) == "rested"
 
 
 def test_facts_come_as_statements_of_services(tmp_path: Path, clock: ManualClock) -> None:

@@ -83,7 +83,7 @@ def fixed_checks(document: PolicyDocument, action: Action, facts: Facts) -> None
         if action.gas_limit * action.fee_per_gas_wei > caps.gas_cost_wei_max:
             raise Refuse("fee-cap")
     owners = [vault for vault, addresses in document.vaults.items() if action.sender in addresses]
-    if facts.vault and owners and owners != [facts.vault]:
+    if facts.vault not in (None, "", "default") and owners and owners != [facts.vault]:
         raise Refuse("vault")
     if action.kind is Kind.SWAP:
         if action.deadline_s == 0:

@@ -214,7 +214,7 @@ class Maker:
         base = NOW if now is None else now
         return Facts(
             initiator=chance.choice((*PEOPLE, *PEOPLE, "stranger", None)),
-            vault=chance.choice((*[None] * 14, "hot", "cold")),
+            vault=chance.choice((*[None] * 12, "default", "default", "hot", "cold")),
             now_s=now,
             chain_time_s=chance.choice((NOW, None)),
             prices={

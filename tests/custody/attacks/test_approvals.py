@@ -113,8 +113,10 @@ async def test_one_amount_split_into_many_meets_the_daily_limit(door: CustodyDoo
     for number in range(5):
         await door.submit(plan(door, f"part-{number}", usdc=900))
     told = [await door.outcome(f"part-{number}") for number in range(5)]
-    assert [each.status for each in told] == ["mined"] * 3 + ["refused"] * 2
-    assert {each.reason.partition(":")[0] for each in told[3:]} == {"velocity"}
+    # Which three are judged first is the desk's affair.
+    refused = [each for each in told if each.status == "refused"]
+    assert sorted(each.status for each in told) == ["mined"] * 3 + ["refused"] * 2
+    assert {each.reason.partition(":")[0] for each in refused} == {"velocity"}
 
 
 async def test_people_are_not_asked_about_a_look_alike(door: CustodyDoor) -> None:
