@@ -81,6 +81,8 @@ class GroupCommit:
 
     def _gather(self, answered: int) -> None:
         """Give those just answered a moment to ask again, while they do: a fuller batch serves everybody sooner."""
+        if answered < 2:  # One caller asks again once it was answered: waiting would only slow it down.
+            return
         waiting, deadline = -1, time.monotonic() + _GATHER_S
         while waiting < len(self._waiting) < answered and time.monotonic() < deadline:
             waiting = len(self._waiting)
