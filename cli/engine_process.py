@@ -25,6 +25,7 @@ from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vau
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger, Policy
 from custody.approvals import DatabaseApprovals
+from custody.deposits.sweep_plans import sweep_booker
 from custody.policy import BundlePolicy, Judge, load_admins
 from dex import PoolFollower
 from domain import Address, ChainId, InputError, InvariantError, VenueUnavailable, parse_units
@@ -224,6 +225,8 @@ async def _open_desk(
         now_ns=clock.now_ns,
         options=DeskOptions(confirmations=settings.chain.confirmations),
         approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
+        # The account may be the one that sweeps.
+        booker=sweep_booker(part.deposits) if part.deposits is not None else None,
     )
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)

@@ -26,6 +26,7 @@ COMMANDS = {
     "withdrawals": ("cli.withdrawals", "Clients' withdrawals, on a chain or by an exchange."),
     "backup": ("cli.backup", "Sealed backups of every trust zone, and putting them back."),
     "cosigner": ("cli.cosigner", "The parties of an MPC committee, one process each."),
+    "worker": ("cli.worker", "Background work: deposits, sweeps, shares, books, audit."),
     "custody": ("cli.custody", "Deposit contracts and what custody keeps on a chain."),
     "api": ("cli.api", "HTTP over an installation."),
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),

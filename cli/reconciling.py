@@ -117,6 +117,7 @@ async def _chain(
 ) -> ChainReconciler:
     from chain import ChainClient, parse_address
     from cli.wiring import load_chain_book
+    from custody.deposits.sweep_plans import sweep_booker
     from custody.reconciliation import ChainPlaces, ChainReconciler, unbooked_transactions
 
     chain = settings.chain
@@ -126,12 +127,16 @@ async def _chain(
     client = await stack.enter_async_context(ChainClient(list(chain.endpoints), chain.chain_id))
     part = custody.reconciliation
     own = dict.fromkeys(parse_address(text) for text in (custody.account, *part.addresses))
+    booker = None
+    if (deposits := custody.deposits) is not None:
+        own |= dict.fromkeys(a for a in (deposits.vault, deposits.sweeping_account, deposits.gas_tank) if a is not None)
+        booker = sweep_booker(deposits)
     places = ChainPlaces(tuple(own), {asset: address for asset, (_, address) in book.tokens.items()}, part.surplus_raw)
     return ChainReconciler(
         client,
         database,
         places,
-        unbooked=(unbooked_transactions(book.chain_id, book.tokens),),
+        unbooked=(unbooked_transactions(book.chain_id, book.tokens, booker),),
         lookback_s=part.lookback_s,
         finality_depth=part.finality_depth,
     )

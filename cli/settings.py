@@ -11,10 +11,12 @@ from pydantic import Field, model_validator
 from cex import VenueSettings
 from custody import PolicySettings
 from custody.audit import AuditSettings
+from custody.deposits.settings import DepositSettings
 from custody.reconciliation import ReconciliationSettings
 from custody.withdrawals.settings import WithdrawalSettings
 from engine.settings import EngineSettings
 from runtime import SecretRef, SettingsBase, SettingsPart
+from runtime.task_settings import TaskSettings
 
 
 class ChainSettings(SettingsPart):
@@ -54,6 +56,12 @@ class CustodySettings(SettingsPart):
     policy_admins: str = ""
     """YAML of the administrators whose quorum the bundle needs."""
     withdrawals: WithdrawalSettings = WithdrawalSettings()
+    deposits: DepositSettings | None = None
+    """Clients' deposits on the chain of `[chain]`; see docs/deposits.md."""
+    committee: str = ""
+    """Coordinator's folder of the MPC committee whose shares are refreshed."""
+    mpc_wallets: tuple[str, ...] = ()
+    """The committee's keys."""
 
     @model_validator(mode="after")
     def _one_policy(self) -> Self:
@@ -79,6 +87,7 @@ class Settings(SettingsBase):
     custody: CustodySettings | None = None
     venues: Annotated[tuple[VenueSettings, ...], Field(min_length=1)]
     engine: EngineSettings = EngineSettings()
+    tasks: TaskSettings = TaskSettings()
     log: LogSettings = LogSettings()
 
 

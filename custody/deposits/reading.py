@@ -19,7 +19,7 @@ from custody.deposits.contracts import RECEIVED, SWEPT
 from custody.deposits.settings import DepositSettings
 from custody.deposits.sweep_plans import Moved, moved_by_log
 from custody.deposits.traces import coin_movements
-from domain import Address, ChainId, InputError, VenueUnavailable, native_asset
+from domain import Address, ChainId, InputError, VenueUnavailable, Wei, native_asset
 
 _TRANSFER: Final = topic("Transfer(address,address,uint256)")
 _TOPICS_MAX: Final = 500
@@ -36,6 +36,10 @@ class ScannedChain(Protocol):
     async def head(self) -> Block: ...
 
     async def find_block(self, ref: int | str) -> Block | None: ...
+
+    async def balance(self, address: str, block: int | str = "latest") -> Wei: ...
+
+    async def token_balance(self, token: str, address: str, block: int | str = "latest") -> int: ...
 
     async def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]: ...
 

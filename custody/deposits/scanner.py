@@ -12,14 +12,18 @@ from collections.abc import Callable
 
 import structlog
 
-from chain import Block
+from chain import Block, NodeRefused
 from compliance import Screener
 from custody.deposits.addresses import AddressBook
+from custody.deposits.contracts import COIN
 from custody.deposits.reading import DepositReader, ScannedChain
 from custody.deposits.settings import DepositSettings
 from custody.deposits.store import Cursor, Deposit, DepositStore, Verdict
-from custody.ledger import Ledger
-from domain import InputError, InvariantError, Refused
+from custody.deposits.sweep_plans import token_of
+from custody.ledger import Entry, Ledger
+from custody.ledger.accounts import vault_account
+from custody.ledger.postings import opening
+from domain import Address, InputError, InvariantError, Refused
 from runtime.database import Database
 
 log = structlog.get_logger(__name__)
@@ -154,7 +158,29 @@ class DepositScanner:
             block = await self._chain.find_block(max(0, start - 1))
         if block is None:
             raise InputError(f"chain {self._settings.chain_id} has no block {start}, where deposits should begin")
-        await asyncio.to_thread(self.store.begin, block)
+        await asyncio.to_thread(self.store.begin, block, await self._openings(block))
+
+    async def _openings(self, block: Block) -> list[Entry]:
+        """What the vault and the accounts that sweep for it held at a block, as the beginning of their books."""
+        settings = self._settings
+        own = {account for account in (settings.vault, settings.sweeping_account, settings.gas_tank) if account}
+        found = []
+        try:
+            for address in sorted(own):
+                for asset in sorted(settings.assets):
+                    if raw := await self._held(address, token_of(asset), int(block.number)):
+                        found.append(opening(vault_account(self._chain.chain_id, address), asset, raw))
+        except NodeRefused as exc:
+            raise InputError(
+                f"the node does not know balances at block {block.number}: {exc}",
+                hint="deposits.start_block needs a node with that state; left out, it begins with the newest block",
+            ) from exc
+        return found
+
+    async def _held(self, address: Address, token: Address, block: int) -> int:
+        if token == COIN:
+            return int(await self._chain.balance(address, block))
+        return await self._chain.token_balance(token, address, block)
 
     async def _is_ours(self, number: int, block_hash: str) -> bool:
         block = await self._chain.find_block(number)

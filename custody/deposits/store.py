@@ -18,9 +18,10 @@ from custody.deposits.reading import Arrival, SeenSweep
 from custody.deposits.settings import DepositSettings
 from custody.deposits.states import DepositState, DepositStep, after
 from custody.deposits.tables import DepositBlockRow, DepositCursorRow, DepositEventRow, DepositRow
-from custody.ledger import Ledger
+from custody.ledger import Entry, Ledger
 from custody.ledger.accounts import user_account
 from custody.ledger.rows import lock_balances
+from custody.ledger.tables import EntryRow
 from domain import Address, ChainId, InputError, InvariantError
 from runtime.database import Database
 
@@ -89,11 +90,19 @@ class DepositStore:
             row = session.get(DepositCursorRow, self._chain_id)
             return None if row is None else Cursor(row.number, row.hash, row.finalized)
 
-    def begin(self, block: Block) -> None:
-        """Take a block as read without looking into it: the first one. A second time changes nothing."""
+    def begin(self, block: Block, openings: Sequence[Entry] = ()) -> None:
+        """Take a block as read without looking into it: the first one. A second time changes nothing.
+
+        Args:
+            block: The first to be read is its child.
+            openings: What our own accounts held at that block; those opened before stand as they are.
+        """
         with self._database.transaction() as session:
             self._serialize(session)
             if session.get(DepositCursorRow, self._chain_id) is None:
+                keys = col(EntryRow.key).in_([entry.key for entry in openings])
+                known = set(session.exec(select(EntryRow.key).where(keys)))
+                self._ledger.post_all_in(session, [entry for entry in openings if entry.key not in known])
                 # Below the beginning nothing is undone, because nothing was read.
                 number = int(block.number)
                 session.add(DepositCursorRow(chain_id=self._chain_id, number=number, hash=block.hash, finalized=number))

@@ -42,6 +42,7 @@ class OpenSweep:
     plan: str
     state: State
     tx_hash: str
+    block_number: int | None
     items: tuple[tuple[Address, str, int], ...]
 
 
@@ -115,9 +116,24 @@ class SweepStore:
             for item in session.exec(query.order_by(col(SweepItemRow.number))):
                 items[item.sweep_id].append((Address(item.address), item.asset, item.raw))
             return [
-                OpenSweep(sweep.id, row.plan, State(row.state), row.tx_hash or "", tuple(items[sweep.id]))
+                OpenSweep(
+                    id=sweep.id,
+                    plan=row.plan,
+                    state=State(row.state),
+                    tx_hash=row.tx_hash or "",
+                    block_number=row.block_number,
+                    items=tuple(items[sweep.id]),
+                )
                 for sweep, row in rows
             ]
+
+    def senders(self) -> set[Address]:
+        """Accounts with a sweep or a gift of gas under way."""
+        with self._database.snapshot() as session:
+            sweeps = session.exec(
+                select(SweepRow.sender).where(col(SweepRow.chain_id) == self._chain_id, col(SweepRow.state) == SENT)
+            )
+            return {Address(sender) for sender in sweeps}
 
     def close(self, sweep: OpenSweep, parts: Sequence[Moved]) -> None:
         """Note what a sweep that ended did; deposits of items that failed may be swept again.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import structlog
@@ -71,15 +71,19 @@ class Sweeper:
         self._checkpoint = checkpoint
         self.store = SweepStore(database, chain.chain_id, now_ns)
 
-    async def run(self) -> SweepReport:
+    async def run(self, kinds: Collection[str] = ("forwarder", "key")) -> SweepReport:
         """Close what has ended, then sweep what is due.
+
+        Args:
+            kinds: `forwarder` in batches; `key` one by one, with gas from the tank.
 
         Raises:
             VenueUnavailable: The node does not answer; what is done is done.
         """
-        closed = await self._close()
+        closed = await self.close_ended()
         await asyncio.to_thread(self.store.take_elsewhere)
         due = due_holdings(await asyncio.to_thread(self.store.holdings), self._settings, self._now_ns())
+        due = [holding for holding in due if holding.kind in kinds]
         batches = await self._batches([holding for holding in due if holding.kind == "forwarder"])
         grants = transfers = 0
         for holding in (holding for holding in due if holding.kind == "key"):
@@ -89,7 +93,8 @@ class Sweeper:
 
     # --- what has ended
 
-    async def _close(self) -> int:
+    async def close_ended(self) -> int:
+        """Note what became of sweeps whose transactions have come to their end; give how many."""
         closed = 0
         for sweep in await asyncio.to_thread(self.store.open):
             if sweep.state.is_final:

@@ -27,7 +27,8 @@ COMMANDS = (
     ("signer", "serve"), ("api",), ("api", "serve"), ("ledger",), ("ledger", "verify"), ("ledger", "balances"),
     ("approvals",), ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
     ("approvals", "reject"),
-    ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
+    ("worker",), ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"),
+    ("custody", "contracts", "check"),
 )  # fmt: skip
 PRINTING = (
     ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),

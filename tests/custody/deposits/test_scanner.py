@@ -249,7 +249,7 @@ async def test_a_suspended_deposit_is_undone_with_its_block(traced: Lab, tmp_pat
     await traced.fork(mark, 3)
     await scanner.catch_up()
     assert traced.states() == [("reorged", 1_000_000)]
-    assert traced.ledger.balances() == {}
+    assert traced.ledger.balances("suspense") == traced.ledger.balances("user") == {}
 
 
 async def test_while_screening_cannot_tell_a_deposit_stays_pending(traced: Lab, tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""How background work is configured; apart from `runtime.tasks`, which loads Celery."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from runtime.settings import SettingsPart
+
+
+class TaskSettings(SettingsPart):
+    """Background work."""
+
+    broker: str = ""
+    """`redis://host:port/db`; empty for the folder `tasks` of the installation, which needs no server."""
+    namespace: str = Field(default="capstan", pattern=r"^[a-z0-9\-]{1,64}$")
+    """Tells installations that share a Redis apart."""
+    concurrency: int = Field(default=2, ge=1, le=64)
+    """Tasks a worker runs at a time."""
+    deposits_s: float = Field(default=2.0, gt=0)
+    """How often deposits are looked for, and confirmed."""
+    sweeps_s: float = Field(default=60.0, gt=0)
+    """How often final deposits are swept, and gas is given for it."""
+    checkpoint_s: float = Field(default=60.0, gt=0)
+    """How often the audit log gets a signed checkpoint."""
+    refresh_s: float = Field(default=24 * 3600.0, gt=0)
+    """How often MPC shares are refreshed."""
+    reconcile_s: float = Field(default=60.0, gt=0)
+    """How often the books are compared with chain and exchanges, and what is held with what is owed."""

@@ -1,0 +1,102 @@
+"""Background tasks: one of a kind at a time, tried again only where that is safe, on a broker or on a folder."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from domain import InputError, OutcomeUnknown, Refused, VenueUnavailable
+from runtime.database import Database
+from runtime.task_settings import TaskSettings
+from runtime.tasks import Job, add_task, make_app, nudge, run_alone, schedule
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'locks.db'}"
+
+
+def test_one_run_of_a_task_and_its_ids_at_a_time(url: str) -> None:
+    entered, leave = threading.Event(), threading.Event()
+    runs: list[int] = []
+
+    def work(number: int) -> None:
+        runs.append(number)
+        if number == 1 and not entered.is_set():
+            entered.set()
+            assert leave.wait(10)
+
+    first = threading.Thread(target=run_alone, args=(lambda: Database(url), "t", work, (1,)))
+    first.start()
+    assert entered.wait(10)
+    assert run_alone(lambda: Database(url), "t", work, (1,)) is False
+    assert run_alone(lambda: Database(url), "t", work, (2,)) is True  # another id
+    leave.set()
+    first.join(10)
+    assert run_alone(lambda: Database(url), "t", work, (1,)) is True
+    assert runs == [1, 2, 1]
+
+
+def test_the_lock_is_freed_when_the_work_fails(url: str) -> None:
+    def fail() -> None:
+        raise InputError("no")
+
+    for _ in range(2):
+        with pytest.raises(InputError, match="no"):
+            run_alone(lambda: Database(url), "t", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "runs"),
+    [
+        (VenueUnavailable("down"), 4),
+        (OutcomeUnknown("maybe", request_id="x"), 1),
+        (Refused("no", rule="frozen"), 1),
+        (InputError("bad"), 1),
+    ],
+)
+def test_only_what_was_certainly_not_accepted_is_tried_again(
+    tmp_path: Path, url: str, error: Exception, runs: int
+) -> None:
+    app = make_app(TaskSettings(), tmp_path)
+    app.conf.task_always_eager = True
+    count = []
+
+    def work(_number: int) -> None:
+        count.append(1)
+        raise error
+
+    add_task(app, "t", work, lock=lambda: Database(url))
+    assert app.tasks["t"].apply(args=(1,)).failed()
+    assert len(count) == runs
+
+
+def test_the_embedded_queue_is_a_folder_only_its_owner_reads(tmp_path: Path) -> None:
+    app = make_app(TaskSettings(), tmp_path / "tasks")
+    add_task(app, "t", lambda number: None, lock=lambda: Database("sqlite:///never.db"))
+    nudge(app, "t", 7)
+    [message] = (tmp_path / "tasks" / "queue").iterdir()
+    assert '"t"' in message.read_text()
+    assert (tmp_path / "tasks" / "queue").stat().st_mode & 0o77 == 0
+
+
+def test_a_broker_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    app = make_app(TaskSettings(broker="redis://127.0.0.1:1/0"), tmp_path)
+    with pytest.raises(VenueUnavailable, match="broker"):
+        nudge(app, "t", 1)
+
+
+def test_other_brokers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="amqp"):
+        make_app(TaskSettings(broker="amqp://guest@localhost"), tmp_path)
+
+
+def test_a_nudge_expires_when_the_next_one_is_due(tmp_path: Path) -> None:
+    app = make_app(TaskSettings(), tmp_path)
+    schedule(app, [Job("t", (1,), 5.0), Job("t", (2,), 0.2)])
+    entries = app.conf.beat_schedule
+    assert sorted(entries) == ["t/1", "t/2"]
+    assert entries["t/1"]["options"]["expires"] == 5.0
+    assert entries["t/2"]["options"]["expires"] == 1.0
