@@ -180,7 +180,10 @@ class DepositScanner:
     async def _held(self, address: Address, token: Address, block: int) -> int:
         if token == COIN:
             return int(await self._chain.balance(address, block))
-        return await self._chain.token_balance(token, address, block)
+        try:
+            return await self._chain.token_balance(token, address, block)
+        except InputError:  # At that block the token was not there yet.
+            return 0
 
     async def _is_ours(self, number: int, block_hash: str) -> bool:
         block = await self._chain.find_block(number)

@@ -39,7 +39,7 @@ PRINTING = (
     ("wallets", "ceremony", "person"), ("wallets", "ceremony", "run"), ("wallets", "ceremony", "sign"),
     ("wallets", "ceremony", "verify"), ("wallets", "ceremony", "open-share"), ("signer", "serve"),
     ("ledger", "verify"), ("ledger", "balances"),
-    ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
+    ("worker",), ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
 )  # fmt: skip
 
 
