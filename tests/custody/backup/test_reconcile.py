@@ -105,7 +105,7 @@ async def recorded_only(devnet: Devnet, client: ChainClient, folder: Path) -> tu
     house.grant(COIN, 5 * COIN.unit)
     await house.withdrawals.start()  # the desk that signs does not run
     asked = await house.withdrawals.request(ask(COIN, 10**18))
-    await house.withdrawals.wait_for(asked.id, [State.SCREENED], timeout_s=10)
+    await house.withdrawals.wait_for(asked.id, [State.SCREENED], timeout_s=30)
     await house.withdrawals.stop()
     return house, asked.id
 
@@ -221,7 +221,7 @@ async def test_a_margin_is_given_up_and_the_gap_is_closed_with_nothing(
     await reconcile(again, tmp_path / "second", chain_client, margin=2)
     lift(again)
     await again.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while await chain_client.nonce(VAULT) < 3:  # noqa: ASYNC110 - what is waited for happens on the chain
             await asyncio.sleep(0.02)
     await finalized(again, funded, known)
