@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import main as cli_main
+from cli.policy import app
 from custody import Ledger
 from custody.approvals import DatabaseApprovals, key_text
-from custody.policy import Facts, Policy, read_rulebook
+from custody.policy import Facts, Policy
 from custody.policy.attestations import attest
 from custody.tables import open_books
 from custody.transactions.evidence import proposal_of
@@ -25,7 +27,7 @@ from domain.ids import IntentId, StrategyId
 from domain.plans import TransactionPlan
 from runtime.database import Database
 from tests.support.approvers import PARTNER, USDC, VAULT, key_of, transfer_data
-from tests.support.policies import ADMINS, COIN_ID, STRANGER, USDC_ID, document, public
+from tests.support.policies import ADMINS, STRANGER, USDC_ID, document, public
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "policy.yaml"
@@ -260,7 +262,17 @@ def test_nothing_with_an_error_is_signed_and_no_key_is_overwritten(shell: Shell)
     assert key_text(key_of("ada").public_key()) == public("ada")
 
 
-def test_the_example_means_what_its_comments_say() -> None:
-    judge = Policy(read_rulebook(EXAMPLE.read_text()))
-    assert {rule.id for rule in judge.document.rules} >= {"trade", "pay-partners", "large", "new-address", "bring-home"}
-    assert COIN_ID in judge.assets
+def test_the_worked_example_of_the_handbook_is_answered_as_it_says(shell: Shell) -> None:
+    page = (ROOT / "docs" / "policy.md").read_text()
+    (asked,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    found = shell.run("explain", str(EXAMPLE), shell.file("asked.json", asked))
+    assert found["rules"] == ["pay-partners"]
+    assert found["requirements"] == [{"group": "treasurers", "count": 2, "rule": "large"}]
+    assert found["delay_s"] == 12 * 3600
+    data = json.loads(asked)
+    del data["facts"]["screened"]
+    unknown = shell.run("explain", str(EXAMPLE), shell.file("unknown.json", json.dumps(data)), code=1)
+    assert unknown["rule"] == "unknown-fact:aml"
+    assert {f"policy {name}" for name in ("lint", "explain", "dry-run", "keygen", "sign", "activate", "show")} == {
+        f"policy {command.name or command.callback.__name__}" for command in app.registered_commands
+    }
