@@ -192,7 +192,12 @@ class Cosigner:
                 lambda: keys.begin_signature(home.identity, share, peers, wanted.path, payload, wanted.attempt)
             )
         return self._begin(
-            session, peers, lambda: self._release(address, payload, session.take_signature()), (address, digest)
+            session,
+            peers,
+            lambda: self._release(address, payload, session.take_signature()),
+            (address, digest),
+            # Its session is named by a presignature that is gone from this memory, and was never anywhere else.
+            is_unrepeatable=wanted.presignature is not None,
         )
 
     def presign(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,8 +286,11 @@ class Cosigner:
         peers: Mapping[int, bytes],
         finish: Callable[[], dict[str, Any]],
         subject: tuple[Address, bytes] | None = None,
+        *,
+        is_unrepeatable: bool = False,
     ) -> dict[str, Any]:
-        self._store.begin_session(session.session_id)
+        if not is_unrepeatable:
+            self._store.begin_session(session.session_id)
         run = _Run(session, frozenset(peers), finish, subject)
         with self._turn:
             now = time.monotonic_ns()
@@ -337,10 +345,11 @@ class Cosigner:
         return {"signature": self._store.add_signature(address, keys.digest_of(payload), signature).hex()}
 
     def _share(self, wallet: str, epoch: int) -> MpcShare:
-        stored = next((s for s in self._store.shares() if (s.wallet, s.epoch) == (wallet, epoch)), None)
-        if stored is None:
-            raise InputError(f"no share of wallet {wallet!r} in epoch {epoch} here")
+        # What is in memory is in the file: nobody else writes it, and `activate` forgets here what it deletes there.
         if (wallet, epoch) not in self._shares:
+            stored = next((s for s in self._store.shares() if (s.wallet, s.epoch) == (wallet, epoch)), None)
+            if stored is None:
+                raise InputError(f"no share of wallet {wallet!r} in epoch {epoch} here")
             home = self._home
             try:
                 self._shares[wallet, epoch] = MpcShare.open(
