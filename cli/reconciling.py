@@ -117,7 +117,8 @@ async def _chain(
 ) -> ChainReconciler:
     from chain import ChainClient, parse_address
     from cli.wiring import load_chain_book
-    from custody.deposits.sweep_plans import sweep_booker
+    from custody.deposits.contracts import COIN
+    from custody.deposits.sweep_plans import sweep_booker, token_of
     from custody.reconciliation import ChainPlaces, ChainReconciler, unbooked_transactions
 
     chain = settings.chain
@@ -127,18 +128,20 @@ async def _chain(
     client = await stack.enter_async_context(ChainClient(list(chain.endpoints), chain.chain_id))
     part = custody.reconciliation
     own = dict.fromkeys(parse_address(text) for text in (custody.account, *part.addresses))
-    booker = None
+    tokens = {asset: address for asset, (_, address) in book.tokens.items()}
+    booker, finality_depth = None, part.finality_depth
     if (deposits := custody.deposits) is not None:
         own |= dict.fromkeys(a for a in (deposits.vault, deposits.sweeping_account, deposits.gas_tank) if a is not None)
-        booker = sweep_booker(deposits)
-    places = ChainPlaces(tuple(own), {asset: address for asset, (_, address) in book.tokens.items()}, part.surplus_raw)
+        tokens |= {asset: token for asset in deposits.assets if (token := token_of(asset)) != COIN}
+        booker, finality_depth = sweep_booker(deposits), finality_depth or deposits.finality_depth
+    places = ChainPlaces(tuple(own), tokens, part.surplus_raw)
     return ChainReconciler(
         client,
         database,
         places,
-        unbooked=(unbooked_transactions(book.chain_id, book.tokens, booker),),
+        unbooked=(unbooked_transactions(book.chain_id, tokens, booker),),
         lookback_s=part.lookback_s,
-        finality_depth=part.finality_depth,
+        finality_depth=finality_depth,
     )
 
 

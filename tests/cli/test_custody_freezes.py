@@ -117,6 +117,8 @@ def test_reconciling_an_installation_freezes_what_nothing_explains(
     (installation / "devnet.json").write_bytes(final_devnet.world.to_json())
     settings, url = installation / "capstan.toml", final_devnet.world.rpc_url
     endpoint = f'[chain]\nchain_id = 1337\nendpoints = ["{url}"]\naddress_book = "devnet.json"\n'
+    usdc = f"eip155:1337/erc20:{final_devnet.world.tokens['USDC'].address}"
+    endpoint += f'[custody.deposits]\nchain_id = 1337\n[custody.deposits.assets."{usdc}"]\n'
     settings.write_text(settings.read_text() + endpoint)
     where = ["--data-dir", str(installation), "--json"]
     code, out = run_apart("reconcile", *where)
