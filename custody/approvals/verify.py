@@ -132,7 +132,7 @@ def _persons(groups: Groups) -> dict[str, str]:
 
 
 def _read(evidence: Mapping[str, Any] | None) -> tuple[CanonicalIntent, str, list[Approval]]:
-    if not evidence or "intent" not in evidence:
+    if not isinstance(evidence, Mapping) or "intent" not in evidence:
         raise Refused("this needs approvals, and none came with it", rule="no-approval")
     try:
         text, approvals = evidence["text"], evidence["approvals"]

@@ -170,6 +170,8 @@ def test_a_changed_signature_never_counts(data):
     [
         None,
         {},
+        float("inf"),
+        ["intent"],
         {"intent": {}},
         {"intent": 1, "text": "", "approvals": []},
         evidence("alice") | {"approvals": "alice"},

@@ -124,6 +124,7 @@ EXAMPLES = {
 }
 MAKES_NOTHING_NEW = {
     "custody/transactions/plans.py:decode_plan": "reads back what was recorded",
+    "custody/transactions/evidence.py:has_rested": "announces a plan to signers, who sign nothing of it yet",
     "custody/transactions/dispatch.py:_price": "prices a plan that was made elsewhere",
     "custody/backup/reconcile.py:_read": "reads back from the chain what was signed",
     "custody/transactions/repair.py:_close": "a transfer of 0, as cancelling",
