@@ -9,6 +9,7 @@ RUN := $(UV) run --no-sync --quiet
 PYTEST_ARGS ?=
 SECONDS_DEMO ?= 60
 SOAK_MINUTES ?= 10
+SOAK_KILLS ?= 500
 NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
@@ -78,7 +79,8 @@ format: install ## Put every source into house form
 bench: install ## Measure; TOPIC=spine for one topic
 	@$(RUN) python -m bench $(TOPIC)
 
-soak: install ## Long fault runs; SOAK_MINUTES=10, writes soak/results.json
+soak: install ## Long fault runs; SOAK_KILLS=500 over custody, SOAK_MINUTES=10 over the engine (soak/results.json)
+	@$(RUN) python -m soak.custody --kills $(SOAK_KILLS) --json
 	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)
 
 services: ## Start PostgreSQL and Redis for the tests that use them

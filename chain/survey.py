@@ -171,6 +171,8 @@ async def _view(
         *(("eth_getBlockByNumber", (hex(number), False)) for number in blocks),
     ]
     head, finalized, nonce, pending, *rest = await ask_in_parts(rpc, endpoint, questions)
+    if isinstance(pending, NodeRefused):
+        pending = nonce  # Some nodes show nobody their pool.
     for answer in (head, nonce, pending):
         if answer is None or isinstance(answer, NodeRefused):
             raise NoAnswer(f"the node does not tell its head: {answer}", may_have_arrived=False)

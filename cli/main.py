@@ -32,6 +32,7 @@ COMMANDS = {
     "settings": ("cli.settings_reference", "Every key of capstan.toml; check a file."),
     "approvals": ("cli.approvals", "What waits for people: read it, approve it, reject it."),
     "policy": ("cli.policy", "What may leave: lint, explain, try, sign and activate policies."),
+    "transactions": ("cli.transactions", "Transactions on their way: list, follow, cancel, hold, speed up."),
     "ledger": ("cli.ledger", "The double-entry books."),
     "audit": ("cli.audit", "The hash-chained audit log and its signed checkpoints."),
 }

@@ -17,13 +17,13 @@ from custody.ledger.postings import contra
 from custody.transactions.tables import TransactionRow
 
 
-def book(session: Session, ledger: Ledger, row: TransactionRow, entries: Sequence[Entry]) -> None:
-    """Book an outcome's entries, and remember them on the transaction."""
+def prepare(row: TransactionRow, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Remember on the transaction what its outcome books; gives the entries under the keys they are to be booked."""
     row.bookings += 1
     if row.bookings > 1:
         entries = [replace(entry, key=f"{entry.key}#{row.bookings}") for entry in entries]
-    ledger.post_all_in(session, entries)
     row.booked = _encode(entries)
+    return entries
 
 
 def undo(session: Session, ledger: Ledger, row: TransactionRow, reason: str) -> None:

@@ -152,6 +152,9 @@ class Custody:
         self._stopping = asyncio.Event()
         self._lanes = asyncio.Semaphore(self._options.lanes)
         self._carrying: set[int] = set()
+        self._turns_begun = 0
+        self._turns_acted_on = 0
+        self._idle_s = 0.0
         self._is_troubled = False
         self._task: asyncio.Task[None] | None = None
 
@@ -179,6 +182,7 @@ class Custody:
         self._on_settled = on_settled
         self._on_corrected = on_corrected or self._on_corrected
         for settled in await self.settlements(max(0, self._now_ns() - _RETELL_NS)):
+            self._follower.told.add(settled.intent_id)
             on_settled(settled)
         self._task = asyncio.create_task(self._run(), name="custody.desk")
 
@@ -300,6 +304,7 @@ class Custody:
         Raises:
             InvariantError: The desk has stopped itself.
         """
+        self.wake()
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -308,10 +313,29 @@ class Custody:
                     if not states and not self._carrying and not self._follower.is_telling:
                         return True
                     self._check_running()
-                    self.wake()
                     await self._moved.wait()
         except TimeoutError:
             return False
+
+    async def wait_steady(self, timeout_s: float) -> bool:
+        """Wait until the chain was asked about everything that is out and was obeyed; False when it takes too long.
+
+        After a start: until the past is caught up with.
+
+        Raises:
+            InvariantError: The desk has stopped itself.
+        """
+        begun = self._turns_begun  # The one under way may have looked before now.
+        self.wake()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._turns_acted_on <= begun:
+                    self._moved.clear()
+                    self._check_running()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def balances(self) -> dict[str, int]:
         """What the account holds on chain by asset id: the policy's tokens and the chain's own coin."""
@@ -336,7 +360,7 @@ class Custody:
     async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._loop(self._submitted, lambda: self._carry_all(tasks)), name="custody.carry")
+                tasks.create_task(self._loop(self._submitted, lambda _: self._carry_all(tasks)), name="custody.carry")
                 tasks.create_task(self._loop(self._sent, self._follow_all), name="custody.follow")
                 tasks.create_task(self._keep_lease(), name="custody.lease")
         except* PlatformError as group:
@@ -346,12 +370,18 @@ class Custody:
         finally:
             self._moved.set()
 
-    async def _loop(self, wake: asyncio.Event, turn: Callable[[], Awaitable[tuple[bool, float]]]) -> None:
-        """Take turns until stopped; a turn tells whether all went well, and when to look again without being woken."""
+    async def _loop(self, wake: asyncio.Event, turn: Callable[[bool], Awaitable[tuple[bool, float]]]) -> None:
+        """Take turns until stopped.
+
+        A turn is told whether it was asked for or is only time, and tells whether all went well and when to look again
+        without being asked.
+        """
         delay_s = self._options.poll_s
+        wake.set()
         while not self._stopping.is_set():
+            was_woken = wake.is_set()
             wake.clear()
-            went_well, pause_s = await turn()
+            went_well, pause_s = await turn(was_woken)
             delay_s = self._options.poll_s if went_well else min(delay_s * 2, _RETRY_S_MAX)
             try:
                 async with asyncio.timeout(max(delay_s, pause_s)):
@@ -362,12 +392,10 @@ class Custody:
     async def _carry_all(self, tasks: asyncio.TaskGroup) -> tuple[bool, float]:
         """Begin with every intent that is not out yet; several go at a time, in the order they were recorded."""
         try:
-            working = await asyncio.to_thread(self._outbox.working)
+            ahead = await asyncio.to_thread(self._outbox.working, _AHEAD)
         except VenueUnavailable as exc:
             log.warning("custody.waiting", error=str(exc))
             return False, 0.0
-        ahead = [intent for intent in working if intent.state in _AHEAD]
-        self._moved.set()
         for intent in ahead:
             if intent.id not in self._carrying:
                 self._carrying.add(intent.id)
@@ -403,23 +431,32 @@ class Custody:
             return await self._admission.advance(intent)
         return await self._dispatch.advance(intent)
 
-    async def _follow_all(self) -> tuple[bool, float]:
+    async def _follow_all(self, was_woken: bool) -> tuple[bool, float]:
         """Look once at everything that is out, and act until nothing moves."""
         try:
+            if not was_woken and not await self._follower.has_news():
+                return True, self._idle_s
             while not self._stopping.is_set():
+                self._turns_begun += 1
+                turn = self._turns_begun
                 working, settled = await asyncio.gather(
                     asyncio.to_thread(self._outbox.working), asyncio.to_thread(self._outbox.settled)
                 )
                 out = any(intent.state in (State.BROADCAST, State.MINED) for intent in working)
                 if not out and not settled:
-                    return True, _RETRY_S_MAX
+                    self._turns_acted_on = turn
+                    self._idle_s = _RETRY_S_MAX
+                    return True, self._idle_s
                 seen = await self._follower.look(working, settled)
-                moved = await self._follower.follow(seen)
+                moved, again = await self._follower.follow(seen)
                 mended = await self._repair.mend(seen, working)
+                self._turns_acted_on = turn
+                self._moved.set()
                 if moved or mended:
                     self._submitted.set()  # A replacement or a closed gap wants to be signed.
-                if not moved:
-                    return True, 0.0 if out else self._options.settled_poll_s
+                if not again:
+                    self._idle_s = 0.0 if out else self._options.settled_poll_s
+                    return True, self._idle_s
         except (VenueUnavailable, OutcomeUnknown, NodeRefused) as exc:
             log.warning("custody.waiting", error=str(exc))
             return False, 0.0

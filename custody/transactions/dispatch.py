@@ -115,8 +115,8 @@ class Dispatch:
             Refused: The fees exceed policy's caps, or the account cannot pay for it.
         """
         tools = self._tools
-        quote, held, working = await asyncio.gather(
-            tools.chain.fees(), tools.chain.balance(tools.sender), asyncio.to_thread(tools.outbox.working)
+        quote, held, committed = await asyncio.gather(
+            tools.chain.fees(), tools.chain.balance(tools.sender), asyncio.to_thread(tools.outbox.committed_wei)
         )
         price = fees.within_cap(quote, tools.policy.caps(plan.chain_id).fee_per_gas_wei_max)
         tx = TransactionToSign(
@@ -133,8 +133,7 @@ class Dispatch:
         cost = plan.value_wei + fees.ceiling_wei(tx)
         if held < cost:
             raise Refused(f"the account holds {held} wei, the transaction may need {cost}", rule="funds")
-        out = [other.attempts[-1].unsigned for other in working if other.state in _OUT and other.attempts]
-        return None if held < cost + sum(each.value_wei + fees.ceiling_wei(each) for each in out) else tx
+        return None if held < cost + committed else tx
 
     def may_pay(self, session: Session, tx: TransactionToSign) -> bool:
         """Whether this hour's fees allow one more transaction, or one more version of one."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 from sqlmodel import Session
@@ -20,7 +20,7 @@ from chain import Receipt, Survey
 from custody.transactions import receipts
 from custody.transactions.dispatch import Dispatch
 from custody.transactions.lifecycle import State, Step
-from custody.transactions.outbox import GAP
+from custody.transactions.outbox import GAP, Ending
 from custody.transactions.records import Intent, Kind, Settled, Wish
 from custody.transactions.tools import Tools
 from domain import InvariantError
@@ -45,14 +45,34 @@ class Round:
     survey: Survey
 
 
+class Followed(NamedTuple):
+    """What came of one look."""
+
+    moved: bool
+    """Something has another state now."""
+    again: bool
+    """Something has to be sent, or looked for, at once."""
+
+
 class Follower:
     """Takes intents from BROADCAST to their end. Keeps nothing that must survive."""
 
     def __init__(self, tools: Tools, dispatch: Dispatch) -> None:
         self._tools = tools
         self._dispatch = dispatch
+        self._looked_ns = 0
+        self._heads: object = None
+        self.told: set[str] = set()
+        """Intents that this process has told the outcome of, while the chain could still take it back."""
         self.is_telling = False
         """An outcome is in the database, or about to be, that is not told yet."""
+
+    async def has_news(self) -> bool:
+        """Whether another look is worth it: a node has another head, or something may be due by the clock."""
+        tools = self._tools
+        if tools.now_ns() - self._looked_ns >= tools.options.rebroadcast_s * 1e9:
+            return True
+        return _heads(await tools.chain.survey(tools.sender)) != self._heads
 
     async def look(self, working: Sequence[Intent], settled: Sequence[Settled]) -> Round:
         """Ask the chain about everything that is out.
@@ -64,11 +84,13 @@ class Follower:
         hashes = [version.tx_hash or "" for intent in out for version in intent.signed]
         blocks = {i.block_number for i in out if i.state is State.MINED and i.block_number is not None}
         blocks |= {s.block_number for s in settled if s.block_hash is not None}
+        self._looked_ns = self._tools.now_ns()
         survey = await self._tools.chain.survey(self._tools.sender, hashes, blocks)
+        self._heads = _heads(survey)
         return Round(tuple(out), tuple(settled), survey)
 
-    async def follow(self, seen: Round) -> bool:
-        """Act on what the chain said; True when something moved."""
+    async def follow(self, seen: Round) -> Followed:
+        """Act on what the chain said."""
         moved = await self._follow_settled(seen)
         mined = [i for i in seen.out if i.state is State.MINED]
         gone = [i for i in mined if seen.survey.is_undone(i.block_number or 0, i.block_hash or "")]
@@ -77,11 +99,11 @@ class Follower:
         fresh = await self._note_mined(seen)
         missing = {intent.id for intent in gone}
         deep = [*(intent for intent in mined if intent.id not in missing), *fresh]
-        moved |= await self._settle(seen.survey, deep)
+        settled = await self._settle(seen.survey, deep)
         found = {intent.id for intent in fresh}
         waiting = [i for i in seen.out if i.state is State.BROADCAST and i.id not in found]
         moved |= await self._chase(seen.survey, waiting)
-        return bool(moved or gone or fresh)
+        return Followed(bool(moved or settled or gone or fresh), bool(moved or gone))
 
     # --- found in a block
 
@@ -96,6 +118,7 @@ class Follower:
                     found.append((intent, receipt))
 
         def work(session: Session, part: Sequence[tuple[Intent, Receipt]]) -> None:
+            self._tools.outbox.lock(session, [intent.id for intent, _ in part])
             for intent, receipt in part:
                 self._tools.outbox.mined(
                     session,
@@ -121,6 +144,7 @@ class Follower:
         """Send intents on their way again whose blocks are no longer the chain's."""
 
         def work(session: Session, part: Sequence[Intent]) -> None:
+            self._tools.outbox.lock(session, [intent.id for intent in part])
             for intent in part:
                 log.warning("custody.reorged", intent_id=intent.plan.intent_id, block=intent.block_number)
                 self._tools.outbox.step(session, intent, Step.REORGED, block=intent.block_number)
@@ -144,12 +168,10 @@ class Follower:
         told: list[tuple[SwapSettled, SwapSettled | None]] = []
 
         def work(session: Session, part: Sequence[tuple[Intent, Receipt]]) -> None:
-            for intent, receipt in part:
-                outcome = self._outcome(intent, receipt)
-                step = Step.CANCELLED if intent.is_cancelled else Step.CONFIRMED
-                step = step if receipt.succeeded else Step.REVERTED
-                entries = tools.entries(intent, receipt)
-                told.append((outcome, tools.outbox.settle(session, intent, step, outcome, entries)))
+            tools.outbox.lock(session, [intent.id for intent, _ in part])
+            endings = [self._ending(intent, receipt) for intent, receipt in part]
+            before = tools.outbox.settle_all(session, endings)
+            told.extend((outcome, was) for (_, _, outcome, _), was in zip(endings, before, strict=True))
 
         for part in _parts(ready):
             told.clear()
@@ -168,6 +190,11 @@ class Follower:
         finally:
             self.is_telling = False
 
+    def _ending(self, intent: Intent, receipt: Receipt) -> Ending:
+        step = Step.CANCELLED if intent.is_cancelled else Step.CONFIRMED
+        step = step if receipt.succeeded else Step.REVERTED
+        return intent, step, self._outcome(intent, receipt), self._tools.entries(intent, receipt)
+
     def _outcome(self, intent: Intent, receipt: Receipt) -> SwapSettled:
         tools = self._tools
         if intent.is_cancelled:
@@ -185,10 +212,12 @@ class Follower:
     def _tell(self, intent: Intent, outcome: SwapSettled, before: SwapSettled | None) -> None:
         if intent.plan.purpose == GAP:
             return
-        if before is None:
-            self._tools.tell(outcome)
-        elif _essence(before) != _essence(outcome):
+        if before is not None and _essence(before) != _essence(outcome):
             self._tools.correct(before, outcome)
+        if outcome.intent_id not in self.told:
+            # Also when a former process had an outcome already: it may have died before it told anybody.
+            self.told.add(outcome.intent_id)
+            self._tools.tell(outcome)
 
     # --- taken back, or never again
 
@@ -199,6 +228,7 @@ class Follower:
         missing = {settled.id for settled in gone}
 
         def undo(session: Session, part: Sequence[Settled]) -> None:
+            tools.outbox.lock(session, [settled.id for settled in part])
             for settled in part:
                 log.error("custody.undone", intent_id=settled.intent_id, block=settled.block_number)
                 tools.outbox.undo(session, settled, "its block has left the chain")
@@ -210,10 +240,12 @@ class Follower:
         final = [s for s in seen.settled if s.block_number <= limit and s.id not in missing]
 
         def finalize(session: Session, part: Sequence[Settled]) -> None:
+            tools.outbox.lock(session, [settled.id for settled in part])
             for settled in part:
                 tools.outbox.finalize(session, settled)
 
         await self._write_all("finalize", final, finalize)
+        self.told.difference_update(settled.intent_id for settled in final)
         return bool(gone or final)
 
     @staticmethod
@@ -317,6 +349,11 @@ def _bound(work: Callable[[Session, Sequence[_T]], None], part: Sequence[_T]) ->
 def _parts(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), _WRITTEN_AT_ONCE):
         yield items[start : start + _WRITTEN_AT_ONCE]
+
+
+def _heads(survey: Survey) -> object:
+    """What each node says of the chain: while this is the same, so is everything else it would say."""
+    return sorted((view.head.hash, view.finalized or 0, view.nonce, view.pending) for view in survey.views)
 
 
 def _essence(outcome: SwapSettled) -> tuple[str, ...]:

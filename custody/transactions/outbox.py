@@ -6,7 +6,7 @@ session belong in there. What is asked for from outside (`record`, `wish`) needs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,10 +18,11 @@ from sqlmodel.sql.expression import SelectOfScalar
 from custody.ledger import Entry, Ledger
 from custody.policy import Decision, Spent
 from custody.transactions import bookings
-from custody.transactions.lifecycle import SETTLED, UNSIGNED, State, Step, after, finality
+from custody.transactions.lifecycle import SETTLED, UNSIGNED, WORKED_ON, State, Step, after, finality
 from custody.transactions.nonces import Nonces
 from custody.transactions.plans import encode_plan
 from custody.transactions.records import (
+    IN_CLAUSE_MAX,
     Intent,
     Kind,
     Settled,
@@ -29,6 +30,7 @@ from custody.transactions.records import (
     encode_detail,
     encode_unsigned,
     intents_of,
+    value_of,
 )
 from custody.transactions.tables import AttemptRow, SpendRow, TransactionEventRow, TransactionRow
 from domain import Address, ChainId, InputError, InvariantError
@@ -37,6 +39,10 @@ from domain.plans import TransactionPlan
 from runtime.database import Database, raw_sum
 from wallets import SignedTransaction, TransactionToSign
 
+Ending = tuple[Intent, Step, SwapSettled, Sequence[Entry]]
+"""An intent, the step that settles it, its outcome and what is booked."""
+
+_LOCKED = "capstan_locked_transactions"
 _COUNTED = frozenset(State) - UNSIGNED - {State.REFUSED} | {State.APPROVED}
 GAP = "gap"
 """The purpose of custody's own transactions that close a gap in the nonces; nobody is told of them."""
@@ -122,22 +128,26 @@ class Outbox:
             InputError: There is no such intent, or it is too late.
         """
         with self._database.transaction() as session:
-            query = self._mine().where(col(TransactionRow.intent_id) == intent_id).with_for_update()
-            row = session.exec(query).first()
-            if row is None:
-                raise InputError(f"no intent {intent_id} of {self._account}")
-            state = State(row.state)
-            if state.is_settled or (state not in UNSIGNED and wish in (Wish.HOLD, Wish.RELEASE)):
-                raise InputError(f"{intent_id} is {state}: too late to {wish} it")
-            row.wish = wish
-            session.add(row)
+            self.wish_in(session, intent_id, wish)
+
+    def wish_in(self, session: Session, intent_id: str, wish: Wish) -> None:
+        """Ask for something in a transaction of the caller's; see `wish`."""
+        query = self._mine().where(col(TransactionRow.intent_id) == intent_id).with_for_update()
+        row = session.exec(query).first()
+        if row is None:
+            raise InputError(f"no intent {intent_id} of {self._account}")
+        state = State(row.state)
+        if state.is_settled or (state not in UNSIGNED and wish in (Wish.HOLD, Wish.RELEASE)):
+            raise InputError(f"{intent_id} is {state}: too late to {wish} it")
+        row.wish = wish
+        session.add(row)
 
     # --- reading
 
-    def working(self) -> list[Intent]:
-        """Every intent without an outcome, in the order they were recorded."""
+    def working(self, states: Collection[State] = WORKED_ON) -> list[Intent]:
+        """Every intent without an outcome (or in these states), in the order they were recorded."""
         with self._database.snapshot() as session:
-            query = self._mine().where(col(TransactionRow.state).not_in(SETTLED)).order_by(col(TransactionRow.id))
+            query = self._mine().where(col(TransactionRow.state).in_(states)).order_by(col(TransactionRow.id))
             return intents_of(session, session.exec(query).all())
 
     def settled(self) -> list[Settled]:
@@ -215,6 +225,21 @@ class Outbox:
             )
             return [(number or 0, State(state)) for number, state in session.exec(query)]
 
+    def committed_wei(self) -> int:
+        """The most that everything with a nonce and no block yet may take from the account: coins sent, and gas."""
+        states = (State.NONCE_RESERVED, State.SIGNED, State.BROADCAST)
+        query = (
+            select(AttemptRow.transaction_id, AttemptRow.unsigned, AttemptRow.ceiling_wei)
+            .join(TransactionRow, col(TransactionRow.id) == col(AttemptRow.transaction_id))
+            .where(col(TransactionRow.chain_id) == self._chain_id, col(TransactionRow.sender) == self._sender)
+            .where(col(TransactionRow.state).in_(states))
+        )
+        dearest: dict[int, int] = {}
+        with self._database.snapshot() as session:
+            for number, unsigned, ceiling_wei in session.exec(query):
+                dearest[number] = max(value_of(unsigned) + ceiling_wei, dearest.get(number, 0))
+        return sum(dearest.values())
+
     def next_nonce(self) -> int | None:
         """The next nonce to be given out; None before the first."""
         with self._database.snapshot() as session:
@@ -236,6 +261,16 @@ class Outbox:
         for number, ceiling_wei in session.exec(query):
             dearest[number] = max(ceiling_wei, dearest.get(number, 0))
         return sum(dearest.values())
+
+    # --- many at once
+
+    def lock(self, session: Session, ids: Sequence[int]) -> None:
+        """Read and lock the rows of intents that are about to be changed, in one question instead of one each."""
+        for start in range(0, len(ids), IN_CLAUSE_MAX):
+            part = ids[start : start + IN_CLAUSE_MAX]
+            query = select(TransactionRow).where(col(TransactionRow.id).in_(part)).order_by(col(TransactionRow.id))
+            rows = session.exec(query.with_for_update()).all()
+            session.info.setdefault(_LOCKED, {}).update({row.id: row for row in rows})
 
     # --- before signing
 
@@ -265,7 +300,7 @@ class Outbox:
 
     def require(self, session: Session, intent: Intent, decision: str, delayed_until_ns: int) -> None:
         """Record what policy requires before it can be approved."""
-        row = session.get_one(TransactionRow, intent.id, with_for_update=True)
+        row = self._row(session, intent.id)
         row.decision, row.delayed_until_ns = decision, delayed_until_ns
         session.add(row)
 
@@ -280,7 +315,7 @@ class Outbox:
 
     def forget_wish(self, session: Session, intent: Intent) -> None:
         """Drop a wish that cannot be fulfilled, or is."""
-        row = session.get_one(TransactionRow, intent.id, with_for_update=True)
+        row = self._row(session, intent.id)
         row.wish = Wish.NONE
         session.add(row)
 
@@ -352,18 +387,32 @@ class Outbox:
         self, session: Session, intent: Intent, step: Step, outcome: SwapSettled, entries: Sequence[Entry]
     ) -> SwapSettled | None:
         """Give an intent that reached the chain its outcome, and book it; returns what was told before, if anything."""
+        return self.settle_all(session, [(intent, step, outcome, entries)])[0]
+
+    def settle_all(self, session: Session, outcomes: Sequence[Ending]) -> list[SwapSettled | None]:
+        """Do as `settle` for many, their entries booked together."""
+        found, booked = [], list[Entry]()
+        for intent, step, outcome, entries in outcomes:
+            row, before = self._end_on_chain(session, intent, step, outcome)
+            booked += bookings.prepare(row, entries)
+            found.append(before)
+        self._ledger.post_all_in(session, booked)
+        return found
+
+    def _end_on_chain(
+        self, session: Session, intent: Intent, step: Step, outcome: SwapSettled
+    ) -> tuple[TransactionRow, SwapSettled | None]:
         detail = {"status": outcome.status, "reason": outcome.reason, "tx_hash": outcome.tx_hash}
         row = self._take(session, intent, step, detail)
         before = msgspec.json.decode(row.settlement, type=SwapSettled) if row.settlement else None
         if step is Step.LOST:
             row.tx_hash, row.block_number, row.block_hash = None, outcome.block_number, None
-        bookings.book(session, self._ledger, row, entries)
         self._settle(row, step, outcome)
-        return before
+        return row, before
 
     def undo(self, session: Session, settled: Settled, reason: str) -> None:
         """Take an outcome back that the chain took back: contra entries, and on the way again."""
-        row = session.get_one(TransactionRow, settled.id, with_for_update=True)
+        row = self._row(session, settled.id)
         self._move(
             session,
             row,
@@ -381,7 +430,7 @@ class Outbox:
 
     def finalize(self, session: Session, settled: Settled) -> State:
         """Note that the chain can no longer take an outcome back."""
-        row = session.get_one(TransactionRow, settled.id, with_for_update=True)
+        row = self._row(session, settled.id)
         end = finality(State(row.state), Step(row.outcome or ""), what=row.intent_id)
         self._move(session, row, State.SAFE, end, Step.FINALIZED, {})
         return end
@@ -406,6 +455,11 @@ class Outbox:
 
     # --- inside
 
+    @staticmethod
+    def _row(session: Session, number: int) -> TransactionRow:
+        locked: dict[int, TransactionRow] = session.info.get(_LOCKED, {})
+        return locked.get(number) or session.get_one(TransactionRow, number, with_for_update=True)
+
     def _insert(self, session: Session, plan: TransactionPlan, text: str, initiator: str, vault: str) -> TransactionRow:
         row = TransactionRow(
             intent_id=plan.intent_id,
@@ -428,7 +482,7 @@ class Outbox:
         row.wish = Wish.NONE
 
     def _take(self, session: Session, intent: Intent, step: Step, detail: dict[str, Any]) -> TransactionRow:
-        row = session.get_one(TransactionRow, intent.id, with_for_update=True)
+        row = self._row(session, intent.id)
         self._move(session, row, intent.state, after(intent.state, step, what=row.intent_id), step, detail)
         return row
 

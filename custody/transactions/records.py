@@ -17,7 +17,8 @@ from custody.transactions.tables import AttemptRow, TransactionRow
 from domain.plans import TransactionPlan
 from wallets import TransactionToSign
 
-_IN_CLAUSE_MAX = 500
+IN_CLAUSE_MAX = 500
+"""How many values one SQL `IN` names here; databases bound it."""
 
 
 class Kind(StrEnum):
@@ -99,10 +100,10 @@ def intents_of(session: Session, rows: Sequence[TransactionRow]) -> list[Intent]
     """Read the intents of these rows, their versions in one query for many."""
     attempts: dict[int, list[Attempt]] = defaultdict(list)
     ids = [row.id or 0 for row in rows if row.nonce is not None]
-    for start in range(0, len(ids), _IN_CLAUSE_MAX):
+    for start in range(0, len(ids), IN_CLAUSE_MAX):
         query = (
             select(AttemptRow)
-            .where(col(AttemptRow.transaction_id).in_(ids[start : start + _IN_CLAUSE_MAX]))
+            .where(col(AttemptRow.transaction_id).in_(ids[start : start + IN_CLAUSE_MAX]))
             .order_by(col(AttemptRow.transaction_id), col(AttemptRow.number))
         )
         for attempt in session.exec(query):
@@ -113,6 +114,11 @@ def intents_of(session: Session, rows: Sequence[TransactionRow]) -> list[Intent]
 def encode_unsigned(tx: TransactionToSign) -> str:
     """Write an unsigned transaction as it is recorded."""
     return json.dumps(tx.to_wire(), separators=(",", ":"))
+
+
+def value_of(unsigned: str) -> int:
+    """Read how many wei a recorded unsigned transaction sends."""
+    return int(json.loads(unsigned)["value_wei"])
 
 
 def encode_detail(detail: dict[str, Any]) -> str:

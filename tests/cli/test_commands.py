@@ -25,12 +25,16 @@ COMMANDS = (
     ("wallets", "ceremony", "person"), ("wallets", "ceremony", "run"), ("wallets", "ceremony", "sign"),
     ("wallets", "ceremony", "verify"), ("wallets", "ceremony", "open-share"),
     ("signer", "serve"), ("api",), ("api", "serve"), ("ledger",), ("ledger", "verify"), ("ledger", "balances"),
+    ("transactions",), ("transactions", "list"), ("transactions", "show"), ("transactions", "cancel"),
+    ("transactions", "hold"), ("transactions", "release"), ("transactions", "speed-up"),
     ("approvals",), ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
     ("approvals", "reject"),
     ("worker",), ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"),
     ("custody", "contracts", "check"),
 )  # fmt: skip
 PRINTING = (
+    ("transactions", "list"), ("transactions", "show"), ("transactions", "cancel"), ("transactions", "hold"),
+    ("transactions", "release"), ("transactions", "speed-up"),
     ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
     ("approvals", "reject"),
     ("demo",), ("doctor",), ("kill",), ("engine", "status"), ("engine", "replay"), ("engine", "backtest"),

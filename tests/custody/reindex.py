@@ -38,11 +38,12 @@ async def reindex(client: ChainClient, account: str, *, after: int = 0) -> Index
     for first in range(after + 1, head + 1, 50):
         numbers = range(first, min(first + 50, head + 1))
         blocks = await client.batch([("eth_getBlockByNumber", (hex(n), True)) for n in numbers])
-        receipts = await client.batch([("eth_getBlockReceipts", (hex(n),)) for n in numbers])
-        for block, found in zip(blocks, receipts, strict=True):
-            by_hash = {receipt["transactionHash"]: receipt for receipt in found}
-            for tx in block["transactions"]:
-                _read(index, me, coin, client.chain_id, tx, by_hash[tx["hash"]])
+        transactions = [tx for block in blocks for tx in block["transactions"]]
+        # One by one: anvil gives no block's receipts at once for some blocks after a reorganisation.
+        receipts = await client.batch([("eth_getTransactionReceipt", (tx["hash"],)) for tx in transactions])
+        for tx, receipt in zip(transactions, receipts, strict=True):
+            assert receipt["blockHash"] == tx["blockHash"]
+            _read(index, me, coin, client.chain_id, tx, receipt)
     return index
 
 

@@ -7,13 +7,14 @@ import multiprocessing
 import os
 import random
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chain import ChainClient
 from chain.devnet import DevnetWorld
+from custody import DeskOptions, State
 from runtime.processes import die_with_parent
-from tests.custody.desk import build_desk, swap
+from tests.custody.desk import TestDesk, build_desk, swap
 
 # Imported once in the fork server: a victim then starts in milliseconds instead of seconds.
 forkserver = multiprocessing.get_context("forkserver")
@@ -35,6 +36,9 @@ class Orders:
     edge: str
     count: int
     intents: tuple[str, ...]
+    options: DeskOptions = field(default_factory=lambda: DeskOptions(poll_s=0.005))
+    mines: bool = False
+    """Whether it mines blocks, once everything is out, until all is done."""
 
 
 async def run_victim(orders: Orders) -> tuple[int, list[str]]:
@@ -70,14 +74,30 @@ def _victim(orders: Orders, told: Path) -> None:
     asyncio.run(_trade(orders, told))
 
 
+async def _until_out(desk: TestDesk) -> None:
+    """Wait until everything is out, as its operators wished."""
+    while True:
+        working = desk.custody._outbox.working()
+        if all(intent.state is State.BROADCAST and not intent.wish for intent in working):
+            return
+        await asyncio.sleep(0.01)
+
+
 async def _trade(orders: Orders, told: Path) -> None:
     world = DevnetWorld.from_json(orders.world)
     with told.open("a", buffering=1) as out:
         async with ChainClient([world.rpc_url], world.chain_id) as client:
-            desk = build_desk(world, client, orders.folder, checkpoint=_Killer(orders.edge, orders.count))
+            killer = _Killer(orders.edge, orders.count)
+            desk = build_desk(world, client, orders.folder, options=orders.options, checkpoint=killer)
             await desk.custody.start(lambda settled: print(settled.intent_id, settled.status, file=out))
             for intent_id in orders.intents:
                 await desk.custody.submit(swap(world, intent_id, min_out=10**30 if intent_id[:3] == "bad" else 1))
+            if orders.mines:
+                await _until_out(desk)
+                while not await desk.custody.drain(0.2):
+                    await client.rpc.request("evm_mine")
             assert await desk.custody.drain(50)
+            assert await desk.custody.wait_steady(20)
+            assert await desk.custody.drain(20)
             await desk.custody.stop()
             print("done", file=out)

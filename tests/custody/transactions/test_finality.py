@@ -38,9 +38,11 @@ async def old(request: pytest.FixtureRequest) -> AsyncIterator[Devnet]:
         yield devnet
 
 
-async def started(devnet: Devnet, client: ChainClient, folder: Path, **changes: object) -> TestDesk:
+async def started(
+    devnet: Devnet, client: ChainClient, folder: Path, *, database_url: str = "", **changes: object
+) -> TestDesk:
     options = DeskOptions(poll_s=0.005, settled_poll_s=0.005, rebroadcast_s=0.1, gap_s=0.05, **changes)  # type: ignore[arg-type]
-    desk = build_desk(devnet.world, client, folder, options=options)
+    desk = build_desk(devnet.world, client, folder, options=options, database_url=database_url)
     await desk.open_ledger()
     await desk.start()
     return desk
@@ -97,10 +99,10 @@ async def test_a_reverted_swap_is_booked_with_its_gas_and_ends_as_failed(old: De
 
 
 async def test_a_reorganisation_after_safe_books_contra_entries_and_the_same_bytes_land_again(
-    old: Devnet, tmp_path: Path
+    old: Devnet, tmp_path: Path, database_url: str
 ) -> None:
     async with old.client() as client:
-        desk = await started(old, client, tmp_path)
+        desk = await started(old, client, tmp_path, database_url=database_url)
         await with_approvals(desk, old, client)
         await desk.custody.submit(swap(old.world, "shaken"))
         assert await desk.custody.drain(20)
@@ -156,11 +158,12 @@ async def test_an_outcome_that_comes_out_differently_is_corrected_told_and_audit
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_random_reorganisations_to_depth_64_leave_the_books_equal_to_a_new_index(
-    old: Devnet, tmp_path: Path, seed: int
+    old: Devnet, tmp_path: Path, database_url: str, seed: int
 ) -> None:
     chance = random.Random(seed)
     async with old.client() as client:
-        desk = await started(old, client, tmp_path, confirmations=chance.choice((1, 2, 5)))
+        confirmations = chance.choice((1, 2, 5))
+        desk = await started(old, client, tmp_path, database_url=database_url, confirmations=confirmations)
         await client.rpc.request("evm_setAutomine", True)
         began = await with_approvals_mining(desk, old, client)
         depths = []
@@ -203,12 +206,12 @@ async def settle_down(desk: TestDesk, client: ChainClient) -> None:
 
 
 async def is_steady(desk: TestDesk, client: ChainClient) -> bool:
-    """Whether every outcome's block is still on the chain."""
+    """Whether everything has an outcome, and every outcome's block is still on the chain."""
     for outcome in await desk.custody.settlements():
         receipt = await client.receipt(outcome.tx_hash) if outcome.tx_hash else None
         if outcome.tx_hash and (receipt is None or receipt.block_number != outcome.block_number):
             return False
-    return True
+    return not await desk.custody.in_flight()  # what was undone meanwhile has no outcome to look at
 
 
 async def pool_holds(client: ChainClient, count: int) -> bool:

@@ -181,7 +181,7 @@ async def test_replacements_and_new_transactions_stay_within_the_hours_fees(slow
             await desk.custody.submit(swap(slow.world, name))
         await until(lambda: sum(desk.custody.state(n) is State.BROADCAST for n in ("one", "two", "three")) == 2)
         waiting = next(n for n in ("one", "two", "three") if desk.custody.state(n) is not State.BROADCAST)
-        assert desk.custody.state(waiting) is State.APPROVED
+        await until(lambda: desk.custody.state(waiting) is State.APPROVED)
         clock.advance(seconds=3601)
         await until(lambda: desk.custody.state(waiting) is State.BROADCAST)
         await finish(desk, client)
