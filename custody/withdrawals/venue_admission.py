@@ -167,7 +167,14 @@ class VenueAdmission:
         )
 
     def _spent(self, session: Session, withdrawal: Withdrawal, asset: str, window_s: int) -> int:
-        """What left an exchange in a window. Counters of policy's own (dollars) need prices, and are not kept here."""
+        """What left an exchange in a window.
+
+        Raises:
+            Refused: Rule `unknown-fact:window`, for counters of policy's own (dollars, how often, by whom, to whom):
+                they are not kept here, and what is not counted is not nothing.
+        """
+        if asset != withdrawal.asset:
+            raise Refused(f"{asset} is not counted for withdrawals from exchanges", rule="unknown-fact:window")
         query = select(raw_sum(WithdrawalRow.raw), raw_sum(WithdrawalRow.fee_raw)).where(
             col(WithdrawalRow.kind) == "venue",
             col(WithdrawalRow.asset) == asset,

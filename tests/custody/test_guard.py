@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from custody.approvals import (
 )
 from custody.policy import BundlePolicy, Policy, Proposal, Rests
 from custody.policy.attestations import attest, subject_of
-from domain import ChainId, Refused
+from domain import Address, ChainId, Refused
 from runtime import ManualClock
 from tests.support.approvers import PARTNER, USDC, VAULT, key_of, transfer_data
 from tests.support.policies import (
@@ -37,7 +38,7 @@ from tests.support.policies import (
     policy,
     signed,
 )
-from wallets import AuthorizationToSign, MessageToSign, Network, TransactionToSign, TypedDataToSign
+from wallets import AuthorizationToSign, KeySigner, MessageToSign, Network, TransactionToSign, TypedDataToSign
 
 
 @pytest.fixture
@@ -285,3 +286,27 @@ def test_approvals_cover_documents_and_delegations(tmp_path: Path, clock: Manual
         check(VAULT, payload, network=Network.LIVE, evidence=good)  # type: ignore[operator]
     other = TypedDataToSign(permit(value=8))
     assert refusal(signer.guard.check_typed_data, other, good) == "approval-subject"
+
+
+async def test_a_transaction_is_judged_together_with_the_delegations_it_carries(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    judge = policy(
+        rules=f"""
+  - {{id: batch, effect: allow, when: {{kind: authorization-7702, contract: "{STRANGER}"}}}}
+  - {{id: both, effect: require, group: operators, count: 2, when: {{kind: authorization-7702}}}}
+"""
+    )
+    signer = Signer(tmp_path, clock, judge)
+
+    async def carrying(delegate: Address) -> TransactionToSign:
+        authorization = AuthorizationToSign(chain_id=ChainId(1), delegate=delegate, nonce=0)
+        signed_by_owner = await KeySigner(b"\x11" * 32).sign_authorization(authorization, network=Network.LIVE)
+        return replace(pay(10), type=4, authorizations=(signed_by_owner,))
+
+    tx = await carrying(STRANGER)
+    assert signer.refusal(tx) == "no-approval"
+    assert signer.refusal(tx, shown(pay(10), "alice", "bob", by=judge)) == "approval-subject"
+    assert signer.ask(tx, shown(tx, "alice", "bob", by=judge)) == {USDC_ID: 10 * 10**6}
+    assert signer.refusal(await carrying(PARTNER)) == "contract"
+    assert signer.refusal(replace(tx, data=transfer_data(STRANGER, 5))) == "recipient"

@@ -305,6 +305,19 @@ async def test_policy_limits_exchanges_as_it_limits_chains(sandbox: Sandbox, tmp
     assert bank.owed() == 400 * USDC.unit - FEE
 
 
+async def test_a_window_that_is_not_counted_for_exchanges_is_unknown_not_empty(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    data = dict(rules().rulebook.data)
+    often = {"id": "often", "effect": "allow", "limits": {"transactions": [{"window": "1h", "count": 5}]}}
+    bank = bank_of(sandbox, tmp_path, policy=Policy(rulebook_of({**data, "rules": [*data["rules"], often]})))
+    await bank.desk.start()
+    asked = await bank.desk.request(ask())
+    assert (await finished(bank, asked.id)).state is State.REFUSED
+    await bank.desk.stop()
+    assert not await bank.sent()
+
+
 @pytest.mark.parametrize("fault", ["drop_withdrawal_ack", "delay_withdrawal"])
 async def test_a_lost_answer_is_asked_about_and_a_late_one_waited_for(
     fault: str, sandbox: Sandbox, tmp_path: Path
