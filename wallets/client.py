@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from eth_utils.crypto import keccak
+from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError, InvariantError, OutcomeUnknown, VenueUnavailable
 from wallets.evidence import Evidence, read_evidence

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eth_utils.crypto import keccak
+from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError, Refused
 from wallets import restored, rlp

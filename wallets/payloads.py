@@ -10,8 +10,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from capstan_native import keccak256 as keccak
 from eth_utils.address import is_address, to_checksum_address
-from eth_utils.crypto import keccak
 
 from domain import Address, ChainId, InputError, Refused
 from wallets import rlp

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from eth_utils.crypto import keccak
+from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError, PlatformError, Refused
 from wallets.evidence import Evidence, read_evidence

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import capstan_native
+from capstan_native import keccak256 as keccak
 from coincurve import PublicKey
-from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 
 from domain import Address, ChainId, InputError
@@ -100,7 +101,7 @@ def recover_key(digest: bytes, signature: Signature) -> PublicKey:
 
 def address_of(public: PublicKey) -> Address:
     """Give the account of a public key, checksummed (EIP-55)."""
-    return Address(to_checksum_address(keccak(public.format(compressed=False)[1:])[-20:]))
+    return Address(capstan_native.address_of(public.format(compressed=False)[1:]))
 
 
 @lru_cache(maxsize=16)  # hashed and assembled one after another: encoded once

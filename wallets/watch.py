@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from coincurve import PublicKey
-from Crypto.Hash import RIPEMD160, keccak
+from Crypto.Hash import RIPEMD160
 
 from domain import Address, InputError
 from wallets.encodings import base58check_decode, base58check_encode, segwit_address
+from wallets.transactions import address_of
 
 _HARDENED: Final = 1 << 31
 _DEPTH_ACCOUNT: Final = 3
@@ -99,7 +100,7 @@ class WatchOnlyAccount:
 
     def evm(self, start: int, count: int, *, change: int = 0) -> list[Address]:
         """Derive Ethereum addresses (BIP-44), checksummed by EIP-55."""
-        return [_evm_address(public) for public in self._children(start, count, change)]
+        return [address_of(public) for public in self._children(start, count, change)]
 
     def p2wpkh(self, start: int, count: int, *, change: int = 0) -> list[str]:
         """Derive Bitcoin addresses of native segregated witness (BIP-84, bech32)."""
@@ -133,25 +134,6 @@ class WatchOnlyAccount:
     def __repr__(self) -> str:
         # The chain code is half of a secret: it stays out of logs.
         return f"WatchOnlyAccount({self.evm(0, 1)[0]})"
-
-
-# EIP-55: a letter is upper case where the hash of the address has a digit above 7. Two letters a step: by the high bits
-# of the hash's two digits, then by the address's byte.
-_LETTERS: Final = {
-    mask: [f"{byte >> 4:{'X' if mask & 0x80 else 'x'}}{byte & 15:{'X' if mask & 0x08 else 'x'}}" for byte in range(256)]
-    for mask in (0x00, 0x08, 0x80, 0x88)
-}
-
-
-def _evm_address(public: PublicKey) -> Address:
-    plain = _keccak256(public.format(compressed=False)[1:])[-20:]
-    pattern = _keccak256(plain.hex().encode())
-    return Address("0x" + "".join([_LETTERS[mask & 0x88][byte] for byte, mask in zip(plain, pattern, strict=False)]))
-
-
-def _keccak256(data: bytes) -> bytes:
-    # The class itself: `keccak.new` spends as long on its arguments as the hash takes.
-    return keccak.Keccak_Hash(data, 32, False).digest()
 
 
 def _hash160(data: bytes) -> bytes:

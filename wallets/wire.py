@@ -18,7 +18,7 @@ LINE_BYTES_MAX: Final = 512 * 1024
 
 def encode_line(message: Mapping[str, Any]) -> bytes:
     """Write one message."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _encode(message).encode() + b"\n"
 
 
 def decode_line(line: bytes) -> dict[str, Any]:
@@ -63,4 +63,6 @@ def error_from(fields: Mapping[str, Any]) -> PlatformError:
     return InvariantError(f"the signer failed: {message}", hint=hint)
 
 
+# Made once: `json.dumps` makes an encoder for each call that wants other separators.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _KINDS: Final = {"refused": Refused, "input": InputError, "unavailable": VenueUnavailable, "unknown": OutcomeUnknown}

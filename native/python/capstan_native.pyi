@@ -184,6 +184,22 @@ class SigningKey:
         Gives the raw bytes and their hash.
         """
 
+def keccak256(data: bytes) -> bytes:
+    """Hash as Ethereum does."""
+
+def address_of(public_key: bytes) -> str:
+    """The account of a public key (x and y, 64 bytes), with its EIP-55 checksum."""
+
+def complete_signature(raw: bytes, digest: bytes, public_key: bytes) -> bytes:
+    """Make s low and find the parity of a device's raw r and s (64 bytes); gives r, s and the parity (65 bytes).
+
+    Args:
+        public_key: X and y (64 bytes), to which the result recovers.
+
+    Raises:
+        ArithmeticError: It recovers to another key.
+    """
+
 @final
 class MpcAbort(Exception):
     """A session ended without a result. `args` is (reason, culprit).

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar
 
-from eth_utils.crypto import keccak
+from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError
 from wallets.evidence import Evidence

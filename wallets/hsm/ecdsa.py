@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from coincurve import PublicKey
+from capstan_native import complete_signature
 
 from domain import InvariantError
 from wallets.payloads import Signature
-from wallets.transactions import SECP256K1_ORDER
-
-_HALF_ORDER: Final = SECP256K1_ORDER // 2
 
 
 def complete(raw: bytes, digest: bytes, public_key: bytes) -> Signature:
@@ -24,15 +19,10 @@ def complete(raw: bytes, digest: bytes, public_key: bytes) -> Signature:
     Raises:
         InvariantError: It recovers to another key: the device is faulty, or the halves do not belong together.
     """
-    if len(raw) != 64:
-        raise InvariantError(f"the token's signature has {len(raw)} bytes, 64 were expected")
-    s = int.from_bytes(raw[32:], "big")
-    compact = raw if s <= _HALF_ORDER else raw[:32] + (SECP256K1_ORDER - s).to_bytes(32, "big")
-    for parity in (0, 1):
-        try:
-            public = PublicKey.from_signature_and_message(compact + bytes([parity]), digest, hasher=None)
-        except Exception:  # coincurve raises bare Exception when no key fits
-            continue
-        if public.format(compressed=False) == public_key:
-            return Signature(int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big"), parity)
-    raise InvariantError("the token's signature does not recover to its key")
+    try:
+        signed = complete_signature(raw, digest, public_key[1:])
+    except ValueError as exc:
+        raise InvariantError(f"the token's signature has {len(raw)} bytes, 64 were expected") from exc
+    except ArithmeticError as exc:
+        raise InvariantError("the token's signature does not recover to its key") from exc
+    return Signature(int.from_bytes(signed[:32], "big"), int.from_bytes(signed[32:64], "big"), signed[64])

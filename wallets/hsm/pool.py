@@ -21,6 +21,7 @@ from coincurve import PublicKey
 from domain import Address, InputError, InvariantError, VenueUnavailable
 from runtime import Secret
 from wallets.evidence import Evidence
+from wallets.hsm.ecdsa import complete
 from wallets.hsm.token import RECOVERY_S
 from wallets.payloads import (
     AuthorizationToSign,
@@ -34,7 +35,7 @@ from wallets.payloads import (
     unhex,
 )
 from wallets.signer import check_network
-from wallets.transactions import address_of, assemble, recover, signing_digest
+from wallets.transactions import address_of, assemble, signing_digest
 from wallets.wire import LINE_BYTES_MAX, decode_line, encode_line, error_from
 
 log = structlog.get_logger(__name__)
@@ -98,8 +99,8 @@ class HsmPool:
         """Of the workers that run."""
         return [worker.process.pid for worker in self._workers if worker.process is not None]
 
-    async def sign(self, label: str, kind: str, payload: Mapping[str, Any]) -> Signature:
-        """Have a payload signed by a worker. The signature is not trusted: the caller recovers it.
+    async def sign(self, label: str, kind: str, payload: Mapping[str, Any]) -> bytes:
+        """Have a payload signed by a worker; gives r and s as the token does. The caller completes and recovers them.
 
         Raises:
             VenueUnavailable: No worker runs, all are busy, or the token stayed away. Nothing has left.
@@ -117,8 +118,8 @@ class HsmPool:
         except TimeoutError as exc:
             raise VenueUnavailable("the HSM did not answer in time") from exc
         try:
-            return Signature.from_bytes(unhex(result))
-        except (InputError, ValueError) as exc:
+            return unhex(result)
+        except ValueError as exc:
             raise InvariantError("the HSM worker's answer is no signature") from exc
 
     def _introduce(self, keys: Any) -> None:
@@ -126,7 +127,7 @@ class HsmPool:
             HsmSigner(
                 self,
                 str(key["label"]),
-                address_of(PublicKey(unhex(key["public_key"]))),
+                unhex(key["public_key"]),
                 is_test_key=key["is_test_key"] is True,
             )
             for key in keys
@@ -237,10 +238,11 @@ class _Worker:
 class HsmSigner:
     """One key of a token, as `wallets.signer.LocalSigner`. Not deterministic: a token chooses its own nonces."""
 
-    def __init__(self, pool: HsmPool, label: str, address: Address, *, is_test_key: bool) -> None:
+    def __init__(self, pool: HsmPool, label: str, public_key: bytes, *, is_test_key: bool) -> None:
         self._pool = pool
         self._label = label
-        self._address = address
+        self._public_key = public_key
+        self._address = address_of(PublicKey(public_key))
         self._is_test_key = is_test_key
 
     @property
@@ -257,37 +259,35 @@ class HsmSigner:
     ) -> SignedTransaction:
         """Sign a transaction; returns the raw bytes."""
         self._check_network(network)
-        signature = await self._pool.sign(self._label, "transaction", tx.to_wire())
-        return assemble(tx, self._checked(signing_digest(tx), signature), self._address)
+        raw = await self._pool.sign(self._label, "transaction", tx.to_wire())
+        return assemble(tx, self._checked(signing_digest(tx), raw), self._address)
 
     async def sign_message(
         self, message: MessageToSign, *, network: Network, evidence: Evidence | None = None
     ) -> Signature:
         """Sign a personal message (EIP-191)."""
         self._check_network(network)
-        signature = await self._pool.sign(self._label, "message", {"content": "0x" + message.content.hex()})
-        return self._checked(message.digest(), signature)
+        raw = await self._pool.sign(self._label, "message", {"content": "0x" + message.content.hex()})
+        return self._checked(message.digest(), raw)
 
     async def sign_typed_data(
         self, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
     ) -> Signature:
         """Sign a document (EIP-712)."""
         self._check_network(network)
-        signature = await self._pool.sign(self._label, "typed_data", data.document)
-        return self._checked(data.digest(), signature)
+        raw = await self._pool.sign(self._label, "typed_data", data.document)
+        return self._checked(data.digest(), raw)
 
     async def sign_authorization(
         self, authorization: AuthorizationToSign, *, network: Network, evidence: Evidence | None = None
     ) -> SignedAuthorization:
         """Sign an authorization (EIP-7702)."""
         self._check_network(network)
-        signature = await self._pool.sign(self._label, "authorization", authorization.to_wire())
-        return SignedAuthorization(authorization, self._checked(authorization.digest(), signature))
+        raw = await self._pool.sign(self._label, "authorization", authorization.to_wire())
+        return SignedAuthorization(authorization, self._checked(authorization.digest(), raw))
 
-    def _checked(self, digest: bytes, signature: Signature) -> Signature:
-        if recover(digest, signature) != self._address:
-            raise InvariantError(f"{self._address}: the HSM's signature does not recover to its own key")
-        return signature
+    def _checked(self, digest: bytes, raw: bytes) -> Signature:
+        return complete(raw, digest, self._public_key)
 
     def _check_network(self, network: Network) -> None:
         check_network(self._address, is_test_key=self._is_test_key, network=network)

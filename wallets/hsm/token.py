@@ -153,15 +153,21 @@ class HsmToken:
         """Sign 32 bytes that the caller has computed from a payload it has read. Low s, recovered to the key.
 
         Raises:
-            InvariantError: The digest has another length (tokens sign anything), or the token's answer does not
-                verify.
+            InvariantError: The digest has another length, or the token's answer does not verify.
+        """
+        return complete(self.sign_raw_unchecked(label, digest), digest, self.key(label).public_key)
+
+    def sign_raw_unchecked(self, label: str, digest: bytes) -> bytes:
+        """Do as `sign_digest_unchecked`, and give r and s as the token does: for a caller who completes and recovers.
+
+        Raises:
+            InvariantError: The digest has another length: tokens sign anything.
         """
         if len(digest) != 32:
             raise InvariantError(f"a digest has 32 bytes, found {len(digest)}")
-        private, key = self._find(label)
+        private, _ = self._find(label)
         with _translated(self._token):
-            raw = private.sign(digest, mechanism=Mechanism.ECDSA)
-        return complete(raw, digest, key.public_key)
+            return bytes(private.sign(digest, mechanism=Mechanism.ECDSA))
 
     def random_bytes(self, length: int) -> bytes:
         """Ask the token's own random generator."""

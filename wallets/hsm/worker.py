@@ -18,7 +18,7 @@ from runtime import Secret
 from runtime.processes import die_with_parent
 from wallets.hardening import harden_memory
 from wallets.hsm.token import RECOVERY_S, HsmToken, WrongPin
-from wallets.payloads import AuthorizationToSign, MessageToSign, Signature, TransactionToSign, TypedDataToSign, unhex
+from wallets.payloads import AuthorizationToSign, MessageToSign, TransactionToSign, TypedDataToSign, unhex
 from wallets.transactions import signing_digest
 from wallets.wire import decode_line, encode_line, error_message
 
@@ -69,25 +69,25 @@ class Worker:
         ]
 
     def sign(self, request: Mapping[str, Any]) -> str:
-        """Sign one payload; gives the 65 bytes as 0x-hex."""
+        """Sign one payload; gives the token's r and s as 0x-hex, which the parent completes and recovers."""
         label = str(request.get("key"))
         if label not in self._keys:
             raise InputError(f"no key {label!r} here")
         digest = _digest(request.get("kind"), request.get("payload"))
         try:
-            signature = self._token.sign_digest_unchecked(label, digest)
+            raw = self._token.sign_raw_unchecked(label, digest)
         except VenueUnavailable:
-            signature = self._sign_after_recovery(label, digest)
-        return "0x" + signature.to_bytes().hex()
+            raw = self._sign_after_recovery(label, digest)
+        return "0x" + raw.hex()
 
-    def _sign_after_recovery(self, label: str, digest: bytes) -> Signature:
+    def _sign_after_recovery(self, label: str, digest: bytes) -> bytes:
         deadline = self._now_s() + RECOVERY_S
         while True:
             try:
                 self._token.reopen()
                 if self._token.key(label) != self._keys[label]:
                     raise InvariantError(f"the token came back with another key under {label!r}")
-                return self._token.sign_digest_unchecked(label, digest)
+                return self._token.sign_raw_unchecked(label, digest)
             except WrongPin:
                 raise  # each try counts, and tokens lock
             except (VenueUnavailable, InputError) as exc:  # a token that is coming back may lack its keys for a moment

@@ -7,5 +7,5 @@
 mod signing;
 mod transaction;
 
-pub use signing::{Fault, SigningKey};
-pub use transaction::{keccak256, Envelope};
+pub use signing::{complete, Fault, SigningKey};
+pub use transaction::{address, keccak256, Envelope};

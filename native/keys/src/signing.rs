@@ -1,5 +1,6 @@
 use std::sync::OnceLock;
 
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId, Signature};
 use secp256k1::{All, Message, PublicKey, Secp256k1, SecretKey};
 use zeroize::Zeroizing;
 
@@ -72,6 +73,25 @@ impl Drop for SigningKey {
     }
 }
 
+/// Turns a device's raw r and s into what Ethereum takes: s made low, and the parity that recovers to the key.
+pub fn complete(raw: &[u8; 64], digest: &[u8; 32], public_key: &[u8; 64]) -> Result<[u8; 65], Fault> {
+    let mut signature = Signature::from_compact(raw).map_err(|_| Fault::NotRecovered)?;
+    signature.normalize_s();
+    let message = Message::from_digest(*digest);
+    let compact = signature.serialize_compact();
+    for recovery in [RecoveryId::Zero, RecoveryId::One] {
+        let found = RecoverableSignature::from_compact(&compact, recovery)
+            .and_then(|signature| curve().recover_ecdsa(message, &signature));
+        if found.is_ok_and(|key| key.serialize_uncompressed()[1..] == public_key[..]) {
+            let mut bytes = [0; 65];
+            bytes[..64].copy_from_slice(&compact);
+            bytes[64] = i32::from(recovery) as u8;
+            return Ok(bytes);
+        }
+    }
+    Err(Fault::NotRecovered)
+}
+
 /// The tables of the curve, blinded once per process against side channels.
 fn curve() -> &'static Secp256k1<All> {
     static CURVE: OnceLock<Secp256k1<All>> = OnceLock::new();
@@ -92,6 +112,20 @@ mod tests {
     fn zero_and_the_order_are_no_keys() {
         assert!(matches!(SigningKey::new(&[0; 32]), Err(Fault::NotAKey)));
         assert!(matches!(SigningKey::new(&secp256k1::constants::CURVE_ORDER), Err(Fault::NotAKey)));
+    }
+
+    #[test]
+    fn a_devices_signature_is_completed_whichever_s_it_gave() {
+        let (key, digest) = (SigningKey::new(&[7; 32]).unwrap(), [9; 32]);
+        let signed = key.sign_digest_unchecked(&digest).unwrap();
+        let mut raw: [u8; 64] = signed[..64].try_into().unwrap();
+        assert_eq!(complete(&raw, &digest, &key.public_key()), Ok(signed));
+        let low = SecretKey::from_byte_array(raw[32..].try_into().unwrap()).unwrap();
+        raw[32..].copy_from_slice(&low.negate().secret_bytes());
+        assert!(raw[32] >= 0x80);
+        assert_eq!(complete(&raw, &digest, &key.public_key()), Ok(signed));
+        assert_eq!(complete(&raw, &[8; 32], &key.public_key()), Err(Fault::NotRecovered));
+        assert_eq!(complete(&[0xFF; 64], &digest, &key.public_key()), Err(Fault::NotRecovered));
     }
 
     #[test]

@@ -74,6 +74,18 @@ pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
     Keccak256::digest(bytes).into()
 }
 
+/// Returns the account of a public key (x and y), with its checksum (EIP-55).
+pub fn address(public_key: &[u8; 64]) -> String {
+    let plain: String = keccak256(public_key)[12..].iter().map(|byte| format!("{byte:02x}")).collect();
+    let pattern = keccak256(plain.as_bytes());
+    // A letter is upper case where the hash of the text has a digit above 7.
+    let is_upper = |place: usize| pattern[place / 2] >> (4 * (1 - place % 2)) & 0x0F > 7;
+    let letters = plain.chars().enumerate();
+    "0x".chars()
+        .chain(letters.map(|(at, letter)| if is_upper(at) { letter.to_ascii_uppercase() } else { letter }))
+        .collect()
+}
+
 /// Appends a number of at most 55 bytes as an RLP item: big-endian without leading zeros.
 fn integer(item: &mut Vec<u8>, number: &[u8]) {
     match stripped(number) {

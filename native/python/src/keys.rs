@@ -1,4 +1,4 @@
-use capstan_keys::{keccak256, Envelope, Fault, SigningKey};
+use capstan_keys::{address, complete, keccak256, Envelope, Fault, SigningKey};
 use pyo3::exceptions::{PyArithmeticError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -12,8 +12,8 @@ fn error(fault: Fault) -> PyErr {
     }
 }
 
-fn array(what: &str, bytes: &[u8]) -> PyResult<[u8; 32]> {
-    bytes.try_into().map_err(|_| PyValueError::new_err(format!("{what} has 32 bytes, found {}", bytes.len())))
+fn array<const N: usize>(what: &str, bytes: &[u8]) -> PyResult<[u8; N]> {
+    bytes.try_into().map_err(|_| PyValueError::new_err(format!("{what} has {N} bytes, found {}", bytes.len())))
 }
 
 // The interpreter lock is kept while signing: it takes 50 us, and another thread may keep the lock for 5 ms.
@@ -55,6 +55,31 @@ impl PySigningKey {
     }
 }
 
+#[pyfunction]
+fn complete_signature<'py>(
+    py: Python<'py>,
+    raw: &[u8],
+    digest: &[u8],
+    public_key: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (raw, digest) = (array("a device's signature", raw)?, array("a digest", digest)?);
+    let bytes = complete(&raw, &digest, &array("a public key", public_key)?).map_err(error)?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+#[pyfunction(name = "keccak256")]
+fn py_keccak256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &keccak256(data))
+}
+
+#[pyfunction]
+fn address_of(public_key: &[u8]) -> PyResult<String> {
+    Ok(address(&array("a public key", public_key)?))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<PySigningKey>()
+    m.add_class::<PySigningKey>()?;
+    m.add_function(wrap_pyfunction!(complete_signature, m)?)?;
+    m.add_function(wrap_pyfunction!(py_keccak256, m)?)?;
+    m.add_function(wrap_pyfunction!(address_of, m)?)
 }

@@ -170,4 +170,4 @@ async def test_an_answer_for_another_payload_is_not_handed_on(tokens: SoftTokens
         (signer,) = pool.signers
         signature = await signer.sign_message(MessageToSign(b"one"), network=DEVNET)
         with pytest.raises(InvariantError, match="does not recover"):
-            signer._checked(MessageToSign(b"two").digest(), signature)
+            signer._checked(MessageToSign(b"two").digest(), signature.to_bytes()[:64])
