@@ -22,6 +22,7 @@ from custody.transactions.records import Wish
 from custody.withdrawals import (
     AddressBook,
     FileEnvelopes,
+    HsmSealer,
     OwnAsset,
     TransactionDesk,
     VenueDesk,
@@ -30,9 +31,11 @@ from custody.withdrawals import (
     WithdrawalRequest,
     WithdrawalStore,
 )
+from custody.withdrawals.settings import WithdrawalSettings
 from domain import Address, ChainId, InputError
 from runtime import SystemClock
 from runtime.database import Database
+from runtime.secrets import resolve_secret
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -132,9 +135,8 @@ def open_counter(
     store = WithdrawalStore(database, ledger, audit, now_ns)
     screener = DenyListScreener(data.root / part.deny_list)
     addresses = AddressBook(database, audit, now_ns, cool_down_s=own.cool_down_s, is_required=own.known_addresses_only)
-    secrets = None
-    if own.kek:
-        secrets = VenueSecrets(database, FileEnvelopes(data.root / own.kek), audit, now_ns)
+    sealer = _sealer(own, data)
+    secrets = None if sealer is None else VenueSecrets(database, sealer, audit, now_ns)
     venues = None
     if secrets is not None and settings.venues:
         venues = VenueDesk(
@@ -169,6 +171,13 @@ def open_counter(
         now_ns=now_ns,
     )
     return Counter(desk, store, addresses, secrets, approvals, database, ledger, policy)
+
+
+def _sealer(own: WithdrawalSettings, data: DataDir) -> FileEnvelopes | HsmSealer | None:
+    """What seals exchanges' withdrawal keys here, if anything."""
+    if (hsm := own.hsm_kek) is not None:
+        return HsmSealer(hsm.module, hsm.token, resolve_secret(hsm.pin, base_dir=data.root), kek=hsm.label)
+    return FileEnvelopes(data.root / own.kek) if own.kek else None
 
 
 def _own_assets(settings: Settings, data: DataDir, part: CustodySettings) -> Callable[[str, str], OwnAsset | None]:

@@ -10,7 +10,7 @@ from custody.withdrawals.lifecycle import State, Step
 from custody.withdrawals.plans import plan_withdrawal
 from custody.withdrawals.ports import ExchangeWithdrawals, TransactionDesk
 from custody.withdrawals.requests import ChainDestination, VenueDestination, WithdrawalRequest
-from custody.withdrawals.secrets import FileEnvelopes, VenueSecrets
+from custody.withdrawals.secrets import FileEnvelopes, HsmSealer, VenueSecrets
 from custody.withdrawals.store import Withdrawal, WithdrawalStore
 from custody.withdrawals.transfers import HOUSE, OwnAsset
 from custody.withdrawals.venue_admission import VenueOptions
@@ -22,6 +22,7 @@ __all__ = [
     "ChainDestination",
     "ExchangeWithdrawals",
     "FileEnvelopes",
+    "HsmSealer",
     "KnownAddress",
     "OwnAsset",
     "State",

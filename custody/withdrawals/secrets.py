@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ from domain import InputError
 from runtime import Secret
 from runtime.database import Database
 from runtime.secrets import ApiKey
+from wallets.hsm import Envelopes, HsmToken
 
 _MAGIC: Final = b"CF1"
 _NONCE: Final = 12
@@ -72,6 +74,29 @@ class FileEnvelopes:
             return self._cipher.decrypt(nonce, sealed, _MAGIC + row_id.encode())
         except InvalidTag as exc:
             raise InputError("the envelope was altered, or belongs to another row or key") from exc
+
+
+class HsmSealer:
+    """Seals under a key of an HSM's token (`HsmToken.create_secret_key`), which never leaves it.
+
+    The token is opened and used by one thread of its own: PKCS#11 libraries do not bear several.
+
+    Raises:
+        InputError: The token does not take the PIN.
+        VenueUnavailable: It is not there.
+    """
+
+    def __init__(self, module: str, token: str, pin: Secret, *, kek: str) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="venue-secrets")
+        self._envelopes = self._thread.submit(lambda: Envelopes(HsmToken(module, token, pin), kek=kek)).result()
+
+    def seal(self, secret: bytes, *, row_id: str) -> bytes:
+        """Encrypt a secret for one row."""
+        return self._thread.submit(self._envelopes.seal, secret, row_id=row_id).result()
+
+    def open(self, envelope: bytes, *, row_id: str) -> bytes:
+        """Decrypt what `seal` made for the same row; errors as `FileEnvelopes.open`."""
+        return self._thread.submit(self._envelopes.open, envelope, row_id=row_id).result()
 
 
 class VenueSecrets:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from custody.policy.words import RawAmount
-from runtime import SettingsPart
+from runtime import SecretRef, SettingsPart
+
+
+class HsmKek(SettingsPart):
+    """A key of an HSM's token that seals exchanges' withdrawal keys."""
+
+    module: str
+    """The vendor's PKCS#11 library."""
+    token: str
+    pin: SecretRef
+    label: str
+    """Of the key."""
 
 
 class WithdrawalSettings(SettingsPart):
@@ -24,3 +36,11 @@ class WithdrawalSettings(SettingsPart):
     """How long it must have been there. More than 0 means known addresses only."""
     kek: str = ""
     """File of the key (64 hex digits, mode 0600) that seals exchanges' withdrawal keys; none: no exchange pays out."""
+    hsm_kek: HsmKek | None = None
+    """An HSM's key in its place."""
+
+    @model_validator(mode="after")
+    def _one_kek(self) -> Self:
+        if self.kek and self.hsm_kek is not None:
+            raise ValueError("either kek or hsm_kek seals, not both")
+        return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from custody.withdrawals import (
     HOUSE,
     AddressBook,
     FileEnvelopes,
+    HsmSealer,
     OwnAsset,
     State,
     Step,
@@ -47,6 +49,8 @@ from runtime.secrets import ApiKey
 from tests.cex.sandbox.conftest import Sandbox, Start, start
 from tests.custody.desk import NoScreening
 from tests.support.approvers import key_of, key_text
+from tests.wallets.hsm.soft_token import PIN, SoftTokens
+from wallets.hsm import HsmToken
 
 __all__ = ["start"]  # the fixture
 
@@ -469,6 +473,23 @@ async def test_without_client_ids_one_that_looks_like_ours_is_ours_and_else_a_pe
     await bank.desk.stop()
     assert venue.asked == 1
     assert bank.owed("held") == 0
+
+
+def test_an_hsm_seals_keys_from_whichever_thread_and_each_for_its_row(tmp_path: Path) -> None:
+    tokens = SoftTokens(tmp_path)
+    tokens.create("desk")
+    with HsmToken(tokens.module, "desk", PIN) as token:
+        token.create_secret_key("kek")
+    database = open_books(Database.at(tmp_path / "b.db"))
+    sealer = HsmSealer(tokens.module, "desk", PIN, kek="kek")
+    secrets = VenueSecrets(database, sealer, AuditLog(database, lambda: 1), lambda: 1)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: secrets.put(f"venue{n}", KEY, by="olga"), range(4)))
+        assert list(threads.map(lambda n: secrets.open(f"venue{n}"), range(4))) == [KEY] * 4
+    sealed = sealer.seal(b"x", row_id="venue/a/withdraw")
+    with pytest.raises(InputError):
+        sealer.open(sealed, row_id="venue/b/withdraw")
+    database.dispose()
 
 
 def test_a_sealed_key_opens_in_its_own_row_only(tmp_path: Path) -> None:
