@@ -24,16 +24,26 @@ class MerkleTree:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Add leaves, in order."""
-        count, subtrees = self.count, self._subtrees
-        for leaf in leaves:
-            node = sha256(b"\x00" + leaf).digest()
-            position = count
-            while position & 1:
-                node = sha256(b"\x01" + subtrees.pop() + node).digest()
-                position >>= 1
-            subtrees.append(node)
-            count += 1
-        self.count = count
+        nodes = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+        start = 0
+        while start < len(nodes):
+            # The largest perfect subtree that begins here and is all there; folded level by level.
+            left = len(nodes) - start
+            height = min((self.count & -self.count).bit_length() - 1 if self.count else 63, left.bit_length() - 1)
+            level = nodes[start : start + (1 << height)]
+            while len(level) > 1:
+                level = [sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=True)]
+            self._push(level[0], height)
+            start += 1 << height
+
+    def _push(self, node: bytes, height: int) -> None:
+        """Add a perfect subtree of that height; it joins those of its own height before it."""
+        position = self.count >> height
+        while position & 1:
+            node = sha256(b"\x01" + self._subtrees.pop() + node).digest()
+            position >>= 1
+        self._subtrees.append(node)
+        self.count += 1 << height
 
     def root(self) -> str:
         """The root over all leaves so far, in hex."""
