@@ -24,7 +24,6 @@ from domain import InputError
 from runtime import Secret
 from runtime.database import Database
 from runtime.secrets import ApiKey
-from wallets.hsm import Envelopes, HsmToken
 
 _MAGIC: Final = b"CF1"
 _NONCE: Final = 12
@@ -87,6 +86,8 @@ class HsmSealer:
     """
 
     def __init__(self, module: str, token: str, pin: Secret, *, kek: str) -> None:
+        from wallets.hsm import Envelopes, HsmToken  # loads PKCS#11, which most processes have no use for
+
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="venue-secrets")
         self._envelopes = self._thread.submit(lambda: Envelopes(HsmToken(module, token, pin), kek=kek)).result()
 
