@@ -27,11 +27,11 @@ Aborts = list[tuple[int, str, int | None]]
 """Party, reason and culprit of each session that gave up."""
 
 
-def relay(sessions: Mapping[int, MpcSession], tamper: Tamper, *, rounds: int = 8) -> tuple[list[MpcSession], Aborts]:
-    """Run sessions to their end, or for some rounds; returns those that finished, and the aborts."""
+def relay(sessions: Mapping[int, MpcSession], tamper: Tamper) -> tuple[list[MpcSession], Aborts]:
+    """Run sessions to their end; returns those that finished, and the aborts."""
     inboxes: dict[int, list[bytes]] = {party: [] for party in sessions}
     live, aborts, finished = dict(sessions), [], []
-    for number in range(rounds):
+    for number in range(8):
         outboxes: dict[int, list[bytes]] = {party: [] for party in sessions}
         for party, session in list(live.items()):
             try:

@@ -65,6 +65,20 @@ def wronged(number: int, wrongs: dict[tuple[int, int], Wrong], recorded: dict[tu
     return tamper
 
 
+RECORDINGS: dict[Protocol, dict[tuple[int, int, int], bytes]] = {}
+"""An honest run's messages by round, sender and recipient. All tests' parties have the same envelope keys."""
+
+
+def recorded_run(runs: Runs, protocol: Protocol) -> dict[tuple[int, int, int], bytes]:
+    if protocol not in RECORDINGS:
+        recorded: dict[tuple[int, int, int], bytes] = {}
+        finished, aborts = relay(runs.begin(protocol), recording(recorded))
+        assert (len(finished), aborts) == (len(protocol.among), [])
+        runs.judge(protocol, finished)
+        RECORDINGS[protocol] = recorded
+    return RECORDINGS[protocol]
+
+
 def recording(recorded: dict[tuple[int, int, int], bytes]) -> Tamper:
     def record(round_: int, sender: int, to: int, envelope: bytes) -> list[bytes]:
         recorded[round_, sender, to] = envelope
@@ -75,10 +89,7 @@ def recording(recorded: dict[tuple[int, int, int], bytes]) -> Tamper:
 
 def test_an_honest_run_of_every_protocol_ends_well_and_has_the_rounds_named_here(runs_of: RunsOf) -> None:
     for protocol in PROTOCOLS:
-        runs, recorded = runs_of(protocol), {}
-        finished, aborts = relay(runs.begin(protocol), recording(recorded))
-        assert (len(finished), aborts) == (len(protocol.among), [])
-        runs.judge(protocol, finished)
+        recorded = recorded_run(runs_of(protocol), protocol)
         assert {number for number, _, _ in recorded} == set(range(1, protocol.rounds + 1))
 
 
@@ -88,8 +99,7 @@ def test_a_carrier_that_wrongs_any_message_gets_an_abort_that_blames_nobody(
 ) -> None:
     """Each recipient is wronged in its own way, several in one run; each must notice for itself."""
     runs = runs_of(protocol)
-    recorded: dict[tuple[int, int, int], bytes] = {}
-    relay(runs.begin(protocol), recording(recorded), rounds=number)
+    recorded = recorded_run(runs, protocol)
     is_costly = protocol.kind == "secp256k1" and protocol.name in ("generate", "refresh")
     names = FIRST_SIX if is_costly else list(CARRIER)
     edges = [(2, 1), (1, 2)] if len(protocol.among) == 2 else [(2, 1), (3, 2), (1, 3)]
@@ -168,8 +178,7 @@ def test_a_broadcast_that_differs_by_recipient_is_found_out(runs_of: RunsOf, nam
     """Party 2 tells party 1 a commitment of its own that is sound, and is not the one it tells party 3."""
     protocol = BY_NAME[name]
     runs = runs_of(protocol)
-    recorded: dict[tuple[int, int, int], bytes] = {}
-    relay(runs.begin(protocol), recording(recorded), rounds=number)
+    recorded = recorded_run(runs, protocol)
     liar = Liar(runs.homes[2])
 
     def equivocate(envelope: bytes, other: bytes) -> list[bytes]:
