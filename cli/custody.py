@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import custody_freezes, output
+from cli.custody_deposits import app as deposits_app
 from domain import Address, InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 contracts = typer.Typer(no_args_is_help=True, help="The deposit contracts: create them, check what stands.")
 app.add_typer(contracts, name="contracts")
+app.add_typer(deposits_app, name="deposits")
 custody_freezes.add_to(app)
 
 RpcOption = Annotated[str, typer.Option("--rpc-url", help="The chain's node.")]

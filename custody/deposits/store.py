@@ -253,7 +253,10 @@ class DepositStore:
             self._serialize(session)
             deposit = session.get(DepositRow, deposit_id)
             if deposit is None or deposit.chain_id != self._chain_id or deposit.state != DepositState.SUSPENDED:
-                raise InputError(f"chain {self._chain_id} has no suspended deposit {deposit_id}")
+                raise InputError(
+                    f"chain {self._chain_id} has no suspended deposit {deposit_id}",
+                    hint="`capstan custody deposits list --state suspended` shows them",
+                )
             row = session.get_one(DepositCursorRow, self._chain_id)
             if deposit.block_number > row.finalized:
                 raise InputError(f"deposit {deposit_id} is not final yet", hint=f"block {deposit.block_number} is not")

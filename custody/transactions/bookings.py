@@ -28,7 +28,8 @@ def prepare(row: TransactionRow, entries: Sequence[Entry]) -> Sequence[Entry]:
 
 def undo(session: Session, ledger: Ledger, row: TransactionRow, reason: str) -> None:
     """Book the opposite of what the present outcome booked."""
-    ledger.post_all_in(session, [contra(entry, reason) for entry in _decode(row.booked or "[]")])
+    # Backwards: what a later entry moved on lies where the earlier one left it only after that is undone.
+    ledger.post_all_in(session, [contra(entry, reason) for entry in reversed(_decode(row.booked or "[]"))])
     row.booked = None
 
 

@@ -30,7 +30,8 @@ COMMANDS = (
     ("approvals",), ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
     ("approvals", "reject"),
     ("worker",), ("custody",), ("custody", "contracts"), ("custody", "contracts", "deploy"),
-    ("custody", "contracts", "check"),
+    ("custody", "contracts", "check"), ("custody", "deposits"), ("custody", "deposits", "address"),
+    ("custody", "deposits", "list"), ("custody", "deposits", "clear"),
 )  # fmt: skip
 PRINTING = (
     ("transactions", "list"), ("transactions", "show"), ("transactions", "cancel"), ("transactions", "hold"),
@@ -44,6 +45,7 @@ PRINTING = (
     ("wallets", "ceremony", "verify"), ("wallets", "ceremony", "open-share"), ("signer", "serve"),
     ("ledger", "verify"), ("ledger", "balances"),
     ("worker",), ("custody", "contracts", "deploy"), ("custody", "contracts", "check"),
+    ("custody", "deposits", "address"), ("custody", "deposits", "list"), ("custody", "deposits", "clear"),
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from runtime import Secret
 from runtime.database import Database
 from runtime.processes import die_with_parent
 from tests.cli.test_commands import ROOT, assert_is_error, capstan
-from tests.custody.deposits.lab import SWEEPING, VAULT, Lab
+from tests.custody.deposits.lab import PAYERS, SWEEPING, VAULT, Lab
 from wallets import HdWallet, SignerService, SigningJournal
 
 pytestmark = pytest.mark.anvil
@@ -204,6 +205,23 @@ async def test_a_task_may_be_done_once_by_hand_and_two_at_a_time_are_one(install
         done = capstan("worker", "--data-dir", installation.folder, "--once", "deposits.scan")
     assert "another process is at it" in done.stderr
     assert_is_error(capstan("worker", "--data-dir", installation.folder, "--once", "nonsense"), "no task nonsense")
+
+
+async def test_a_refused_deposit_is_listed_and_cleared_by_hand(installation: Installation) -> None:
+    lab, at = installation.lab, ("--data-dir", installation.folder)
+    given = json.loads(capstan("custody", "deposits", "address", "--user", "alice", *at, "--json").stdout)
+    assert given["address"] == lab.forwarder("alice")
+    assert given["network"] == "eip155:1337"
+    (installation.folder / "deny-list.txt").write_text(f"{PAYERS[0]} stolen\n")
+    await lab.pay(given["address"], "USDC", 1_000_000)
+    await lab.mine(70)
+    assert capstan("worker", *at, "--once", "deposits.scan").returncode == 0
+    [row] = json.loads(capstan("custody", "deposits", "list", "--state", "suspended", *at, "--json").stdout)
+    assert (row["user"], row["raw"]) == ("alice", "1000000")
+    decision = ("--operator", "olga", "--reason", "case 7 closed")
+    assert capstan("custody", "deposits", "clear", row["id"], *decision, *at).returncode == 0
+    assert lab.owed("alice", "available", "USDC") == 1_000_000
+    assert_is_error(capstan("custody", "deposits", "clear", row["id"], *decision, *at), "no suspended deposit")
 
 
 def test_contracts_that_are_not_the_settings_stop_a_worker_before_it_begins(installation: Installation) -> None:

@@ -198,6 +198,30 @@ async def test_key_addresses_get_exactly_the_gas_they_need_and_sweep_themselves(
     await sweeps.check()
 
 
+async def test_a_reorganised_sweep_is_undone_sent_again_and_booked_once(sweeps: Sweeps) -> None:
+    lab = sweeps.lab
+    await final_deposits(sweeps, ("alice", "forwarder", "USDC", 5_000_000))
+    await lab.mine(1)
+    mark = await lab.mark()
+    await sweeps.sweeper.run()
+    [sweep] = sweeps.sweeper.store.open()
+    desk = sweeps.desks[SWEEPING]
+    await desk.start(lambda _settled: None)
+    assert await desk.drain(20)
+    assert lab.ledger.balance(f"chain/1337/{VAULT}", lab.asset("USDC")) == 5_000_000
+    await lab.fork(mark, 3)
+    await until(lambda: [step.value for step, _ in desk.history(sweep.id)].count("reorged") == 1)
+    await until(lambda: [step.value for step, _ in desk.history(sweep.id)].count("confirmed") == 2)
+    assert lab.ledger.balance(f"chain/1337/{VAULT}", lab.asset("USDC")) == 5_000_000
+    await desk.stop()
+    sweeps.desks.clear()
+    sweeps.desk(SWEEPING)
+    await sweeps.finalize()
+    assert (await sweeps.sweeper.run()).closed == 1
+    assert await lab.chain_balance(VAULT, "USDC") - sweeps.before[VAULT, "USDC"] == 5_000_000
+    await sweeps.check()
+
+
 async def test_the_gas_tank_gives_no_more_in_an_hour_than_it_may(sweeps: Sweeps) -> None:
     await final_deposits(sweeps, *((f"k{n}", "key", "USDC", 1_000_000) for n in range(3)))
     holdings = sweeps.sweeper.store.holdings()
