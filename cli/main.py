@@ -86,6 +86,8 @@ def root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; always leaves by SystemExit."""
+    if arguments is None:
+        _keep_output_clean()
     try:
         # Not standalone: typer would draw its errors as a box over several lines.
         code = typer.main.get_command(app).main(args=arguments, prog_name="capstan", standalone_mode=False)
@@ -96,6 +98,21 @@ def main(arguments: list[str] | None = None) -> None:
     if code == 130:
         output.fail("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _keep_output_clean() -> None:
+    """Show warnings only, on standard error: what a command prints may be read by a machine. Servers set up their own.
+
+    structlog's own default is everything on standard output.
+    """
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 def report_error(exc: BaseException) -> int:
