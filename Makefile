@@ -56,7 +56,7 @@ test-python:
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 test-rust:
-	@cargo test --quiet --locked --manifest-path native/Cargo.toml -p capstan-core -p capstan-keys -p capstan-mpc
+	@cargo test --quiet --locked --manifest-path native/Cargo.toml --workspace --exclude capstan-native
 
 test-contracts:
 	@$(FORGE) test

@@ -372,3 +372,9 @@ class MpcSession:
 
     def take_signature(self) -> bytes:
         """Take the result of signing, once, already verified: r, s (low), recovery id (0 or 1); Ed25519: R, s."""
+
+def record_layouts() -> tuple[list[tuple[str, int, int]], list[tuple[str, int, int]]]:
+    """Offset and size of each field of an event and of a command, as Rust lays them out."""
+
+def event_kinds() -> list[tuple[int, str]]:
+    """Every kind of event Rust knows: its number and its name in capitals."""

@@ -1,6 +1,7 @@
 //! Python binding: converts, calls, maps errors. What things mean is told in `capstan_native.pyi`.
 
 mod book;
+mod engine;
 mod keys;
 mod matching;
 mod mpc;
@@ -11,6 +12,7 @@ use pyo3::prelude::*;
 fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     book::register(m)?;
+    engine::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
     mpc::register(m)
