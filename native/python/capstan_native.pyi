@@ -378,3 +378,46 @@ def record_layouts() -> tuple[list[tuple[str, int, int]], list[tuple[str, int, i
 
 def event_kinds() -> list[tuple[int, str]]:
     """Every kind of event Rust knows: its number and its name in capitals."""
+
+# --- automated market makers
+
+class PoolDepthError(ValueError):
+    """A pool cannot take or give so much. Nothing changed."""
+
+@final
+class AmmPool:
+    """A Uniswap V2 pair or V3 pool in exact integers; raw token units, `zero_for_one` sells token 0.
+
+    Quotes equal `getAmountOut`, `getAmountIn` and QuoterV2, swaps what the pool would do, to the last unit.
+
+    Raises:
+        ValueError: An amount is zero, or a state that no pool can have.
+        PoolDepthError: Beyond the pool's liquidity.
+        OverflowError: A number is negative or exceeds its width (256 bits, 128 for liquidity).
+    """
+
+    @staticmethod
+    def from_reserves(reserve0: int, reserve1: int, fee_pips: int) -> AmmPool: ...
+    @staticmethod
+    def from_ticks(
+        sqrt_price_x96: int,
+        tick: int,
+        liquidity: int,
+        fee_pips: int,
+        tick_spacing: int,
+        ticks: list[tuple[int, int, int]],
+    ) -> AmmPool:
+        """`ticks`: (number, net liquidity, gross liquidity)."""
+
+    @property
+    def state(self) -> tuple[int, ...]:
+        """(reserve 0, reserve 1) of a pair, (square-root price, tick, liquidity) of a V3 pool."""
+
+    def quote_exact_in_down(self, zero_for_one: bool, amount_in: int) -> int: ...
+    def quote_exact_out_up(self, zero_for_one: bool, amount_out: int) -> int: ...
+    def swap_exact_in(self, zero_for_one: bool, amount_in: int) -> int: ...
+    def move_to(self, sqrt_price_x96: int, tick: int, liquidity: int) -> None:
+        """Take what a `Swap` log tells of a V3 pool."""
+
+    def change_liquidity(self, tick_lower: int, tick_upper: int, delta: int) -> None:
+        """Take a mint, or a burn (negative), of a V3 range."""

@@ -1,5 +1,6 @@
 //! Python binding: converts, calls, maps errors. What things mean is told in `capstan_native.pyi`.
 
+mod amm;
 mod book;
 mod engine;
 mod keys;
@@ -11,6 +12,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    amm::register(m)?;
     book::register(m)?;
     engine::register(m)?;
     keys::register(m)?;
