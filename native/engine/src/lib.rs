@@ -7,3 +7,5 @@
 pub mod command;
 pub mod event;
 pub mod instrument;
+pub mod payload;
+pub mod replica;
