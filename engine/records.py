@@ -92,6 +92,37 @@ class EventFlag(IntFlag):
     ASKED = 256
 
 
+class ReportState(IntEnum):
+    """The low byte of a report's `price`; the second is the kind of the command it answers, the third the `Reason`."""
+
+    ACCEPTED = 1
+    PARTIALLY_FILLED = 2
+    FILLED = 3
+    CANCELED = 4
+    EXPIRED = 5
+    REJECTED = 6
+    UNKNOWN = 7
+
+
+class Reason(IntEnum):
+    """See `Reason` in native/engine/src/event.rs."""
+
+    NONE = 0
+    OTHER = 1
+    WOULD_TAKE = 2
+    INVALID = 3
+    NOTIONAL_MIN = 4
+    DUPLICATE = 5
+    REDUCE_ONLY = 6
+    TOO_MANY_ORDERS = 7
+    THROTTLED = 8
+    UNFILLED = 9
+    DISCONNECTED = 10
+    LIQUIDATED = 11
+    BALANCE = 12
+    UNKNOWN_ORDER = 13
+
+
 class CommandKind(IntEnum):
     """See `Kind` in native/engine/src/command.rs."""
 

@@ -40,8 +40,8 @@ pub enum Kind {
 
     // --- our orders
     /// A venue's word on one order: `aux[0]` is our client id, `aux[1]` a payload length or 0, `size` the lots filled in
-    /// all where the venue says so (else -1), `sequence` the venue's order id where it is a number; the state is in the
-    /// low byte of `price`.
+    /// all where the venue says so (else -1), `sequence` the venue's order id where it is a number; the state, what is
+    /// answered and the reason are in the low bytes of `price`: see [`Answer`].
     Report = 20,
     /// A trade of ours at `price` for `size`: `aux[0]` is our client id, `sequence` the trade id, `aux[1]` the fee in the
     /// fee asset's smallest unit (negative: rebate).
@@ -153,6 +153,93 @@ impl Event {
     }
 }
 
+/// What a venue says an order is now.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportState {
+    Accepted = 1,
+    PartiallyFilled = 2,
+    Filled = 3,
+    Canceled = 4,
+    Expired = 5,
+    Rejected = 6,
+    /// The venue knows no such order, or no longer.
+    Unknown = 7,
+}
+
+/// Why a venue said no, or ended an order.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    None = 0,
+    /// Also what a venue's own text says and nobody sorted.
+    Other = 1,
+    WouldTake = 2,
+    /// A price or a size outside the venue's bounds.
+    Invalid = 3,
+    NotionalMin = 4,
+    Duplicate = 5,
+    /// Nothing to reduce.
+    ReduceOnly = 6,
+    TooManyOrders = 7,
+    Throttled = 8,
+    /// Not (wholly) filled at once, as IOC, FOK and market orders must be.
+    Unfilled = 9,
+    Disconnected = 10,
+    Liquidated = 11,
+    Balance = 12,
+    UnknownOrder = 13,
+}
+
+/// A report's `price`: `state | answers << 8 | reason << 16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    pub state: ReportState,
+    /// The kind of the command it answers (`command::Kind`), 0 when the venue speaks of itself. A refused amend or
+    /// cancel names itself here, with the order's state as it stands and the reason.
+    pub answers: u8,
+    pub reason: Reason,
+}
+
+impl Answer {
+    pub fn pack(self) -> i64 {
+        i64::from(self.state as u8) | i64::from(self.answers) << 8 | i64::from(self.reason as u8) << 16
+    }
+
+    /// Returns the parts of a report's `price`, or nothing for numbers that mean nothing.
+    pub fn unpack(price: i64) -> Option<Self> {
+        use Reason as R;
+        let state = match price & 255 {
+            1 => ReportState::Accepted,
+            2 => ReportState::PartiallyFilled,
+            3 => ReportState::Filled,
+            4 => ReportState::Canceled,
+            5 => ReportState::Expired,
+            6 => ReportState::Rejected,
+            7 => ReportState::Unknown,
+            _ => return None,
+        };
+        let reasons = [
+            R::None,
+            R::Other,
+            R::WouldTake,
+            R::Invalid,
+            R::NotionalMin,
+            R::Duplicate,
+            R::ReduceOnly,
+            R::TooManyOrders,
+            R::Throttled,
+            R::Unfilled,
+            R::Disconnected,
+            R::Liquidated,
+            R::Balance,
+            R::UnknownOrder,
+        ];
+        let reason = *reasons.get(usize::try_from(price >> 16).ok()?)?;
+        Some(Self { state, answers: (price >> 8 & 255) as u8, reason })
+    }
+}
+
 /// Returns the bytes of a run of events, without copying.
 pub fn as_bytes(events: &[Event]) -> &[u8] {
     bytemuck::cast_slice(events)
@@ -175,6 +262,19 @@ mod tests {
         assert_eq!(&bytes[24..32], &(-7i64).to_le_bytes());
         assert_eq!(from_bytes(bytes), Some(&events[..]));
         assert_eq!(from_bytes(&bytes[..100]), None);
+    }
+
+    #[test]
+    fn an_answer_is_its_parts() {
+        for state in 0..=8 {
+            for reason in 0..=14 {
+                let price = state | 3 << 8 | reason << 16;
+                let good = (1..=7).contains(&state) && reason <= 13;
+                assert_eq!(Answer::unpack(price).map(Answer::pack), good.then_some(price));
+            }
+        }
+        assert_eq!(Answer::unpack(-1), None);
+        assert_eq!(Answer::unpack(1 | 1 << 40), None);
     }
 
     #[test]
