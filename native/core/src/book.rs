@@ -10,8 +10,10 @@
 //! Binance's rule: drop a diff with `u <= last`; apply one with `U <= last + 1 <= u`; anything else is a gap. Sizes are
 //! absolute, so a diff that overlaps what is known is harmless. A stale book answers no prices.
 
-use crate::depth::{Depth, DepthError, Level};
+use crate::depth::{Depth, DepthError};
+use crate::flat_book::{FlatBook, Level};
 use crate::grid::{Grid, GridError};
+use crate::orders::Side;
 use std::collections::VecDeque;
 
 /// How many diffs a stale book keeps for the snapshot to come; 100 s of a 100 ms stream. Older ones are dropped, which
@@ -26,44 +28,13 @@ struct Diff {
     asks: Vec<Level>,
 }
 
-/// One side, worst level first, so that the busy end is the cheap end of the vector.
-#[derive(Debug, Default, Clone)]
-struct Half {
-    levels: Vec<Level>,
-    /// +1 for bids, -1 for asks: makes "better" mean "greater".
-    sign: i64,
-}
-
-impl Half {
-    fn set(&mut self, (price, size): Level) {
-        let sign = self.sign;
-        match self.levels.binary_search_by(|(p, _)| (p * sign).cmp(&(price * sign))) {
-            Ok(at) if size == 0 => {
-                self.levels.remove(at);
-            }
-            Ok(at) => self.levels[at].1 = size,
-            Err(_) if size == 0 => {}
-            Err(at) => self.levels.insert(at, (price, size)),
-        }
-    }
-
-    fn load(&mut self, levels: &[Level]) {
-        self.levels.clear();
-        self.levels.extend(levels.iter().filter(|(_, size)| *size > 0));
-        let sign = self.sign;
-        self.levels.sort_by_key(|(price, _)| price * sign);
-        self.levels.dedup_by_key(|(price, _)| *price);
-    }
-}
-
 /// The book. See the module for its states.
 #[derive(Debug)]
 pub struct L2Book {
     tick: Grid,
     lot: Grid,
     symbol: Option<String>,
-    bids: Half,
-    asks: Half,
+    levels: FlatBook,
     last_update_id: u64,
     stale: Option<String>,
     kept: VecDeque<Diff>,
@@ -77,8 +48,7 @@ impl L2Book {
             tick: Grid::new(tick_size)?,
             lot: Grid::new(lot_size)?,
             symbol,
-            bids: Half { levels: Vec::new(), sign: 1 },
-            asks: Half { levels: Vec::new(), sign: -1 },
+            levels: FlatBook::new(),
             last_update_id: 0,
             stale: Some("no snapshot yet".into()),
             kept: VecDeque::new(),
@@ -93,8 +63,9 @@ impl L2Book {
         let Some(id) = self.scratch.snapshot_id else {
             return Err(DepthError::Unexpected("expected a snapshot with lastUpdateId".into()));
         };
-        self.bids.load(&self.scratch.bids);
-        self.asks.load(&self.scratch.asks);
+        self.levels.clear(Side::Buy);
+        self.levels.clear(Side::Sell);
+        set_all(&mut self.levels, &self.scratch.bids, &self.scratch.asks);
         self.last_update_id = id;
         self.stale = None;
         self.check_crossed();
@@ -127,12 +98,7 @@ impl L2Book {
                 return Ok(false);
             }
             if first_id <= self.next_id() {
-                for level in &self.scratch.bids {
-                    self.bids.set(*level);
-                }
-                for level in &self.scratch.asks {
-                    self.asks.set(*level);
-                }
+                set_all(&mut self.levels, &self.scratch.bids, &self.scratch.asks);
                 self.last_update_id = final_id;
                 self.check_crossed();
                 return Ok(true);
@@ -161,22 +127,22 @@ impl L2Book {
 
     /// Returns the highest bid of a valid book.
     pub fn best_bid(&self) -> Option<Level> {
-        self.side(&self.bids).next()
+        self.known().and_then(|levels| levels.best(Side::Buy))
     }
 
     /// Returns the lowest ask of a valid book.
     pub fn best_ask(&self) -> Option<Level> {
-        self.side(&self.asks).next()
+        self.known().and_then(|levels| levels.best(Side::Sell))
     }
 
     /// Returns a valid book's bids, best first.
     pub fn bids(&self) -> impl Iterator<Item = Level> + '_ {
-        self.side(&self.bids)
+        self.known().into_iter().flat_map(|levels| levels.levels(Side::Buy))
     }
 
     /// Returns a valid book's asks, best first.
     pub fn asks(&self) -> impl Iterator<Item = Level> + '_ {
-        self.side(&self.asks)
+        self.known().into_iter().flat_map(|levels| levels.levels(Side::Sell))
     }
 
     /// Returns the id that continues what is known; an absurd id from outside must not overflow.
@@ -184,9 +150,9 @@ impl L2Book {
         self.last_update_id.saturating_add(1)
     }
 
-    fn side<'a>(&self, half: &'a Half) -> impl Iterator<Item = Level> + 'a {
-        let known = if self.stale.is_none() { half.levels.as_slice() } else { &[] };
-        known.iter().rev().copied()
+    /// Returns the levels unless the book is stale.
+    fn known(&self) -> Option<&FlatBook> {
+        self.stale.is_none().then_some(&self.levels)
     }
 
     fn decode(&mut self, message: &[u8]) -> Result<(), DepthError> {
@@ -211,22 +177,25 @@ impl L2Book {
     }
 
     fn write(&mut self, diff: &Diff) {
-        for level in &diff.bids {
-            self.bids.set(*level);
-        }
-        for level in &diff.asks {
-            self.asks.set(*level);
-        }
+        set_all(&mut self.levels, &diff.bids, &diff.asks);
         self.last_update_id = diff.final_id;
         self.check_crossed();
     }
 
     fn check_crossed(&mut self) {
-        if let (Some((bid, _)), Some((ask, _))) = (self.bids.levels.last(), self.asks.levels.last()) {
+        if let (Some((bid, _)), Some((ask, _))) = (self.levels.best(Side::Buy), self.levels.best(Side::Sell)) {
             if bid >= ask {
                 let reason = format!("crossed at update {}: bid {bid} >= ask {ask} ticks", self.last_update_id);
                 self.invalidate(&reason);
             }
+        }
+    }
+}
+
+fn set_all(book: &mut FlatBook, bids: &[Level], asks: &[Level]) {
+    for (side, levels) in [(Side::Buy, bids), (Side::Sell, asks)] {
+        for (price, size) in levels {
+            book.set(side, *price, *size);
         }
     }
 }

@@ -1,16 +1,13 @@
 //! Decodes Binance-protocol depth messages: `depthUpdate` diffs and snapshots, bare or wrapped in `{"stream","data"}`.
 //!
-//! A message is decoded whole before anyone sees it: an error means that nothing happened.
+//! A message is decoded whole before anyone sees it: an error means that nothing happened. A size of zero takes the level
+//! away. Sizes are rounded down to whole lots: venues coarsen their lots over time and old orders keep the finer size
+//! (seen: 25.426189 BTC at Binance with a lot of 0.00001). Prices must lie on the tick.
 
+use crate::flat_book::Level;
 use crate::grid::{Grid, GridError};
 use crate::json::{Cursor, JsonError};
 use std::fmt;
-
-/// Price in ticks and size in lots; a size of zero takes the level away.
-///
-/// Sizes are rounded down to whole lots: venues coarsen their lots over time and old orders keep the finer size (seen:
-/// 25.426189 BTC at Binance with a lot of 0.00001). Prices must lie on the tick.
-pub type Level = (i64, i64);
 
 /// Says why a message could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod depth;
+pub mod flat_book;
 pub mod grid;
 mod json;
 pub mod matching;

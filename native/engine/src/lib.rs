@@ -4,6 +4,7 @@
 //! and no hash order here: the same events give the same commands.
 #![deny(unsafe_code)]
 
+pub mod book;
 pub mod command;
 pub mod event;
 pub mod instrument;

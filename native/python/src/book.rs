@@ -1,5 +1,6 @@
 use capstan_core::book::L2Book as Core;
-use capstan_core::depth::{DepthError, Level};
+use capstan_core::depth::DepthError;
+use capstan_core::flat_book::Level;
 use pyo3::create_exception;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
