@@ -10,3 +10,4 @@ pub mod event;
 pub mod instrument;
 pub mod payload;
 pub mod replica;
+pub mod sim;

@@ -58,6 +58,15 @@ impl Replica {
         }
     }
 
+    /// Returns the pool to trade on, where this copy is the truth (a simulated chain), or nothing while it is invalid.
+    pub fn pool_mut(&mut self) -> Option<&mut Pool> {
+        if self.invalid.is_empty() {
+            self.pool.as_mut()
+        } else {
+            None
+        }
+    }
+
     /// Returns the output of a swap of exactly `amount_in`, as the contract rounds it.
     pub fn quote_exact_in_down(&self, zero_for_one: bool, amount_in: U256) -> Result<U256, QuoteError> {
         self.pool()?.quote_exact_in_down(zero_for_one, amount_in).map_err(QuoteError::Amm)
