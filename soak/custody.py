@@ -45,6 +45,7 @@ from soak.custody_processes import (
     run_signer,
 )
 from tests.custody.faulty_node import FaultyNode
+from tests.custody.mining import Miner, mined_by_hand
 from tests.custody.reindex import check_against_chain, reindex
 from wallets import HdWallet, KeySigner
 from wallets.mpc import PartyLink, generate_wallet, init_committee, read_coordinator
@@ -130,7 +131,10 @@ async def _shake(
 ) -> None:
     """Give the desk work and strike, episode by episode, until enough was killed; then let it finish in peace."""
     began = int((await client.head()).number)
-    async with FaultyNode(devnet.world.rpc_url, seed=chance.randrange(2**32)) as node:
+    async with (
+        mined_by_hand(client) as miner,
+        FaultyNode(devnet.world.rpc_url, seed=chance.randrange(2**32)) as node,
+    ):
         orders = Orders(
             world=devnet.world.to_json(),
             rpc_url=node.url,
@@ -149,7 +153,9 @@ async def _shake(
             strikes_party = chance.random() < 0.4
             fate = orders if strikes_party else doomed(orders, seed=f"{tally.seed}/{tally.killed}")
             process = _spawn(run_desk, fate)
-            work = [asyncio.create_task(_reorganise(client, began, tally, chance))] if chance.random() < 0.35 else []
+            work: list[asyncio.Task[None]] = []
+            if chance.random() < 0.35:
+                work = [asyncio.create_task(_reorganise(client, miner, began, tally, chance))]
             if strikes_party:
                 for _ in range(chance.randint(2, 4)):
                     await asyncio.sleep(chance.uniform(0.05, 0.7))
@@ -199,13 +205,13 @@ def _emptied(orders: Orders) -> Orders:
     return Orders(**{**fields, "swaps": (), "transfers": (), "wishes": ()})
 
 
-async def _reorganise(client: ChainClient, began: int, tally: Tally, chance: random.Random) -> None:
+async def _reorganise(client: ChainClient, miner: Miner, began: int, tally: Tally, chance: random.Random) -> None:
     """Replace the newest blocks by empty ones, at some instant, as deep as the chain is not yet final."""
     await asyncio.sleep(chance.uniform(0, 0.8))
-    await client.rpc.request("anvil_mine", hex(chance.randint(1, 6)))
+    await miner.mine(chance.randint(1, 6))
     room = min(_DEPTH, int((await client.head()).number) - began)
     depth = chance.randint(1, room)
-    await client.rpc.request("anvil_reorg", depth, [])
+    await miner.reorganise(depth)
     tally.reorganisations += 1
     tally.deepest = max(tally.deepest, depth)
 

@@ -237,7 +237,10 @@ class Follower:
         for settled in gone:
             self._dispatch.sent_ns.pop(settled.id, None)
         limit = survey.finalized(tools.options.final_depth)
-        final = [s for s in seen.settled if s.block_number <= limit and s.id not in missing]
+        # A node is asked many things, not at one moment: what stands in a final block and counts for no nonce is an
+        # answer from two chains, and finality is the one thing that is not taken back.
+        counted = (s for s in seen.settled if s.id not in missing and s.nonce < survey.nonce)
+        final = [s for s in counted if s.block_number <= limit]
 
         def finalize(session: Session, part: Sequence[Settled]) -> None:
             tools.outbox.lock(session, [settled.id for settled in part])

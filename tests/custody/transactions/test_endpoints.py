@@ -108,6 +108,10 @@ def counts_too_high(method: str, result: Any) -> Any:
     return "0x384" if method == "eth_getTransactionCount" else result
 
 
+def counts_too_low(method: str, result: Any) -> Any:
+    return "0x4" if method == "eth_getTransactionCount" else result
+
+
 def knows_nothing(method: str, result: Any) -> Any:
     return None if method == "eth_getTransactionReceipt" else result
 
@@ -189,6 +193,19 @@ async def test_a_node_that_counts_too_high_opens_no_gap(devnet: Devnet, tmp_path
         assert await desk.custody.drain(20)
         assert await client.nonce(VAULT) == 4 + 2
         await check_against_chain(client, desk.database, VAULT)
+
+
+async def test_nothing_is_final_for_a_node_that_counts_its_nonce_as_unused(devnet: Devnet, tmp_path: Path) -> None:
+    async with served(devnet, tmp_path, 1) as (desk, nodes, client):
+        await desk.custody.submit(swap(devnet.world, "both"))
+        assert await desk.custody.drain(20)
+        # Head and blocks of one chain, nonces of another: so it looks while anvil mines and reorganises at once.
+        nodes[0].twist = counts_too_low
+        await client.rpc.request("anvil_mine", hex(70))
+        assert await desk.custody.wait_steady(20)
+        assert desk.custody.state("both") is State.SAFE
+        nodes[0].twist = lambda _method, result: result
+        await until(lambda: desk.custody.state("both") is State.FINAL)
 
 
 async def test_a_laggard_delays_and_loses_nothing(devnet: Devnet, tmp_path: Path) -> None:

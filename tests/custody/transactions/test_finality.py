@@ -17,6 +17,7 @@ from custody import DeskOptions, State, Step
 from domain import InputError
 from domain.events import SwapSettled
 from tests.custody.desk import VAULT, TestDesk, approvals, build_desk, swap
+from tests.custody.mining import Miner, mined_by_hand
 from tests.custody.reindex import check_against_chain
 from tests.custody.test_faults import until
 
@@ -161,24 +162,23 @@ async def test_random_reorganisations_to_depth_64_leave_the_books_equal_to_a_new
     old: Devnet, tmp_path: Path, database_url: str, seed: int
 ) -> None:
     chance = random.Random(seed)
-    async with old.client() as client:
+    async with old.client() as client, mined_by_hand(client) as miner:
         confirmations = chance.choice((1, 2, 5))
         desk = await started(old, client, tmp_path, database_url=database_url, confirmations=confirmations)
-        await client.rpc.request("evm_setAutomine", True)
-        began = await with_approvals_mining(desk, old, client)
+        began = await with_approvals_mining(desk, old, client, miner)
         depths = []
         for number in range(6):
             for name in range(chance.randint(1, 3)):
                 amount = chance.randint(10**15, 10**17)
                 await desk.custody.submit(swap(old.world, f"r{number}-{name}", amount=amount))
             for _ in range(chance.randint(0, 12)):
-                await client.rpc.request("anvil_mine", hex(chance.randint(1, 4)))
+                await miner.mine(chance.randint(1, 4))
                 await asyncio.sleep(chance.random() * 0.02)
             room = min(FINAL_DEPTH, int((await client.head()).number) - began)
             depths.append(chance.randint(1, room))
-            await client.rpc.request("anvil_reorg", depths[-1], [])
+            await miner.reorganise(depths[-1])
             await asyncio.sleep(chance.random() * 0.05)
-        await settle_down(desk, client)
+        await settle_down(desk, client, miner)
         await desk.custody.stop()
         print(f"seed {seed}: reorganised {depths}")
         index = await check_against_chain(client, desk.database, VAULT)
@@ -190,19 +190,19 @@ async def test_random_reorganisations_to_depth_64_leave_the_books_equal_to_a_new
         assert all(outcome.status == "mined" for outcome in outcomes)
 
 
-async def with_approvals_mining(desk: TestDesk, devnet: Devnet, client: ChainClient) -> int:
+async def with_approvals_mining(desk: TestDesk, devnet: Devnet, client: ChainClient, miner: Miner) -> int:
     """As `with_approvals`, for desks that want several confirmations."""
     for plan in approvals(devnet.world):
         await desk.custody.submit(plan)
-    await settle_down(desk, client)
+    await settle_down(desk, client, miner)
     return await with_approvals(desk, devnet, client)
 
 
-async def settle_down(desk: TestDesk, client: ChainClient) -> None:
+async def settle_down(desk: TestDesk, client: ChainClient, miner: Miner) -> None:
     """Mine until everything has an outcome that stands."""
     async with asyncio.timeout(30):
         while not await desk.custody.drain(0.05) or not await is_steady(desk, client):
-            await client.rpc.request("anvil_mine", "0x1")
+            await miner.mine()
 
 
 async def is_steady(desk: TestDesk, client: ChainClient) -> bool:
