@@ -10,4 +10,5 @@ pub mod event;
 pub mod instrument;
 pub mod payload;
 pub mod replica;
+pub mod risk;
 pub mod sim;
