@@ -83,22 +83,37 @@ def assert_is_error(done, *words):
 HEAVY = ("ccxt", "web3", "plotly", "eth_account", "bip_utils", "sqlalchemy")
 
 
+HELP_OF_EACH = f"""
+import contextlib, io, json, os, sys, traceback
+from cli.main import main
+for command in json.loads(sys.argv[1]):
+    sys.stdout.flush()
+    child = os.fork()  # Each command in a process of its own, with what all of them share loaded once.
+    if child == 0:
+        try:
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+                main([*command, "--help"])
+            print(json.dumps([out.getvalue(), [name for name in {HEAVY!r} if name in sys.modules]]), flush=True)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{{command}} failed")
+"""
+
+
 def test_every_command_answers_help_without_loading_what_it_would_work_with():
-    script = (
-        "import contextlib, io, json, sys\n"
-        "from cli.main import main\n"
-        "out = io.StringIO()\n"
-        "with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):\n"
-        "    main(sys.argv[1:])\n"
-        f"print(json.dumps([out.getvalue(), [name for name in {HEAVY!r} if name in sys.modules]]))"
-    )
-    for command in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, "-c", script, *command, "--help"],
-            cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
-        text, loaded = json.loads(done.stdout)
-        assert "Usage: " in text, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_OF_EACH, json.dumps(COMMANDS)],
+        cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(COMMANDS)
+    for command, (text, loaded) in zip(COMMANDS, answers, strict=True):
+        assert "Usage: " in text, command
         assert ("--json" in text) is (command in PRINTING), command
         assert loaded == [], command
 
