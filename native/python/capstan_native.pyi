@@ -421,3 +421,60 @@ class AmmPool:
 
     def change_liquidity(self, tick_lower: int, tick_upper: int, delta: int) -> None:
         """Take a mint, or a burn (negative), of a V3 range."""
+
+# --- market data (native/engine/src/feed)
+
+@final
+class FeedDecoder:
+    """One connection's Binance-protocol messages to event records (`engine.records.EVENT`), with the sequence checked.
+
+    Reads combined (`{"stream","data"}`) and bare messages of spot, USD-M and COIN-M: depthUpdate, snapshots, trade,
+    aggTrade, bookTicker, markPriceUpdate. A source is (symbol, instrument index, tick size, lot size): prices must lie
+    on the tick, sizes are rounded down to the lot, marks down to the tick.
+
+    Raises:
+        ValueError: A tick or lot size is not a positive decimal.
+    """
+
+    def __new__(cls, sources: list[tuple[str, int, str, str]]) -> FeedDecoder: ...
+    def decode(self, message: bytes, time_local_ns: int, asked: int | None = None) -> tuple[str, bytes]:
+        """Read a message; return what became of it and its records.
+
+        `asked` is the instrument of an answer to a question, such as a REST snapshot. Outcomes: "events", "old" (the
+        book has it), "kept" (a diff waits for a snapshot: ask for one), "gap" (the records are one STALE: ask for a
+        snapshot), "too_old" (the snapshot is older than the diffs kept: ask again), "ignored" (no market data).
+
+        Raises:
+            DecodeError: Nothing was changed.
+        """
+
+    def disconnected(self, time_local_ns: int) -> bytes:
+        """Declare every book stale until its next snapshot; return the STALE records."""
+
+    def is_following(self, instrument: int) -> bool: ...
+
+@final
+class Capture:
+    """One instrument's recorded stream: lines of `<time of receipt in ns> <message>`.
+
+    Lines without a stream name are answers to a question (REST snapshots) and are taken where they stand. `shift_ns` is
+    added to the times of receipt; local times never go back. Recordings read one after another continue one another.
+    """
+
+    def __new__(cls, symbol: str, instrument: int, tick_size: str, lot_size: str, shift_ns: int = 0) -> Capture: ...
+    def read(self, lines: bytes) -> bytes:
+        """Read whole lines into event records.
+
+        Raises:
+            DecodeError: A line could not be read; the message says which. The lines before it are lost too.
+        """
+
+    def follow(self, lines: bytes) -> int:
+        """Read whole lines into the book, keeping no records; return how often its best bid or ask changed."""
+
+    def best(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Best bid and ask of what was followed; nothing while the book is stale."""
+
+    @property
+    def tally(self) -> list[tuple[str, int]]:
+        """Messages and records read, and how many messages were taken, old, kept, gaps, too old, ignored."""

@@ -60,6 +60,64 @@ impl Grid {
         Ok(scaled(text, self.scale, Finer::Dropped)? / self.step)
     }
 
+    /// Reads a number where it stands: from `at` to the closing quote. Returns the count and where the quote is.
+    ///
+    /// The same as [`Self::count`] or [`Self::count_down`] of the text between, in one pass over it.
+    #[inline]
+    pub fn read_quoted(&self, bytes: &[u8], at: usize, finer: Finer) -> Result<(i64, usize), GridError> {
+        let tail = bytes.get(at..).unwrap_or_default();
+        let mut value: i64 = 0;
+        let mut end = 0;
+        let digit = |end: usize| {
+            let digit = tail.get(end).map_or(u8::MAX, |b| b.wrapping_sub(b'0'));
+            (digit <= 9).then_some(i64::from(digit))
+        };
+        while let Some(d) = digit(end) {
+            value = value.wrapping_mul(10).wrapping_add(d);
+            end += 1;
+        }
+        if end == 0 || end + self.scale > SAFE_DIGITS {
+            return self.read_slowly(tail, at, finer);
+        }
+        let mut missing = self.scale;
+        if tail.get(end) == Some(&b'.') {
+            end += 1;
+            let start = end;
+            while let Some(d) = digit(end) {
+                end += 1;
+                if missing > 0 {
+                    value = value * 10 + d;
+                    missing -= 1;
+                } else if d != 0 && finer == Finer::Refused {
+                    return Err(GridError::OffGrid);
+                }
+            }
+            if end == start {
+                return Err(GridError::Malformed);
+            }
+        }
+        if tail.get(end) != Some(&b'"') {
+            return Err(GridError::Malformed);
+        }
+        value *= POWERS[missing];
+        if self.step != 1 {
+            if finer == Finer::Refused && value % self.step != 0 {
+                return Err(GridError::OffGrid);
+            }
+            value /= self.step;
+        }
+        Ok((value, at + end))
+    }
+
+    /// The rare long way: numbers of many digits, and what is none.
+    #[cold]
+    fn read_slowly(&self, tail: &[u8], at: usize, finer: Finer) -> Result<(i64, usize), GridError> {
+        let end = tail.iter().position(|b| *b == b'"').ok_or(GridError::Malformed)?;
+        let text = &tail[..end];
+        let count = if finer == Finer::Refused { self.count(text)? } else { self.count_down(text)? };
+        Ok((count, at + end))
+    }
+
     /// Returns how many steps the number amounts to.
     pub fn count(&self, text: &[u8]) -> Result<i64, GridError> {
         let value = scaled(text, self.scale, Finer::Refused)?;
@@ -74,11 +132,24 @@ impl Grid {
 }
 
 /// What becomes of digits finer than the scale.
-#[derive(Clone, Copy, PartialEq)]
-enum Finer {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finer {
     Refused,
     Dropped,
 }
+
+/// So many decimal digits always fit an i64.
+const SAFE_DIGITS: usize = 18;
+
+const POWERS: [i64; SAFE_DIGITS + 1] = {
+    let mut powers = [1; SAFE_DIGITS + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// Returns the text's value in units of 10^-scale.
 fn scaled(text: &[u8], scale: usize, finer: Finer) -> Result<i64, GridError> {
@@ -150,6 +221,52 @@ mod tests {
         assert_eq!(lot.count_down(b"0.00000999"), Ok(0));
         assert_eq!(Grid::new("0.5").unwrap().count_down(b"1.9"), Ok(3));
         assert_eq!(lot.count_down(b"1.000001x"), Err(GridError::Malformed));
+    }
+
+    #[test]
+    fn reading_in_place_equals_counting_the_text() {
+        let texts = [
+            "0",
+            "0.0",
+            "61837.63000000",
+            "61837.6",
+            "61837",
+            "000000000000000000001.5",
+            "1.15",
+            "1.001",
+            "1.00000001",
+            "92233720368547758.07",
+            "92233720368547758.08",
+            "123456789012345678",
+            "1234567890123456789",
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "1e3",
+            "1.0x",
+            " 1",
+            "1.1.1",
+            "0.000000000000000000000001",
+            "99999999999999999999999999",
+        ];
+        for step in ["0.01", "0.05", "10", "1", "0.00001", "0.00000001", "0.000000000000000001"] {
+            let grid = Grid::new(step).unwrap();
+            for text in texts {
+                let quoted = format!("[\"{text}\"]");
+                let end = 2 + text.len();
+                for finer in [Finer::Refused, Finer::Dropped] {
+                    let text = text.as_bytes();
+                    let counted = if finer == Finer::Refused { grid.count(text) } else { grid.count_down(text) };
+                    let read = grid.read_quoted(quoted.as_bytes(), 2, finer);
+                    assert_eq!(read.is_ok(), counted.is_ok(), "{quoted} in {step}");
+                    assert_eq!(read.ok(), counted.ok().map(|count| (count, end)), "{quoted} in {step}");
+                }
+            }
+            assert_eq!(grid.read_quoted(b"[\"1.5", 2, Finer::Dropped), Err(GridError::Malformed));
+            assert_eq!(grid.read_quoted(b"", 2, Finer::Dropped), Err(GridError::Malformed));
+        }
     }
 
     #[test]

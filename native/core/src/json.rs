@@ -12,6 +12,8 @@ type Result<T> = std::result::Result<T, JsonError>;
 /// Venue messages nest three or four deep; anything deeper is refused before it can exhaust the stack.
 const DEPTH_MAX: usize = 32;
 
+/// Where reading has come to in a text.
+#[derive(Debug, Clone)]
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -24,6 +26,16 @@ impl<'a> Cursor<'a> {
 
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// Returns the whole text.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Goes to a byte that the caller has read up to by other means.
+    pub fn go_to(&mut self, at: usize) {
+        self.at = at;
     }
 
     pub fn fail<T>(&self, expected: &'static str) -> Result<T> {

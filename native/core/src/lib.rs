@@ -7,6 +7,6 @@ pub mod book;
 pub mod depth;
 pub mod flat_book;
 pub mod grid;
-mod json;
+pub mod json;
 pub mod matching;
 pub mod orders;

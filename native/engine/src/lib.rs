@@ -7,6 +7,7 @@
 pub mod book;
 pub mod command;
 pub mod event;
+pub mod feed;
 pub mod instrument;
 pub mod payload;
 pub mod replica;

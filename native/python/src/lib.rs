@@ -3,6 +3,7 @@
 mod amm;
 mod book;
 mod engine;
+mod feed;
 mod keys;
 mod matching;
 mod mpc;
@@ -15,6 +16,7 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     amm::register(m)?;
     book::register(m)?;
     engine::register(m)?;
+    feed::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
     mpc::register(m)

@@ -1,0 +1,136 @@
+//! Market data for Python: recordings into event records, and through books.
+
+use capstan_core::flat_book::Level;
+use capstan_core::grid::Grid;
+use capstan_core::orders::Side;
+use capstan_engine::book::Book;
+use capstan_engine::event::{as_bytes, Event};
+use capstan_engine::feed::capture::{Capture as Core, Tally};
+use capstan_engine::feed::{Decoder, Outcome, Source};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::book::DecodeError;
+
+/// Symbol, instrument index, tick size, lot size.
+type SourceRow = (String, u32, String, String);
+
+fn decoder(sources: Vec<SourceRow>) -> PyResult<Decoder> {
+    let grid = |step: &str| Grid::new(step).map_err(|e| PyValueError::new_err(format!("step {step:?}: {e}")));
+    let sources: PyResult<Vec<Source>> = sources
+        .into_iter()
+        .map(|(symbol, instrument, tick, lot)| Ok(Source { symbol, instrument, tick: grid(&tick)?, lot: grid(&lot)? }))
+        .collect();
+    Ok(Decoder::new(sources?))
+}
+
+#[pyclass]
+struct FeedDecoder(Decoder);
+
+#[pymethods]
+impl FeedDecoder {
+    #[new]
+    fn new(sources: Vec<SourceRow>) -> PyResult<Self> {
+        Ok(Self(decoder(sources)?))
+    }
+
+    #[pyo3(signature = (message, time_local_ns, asked=None))]
+    fn decode<'py>(
+        &mut self,
+        py: Python<'py>,
+        message: &[u8],
+        time_local_ns: i64,
+        asked: Option<u32>,
+    ) -> PyResult<(&'static str, Bound<'py, PyBytes>)> {
+        let mut events = Vec::new();
+        let outcome = self.0.decode(message, time_local_ns, asked, &mut events);
+        let outcome = outcome.map_err(|e| DecodeError::new_err(e.to_string()))?;
+        let name = match outcome {
+            Outcome::Events => "events",
+            Outcome::Old => "old",
+            Outcome::Kept => "kept",
+            Outcome::Gap => "gap",
+            Outcome::TooOld => "too_old",
+            Outcome::Ignored => "ignored",
+        };
+        Ok((name, PyBytes::new(py, as_bytes(&events))))
+    }
+
+    fn disconnected<'py>(&mut self, py: Python<'py>, time_local_ns: i64) -> Bound<'py, PyBytes> {
+        let mut events = Vec::new();
+        self.0.disconnected(time_local_ns, &mut events);
+        PyBytes::new(py, as_bytes(&events))
+    }
+
+    fn is_following(&self, instrument: u32) -> bool {
+        self.0.is_following(instrument)
+    }
+}
+
+#[pyclass]
+struct Capture {
+    core: Core,
+    book: Book,
+}
+
+#[pymethods]
+impl Capture {
+    #[new]
+    #[pyo3(signature = (symbol, instrument, tick_size, lot_size, shift_ns=0))]
+    fn new(symbol: String, instrument: u32, tick_size: String, lot_size: String, shift_ns: i64) -> PyResult<Self> {
+        let decoder = decoder(vec![(symbol, instrument, tick_size, lot_size)])?;
+        Ok(Self { core: Core::new(decoder, instrument, shift_ns), book: Book::new() })
+    }
+
+    fn read<'py>(&mut self, py: Python<'py>, lines: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let core = &mut self.core;
+        let (read, events) = py.detach(|| {
+            let mut all: Vec<Event> = Vec::with_capacity(lines.len() / 24);
+            (core.read(lines, |events| all.extend_from_slice(events)), all)
+        });
+        read.map_err(|e| DecodeError::new_err(e.to_string()))?;
+        Ok(PyBytes::new(py, as_bytes(&events)))
+    }
+
+    fn follow(&mut self, py: Python<'_>, lines: &[u8]) -> PyResult<u64> {
+        let Self { core, book } = self;
+        let changes = py.detach(|| {
+            let (mut changes, mut best) = (0, (None, None));
+            core.read(lines, |events| {
+                for event in events {
+                    book.apply(event);
+                }
+                let now = (book.best(Side::Buy), book.best(Side::Sell));
+                changes += u64::from(now != best);
+                best = now;
+            })
+            .map(|()| changes)
+        });
+        changes.map_err(|e| DecodeError::new_err(e.to_string()))
+    }
+
+    fn best(&self) -> (Option<Level>, Option<Level>) {
+        (self.book.best(Side::Buy), self.book.best(Side::Sell))
+    }
+
+    #[getter]
+    fn tally(&self) -> Vec<(&'static str, u64)> {
+        let Tally { messages, events, taken, old, kept, gaps, too_old, ignored } = self.core.tally();
+        vec![
+            ("messages", messages),
+            ("events", events),
+            ("taken", taken),
+            ("old", old),
+            ("kept", kept),
+            ("gaps", gaps),
+            ("too_old", too_old),
+            ("ignored", ignored),
+        ]
+    }
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<FeedDecoder>()?;
+    m.add_class::<Capture>()
+}
