@@ -30,7 +30,7 @@ pub struct World<'a, H: Holdings> {
     pub holdings: &'a H,
 }
 
-/// What to do, in this order.
+/// What to do, in this order. Messages are charged to their venue's budget here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// A stage was reached (or, with [`Rule::Overdue`] and an unchanged stage, takes too long).
