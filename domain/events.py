@@ -65,12 +65,27 @@ class OrderReported(_Event, frozen=True, kw_only=True):
     reason: str = ""
     filled_lots: int | None = None
     """What the venue says is filled in all, where it says so. An end is believed only when our fills add up to it."""
+    asked: bool = False
+    """The answer to a question, not a message of the stream."""
 
 
 class FillReported(_Event, frozen=True, kw_only=True):
     """A venue's word on one trade of ours."""
 
     fill: Fill
+    asked: bool = False
+    """Part of the answer to a question."""
+
+
+class AccountAnswered(_Event, frozen=True, kw_only=True):
+    """A venue's whole answer about its account begins, or ends: reports, fills and balances between.
+
+    What was sent since it was asked is not judged by it. Trades of a venue's first answer predate the run.
+    """
+
+    venue: str
+    is_end: bool = False
+    asked_ns: int = 0
 
 
 class BalanceReported(_Event, frozen=True, kw_only=True):
@@ -183,15 +198,20 @@ class SwapSettled(_Event, frozen=True, kw_only=True):
 
 
 class TimerFired(_Event, frozen=True, kw_only=True):
-    """A regular tick of the shell's clock."""
+    """A regular tick of the shell's clock; or, with a tag, the instant that a strategy asked for."""
+
+    tag: int = 0
+    strategy: int = 255
+    """The strategy's place among the run's."""
 
 
 class OperatorSpoke(_Event, frozen=True, kw_only=True):
     """A person's command: `kill` (cancel everything, stop every strategy), `resume` (after a kill or a drawdown stop),
-    `stop` (wind down and end)."""
+    `stop` (wind down and end), `stage` (go to that stage of the kill, upwards only)."""
 
     command: str
     reason: str = ""
+    stage: int = 0
 
 
 class EngineRestarted(_Event, frozen=True, kw_only=True):
@@ -206,6 +226,7 @@ Event: TypeAlias = (
     | TradePrinted
     | OrderReported
     | FillReported
+    | AccountAnswered
     | BalanceReported
     | TradesPredateRun
     | BlockSeen
@@ -284,6 +305,38 @@ class StrategiesHalted(_Message, frozen=True, kw_only=True):
     reason: str
 
 
+class StageReached(_Message, frozen=True, kw_only=True):
+    """The staged kill moved: `running`, `reduce`, `cancel`, `flatten` or `freeze`; which rule moved it, or none."""
+
+    stage: str
+    rule: str = ""
+
+
+class WakeStrategy(_Message, frozen=True, kw_only=True):
+    """Tell the strategy at this place `TimerFired` with its tag once its instant has come."""
+
+    strategy: int
+    at_ns: int
+    tag: int
+
+
+class AccountDiffers(_Message, frozen=True, kw_only=True):
+    """A venue's answer contains what nobody here ordered, or lacks what the books hold. For people to look at."""
+
+    finding: str
+    client_order_id: str
+    detail: str
+
+
 Command: TypeAlias = (
-    PlaceOrder | CancelOrder | CancelAllOrders | SubmitSwap | AskOrder | RiskRejected | StrategiesHalted
+    PlaceOrder
+    | CancelOrder
+    | CancelAllOrders
+    | SubmitSwap
+    | AskOrder
+    | RiskRejected
+    | StrategiesHalted
+    | StageReached
+    | WakeStrategy
+    | AccountDiffers
 )

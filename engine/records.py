@@ -135,3 +135,4 @@ class CommandKind(IntEnum):
     REJECTED = 7
     STAGE = 8
     TIMER = 9
+    NOTICE = 10
