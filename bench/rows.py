@@ -9,7 +9,10 @@ from typing import TypedDict
 
 
 class Row(TypedDict):
-    """A figure. `ratio` is how many times better than `peer` it is; `ok` compares it with `target`."""
+    """A figure. `ratio` is how many times better than `peer` it is; `ok` compares it with `target`.
+
+    `ok` is nothing where there was nobody to compare with (`peer` says why) or no target.
+    """
 
     topic: str
     name: str
@@ -18,7 +21,11 @@ class Row(TypedDict):
     peer: str
     ratio: float
     target: float
-    ok: bool
+    ok: bool | None
+
+
+notes: list[str] = []
+"""What is printed below the table: the sides' fills, versions, and profiles of what missed its target."""
 
 
 def interleaved(ours: Callable[[], object], peer: Callable[[], object], *, rounds: int = 7) -> tuple[float, float]:
@@ -44,4 +51,18 @@ def ratio_row(*, topic: str, name: str, ours: float, unit: str, peer_name: str, 
         ratio=round(ratio, 2),
         target=target,
         ok=ratio >= target,
+    )
+
+
+def figure_row(*, topic: str, name: str, ours: float, unit: str, peer_name: str, ratio: float = 0.0) -> Row:
+    """Make a row without a target: told, not judged."""
+    return Row(
+        topic=topic,
+        name=name,
+        value=round(ours, 6),
+        unit=unit,
+        peer=peer_name,
+        ratio=round(ratio, 2),
+        target=0.0,
+        ok=None,
     )
