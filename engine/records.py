@@ -102,6 +102,7 @@ class ReportState(IntEnum):
     EXPIRED = 5
     REJECTED = 6
     UNKNOWN = 7
+    LOST = 8
 
 
 class Reason(IntEnum):
@@ -136,3 +137,12 @@ class CommandKind(IntEnum):
     STAGE = 8
     TIMER = 9
     NOTICE = 10
+
+
+class OperatorCode(IntEnum):
+    """What a person may say; `event.rs` tells what each means."""
+
+    KILL = 1
+    STOP = 2
+    RESUME = 3
+    STAGE = 4

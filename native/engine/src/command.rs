@@ -21,6 +21,9 @@ pub enum Kind {
     Stage = 8,
     /// Wake strategy `strategy` at `aux[0]` with `aux[1]`.
     Timer = 9,
+    /// Nothing is sent: reconciliation found what nobody here ordered. `rule` says what (`reconcile::Finding`), `aux` the
+    /// figures.
+    Notice = 10,
 }
 
 #[repr(u8)]

@@ -41,24 +41,28 @@ pub enum Kind {
     // --- our orders
     /// A venue's word on one order: `aux[0]` is our client id, `aux[1]` a payload length or 0, `size` the lots filled in
     /// all where the venue says so (else -1), `sequence` the venue's order id where it is a number; the state, what is
-    /// answered and the reason are in the low bytes of `price`: see [`Answer`].
+    /// answered and the reason are in the low bytes of `price`: see [`Answer`]. With [`ASKED`] the payload, if any, is the
+    /// order's terms as they are now: price and size (filled lots included), two little-endian i64.
     Report = 20,
     /// A trade of ours at `price` for `size`: `aux[0]` is our client id, `sequence` the trade id, `aux[1]` the fee in the
     /// fee asset's smallest unit (negative: rebate).
     Fill = 21,
-    /// The venue's whole answer about one of its accounts begins (`aux[0]` 0) or ends (1); reports and fills between.
+    /// The venue's whole answer about one of its accounts begins (`aux[0]` 0) or ends (1); reports, fills and balances
+    /// between, all flagged [`ASKED`]. `instrument` is the venue's index, `aux[1]` the local time when it was asked: what
+    /// was sent since is not judged by it.
     Reconcile = 22,
 
     // --- time, chain, people
-    /// The clock reached `time_local_ns`; `aux[0]` is 0 for the regular tick, else what a strategy gave.
+    /// The clock reached `time_local_ns`; `aux[0]` is 0 for the regular tick, else what strategy `side` gave.
     Timer = 30,
     /// A new head: `sequence` is its number, `aux[0]` its time in seconds, `aux[1]` the base fee in wei.
     Block = 31,
-    /// A person's command: `aux[0]` is its code.
+    /// A person's command: `aux[0]` is its code, see [`operator`].
     Operator = 32,
     /// A new process took over: `aux[0]` is the epoch that client ids carry from here on.
     Restart = 33,
-    /// What we hold of an asset: `aux[0]` is the asset's index, the payload the amount as a little-endian i128.
+    /// What we hold of an asset: `aux[0]` is the asset's index, the payload the amount as a little-endian i128. With
+    /// `aux[0]` -1 it is a position: `size` lots of `instrument`, signed.
     Balance = 34,
     /// A pool's state or a change of it, as payload. `instrument` is the pool's index.
     Pool = 35,
@@ -66,6 +70,18 @@ pub enum Kind {
     Settled = 36,
     /// Where the feed stands: `sequence` market events of the file whose digest is in the journal's header are taken.
     Cursor = 37,
+}
+
+/// What a person may say.
+pub mod operator {
+    /// Cancel everything and stop every strategy.
+    pub const KILL: i64 = 1;
+    /// Wind down and end.
+    pub const STOP: i64 = 2;
+    /// Run again after a kill or a breach; what was lost is accepted.
+    pub const RESUME: i64 = 3;
+    /// Go to stage `aux[1]`, upwards only.
+    pub const STAGE: i64 = 4;
 }
 
 /// `side`: +1 buys are 0, sells are 1, as in `capstan_core::orders`.
@@ -165,6 +181,9 @@ pub enum ReportState {
     Rejected = 6,
     /// The venue knows no such order, or no longer.
     Unknown = 7,
+    /// From the shell, not from a venue: the answer was lost, what was asked may or may not have happened. The kernel
+    /// asks.
+    Lost = 8,
 }
 
 /// Why a venue said no, or ended an order.
@@ -217,6 +236,7 @@ impl Answer {
             5 => ReportState::Expired,
             6 => ReportState::Rejected,
             7 => ReportState::Unknown,
+            8 => ReportState::Lost,
             _ => return None,
         };
         let reasons = [
@@ -266,10 +286,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_parts() {
-        for state in 0..=8 {
+        for state in 0..=9 {
             for reason in 0..=14 {
                 let price = state | 3 << 8 | reason << 16;
-                let good = (1..=7).contains(&state) && reason <= 13;
+                let good = (1..=8).contains(&state) && reason <= 13;
                 assert_eq!(Answer::unpack(price).map(Answer::pack), good.then_some(price));
             }
         }

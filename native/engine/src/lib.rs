@@ -4,12 +4,36 @@
 //! and no hash order here: the same events give the same commands.
 #![deny(unsafe_code)]
 
+mod actions;
 pub mod book;
 pub mod command;
+pub mod config;
+pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod feed;
+pub mod gate;
 pub mod instrument;
+pub mod kernel;
+pub mod order_state;
+pub mod orders;
 pub mod payload;
+pub mod portfolio;
+pub mod reconcile;
 pub mod replica;
+mod reports;
+pub mod reservations;
 pub mod risk;
 pub mod sim;
+pub mod swaps;
+pub mod targets;
+pub mod trades;
+pub mod wakes;
+
+pub use command::{ClientId, Command};
+pub use config::Config;
+pub use engine::{Engine, Strategy};
+pub use event::Event;
+pub use kernel::{Broken, Kernel};
+pub use orders::NewOrder;
+pub use targets::Target;

@@ -1,0 +1,120 @@
+//! Swaps that custody executes: recorded before they are asked for, settled once.
+
+use capstan_amm::U256;
+
+use crate::command::{ClientId, Command, Kind};
+use crate::event::{self, Event};
+use crate::gate::{self, Rejection, Stage};
+use crate::kernel::{Broken, Kernel};
+use crate::payload::{Settlement, SwapStatus};
+use crate::wakes;
+
+/// What a swap does to holdings: at most this is taken, at least that is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwapChange {
+    pub asset_in: u16,
+    pub asset_out: u16,
+    pub amount_in: i128,
+    pub min_out: i128,
+}
+
+/// A swap that has not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swap {
+    pub strategy: u8,
+    pub change: SwapChange,
+    /// What custody is asked for, in its own words.
+    pub payload: Vec<u8>,
+}
+
+impl Kernel {
+    /// Puts a swap through the gate; records it and commands it, or commands the refusal. Custody reads the payload with
+    /// [`Kernel::swap_payload`].
+    pub fn swap(&mut self, strategy: u8, payload: &[u8], change: SwapChange) -> Result<ClientId, Rejection> {
+        let judged = self.judge_swap(strategy, &change).and_then(|()| self.next_id(strategy));
+        let id = match judged {
+            Ok(id) => id,
+            Err(rejection) => {
+                self.commands.push(Command {
+                    strategy,
+                    rule: rejection.rule,
+                    stage: self.stage as u8,
+                    aux: [rejection.figure, rejection.limit],
+                    ..self.command(Kind::Rejected)
+                });
+                return Err(rejection);
+            }
+        };
+        self.swaps.insert(id.0, Swap { strategy, change, payload: payload.to_vec() });
+        self.push_swap(id.0, strategy);
+        Ok(id)
+    }
+
+    /// Returns the swaps that have not settled, oldest first.
+    pub fn swaps(&self) -> impl Iterator<Item = (ClientId, &Swap)> {
+        self.swaps.iter().map(|(id, swap)| (ClientId(*id), swap))
+    }
+
+    /// Returns what custody is asked for by an unsettled swap.
+    pub fn swap_payload(&self, id: ClientId) -> Option<&[u8]> {
+        self.swaps.get(&id.0).map(|swap| swap.payload.as_slice())
+    }
+
+    /// Asks for every unsettled swap again: custody knows each by its id and executes it at most once.
+    pub(crate) fn resubmit_swaps(&mut self) {
+        let open: Vec<(u64, u8)> = self.swaps.iter().map(|(id, swap)| (*id, swap.strategy)).collect();
+        for (id, strategy) in open {
+            self.push_swap(id, strategy);
+        }
+    }
+
+    pub(crate) fn on_settled(&mut self, event: &Event, payload: &[u8]) -> Result<(), Broken> {
+        let id = ClientId(event.aux[0] as u64);
+        let settlement = Settlement::read(payload);
+        let settlement = settlement.map_err(|e| Broken::Payload { kind: event::Kind::Settled, why: e.0 })?;
+        let Some(swap) = self.swaps.remove(&id.0) else {
+            return Ok(()); // Told again after a restart: booked already.
+        };
+        if settlement.status == SwapStatus::Mined {
+            self.portfolio.change(swap.strategy, swap.change.asset_in, -raw(settlement.amount_in)?)?;
+            self.portfolio.change(swap.strategy, swap.change.asset_out, raw(settlement.amount_out)?)?;
+        }
+        let gas = raw(settlement.gas_cost_wei)?;
+        if let Some(asset) = self.config.gas_asset.filter(|_| gas != 0) {
+            self.portfolio.change(swap.strategy, asset, -gas)?;
+        }
+        self.digest.settled(event, payload);
+        self.wake_owner(swap.strategy, wakes::REPORT);
+        self.marked();
+        Ok(())
+    }
+
+    fn push_swap(&mut self, id: u64, strategy: u8) {
+        let mut command = self.command(Kind::Swap);
+        (command.client_id, command.strategy) = (id, strategy);
+        self.commands.push(command);
+    }
+
+    fn judge_swap(&self, strategy: u8, change: &SwapChange) -> Result<(), Rejection> {
+        let refused = |rule, figure: i64| Err(Rejection { rule, figure, limit: 0 });
+        let assets = self.config.assets.len();
+        if usize::from(change.asset_in) >= assets || usize::from(change.asset_out) >= assets {
+            return refused(gate::UNKNOWN, change.asset_in.into());
+        }
+        if usize::from(strategy) >= self.config.strategies.len() {
+            return refused(gate::UNKNOWN, strategy.into());
+        }
+        if self.stage != Stage::Running {
+            return refused(gate::STAGE, self.stage as i64);
+        }
+        if change.amount_in <= 0 || change.min_out < 0 {
+            return refused(gate::ORDER_SIZE, 0);
+        }
+        Ok(())
+    }
+}
+
+/// Returns a settled amount as what the books count in.
+fn raw(amount: U256) -> Result<i128, Broken> {
+    i128::try_from(amount).map_err(|_| Broken::Overflow)
+}
