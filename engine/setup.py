@@ -13,10 +13,11 @@ from engine.kernel import Kernel
 from engine.market import Markets, PoolMarket
 from engine.portfolio import EconomicAsset, Portfolio
 from engine.risk import RiskGate
+from engine.sdk import Strategy
+from engine.sdk_adapter import Adapter
 from engine.settings import ArbitrageSettings, EngineSettings, MarketMakingSettings, StrategySettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
-from engine.strategy import Strategy
 
 HEADER_VERSION = 2
 """Raised whenever a field of the header is added, removed or changes its meaning."""
@@ -84,7 +85,7 @@ def build_kernel(config: RunConfig) -> Kernel:
     pools = {str(spec.id): _market(spec) for spec in config.pools}
     economic = _economic_assets(config)
     portfolio = Portfolio(economic)
-    strategies = [_strategy(s, config, portfolio) for s in config.settings.strategies]
+    strategies = [Adapter(_strategy(s, config, portfolio), config.instruments) for s in config.settings.strategies]
     return Kernel(
         run=config.run,
         markets=Markets(instruments, pools),

@@ -18,17 +18,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from dex.arbitrage import (
     ArbitrageSize,
     BookTerms,
     optimal_buy_on_book_sell_on_pool,
     optimal_buy_on_pool_sell_on_book,
 )
-from domain import Asset, Fill, Instrument, InvariantError, Refused, Side
-from domain import events as e
-from engine.market import Book, PoolMarket
+from domain import Asset, InputError, Instrument, InvariantError, Refused, Side
+from engine.market import PoolMarket
+from engine.records import EventFlag
+from engine.sdk import BookView, Context, EventView, Strategy
 from engine.settings import ArbitrageSettings
-from engine.strategy import Context
 
 UNWIND_RETRY_NS = 200_000_000
 """An unwind that did not fill whole is tried again at a fresh price after this long."""
@@ -38,6 +40,13 @@ PRIORITY_FEE_WEI = 1_000_000_000
 """What is assumed for the tip; custody decides the real one."""
 HEADROOM = 0.99
 """Share of a quote balance that may be committed: prices move between sizing and trading."""
+
+
+LEVELS_MAX = 1_000
+"""Levels a side that a size may reach through."""
+MINED = 1
+"""How a swap ended that was executed, see `native/engine/src/event.rs`."""
+_SIDE = {Side.BUY: 0, Side.SELL: 1}
 
 
 class Stage(StrEnum):
@@ -54,34 +63,41 @@ class Trade:
     side: Side
     """What the exchange leg does."""
     pool: str
-    order_id: str
+    order_id: int | None
     base_raw: int = 0
     """Base gained (+) or given (-) so far and not yet offset by the pool."""
-    quote_raw: int = 0
-    intent_id: str = ""
+    intent_id: int | None = None
     pool_base_raw: int = 0
     """What of `base_raw` the pool leg was to offset."""
     unwind_lots_max: int = 0
     """How much of an unwind the risk gate lets through at once; 0 for all."""
-    order_ids: set[str] = field(default_factory=set)
+    order_ids: list[int] = field(default_factory=list)
     """Every order of the attempt: a trade of any of them may be told late."""
 
-    def __post_init__(self) -> None:
-        self.order_ids.add(self.order_id)
-
-    def follow(self, order_id: str) -> None:
+    def follow(self, order_id: int) -> None:
         """Take the next order of the attempt."""
         self.order_id = order_id
-        self.order_ids.add(order_id)
+        self.order_ids.append(order_id)
 
 
-class CrossVenueArbitrage:
+class _State(msgspec.Struct):
+    stage: str
+    trade: Trade | None
+    not_before_ns: int
+    resume_ns: int
+    unwind_ns: int
+    failures: int
+    seen_block: dict[str, int]
+
+
+class CrossVenueArbitrage(Strategy):
     """See the module. `base` is the economic asset that both venues trade against the unit of account."""
 
     def __init__(
         self, settings: ArbitrageSettings, *, instrument: Instrument, base: str, pools: tuple[str, ...]
     ) -> None:
-        self.id = settings.id
+        super().__init__(settings.id)
+        self.instruments = (instrument.id,)
         self.stage = Stage.IDLE
         self._settings = settings
         self._instrument = instrument
@@ -98,29 +114,80 @@ class CrossVenueArbitrage:
     def is_idle(self) -> bool:
         return self.stage is Stage.IDLE
 
-    def on_event(self, event: e.Event, context: Context) -> None:
-        match event:
-            case e.FillReported(fill=fill):
-                self._count(fill)
-            case e.SwapSettled() if self._trade is not None and event.intent_id == self._trade.intent_id:
-                self._on_settled(event, context)
-            case _:
-                pass
+    # --- what happens
+
+    def on_start(self, ctx: Context) -> None:
+        self._market = ctx.instrument(self._instrument.id)
+
+    def on_book(self, ctx: Context, book: BookView) -> None:
+        self._look(ctx)
+        self._go_on(ctx)
+
+    def on_block(self, ctx: Context, event: EventView) -> None:
+        self._look(ctx)
+        self._go_on(ctx)
+
+    def on_fill(self, ctx: Context, event: EventView) -> None:
+        self._count(event)
+        self._go_on(ctx)
+
+    def on_order(self, ctx: Context, event: EventView) -> None:
+        self._go_on(ctx)
+
+    def on_timer(self, ctx: Context, event: EventView) -> None:
+        self._go_on(ctx)
+
+    def on_settled(self, ctx: Context, event: EventView) -> None:
+        if self._trade is not None and event.client_id == self._trade.intent_id:
+            self._on_settled(ctx, is_mined=event.price & 0xFF == MINED, block_number=event.sequence)
+        self._go_on(ctx)
+
+    def _go_on(self, ctx: Context) -> None:
+        """Take the next step of the trade in flight, if there is one and its time has come."""
         match self.stage:
-            case Stage.IDLE if isinstance(event, e.BookChanged | e.BlockSeen | e.PoolSwapped | e.PoolSynced):
-                self._look(context)
-            case Stage.EXCHANGE if not context.halted:
-                self._after_exchange_leg(context)
+            case Stage.EXCHANGE if not ctx.halted:
+                self._after_exchange_leg(ctx)
             case Stage.UNWIND:
-                self._unwind(context)
+                self._unwind(ctx)
             case _:
                 pass
+
+    # --- snapshots
+
+    def state(self) -> bytes:
+        return msgspec.json.encode(
+            _State(
+                self.stage.value,
+                self._trade,
+                self._not_before_ns,
+                self._resume_ns,
+                self._unwind_ns,
+                self._failures,
+                self._seen_block,
+            ),
+            order="deterministic",
+        )
+
+    def restore(self, state: bytes) -> None:
+        try:
+            found = msgspec.json.decode(state, type=_State)
+        except msgspec.DecodeError as exc:
+            raise InputError(f"strategy {self.id}: the saved state is damaged: {exc}") from exc
+        self.stage, self._trade = Stage(found.stage), found.trade
+        self._not_before_ns, self._resume_ns, self._unwind_ns = (
+            found.not_before_ns,
+            found.resume_ns,
+            found.unwind_ns,
+        )
+        self._failures, self._seen_block = found.failures, found.seen_block
 
     # --- finding
 
     def _look(self, context: Context) -> None:
-        book = context.book(self._instrument.id)
-        if context.stopping or not book.valid or context.now_ns < max(self._not_before_ns, self._resume_ns):
+        book = context.book(self._market)
+        if self.stage is not Stage.IDLE:
+            return
+        if context.stopping or not book.is_valid or context.now_ns < max(self._not_before_ns, self._resume_ns):
             return
         best: tuple[ArbitrageSize, Side, str] | None = None
         for pool_id in self._pools:
@@ -133,36 +200,37 @@ class CrossVenueArbitrage:
         if best is None or best[0].profit_quote_raw < self._profit_min(context, best[2]):
             return
         found, side, pool_id = best
-        order_id = context.take(self._instrument.id, side, found.limit_ticks, found.lots)
+        order_id = context.take(self._market, _SIDE[side], found.limit_ticks, found.lots)
         # Refused or not, the same book is not asked again at once.
         self._not_before_ns = context.now_ns + self._settings.cooldown_ms * 1_000_000
         if order_id is not None:
-            self._trade = Trade(side=side, pool=pool_id, order_id=order_id)
+            self._trade = Trade(side=side, pool=pool_id, order_id=order_id, order_ids=[order_id])
             self.stage = Stage.EXCHANGE
 
     def _sizes(
-        self, context: Context, book: Book, pool: PoolMarket
+        self, context: Context, book: BookView, pool: PoolMarket
     ) -> tuple[tuple[Side, ArbitrageSize | None], tuple[Side, ArbitrageSize | None]]:
         """The best size in each direction, within the notional limit and what is held on either side."""
         base, quote = self._tokens(context, pool)
         terms = BookTerms.of(self._instrument, base, quote)
-        gas_wei = self._settings.gas_units * (context.base_fee_wei() + PRIORITY_FEE_WEI)
+        gas_wei = self._settings.gas_units * (context.base_fee_wei + PRIORITY_FEE_WEI)
         gas_quote_raw = math.ceil(gas_wei / 1e18 * context.mark("ETH") * quote.unit)
-        price = book.mid
+        bids, asks = (tuple(map(tuple, side.tolist())) for side in book.levels(LEVELS_MAX))
+        price = (book.bid + book.ask) / 2 * float(self._instrument.tick_size)
         within_notional = self._instrument.lots_down(float(self._settings.notional_max) / price)
-        lots_held = self._instrument.lots_down(context.balance(self._instrument.base) / self._instrument.base.unit)
+        lots_held = self._instrument.lots_down(context.balance(self._instrument.base.id) / self._instrument.base.unit)
         lots_affordable = self._instrument.lots_down(
-            context.balance(self._instrument.quote) / self._instrument.quote.unit / price * HEADROOM
+            context.balance(self._instrument.quote.id) / self._instrument.quote.unit / price * HEADROOM
         )
-        pool_base = self._instrument.lots_down(context.balance(base) / base.unit)
-        pool_quote = self._instrument.lots_down(context.balance(quote) / quote.unit / price * HEADROOM)
+        pool_base = self._instrument.lots_down(context.balance(base.id) / base.unit)
+        pool_quote = self._instrument.lots_down(context.balance(quote.id) / quote.unit / price * HEADROOM)
         replica = pool.replica
         return (
             (
                 Side.SELL,
                 optimal_buy_on_pool_sell_on_book(
                     replica,
-                    book.bids,
+                    bids,
                     terms,
                     gas_quote_raw=gas_quote_raw,
                     lots_max=min(within_notional, lots_held, pool_quote),
@@ -172,7 +240,7 @@ class CrossVenueArbitrage:
                 Side.BUY,
                 optimal_buy_on_book_sell_on_pool(
                     replica,
-                    book.asks,
+                    asks,
                     terms,
                     gas_quote_raw=gas_quote_raw,
                     lots_max=min(within_notional, lots_affordable, pool_base),
@@ -184,8 +252,7 @@ class CrossVenueArbitrage:
 
     def _after_exchange_leg(self, context: Context) -> None:
         trade = self._current()
-        order = context.order(trade.order_id)
-        if order is None or order.state.is_open:
+        if trade.order_id is not None and context.is_open(trade.order_id):
             return
         if trade.base_raw == 0:
             self._end()
@@ -204,7 +271,7 @@ class CrossVenueArbitrage:
         except Refused:
             self._fail(context)
             return
-        deadline = context.block_time_s() + self._settings.deadline_s
+        deadline = context.block_time_s + self._settings.deadline_s
         intent = context.swap(trade.pool, token_in.id, amount_in, minimum, deadline)
         if intent is None:
             self._fail(context)
@@ -212,17 +279,17 @@ class CrossVenueArbitrage:
             trade.intent_id, trade.pool_base_raw = intent, trade.base_raw
             self.stage = Stage.POOL
 
-    def _on_settled(self, event: e.SwapSettled, context: Context) -> None:
+    def _on_settled(self, context: Context, *, is_mined: bool, block_number: int) -> None:
         trade = self._current()
-        if event.status == "mined":
+        if is_mined:
             self._failures = 0
-            self._seen_block[trade.pool] = event.block_number
+            self._seen_block[trade.pool] = block_number
             trade.base_raw -= trade.pool_base_raw
             if self._open_lots(trade) == 0:
                 self._end()
             else:
                 # A trade of the exchange leg was told after its end: the pool leg did not know of it.
-                self.stage, trade.order_id = Stage.UNWIND, ""
+                self.stage, trade.order_id = Stage.UNWIND, None
         else:
             self._fail(context)
 
@@ -234,54 +301,50 @@ class CrossVenueArbitrage:
         self._failures += 1
         pause_s = min(2**self._failures, PAUSE_S_MAX)
         self._resume_ns = context.now_ns + pause_s * 1_000_000_000
-        self.stage, self._current().order_id = Stage.UNWIND, ""
+        self.stage, self._current().order_id = Stage.UNWIND, None
         self._unwind(context)
 
     def _unwind(self, context: Context) -> None:
         """Reverse the first leg on the exchange, as often as it takes, down to what is too small to trade."""
         trade = self._current()
-        order = context.order(trade.order_id) if trade.order_id else None
-        if context.halted or (order is not None and order.state.is_open):
+        if context.halted or (trade.order_id is not None and context.is_open(trade.order_id)):
             return
-        book = context.book(self._instrument.id)
+        book = context.book(self._market)
         side = Side.SELL if trade.base_raw > 0 else Side.BUY
         lots = self._open_lots(trade)
-        if not book.valid or context.now_ns < self._unwind_ns:
+        if not book.is_valid or context.now_ns < self._unwind_ns:
             return
-        if lots == 0 or self._instrument.notional(book.bids[0][0], lots) < self._instrument.min_notional:
+        if lots == 0 or self._instrument.notional(book.bid, lots) < self._instrument.min_notional:
             self._end()
             return
         self._unwind_ns = context.now_ns + UNWIND_RETRY_NS
         slip = 1 + side.sign * float(self._settings.unwind_slippage_bps) / 1e4
-        limit = int(book.mid_ticks * slip)
+        limit = int((book.bid + book.ask) / 2 * slip)
         if trade.unwind_lots_max:
             lots = min(lots, trade.unwind_lots_max)
-        order_id = context.take(self._instrument.id, side, limit, lots)
+        order_id = context.take(self._market, _SIDE[side], limit, lots)
         if order_id is not None:
             trade.follow(order_id)
             trade.unwind_lots_max = 0
         else:
             # What the gate finds too large goes in halves: a price that moved must not make the position stay.
             half = lots // 2
-            is_tradable = self._instrument.notional(book.bids[0][0], half) >= self._instrument.min_notional
-            trade.order_id, trade.unwind_lots_max = "", half if is_tradable else 0
+            is_tradable = self._instrument.notional(book.bid, half) >= self._instrument.min_notional
+            trade.order_id, trade.unwind_lots_max = None, half if is_tradable else 0
 
     def _open_lots(self, trade: Trade) -> int:
         """What of the first leg is not offset yet, in whole lots."""
         return self._instrument.lots_down(Decimal(abs(trade.base_raw)) / self._instrument.base.unit)
 
-    def _count(self, fill: Fill) -> None:
-        """Follow what the exchange legs moved, fees taken off."""
+    def _count(self, fill: EventView) -> None:
+        """Follow what the exchange legs moved of the base, a fee taken in it off."""
         trade = self._trade
-        if trade is None or fill.client_order_id not in trade.order_ids:
+        if trade is None or fill.client_id not in trade.order_ids:
             return
-        base_raw = int(self._instrument.qty(fill.qty_lots) * self._instrument.base.unit)
-        trade.base_raw += fill.side.sign * base_raw
-        trade.quote_raw -= fill.side.sign * fill.quote_raw
-        if fill.fee_asset == self._instrument.base.symbol:
-            trade.base_raw -= fill.fee_raw
-        elif fill.fee_asset == self._instrument.quote.symbol:
-            trade.quote_raw -= fill.fee_raw
+        base_raw = int(self._instrument.qty(fill.size) * self._instrument.base.unit)
+        trade.base_raw += base_raw if fill.side == _SIDE[Side.BUY] else -base_raw
+        if fill.flags & EventFlag.FEE_BASE:
+            trade.base_raw -= fill.aux1
 
     # --- small things
 
@@ -290,7 +353,7 @@ class CrossVenueArbitrage:
         return math.ceil(self._settings.profit_min * quote.unit)
 
     def _tokens(self, context: Context, pool: PoolMarket) -> tuple[Asset, Asset]:
-        is_base0 = context.symbol_of(pool.token0) == self._base
+        is_base0 = context.symbol_of(pool.token0.id) == self._base
         return (pool.token0, pool.token1) if is_base0 else (pool.token1, pool.token0)
 
     def _current(self) -> Trade:

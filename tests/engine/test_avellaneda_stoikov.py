@@ -8,6 +8,7 @@ import pytest
 
 from domain import OrderState, Side
 from domain import events as e
+from engine.sdk_adapter import Adapter
 from engine.settings import MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from tests.engine.markets import (
@@ -45,8 +46,8 @@ class Desk:
 
     def __init__(self, *, pools=(), limits=None, **settings):
         self.strategy = AvellanedaStoikov(MarketMakingSettings(**{**BASE, **settings}), base="ETH", hedge_pools=pools)
-        self.kernel = pool_kernel(self.strategy, pools=pools, book_age_ms_max=10**9, messages_per_second_max=10**6,
-                                  **(limits or {}))  # fmt: skip
+        limits = {"book_age_ms_max": 10**9, "messages_per_second_max": 10**6, **(limits or {})}
+        self.kernel = pool_kernel(Adapter(self.strategy, (ETHUSDC,)), pools=pools, **limits)
         self.commands: list[e.Command] = []
 
     def tell(self, *events):

@@ -7,6 +7,7 @@ import pytest
 from dex.arbitrage import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
 from domain import OrderState, Side
 from domain import events as e
+from engine.sdk_adapter import Adapter
 from engine.settings import ArbitrageSettings
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, Stage
 from tests.engine.markets import (
@@ -43,7 +44,9 @@ class Desk:
             base="ETH",
             pools=pools,
         )
-        self.kernel = pool_kernel(self.strategy, pools=pools, book_age_ms_max=10**9, **(limits or {}))
+        self.kernel = pool_kernel(
+            Adapter(self.strategy, (ETHUSDC,)), pools=pools, book_age_ms_max=10**9, **(limits or {})
+        )
         self.kernel.step(book())
         self.commands: list[e.Command] = []
 

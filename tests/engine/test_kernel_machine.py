@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from domain import OrderState, Side
 from domain import events as e
 from engine.replay import CommandDigest, replay
+from engine.sdk_adapter import Adapter
 from engine.settings import MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from tests.engine.markets import (
@@ -39,13 +40,10 @@ LIMITS = {"open_orders_max": 6, "position_notional_max": 20_000, "exposure_notio
 
 
 def market_maker():
-    return AvellanedaStoikov(
-        MarketMakingSettings(
-            instrument=ETHUSDC.id, order_qty="0.5", inventory_max="2", hedge_above="0.7", hedge_cost_max_bps="500"
-        ),
-        base="ETH",
-        hedge_pools=(V3,),
+    settings = MarketMakingSettings(
+        instrument=ETHUSDC.id, order_qty="0.5", inventory_max="2", hedge_above="0.7", hedge_cost_max_bps="500"
     )
+    return Adapter(AvellanedaStoikov(settings, base="ETH", hedge_pools=(V3,)), (ETHUSDC,))
 
 
 class KernelMachine(RuleBasedStateMachine):

@@ -1,0 +1,1 @@
+"""Backtests from a file: configuration, data, the run, its result and report. See docs/backtest.md."""

@@ -1,0 +1,267 @@
+"""What a backtest is made of, as a TOML or YAML file: data, instruments, strategies, simulator, limits, capital.
+
+Every key is checked before anything runs; a key that does not exist is an error that names the nearest one that does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from domain import InputError
+from engine.settings import RiskLimits
+from runtime import SettingsPart
+
+Positive = Annotated[Decimal, Field(gt=0)]
+Microseconds = Annotated[int, Field(ge=0, le=60_000_000)]
+
+
+class CaptureData(SettingsPart):
+    """A recording of raw websocket messages, one `receive-time message` a line, gzipped or not."""
+
+    kind: Literal["capture"]
+    instrument: str
+    path: tuple[Path, ...]
+    """Files that continue one another, in order. `$CAPSTAN_DATA` at the beginning is filled in."""
+    clock_shift_ms: int = 0
+    """Added to the recorder's clock: a recorder that runs behind the venue would see the future."""
+
+
+class StoreData(SettingsPart):
+    """A file of 64-byte events, as `capstan data` and `capstan backtest synthesize` write it."""
+
+    kind: Literal["store"]
+    instrument: str
+    path: Path
+
+
+class OhlcvData(SettingsPart):
+    """Bars from Parquet, Feather or CSV: open, high, low, close, volume."""
+
+    kind: Literal["ohlcv"]
+    instrument: str
+    path: Path
+
+
+class SyntheticData(SettingsPart):
+    """A seeded market, made on the spot. See `engine.backtest.synthetic`."""
+
+    kind: Literal["synthetic"]
+    instrument: str
+    seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    seed: int = Field(default=7, ge=0)
+    price: Positive = Decimal(30_000)
+    size: Positive = Decimal("0.2")
+    """Mean size of a level, in base units."""
+    feed_latency_us: Microseconds = 1_000
+
+
+DataSettings = Annotated[CaptureData | StoreData | OhlcvData | SyntheticData, Field(discriminator="kind")]
+
+
+class InstrumentSettings(SettingsPart):
+    """One instrument's contract, grid and fees. Its name in the table is `venue:SYMBOL`."""
+
+    base: str
+    quote: str
+    tick_size: Positive
+    lot_size: Positive
+    contract: Literal["spot", "linear", "inverse"] = "spot"
+    face: Positive | None = None
+    """Quote units a contract is worth, of an inverse contract."""
+    min_notional: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    maker_fee_bps: Decimal = Decimal(0)
+    """Negative: a rebate."""
+    taker_fee_bps: Decimal = Decimal(0)
+    base_decimals: int = Field(default=8, ge=0, le=18)
+    quote_decimals: int = Field(default=8, ge=0, le=18)
+
+
+class QuotingSettings(SettingsPart):
+    """Two plain quotes at a fixed distance from the touch; the native kernel, or the same in Python."""
+
+    kind: Literal["quoting"]
+    id: str = Field(default="quoting", pattern=r"[a-z0-9-]{1,16}")
+    instrument: str
+    qty: Positive
+    behind_ticks: int = Field(default=1, ge=0)
+    position_max: Positive
+    """Base units held or owed from which only the reducing side is quoted."""
+    interval_ms: Annotated[float, Field(ge=0)] = 100.0
+    python: bool = False
+    """Run the Python class instead of the native kernel: the decisions are the same."""
+
+
+class AvellanedaStoikovSettings(SettingsPart):
+    """Avellaneda–Stoikov quotes without hedges; the native kernel, or the same in Python."""
+
+    kind: Literal["avellaneda-stoikov"]
+    id: str = Field(default="mm", pattern=r"[a-z0-9-]{1,16}")
+    instrument: str
+    order_qty: Positive
+    inventory_max: Positive
+    risk_aversion: Positive = Decimal("0.1")
+    arrival_decay: Positive = Decimal("0.5")
+    horizon_s: Positive = Decimal(30)
+    volatility_floor: Positive = Decimal("0.1")
+    volatility_halflife_s: Positive = Decimal(20)
+    spread_min_bps: Positive = Decimal(2)
+    requote_bps: Positive = Decimal("0.5")
+    python: bool = False
+
+
+class PythonSettings(SettingsPart):
+    """A strategy of your own: a subclass of `engine.sdk.Strategy`, made with `parameters`."""
+
+    kind: Literal["python"]
+    id: str = Field(default="s", pattern=r"[a-z0-9-]{1,16}")
+    strategy: str = Field(pattern=r"[\w.]+:\w+")
+    """`module:Class`. The folder of the configuration is looked in first."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+StrategySettings = Annotated[QuotingSettings | AvellanedaStoikovSettings | PythonSettings, Field(discriminator="kind")]
+
+
+class LatencySettings(SettingsPart):
+    """How long things take between us and a venue; the feed's own latency is in the data."""
+
+    order_us: Microseconds = 500
+    """From our decision to the venue's matching."""
+    answer_us: Microseconds = 500
+    """From there back to us."""
+    jitter_us: Microseconds = 0
+    """Uniform extra time on either way, drawn from the seed."""
+
+
+class FaultSettings(SettingsPart):
+    """What goes wrong on purpose, as shares of all messages, drawn from the seed."""
+
+    lose_acks: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lose_fills: Annotated[float, Field(ge=0, le=1)] = 0.0
+    duplicate_fills: Annotated[float, Field(ge=0, le=1)] = 0.0
+    reject: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class SimulatorSettings(SettingsPart):
+    """How the venue behaves."""
+
+    latency: LatencySettings = LatencySettings()
+    queue: Literal["risk-averse", "proportional", "logarithmic", "square"] = "proportional"
+    """Where a resting order stands when its level shrinks without a trade. See docs/simulation.md."""
+    faults: FaultSettings = FaultSettings()
+    seed: int = Field(default=7, ge=0)
+
+
+class BacktestConfig(SettingsPart):
+    """The whole file."""
+
+    name: str = "backtest"
+    data: Annotated[tuple[DataSettings, ...], Field(min_length=1)]
+    instruments: Annotated[dict[str, InstrumentSettings], Field(min_length=1)]
+    strategies: Annotated[tuple[StrategySettings, ...], Field(min_length=1, max_length=63)]
+    simulator: SimulatorSettings = SimulatorSettings()
+    risk: RiskLimits = RiskLimits()
+    capital: dict[str, Annotated[Decimal, Field(ge=0)]] = Field(default_factory=dict)
+    """What is held at the start, by `venue/ASSET`."""
+    account: str = "USDT"
+    """The quote asset that results are in."""
+
+
+def load_config(path: Path) -> BacktestConfig:
+    """Read a configuration and check all of it.
+
+    Raises:
+        InputError: Unreadable, neither TOML nor YAML, an unknown key, or a value that cannot be; in one line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror}", hint="examples/ has some to begin with") from exc
+    try:
+        data = yaml.safe_load(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as exc:
+        raise InputError(f"{path}: {' '.join(str(exc).split())}") from exc
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected a table of keys")
+    try:
+        config = BacktestConfig.model_validate(data)
+    except ValidationError as exc:
+        message, hint = _first_problem(exc)
+        raise InputError(f"{path}: {message}", hint=hint) from exc
+    _check_names(path, config)
+    return config
+
+
+def _first_problem(exc: ValidationError) -> tuple[str, str]:
+    """The first thing that is wrong, and what was probably meant."""
+    problems = exc.errors(include_url=False, include_input=False)
+    # A misspelt key is also a missing one: the misspelling is what helps.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    location = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_keys_at(location[:-1]))
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        return f"{_where(location[:-1])}unknown key {location[-1]!r}", hint
+    more = len(problems) - 1
+    return f"{_where(location)}{problem['msg']}", f"and {more} more" if more else ""
+
+
+def _where(location: list[str]) -> str:
+    return f"{'.'.join(location)}: " if location else ""
+
+
+def _keys_at(location: list[str]) -> set[str]:
+    """The keys of the model at a place in the tree."""
+    models: list[type[BaseModel]] = [BacktestConfig]
+    for part in location:
+        inner = [m for model in models if part in model.model_fields for m in _models(model.model_fields[part])]
+        tagged = [m for m in models if part in get_args(getattr(m.model_fields.get("kind"), "annotation", None))]
+        models = inner or tagged or models
+    return {name for model in models for name in model.model_fields}
+
+
+def _models(field: Any) -> Iterator[type[BaseModel]]:
+    """Every model inside a field's type."""
+    waiting = [field.annotation if hasattr(field, "annotation") else field]
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield kind
+        else:
+            waiting += list(get_args(kind))
+
+
+def _check_names(path: Path, config: BacktestConfig) -> None:
+    known: Mapping[str, Any] = config.instruments
+    for name, instrument in known.items():
+        if name.count(":") != 1 or not all(name.split(":")):
+            raise InputError(f"{path}: instruments.{name}: expected venue:SYMBOL")
+        if (instrument.contract == "inverse") != (instrument.face is not None):
+            raise InputError(f"{path}: instruments.{name}: an inverse contract has a face, others have none")
+    named = [(f"data.{at}", item.instrument) for at, item in enumerate(config.data)]
+    named += [
+        (f"strategies.{at}", item.instrument)
+        for at, item in enumerate(config.strategies)
+        if not isinstance(item, PythonSettings)
+    ]
+    for place, name in named:
+        if name not in known:
+            near = difflib.get_close_matches(name, list(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise InputError(f"{path}: {place}: no instrument {name}", hint=hint)
+    ids = [item.id for item in config.strategies]
+    if len(set(ids)) != len(ids):
+        raise InputError(f"{path}: strategies: two have the same id", hint="give each an id of its own")
+    places = {f"{name.split(':')[0]}/{asset}" for name, i in known.items() for asset in (i.base, i.quote)}
+    for place in config.capital:
+        if place not in places:
+            raise InputError(f"{path}: capital.{place}: no such holding", hint=f"there are {', '.join(sorted(places))}")

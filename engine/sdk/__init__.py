@@ -1,0 +1,25 @@
+"""Strategies in Python: one base class for backtest, paper and live, called by the native kernel.
+
+    class Mine(Strategy):
+        def on_book(self, ctx, book):
+            ctx.quote(book.instrument, [(book.bid - 1, 10)], [(book.ask + 1, 10)])
+
+See docs/sdk.md.
+"""
+
+from engine.sdk.context import BookView, Context, EventView, Levels, OpenOrder, Quotes, Trades
+from engine.sdk.strategy import CALLBACKS, Strategy, callbacks, wakes
+
+__all__ = [
+    "CALLBACKS",
+    "BookView",
+    "Context",
+    "EventView",
+    "Levels",
+    "OpenOrder",
+    "Quotes",
+    "Strategy",
+    "Trades",
+    "callbacks",
+    "wakes",
+]
