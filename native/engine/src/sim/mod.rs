@@ -1,4 +1,34 @@
 //! The simulator: venues that answer the kernel's commands as the recorded market would have.
+//!
+//! docs/simulation.md is the contract: every rule of who trades with whom, when and at what cost, and what is not
+//! modelled.
 
+mod account;
+mod desk;
 pub mod draw;
+mod exchange;
+mod faults;
+mod fees;
+mod impact;
+mod in_flight;
+mod l3;
+mod latency;
+mod limits;
+mod market;
+mod own;
 pub mod pool_venue;
+mod queue;
+#[cfg(test)]
+mod scenarios;
+mod settings;
+
+pub use account::{Account, Overflow};
+pub use exchange::Exchange;
+pub use faults::FaultSettings;
+pub use fees::{FeeAsset, FeeSettings, Tier};
+pub use impact::Impact;
+pub use latency::{Latencies, Latency, Sample};
+pub use limits::MessageLimit;
+pub use own::Order;
+pub use queue::{Place, QueueModel};
+pub use settings::{BadSettings, ExchangeSettings, Liquidation};
