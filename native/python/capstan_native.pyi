@@ -3,7 +3,7 @@
 Prices are integer ticks, sizes integer lots.
 """
 
-from typing import Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 __version__: Final[str]
 
@@ -478,3 +478,54 @@ class Capture:
     @property
     def tally(self) -> list[tuple[str, int]]:
         """Messages and records read, and how many messages were taken, old, kept, gaps, too old, ignored."""
+
+# --- the simulated venue (native/engine/src/sim); the contract is docs/simulation.md
+
+@final
+class SimulatedVenue:
+    """One venue's simulated matching, on events and commands as 64-byte records (`engine.records`).
+
+    Settings, all optional: `venue` (index), `queue` ("risk_averse", "power1" to "power4", "log", "fifo"), `latency`
+    ({"place", "amend", "cancel", "ask": (entry_ns, response_ns) or {"recorded" | "drawn": [(time_ns, entry_ns,
+    response_ns)]}, "per_message_ns", "in_order"}; "place" stands for those left out), `fees` ({"tiers": [(volume_from,
+    maker, taker)], "asset": "settlement" | "base" | "received" | "other", "other_price": (units, per_quote_units),
+    "volume_before"}), `impact` ({"slippage_ticks", "coefficient", "half_life_ns"}), `limits` ([{"window_ns", "max",
+    "place", "amend", "cancel"}]), `open_max`, `faults` ({"seed", "request_lost_ppm", "report_lost_ppm",
+    "duplicate_ppm", "delayed_ppm", "delay_ns", "disconnect_ppm", "down_ns", "cancel_on_disconnect"}), `liquidation`
+    ({"collateral", "maintenance", "fee"}), `positions` ([(instrument, lots)]). Rates are in 1e-8.
+
+    An instrument: `symbol`, `venue`, `base`, `quote` (asset indices), `tick`, `lot`, `face` (decimal text), `contract`
+    ("spot", "linear", "inverse"), `notional_min`, `maker_fee`, `taker_fee` (1e-8), `base_decimals`, `quote_decimals`.
+
+    Raises:
+        ValueError: A setting is unknown or out of range, or amounts would not be whole.
+    """
+
+    def __new__(cls, settings: dict[str, Any], instruments: list[dict[str, Any]]) -> SimulatedVenue: ...
+    def feed(self, events: bytes) -> None:
+        """Take market events in the order of the venue's time; commands that arrived earlier go first.
+
+        Raises:
+            OverflowError: A sum of money no longer fits.
+        """
+
+    def submit(self, commands: bytes, now_ns: int) -> int:
+        """Send commands at a local time; return how many are a venue's business."""
+
+    def advance(self, now_ns: int) -> None:
+        """Let what is due by a time on the venue arrive."""
+
+    def reports(self, now_ns: int) -> bytes:
+        """Take the reports and fills known by a local time."""
+
+    def run(self, events: bytes, commands: bytes) -> bytes:
+        """Feed events and submit commands in the order of their times, events first, to the end; return the reports."""
+
+    def next_ns(self) -> int | None:
+        """When the next command arrives or the next report is known, whichever is first."""
+
+    def account(self, instrument: int) -> tuple[int, int, list[int], int] | None:
+        """Position in lots; cash, fees (in settlement, base, third asset) and funding in smallest units."""
+
+    def orders(self, instrument: int) -> list[tuple[int, int, int, int, int, int]]:
+        """Open orders: (client id, side, price, size, filled, 1/65,536 lots ahead), bids then asks, best first."""

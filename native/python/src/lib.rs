@@ -7,6 +7,7 @@ mod feed;
 mod keys;
 mod matching;
 mod mpc;
+mod sim;
 
 use pyo3::prelude::*;
 
@@ -19,5 +20,6 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     feed::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
-    mpc::register(m)
+    mpc::register(m)?;
+    sim::register(m)
 }

@@ -6,6 +6,7 @@
 mod account;
 mod desk;
 pub mod draw;
+mod drive;
 mod exchange;
 mod faults;
 mod fees;
@@ -23,6 +24,7 @@ mod scenarios;
 mod settings;
 
 pub use account::{Account, Overflow};
+pub use drive::is_on_venue;
 pub use exchange::Exchange;
 pub use faults::FaultSettings;
 pub use fees::{FeeAsset, FeeSettings, Tier};
