@@ -1,7 +1,7 @@
 //! The simulated venue for Python: paper trading drives one by hand, backtests read their settings here.
 
 use capstan_engine::command::Command;
-use capstan_engine::event::{self, Event};
+use capstan_engine::event::Event;
 use capstan_engine::instrument::{Contract, Decimal, Instrument};
 use capstan_engine::sim::{
     BadSettings, Exchange, ExchangeSettings, FaultSettings, FeeAsset, FeeSettings, Impact, Latencies, Latency,
@@ -246,7 +246,7 @@ pub(crate) fn instrument(dict: &Bound<'_, PyDict>) -> PyResult<Instrument> {
 
 /// Returns the records in bytes; copies when they do not lie on a multiple of eight.
 fn records<T: bytemuck::Pod>(bytes: &[u8]) -> PyResult<Vec<T>> {
-    if bytes.len() % std::mem::size_of::<T>() != 0 {
+    if !bytes.len().is_multiple_of(std::mem::size_of::<T>()) {
         return Err(PyValueError::new_err(format!("{} bytes are not whole 64-byte records", bytes.len())));
     }
     Ok(bytes.chunks_exact(std::mem::size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
@@ -285,7 +285,13 @@ impl SimulatedVenue {
     fn reports<'py>(&mut self, py: Python<'py>, now_ns: i64) -> Bound<'py, PyBytes> {
         let mut reports = Vec::new();
         self.0.reports_until(now_ns, &mut reports);
-        PyBytes::new(py, event::as_bytes(&reports))
+        let mut bytes = Vec::with_capacity(64 * reports.len());
+        for report in &reports {
+            bytes.extend_from_slice(bytemuck::bytes_of(&report.event));
+            bytes.extend_from_slice(report.payload());
+            bytes.resize(bytes.len().next_multiple_of(64), 0);
+        }
+        PyBytes::new(py, &bytes)
     }
 
     /// Feeds events and submits commands in the order of their times, then lets everything happen.

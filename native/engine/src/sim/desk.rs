@@ -271,7 +271,8 @@ impl Exchange {
     /// Says no to a command about an order, with what the order is now.
     fn refuse(&mut self, command: &Command, reason: Reason) {
         let known = self.known.get(&command.client_id).copied();
-        let order = known.map_or(Order { id: command.client_id, side: command.side, ..NO_ORDER }, |known| past(command, &known));
+        let order = known
+            .map_or(Order { id: command.client_id, side: command.side, ..NO_ORDER }, |known| past(command, &known));
         let state = match known {
             Some(known) if known.state == ReportState::Accepted => open_state(&order),
             Some(known) => known.state,

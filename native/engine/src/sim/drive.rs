@@ -1,7 +1,7 @@
 //! Driving one venue alone, event by event: paper trading on a live feed, and tests.
 
 use super::account::Overflow;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Report};
 use crate::event::{Event, EXCHANGE, LOCAL};
 
 /// Returns whether an event happens on the venue's timeline; one that says neither happens on both.
@@ -31,7 +31,7 @@ impl Exchange {
     }
 
     /// Takes the reports that are known by a local time.
-    pub fn reports_until(&mut self, now_ns: i64, out: &mut Vec<Event>) {
+    pub fn reports_until(&mut self, now_ns: i64, out: &mut Vec<Report>) {
         while self.next_report_ns() <= now_ns {
             out.extend(self.take_report());
         }

@@ -25,7 +25,7 @@ mod settings;
 
 pub use account::{Account, Overflow};
 pub use drive::is_on_venue;
-pub use exchange::Exchange;
+pub use exchange::{Exchange, Report};
 pub use faults::FaultSettings;
 pub use fees::{FeeAsset, FeeSettings, Tier};
 pub use impact::Impact;

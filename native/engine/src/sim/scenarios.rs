@@ -1,10 +1,9 @@
 //! The contract's rules on one instrument each, told as short stories. The differential tests in
 //! tests/engine/test_native_simulator.py tell the long ones.
 
-use super::exchange::{said, Exchange};
 use super::*;
 use crate::command::{Command, Kind as Ask, OrderType, TimeInForce};
-use crate::event::{Event, Kind, Reason, BUY, MAKER, SELL, SIDE_NONE};
+use crate::event::{Answer, Event, Kind, Reason, ReportState, BUY, MAKER, SELL, SIDE_NONE};
 use crate::instrument::{Contract, Decimal, Instrument};
 use bytemuck::Zeroable;
 
@@ -27,12 +26,12 @@ fn instrument() -> Instrument {
 
 struct Venue(Exchange, i64);
 
-/// (id, what, lots, price): a trade is "taker" or "maker", a report its state's number and reason.
+/// (id, what, lots, price): a trade is "taker" or "maker", a report its state and reason.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Maker(u64, i64, i64),
     Taker(u64, i64, i64),
-    Said(u64, i64, Reason),
+    Said(u64, ReportState, Reason),
 }
 use Told::*;
 
@@ -74,17 +73,13 @@ impl Venue {
     fn told(&mut self) -> Vec<Told> {
         let mut told = Vec::new();
         while self.0.next_report_ns() < i64::MAX {
-            let Some(event) = self.0.take_report() else { continue };
+            let Some(report) = self.0.take_report() else { continue };
+            let event = report.event;
             let id = event.aux[0] as u64;
-            told.push(match event.kind {
-                kind if kind == Kind::Fill as u8 && event.flags & MAKER != 0 => Maker(id, event.size, event.price),
-                kind if kind == Kind::Fill as u8 => Taker(id, event.size, event.price),
-                _ => {
-                    let reasons = [Reason::None, Reason::WouldTake, Reason::ReduceOnly, Reason::Throttled];
-                    let more = [Reason::Unfilled, Reason::UnknownOrder, Reason::Liquidated, Reason::Duplicate];
-                    let found = reasons.into_iter().chain(more).find(|r| *r as i64 == event.price >> 8);
-                    Said(id, event.price & 255, found.unwrap_or(Reason::Other))
-                }
+            told.push(match Answer::unpack(event.price) {
+                _ if event.kind == Kind::Fill as u8 && event.flags & MAKER != 0 => Maker(id, event.size, event.price),
+                _ if event.kind == Kind::Fill as u8 => Taker(id, event.size, event.price),
+                answer => Said(id, answer.unwrap().state, answer.unwrap().reason),
             });
         }
         told
@@ -108,7 +103,7 @@ fn limit(id: u64, side: u8, price: i64, size: i64) -> Command {
 }
 
 fn accepted(id: u64) -> Told {
-    Said(id, said::ACCEPTED, Reason::None)
+    Said(id, ReportState::Accepted, Reason::None)
 }
 
 #[test]
@@ -124,7 +119,7 @@ fn what_we_took_is_gone_until_the_level_is_told_anew() {
     let mut venue = Venue::with(|_| {});
     let ioc = |id| Command { time_in_force: TimeInForce::Ioc as u8, ..limit(id, BUY, 101, 7) };
     assert_eq!(venue.send(ioc(1)), [accepted(1), Taker(1, 7, 101)]);
-    let unfilled = |id| Said(id, said::EXPIRED, Reason::Unfilled);
+    let unfilled = |id| Said(id, ReportState::Expired, Reason::Unfilled);
     assert_eq!(venue.send(ioc(2)), [accepted(2), Taker(2, 3, 101), unfilled(2)]);
     venue.level(SELL, 101, 10); // The same size: nothing new.
     assert_eq!(venue.send(ioc(3)), [accepted(3), unfilled(3)]);
@@ -136,7 +131,7 @@ fn what_we_took_is_gone_until_the_level_is_told_anew() {
 fn fill_or_kill_is_all_or_nothing() {
     let mut venue = Venue::with(|_| {});
     let fok = |id, size| Command { time_in_force: TimeInForce::Fok as u8, ..limit(id, SELL, 98, size) };
-    assert_eq!(venue.send(fok(1, 31)), [accepted(1), Said(1, said::EXPIRED, Reason::Unfilled)]);
+    assert_eq!(venue.send(fok(1, 31)), [accepted(1), Said(1, ReportState::Expired, Reason::Unfilled)]);
     assert_eq!(venue.send(fok(2, 30)), [accepted(2), Taker(2, 10, 99), Taker(2, 20, 98)]);
 }
 
@@ -144,7 +139,7 @@ fn fill_or_kill_is_all_or_nothing() {
 fn post_only_rests_or_is_rejected() {
     let mut venue = Venue::with(|_| {});
     let maker = |id, price| Command { order_type: OrderType::LimitMaker as u8, ..limit(id, BUY, price, 5) };
-    assert_eq!(venue.send(maker(1, 101)), [Said(1, said::REJECTED, Reason::WouldTake)]);
+    assert_eq!(venue.send(maker(1, 101)), [Said(1, ReportState::Rejected, Reason::WouldTake)]);
     assert_eq!(venue.send(maker(2, 100)), [accepted(2)]);
     assert_eq!(venue.send(Command { client_id: 2, kind: Ask::Cancel as u8, ..limit(2, BUY, 0, 0) }).len(), 1);
 }
@@ -176,22 +171,22 @@ fn less_at_the_same_price_keeps_its_place_and_everything_else_loses_it() {
     venue.place(1, BUY, 99, 4);
     venue.level(BUY, 99, 15);
     let amend = |price, size| Command { kind: Ask::Amend as u8, ..limit(1, BUY, price, size) };
-    let amended = |price| Said(1, said::AMENDED, if price == 0 { Reason::None } else { Reason::Other });
-    assert_eq!(venue.send(amend(99, 3)), [amended(99)]);
+    let partly = Said(1, ReportState::PartiallyFilled, Reason::None);
+    assert_eq!(venue.send(amend(99, 3)), [accepted(1)]);
     assert_eq!(venue.trade(SELL, 99, 11), [Maker(1, 1, 99)]);
-    assert_eq!(venue.send(amend(99, 4)), [amended(99)]);
+    assert_eq!(venue.send(amend(99, 4)), [partly]);
     assert_eq!(venue.trade(SELL, 99, 14), [], "behind fifteen");
-    assert_eq!(venue.send(amend(99, 1)), [Said(1, said::CANCELED, Reason::None)], "one is filled already");
-    assert_eq!(venue.send(amend(99, 1)), [Said(1, said::AMEND_REJECTED, Reason::UnknownOrder)]);
+    assert_eq!(venue.send(amend(99, 1)), [Said(1, ReportState::Canceled, Reason::None)], "one is filled already");
+    assert_eq!(venue.send(amend(99, 1)), [Said(1, ReportState::Canceled, Reason::UnknownOrder)]);
 }
 
 #[test]
 fn reduce_only_never_turns_a_position() {
     let mut venue = Venue::with(|settings| settings.positions = vec![(0, 6)]);
     let reduce = |id, side, price, size| Command { reduce_only: 1, ..limit(id, side, price, size) };
-    assert_eq!(venue.send(reduce(1, BUY, 99, 1)), [Said(1, said::REJECTED, Reason::ReduceOnly)]);
+    assert_eq!(venue.send(reduce(1, BUY, 99, 1)), [Said(1, ReportState::Rejected, Reason::ReduceOnly)]);
     assert_eq!(venue.send(reduce(2, SELL, 103, 4)), [accepted(2)]);
-    let ended = |id| Said(id, said::EXPIRED, Reason::ReduceOnly);
+    let ended = |id| Said(id, ReportState::Expired, Reason::ReduceOnly);
     assert_eq!(venue.send(reduce(3, SELL, 99, 10)), [accepted(3), Taker(3, 6, 99), ended(3), ended(2)]);
     assert!(venue.0.is_idle());
 }
@@ -200,11 +195,11 @@ fn reduce_only_never_turns_a_position() {
 fn an_unknown_order_is_said_to_be_unknown() {
     let mut venue = Venue::with(|_| {});
     let about = |kind: Ask| Command { kind: kind as u8, ..limit(9, BUY, 0, 0) };
-    assert_eq!(venue.send(about(Ask::Cancel)), [Said(9, said::CANCEL_REJECTED, Reason::UnknownOrder)]);
-    assert_eq!(venue.send(about(Ask::Ask)), [Said(9, said::REJECTED, Reason::UnknownOrder)]);
+    assert_eq!(venue.send(about(Ask::Cancel)), [Said(9, ReportState::Unknown, Reason::UnknownOrder)]);
+    assert_eq!(venue.send(about(Ask::Ask)), [Said(9, ReportState::Unknown, Reason::UnknownOrder)]);
     venue.place(9, SELL, 99, 10);
-    assert_eq!(venue.send(about(Ask::Ask)), [Said(9, said::FILLED, Reason::None)]);
-    assert_eq!(venue.place(9, SELL, 99, 10), [Said(9, said::REJECTED, Reason::Duplicate)]);
+    assert_eq!(venue.send(about(Ask::Ask)), [Said(9, ReportState::Filled, Reason::None)]);
+    assert_eq!(venue.place(9, SELL, 99, 10), [Said(9, ReportState::Rejected, Reason::Duplicate)]);
 }
 
 #[test]
@@ -213,11 +208,11 @@ fn throttled_messages_are_rejected_and_leave_orders_alone() {
     let mut venue = Venue::with(|settings| settings.limits = vec![limit_of_two]);
     venue.place(1, BUY, 99, 1);
     venue.place(2, BUY, 99, 1);
-    assert_eq!(venue.place(3, BUY, 99, 1), [Said(3, said::REJECTED, Reason::Throttled)]);
+    assert_eq!(venue.place(3, BUY, 99, 1), [Said(3, ReportState::Rejected, Reason::Throttled)]);
     let cancel = Command { kind: Ask::Cancel as u8, ..limit(1, BUY, 0, 0) };
-    assert_eq!(venue.send(cancel), [Said(1, said::CANCEL_REJECTED, Reason::Throttled)]);
+    assert_eq!(venue.send(cancel), [Said(1, ReportState::Accepted, Reason::Throttled)]);
     venue.1 = 1_000;
-    assert_eq!(venue.send(cancel), [Said(1, said::CANCELED, Reason::None)]);
+    assert_eq!(venue.send(cancel), [Said(1, ReportState::Canceled, Reason::None)]);
 }
 
 #[test]
@@ -230,7 +225,7 @@ fn a_position_without_margin_is_closed_at_the_mark() {
     assert_eq!(venue.feed(Kind::Mark, SIDE_NONE, 82, 0, 0), []);
     assert_eq!(
         venue.feed(Kind::Mark, SIDE_NONE, 81, 0, 0),
-        [Said(2, said::CANCELED, Reason::Liquidated), Taker(0, 10, 81)]
+        [Said(2, ReportState::Canceled, Reason::Liquidated), Taker(0, 10, 81)]
     );
     assert_eq!(venue.0.account(0).unwrap().position, 0);
 }
