@@ -25,7 +25,7 @@ NO_INSTRUMENT: Final = (1 << 32) - 1
 _RECORD: Final = struct.Struct("<qqIBBHqqQqq")
 _OPERATOR: Final = {"kill": 1, "stop": 2, "resume": 3, "stage": 4}
 _STATES: Final = {
-    OrderState.UNKNOWN: ReportState.UNKNOWN,
+    OrderState.UNKNOWN: ReportState.LOST,
     OrderState.ACCEPTED: ReportState.ACCEPTED,
     OrderState.PARTIALLY_FILLED: ReportState.PARTIALLY_FILLED,
     OrderState.FILLED: ReportState.FILLED,

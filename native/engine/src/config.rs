@@ -1,8 +1,10 @@
 //! What a run is made of. Everything is named once and numbered by its place here; the numbers are what events carry.
 
 use crate::command::ClientId;
-use crate::gate::Limits;
+use crate::gate::loose_limits;
 use crate::instrument::{Contract, Instrument, Scale};
+use crate::replica::PoolSpec;
+use crate::risk::Limits;
 
 /// A thing that is held somewhere, counted in smallest units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct Subscription {
 pub struct StrategySettings {
     pub name: String,
     pub subscriptions: Vec<Subscription>,
+    /// Its share of the capital, in values; the shares sum to no more than `limits.capital`.
+    pub capital: i128,
 }
 
 /// How long things may take before they are asked about or repeated.
@@ -63,6 +67,14 @@ impl Default for Patience {
     }
 }
 
+/// What must not be traded, by index.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Blacklist {
+    pub instruments: Vec<u32>,
+    pub assets: Vec<u16>,
+    pub pools: Vec<u32>,
+}
+
 /// One run. Two kernels with equal configurations and equal events give equal commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -76,7 +88,11 @@ pub struct Config {
     pub economics: Vec<Economic>,
     pub venues: Vec<Venue>,
     pub instruments: Vec<Instrument>,
+    pub pools: Vec<PoolSpec>,
     pub strategies: Vec<StrategySettings>,
+    /// Largest order of each instrument in lots; 0, or none: bounded by value only.
+    pub order_lots_max: Vec<i64>,
+    pub blacklist: Blacklist,
     /// The asset that gas of swaps is paid in.
     pub gas_asset: Option<u16>,
     pub patience: Patience,
@@ -101,7 +117,7 @@ pub const STRATEGIES_MAX: usize = 63;
 pub const FOREIGN: u8 = 255;
 
 impl Config {
-    /// Returns a run without anything in it.
+    /// Returns a run without anything in it, and without limits.
     pub fn empty(run: u16) -> Self {
         Self {
             run,
@@ -111,10 +127,13 @@ impl Config {
             economics: Vec::new(),
             venues: Vec::new(),
             instruments: Vec::new(),
+            pools: Vec::new(),
             strategies: Vec::new(),
+            order_lots_max: Vec::new(),
+            blacklist: Blacklist::default(),
             gas_asset: None,
             patience: Patience::default(),
-            limits: Limits::default(),
+            limits: loose_limits(),
         }
     }
 
@@ -157,6 +176,11 @@ impl Config {
         for venue in &self.venues {
             if venue.fee_asset.is_some_and(|a| !is_asset(a)) {
                 return wrong(format!("venue {}: its fee asset is none of the assets", venue.name));
+            }
+        }
+        for pool in &self.pools {
+            if !is_asset(pool.token0) || !is_asset(pool.token1) || pool.token0 == pool.token1 {
+                return wrong(format!("pool {}: its tokens are no two assets", pool.id));
             }
         }
         let mut scales = Vec::with_capacity(self.instruments.len());

@@ -10,12 +10,15 @@ use crate::command::{ClientId, Command};
 use crate::config::{Config, ConfigError, FOREIGN};
 use crate::digest::Digest;
 use crate::event::{self, operator, Event, Kind};
-use crate::gate::Stage;
+use crate::gate::risk_config;
 use crate::instrument::Scale;
 use crate::orders::{Order, Orders};
+use crate::payload::PoolUpdate;
 use crate::portfolio::{Overflow, Portfolio};
 use crate::reconcile::Reconciliation;
+use crate::replica::Replica;
 use crate::reservations::{reserved_by, Reservations};
+use crate::risk::{Action, Breach, Moved, RiskGate, Stage};
 use crate::swaps::Swap;
 use crate::targets::Wishes;
 use crate::trades::Trades;
@@ -117,7 +120,10 @@ pub struct Kernel {
     pub(crate) reconciliation: Reconciliation,
     pub(crate) digest: Digest,
     pub(crate) head: Head,
-    pub(crate) stage: Stage,
+    pub(crate) gate: RiskGate,
+    /// What unsettled swaps may still move, by row and asset.
+    pub(crate) under_way: Vec<Moved>,
+    pub(crate) replicas: Vec<Replica>,
     pub(crate) stopping: bool,
     pub(crate) epoch: u16,
     pub(crate) sequence: u32,
@@ -127,12 +133,17 @@ pub struct Kernel {
     pub(crate) due_ns: i64,
     pub(crate) wakes: Wakes,
     pub(crate) commands: Vec<Command>,
+    // Room that is used again.
+    pub(crate) results: Vec<i128>,
+    pub(crate) breaches: Vec<Breach>,
+    pub(crate) actions: Vec<Action>,
 }
 
 impl Kernel {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         let scales = config.check()?;
         let (instruments, strategies) = (config.instruments.len(), config.strategies.len());
+        let gate = RiskGate::new(risk_config(&config, &scales)).map_err(|e| ConfigError(e.0))?;
         Ok(Self {
             subscribers: Subscribers::new(&config),
             books: vec![Book::default(); instruments],
@@ -147,7 +158,9 @@ impl Kernel {
             reconciliation: Reconciliation::new(config.venues.len()),
             digest: Digest::default(),
             head: Head::default(),
-            stage: Stage::Running,
+            gate,
+            under_way: vec![Moved::default(); (strategies + 1) * config.assets.len()],
+            replicas: config.pools.iter().map(|pool| Replica::new(pool.fee_pips)).collect(),
             stopping: false,
             epoch: 0,
             sequence: 0,
@@ -156,6 +169,9 @@ impl Kernel {
             due_ns: i64::MAX,
             wakes: Wakes::default(),
             commands: Vec::with_capacity(64),
+            results: Vec::with_capacity(strategies),
+            breaches: Vec::new(),
+            actions: Vec::new(),
             config,
         })
     }
@@ -189,7 +205,7 @@ impl Kernel {
             Kind::Operator => self.on_operator(event),
             Kind::Restart => self.on_restart(event)?,
             Kind::Balance => self.on_balance(event, payload)?,
-            Kind::Pool => self.wakes = self.everywhere(wakes::POOL),
+            Kind::Pool => self.on_pool(event, payload)?,
             Kind::Settled => self.on_settled(event, payload)?,
             Kind::Cursor => {}
         }
@@ -246,9 +262,20 @@ impl Kernel {
         &self.reservations
     }
 
+    /// Returns how far the whole run is stopped.
     #[inline]
     pub fn stage(&self) -> Stage {
-        self.stage
+        self.gate.whole()
+    }
+
+    /// Returns how far a strategy is stopped: its own stage or the run's, whichever went further.
+    pub fn stage_of(&self, strategy: u8) -> Stage {
+        self.gate.stage(strategy)
+    }
+
+    /// Returns the copy of a pool's state.
+    pub fn pool(&self, pool: u32) -> &Replica {
+        &self.replicas[pool as usize]
     }
 
     /// Returns whether the run winds down: start nothing new, withdraw quotes, finish what is in flight.
@@ -328,6 +355,15 @@ impl Kernel {
         self.wake(event, wakes::BOOK);
     }
 
+    fn on_pool(&mut self, event: &Event, payload: &[u8]) -> Result<(), Broken> {
+        let update = PoolUpdate::read(payload).map_err(|e| Broken::Payload { kind: Kind::Pool, why: e.0 })?;
+        if let Some(replica) = self.replicas.get_mut(event.instrument as usize) {
+            replica.apply(event.sequence, update);
+            self.wakes = self.everywhere(wakes::POOL);
+        }
+        Ok(())
+    }
+
     fn on_timer(&mut self, event: &Event) {
         if event.aux[0] == 0 {
             self.wakes = self.everywhere(wakes::TIMER);
@@ -342,16 +378,18 @@ impl Kernel {
         if self.now_ns >= self.due_ns {
             self.sweep();
         }
+        self.marked();
+        self.act_if_needed();
     }
 
     fn on_operator(&mut self, event: &Event) {
         match event.aux[0] {
-            operator::KILL => self.raise_stage(Stage::Cancel, 0),
+            operator::KILL => self.raise(Stage::Cancel),
             operator::STOP => self.stopping = true,
-            operator::RESUME => self.lower_stage(),
+            operator::RESUME => self.resume(),
             operator::STAGE => {
-                if let Some(stage) = u8::try_from(event.aux[1]).ok().and_then(Stage::from_code) {
-                    self.raise_stage(stage, 0);
+                if let Some(stage) = u8::try_from(event.aux[1]).ok().and_then(Stage::from_number) {
+                    self.raise(stage);
                 }
             }
             _ => {}
@@ -375,6 +413,9 @@ impl Kernel {
         };
         for book in &mut self.books {
             book.apply(&stale);
+        }
+        for replica in &mut self.replicas {
+            replica.apply(0, PoolUpdate::Invalid("engine restarted".into()));
         }
         for instrument in 0..self.books.len() as u32 {
             for at in 0..self.orders.open_handles(instrument).len() {
@@ -460,8 +501,13 @@ impl Kernel {
         result
     }
 
-    /// Marks moved: results are judged anew.
-    pub(crate) fn marked(&mut self) {}
+    /// Carries the staged kill on, where one is under way.
+    #[inline]
+    pub(crate) fn act_if_needed(&mut self) {
+        if self.gate.is_acting() {
+            self.act();
+        }
+    }
 
     pub(crate) fn strategy_row(&self, id: ClientId) -> u8 {
         self.config.strategy_of(id)

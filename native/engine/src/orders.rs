@@ -6,19 +6,7 @@ use crate::command::{ClientId, OrderType, TimeInForce};
 use crate::event::{Reason, BUY};
 use crate::order_state::State;
 
-/// What a strategy asks for. Prices in ticks, sizes in lots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewOrder {
-    pub instrument: u32,
-    /// [`crate::event::BUY`] or [`crate::event::SELL`].
-    pub side: u8,
-    /// The limit; for a market order the worst price that is reckoned with.
-    pub price: i64,
-    pub size: i64,
-    pub order_type: OrderType,
-    pub time_in_force: TimeInForce,
-    pub reduce_only: bool,
-}
+pub use crate::risk::NewOrder;
 
 /// A change of price and size that the venue has not answered yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

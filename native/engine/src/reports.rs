@@ -39,6 +39,7 @@ impl Kernel {
             self.count_change();
             self.order_changed(handle);
         }
+        self.act_if_needed();
         Ok(())
     }
 
@@ -167,6 +168,9 @@ impl Kernel {
                 order.state = state;
             }
         });
+        if let Some(breach) = self.gate.on_fill(self.now_ns, order.strategy, order.filled == 0) {
+            self.reached(&breach);
+        }
         self.booked(order.strategy, event);
         self.order_changed(handle);
         Ok(())
@@ -177,6 +181,7 @@ impl Kernel {
         self.count_change();
         self.wake_owner(strategy, wakes::FILL);
         self.marked();
+        self.act_if_needed();
     }
 
     fn order_changed(&mut self, handle: u32) {
@@ -192,6 +197,7 @@ impl Kernel {
         order.asked_ns = now_ns.max(1);
         let (id, instrument, strategy) = (order.id, order.instrument, order.strategy);
         self.due(now_ns + self.config.patience.ask_after_ns);
+        self.gate.count_message(self.config.instruments[instrument as usize].venue, now_ns);
         let mut command = self.command(Ask::Ask);
         (command.client_id, command.instrument, command.strategy) = (id.0, instrument, strategy);
         self.commands.push(command);
@@ -231,6 +237,8 @@ impl Kernel {
                 }
                 if order.cancel_ns != 0 {
                     if is_known && self.now_ns - order.cancel_ns >= patience.cancel_again_ns {
+                        let venue = self.config.instruments[instrument as usize].venue;
+                        self.gate.count_message(venue, self.now_ns);
                         self.push_cancel(handle);
                     } else {
                         let again = order.cancel_ns + patience.cancel_again_ns;

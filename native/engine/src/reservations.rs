@@ -16,17 +16,28 @@ pub struct Reserved {
 pub struct Reservations {
     instruments: usize,
     by_strategy: Vec<Reserved>,
+    open: Vec<u32>,
 }
 
 impl Reservations {
     pub fn new(strategies: usize, instruments: usize) -> Self {
-        Self { instruments, by_strategy: vec![Reserved::default(); strategies * instruments] }
+        Self {
+            instruments,
+            by_strategy: vec![Reserved::default(); strategies * instruments],
+            open: vec![0; strategies],
+        }
     }
 
     /// Returns what a strategy's open orders in an instrument may still execute.
     #[inline]
     pub fn of(&self, strategy: u8, instrument: u32) -> Reserved {
         self.by_strategy.get(self.at(strategy, instrument)).copied().unwrap_or_default()
+    }
+
+    /// Returns how many orders of a strategy are open.
+    #[inline]
+    pub fn open_orders(&self, strategy: u8) -> u32 {
+        self.open.get(usize::from(strategy)).copied().unwrap_or(0)
     }
 
     /// Returns what all open orders in an instrument may still execute.
@@ -45,6 +56,8 @@ impl Reservations {
     pub(crate) fn change(&mut self, before: Reserved, order: &Order) {
         let at = self.at(order.strategy, order.instrument);
         let after = reserved_by(order);
+        let open = &mut self.open[usize::from(order.strategy)];
+        *open = *open + after.orders - before.orders;
         let row = &mut self.by_strategy[at];
         row.buying += after.buying - before.buying;
         row.selling += after.selling - before.selling;

@@ -4,19 +4,12 @@ use capstan_amm::U256;
 
 use crate::command::{ClientId, Command, Kind};
 use crate::event::{self, Event};
-use crate::gate::{self, Rejection, Stage};
 use crate::kernel::{Broken, Kernel};
 use crate::payload::{Settlement, SwapStatus};
+use crate::risk::Rejection;
 use crate::wakes;
 
-/// What a swap does to holdings: at most this is taken, at least that is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SwapChange {
-    pub asset_in: u16,
-    pub asset_out: u16,
-    pub amount_in: i128,
-    pub min_out: i128,
-}
+pub use crate::risk::SwapChange;
 
 /// A swap that has not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +30,15 @@ impl Kernel {
             Err(rejection) => {
                 self.commands.push(Command {
                     strategy,
-                    rule: rejection.rule,
-                    stage: self.stage as u8,
+                    rule: rejection.rule as u8,
+                    stage: self.gate.stage(strategy) as u8,
                     aux: [rejection.figure, rejection.limit],
                     ..self.command(Kind::Rejected)
                 });
                 return Err(rejection);
             }
         };
+        self.under_way(strategy, &change, 1);
         self.swaps.insert(id.0, Swap { strategy, change, payload: payload.to_vec() });
         self.push_swap(id.0, strategy);
         Ok(id)
@@ -75,6 +69,7 @@ impl Kernel {
         let Some(swap) = self.swaps.remove(&id.0) else {
             return Ok(()); // Told again after a restart: booked already.
         };
+        self.under_way(swap.strategy, &swap.change, -1);
         if settlement.status == SwapStatus::Mined {
             self.portfolio.change(swap.strategy, swap.change.asset_in, -raw(settlement.amount_in)?)?;
             self.portfolio.change(swap.strategy, swap.change.asset_out, raw(settlement.amount_out)?)?;
@@ -86,31 +81,21 @@ impl Kernel {
         self.digest.settled(event, payload);
         self.wake_owner(swap.strategy, wakes::REPORT);
         self.marked();
+        self.act_if_needed();
         Ok(())
+    }
+
+    /// Adds a swap to what is under way, or takes it away.
+    fn under_way(&mut self, strategy: u8, change: &SwapChange, sign: i128) {
+        let row = usize::from(strategy) * self.config.assets.len();
+        self.under_way[row + usize::from(change.asset_in)].going += sign * change.amount_in;
+        self.under_way[row + usize::from(change.asset_out)].coming += sign * change.amount_out;
     }
 
     fn push_swap(&mut self, id: u64, strategy: u8) {
         let mut command = self.command(Kind::Swap);
         (command.client_id, command.strategy) = (id, strategy);
         self.commands.push(command);
-    }
-
-    fn judge_swap(&self, strategy: u8, change: &SwapChange) -> Result<(), Rejection> {
-        let refused = |rule, figure: i64| Err(Rejection { rule, figure, limit: 0 });
-        let assets = self.config.assets.len();
-        if usize::from(change.asset_in) >= assets || usize::from(change.asset_out) >= assets {
-            return refused(gate::UNKNOWN, change.asset_in.into());
-        }
-        if usize::from(strategy) >= self.config.strategies.len() {
-            return refused(gate::UNKNOWN, strategy.into());
-        }
-        if self.stage != Stage::Running {
-            return refused(gate::STAGE, self.stage as i64);
-        }
-        if change.amount_in <= 0 || change.min_out < 0 {
-            return refused(gate::ORDER_SIZE, 0);
-        }
-        Ok(())
     }
 }
 

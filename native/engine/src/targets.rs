@@ -8,10 +8,10 @@
 
 use crate::command::{ClientId, OrderType, TimeInForce};
 use crate::event::{BUY, SELL};
-use crate::gate::Stage;
 use crate::kernel::Kernel;
 use crate::order_state::State;
 use crate::orders::NewOrder;
+use crate::risk::Stage;
 
 /// A quote that is wanted: open lots at a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Kernel {
     pub(crate) fn wish_again(&mut self, strategy: u8, instrument: u32) {
         if usize::from(strategy) < self.config.strategies.len() {
             let at = self.wishes.at(strategy, instrument);
-            if self.wishes.slots[at].deferred && self.stage < Stage::Cancel {
+            if self.wishes.slots[at].deferred && self.gate.stage(strategy) < Stage::Cancel {
                 self.fulfil(strategy, instrument);
             }
         }

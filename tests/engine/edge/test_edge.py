@@ -89,7 +89,12 @@ def test_trades_that_are_named_otherwise_are_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"), [(s, ReportState[s.name]) for s in OrderState if s.name in ReportState.__members__]
+    ("state", "expected"),
+    [
+        (s, ReportState.LOST if s is OrderState.UNKNOWN else ReportState[s.name])
+        for s in OrderState
+        if s.name in ReportState.__members__
+    ],
 )
 def test_a_report_says_the_state_the_reason_and_what_is_filled(state, expected):
     record, _ = one(e.OrderReported(time_ns=1, client_order_id=ID.text, state=state, reason="no", filled_lots=12))

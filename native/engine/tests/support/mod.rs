@@ -40,6 +40,7 @@ pub fn config() -> Config {
     };
     let strategy = |name: &str| StrategySettings {
         name: name.into(),
+        capital: 10i128.pow(30),
         subscriptions: vec![Subscription { instrument: None, why: wakes::BOOK | wakes::TRADE | wakes::TIMER }],
     };
     let venue = |name: &str, can_amend| Venue { name: name.into(), fee_asset: None, can_amend };
