@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parent.parent
+from tests.support.market_data import absence, market_data_folder
 
 
 @pytest.fixture(scope="session")
 def market_data() -> Path:
-    """The folder of recorded market data (`$CAPSTAN_DATA/market`, else `../shared/data/market`)."""
-    data = Path(os.environ.get("CAPSTAN_DATA") or _ROOT.parent / "shared" / "data")
-    folder = data / "market"
-    if not folder.is_dir():
-        pytest.skip(f"no recorded market data at {folder}: set CAPSTAN_DATA to a folder that holds market/")
+    """The folder of recorded market data; see tests/support/market_data.py."""
+    folder = market_data_folder()
+    if folder is None:
+        pytest.skip(absence())
     return folder

@@ -529,3 +529,13 @@ class SimulatedVenue:
 
     def orders(self, instrument: int) -> list[tuple[int, int, int, int, int, int]]:
         """Open orders: (client id, side, price, size, filled, 1/65,536 lots ahead), bids then asks, best first."""
+
+def touches(events: bytes, instrument: int) -> bytes:
+    """Put one instrument's records through a book; return its best prices after every message that moved it.
+
+    Seven int64 a row: the record's index, its sequence, local time, bid, lots, ask, lots. Zeros where the book is stale
+    or a side is empty.
+
+    Raises:
+        ValueError: Not whole 64-byte records.
+    """

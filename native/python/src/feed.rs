@@ -4,7 +4,7 @@ use capstan_core::flat_book::Level;
 use capstan_core::grid::Grid;
 use capstan_core::orders::Side;
 use capstan_engine::book::Book;
-use capstan_engine::event::{as_bytes, Event};
+use capstan_engine::event::{as_bytes, Event, Kind};
 use capstan_engine::feed::capture::{Capture as Core, Tally};
 use capstan_engine::feed::{Decoder, Outcome, Source};
 use pyo3::exceptions::PyValueError;
@@ -130,7 +130,30 @@ impl Capture {
     }
 }
 
+/// Returns rows of (record, sequence, local time, bid, lots, ask, lots), zeros where the book is stale or empty.
+#[pyfunction]
+fn touches<'py>(py: Python<'py>, events: &[u8], instrument: u32) -> PyResult<Bound<'py, PyBytes>> {
+    let records = events.chunks_exact(std::mem::size_of::<Event>());
+    if !records.remainder().is_empty() {
+        return Err(PyValueError::new_err("not whole event records"));
+    }
+    let records = records.map(bytemuck::pod_read_unaligned::<Event>);
+    let mut rows: Vec<[i64; 7]> = Vec::new();
+    let mut book = Book::new();
+    for (at, event) in records.enumerate().filter(|(_, event)| event.instrument == instrument) {
+        book.apply(&event);
+        let moves = matches!(event.kind(), Some(Kind::Level | Kind::Clear | Kind::Stale));
+        if moves && event.is_last() {
+            let (bid, ask) = (book.best(Side::Buy).unwrap_or((0, 0)), book.best(Side::Sell).unwrap_or((0, 0)));
+            let sequence = i64::try_from(event.sequence).unwrap_or(i64::MAX);
+            rows.push([at as i64, sequence, event.time_local_ns, bid.0, bid.1, ask.0, ask.1]);
+        }
+    }
+    Ok(PyBytes::new(py, bytemuck::cast_slice(&rows)))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<FeedDecoder>()?;
-    m.add_class::<Capture>()
+    m.add_class::<Capture>()?;
+    m.add_function(wrap_pyfunction!(touches, m)?)
 }

@@ -1,0 +1,24 @@
+"""Market data in and out of event records: recordings, the memory-mapped store, Parquet, bars and funding."""
+
+from engine.data.bars import bar_events, funding_events, read_bars, read_funding
+from engine.data.captures import RECORDER_SHIFT_NS, CaptureFormat, Loaded, load_capture, merge
+from engine.data.parquet import export_parquet, import_parquet
+from engine.data.store import Store, StoredInstrument, open_store, write_store
+
+__all__ = [
+    "RECORDER_SHIFT_NS",
+    "CaptureFormat",
+    "Loaded",
+    "Store",
+    "StoredInstrument",
+    "bar_events",
+    "export_parquet",
+    "funding_events",
+    "import_parquet",
+    "load_capture",
+    "merge",
+    "open_store",
+    "read_bars",
+    "read_funding",
+    "write_store",
+]
