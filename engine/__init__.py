@@ -3,15 +3,40 @@
     events ──> Journal ──> Kernel.step ──> commands ──> LiveRunner ──> venues, custody
 
 `build_kernel(RunConfig)` makes a kernel; `LiveRunner` runs it against the world, `engine.replay` over recordings.
+
+Names are fetched from their modules when they are asked for, so that a backtest or a strategy (`engine.sdk`) starts
+without the half second that exchanges, chains and settings take to import.
 """
 
-from engine.journal import Journal, read_journal
-from engine.kernel import Kernel
-from engine.ports import Bookkeeper, Emit, ExchangeVenue, SwapDesk
-from engine.runner import LiveRunner, Wiring
-from engine.settings import EngineSettings
-from engine.setup import RunConfig, build_kernel
-from engine.strategy import Context, Strategy
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.journal import Journal, read_journal
+    from engine.kernel import Kernel
+    from engine.ports import Bookkeeper, Emit, ExchangeVenue, SwapDesk
+    from engine.runner import LiveRunner, Wiring
+    from engine.settings import EngineSettings
+    from engine.setup import RunConfig, build_kernel
+    from engine.strategy import Context, Strategy
+else:
+    _HOMES = {
+        "engine.journal": ("Journal", "read_journal"),
+        "engine.kernel": ("Kernel",),
+        "engine.ports": ("Bookkeeper", "Emit", "ExchangeVenue", "SwapDesk"),
+        "engine.runner": ("LiveRunner", "Wiring"),
+        "engine.settings": ("EngineSettings",),
+        "engine.setup": ("RunConfig", "build_kernel"),
+        "engine.strategy": ("Context", "Strategy"),
+    }
+    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+    def __getattr__(name):
+        if name not in _HOME_OF:
+            raise AttributeError(f"module 'engine' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+        return value
+
 
 __all__ = [
     "Bookkeeper",

@@ -7,12 +7,13 @@ One context, one view per book and one event view exist for a strategy's whole l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.market import PoolMarket
+if TYPE_CHECKING:
+    from engine.market import PoolMarket
 
 Levels: TypeAlias = npt.NDArray[np.int64]
 """Price and size of each level, best first: shape (n, 2)."""
