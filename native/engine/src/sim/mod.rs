@@ -4,6 +4,8 @@
 //! modelled.
 
 mod account;
+mod backtest;
+mod chain;
 mod desk;
 pub mod draw;
 mod drive;
@@ -24,6 +26,8 @@ mod scenarios;
 mod settings;
 
 pub use account::{Account, Overflow};
+pub use backtest::{Backtest, Failed, Journal, Stop};
+pub use chain::Chain;
 pub use drive::is_on_venue;
 pub use exchange::{Exchange, Report};
 pub use faults::FaultSettings;
