@@ -1,4 +1,4 @@
-"""`capstan engine`: run the trading engine of an installation, replay its journal, backtest on it."""
+"""`capstan engine`: run the trading engine of an installation, trade the market of its journal again."""
 
 from __future__ import annotations
 
@@ -79,23 +79,6 @@ def resume(data_dir: DataDirOption = Path(), as_json: JsonOption = False) -> Non
 
 
 @app.command()
-def replay(journal: Annotated[Path, typer.Argument(help="journal.bin of a run.")], as_json: JsonOption = False) -> None:
-    """Replay a journal: what the run did, and the SHA-256 over its decisions."""
-    from engine.journal import read_journal
-    from engine.replay import replay as replay_events
-    from engine.reporting import summarize, to_json
-    from engine.setup import RunConfig, build_kernel
-
-    header, events = read_journal(journal)
-    recorded = list(events)
-    config = RunConfig.from_header(header)
-    digest = replay_events(build_kernel(config), recorded)
-    summary = to_json(summarize(build_kernel(config), recorded))
-    result = {"run": config.run, "commands": digest.count, "sha256": digest.hex, **summary}
-    _show(result, as_json=as_json)
-
-
-@app.command()
 def backtest(
     journal: Annotated[Path, typer.Argument(help="journal.bin of a run.")], as_json: JsonOption = False
 ) -> None:
@@ -108,17 +91,4 @@ def backtest(
     header, events = read_journal(journal)
     config = RunConfig.from_header(header)
     given = list(run_backtest(build_kernel(config), events))
-    _show({"run": config.run, **to_json(summarize(build_kernel(config), given))}, as_json=as_json)
-
-
-def _show(result: dict[str, object], *, as_json: bool) -> None:
-    if as_json:
-        output.emit(result)
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in result.items():
-        table.add_row(key, str(value))
-    Console().print(table)
+    output.table({"run": config.run, **to_json(summarize(build_kernel(config), given))}, as_json=as_json)

@@ -64,6 +64,7 @@ async def final_result(
             "problems": list(verification.problems),
             "differences": mismatches,
         },
+        "decisions": {"commands": runner.decisions.count, "sha256": runner.decisions.hex},
         "latency_us": {"tick_to_order": {**runner.tick_to_order.percentiles_us(), "count": runner.tick_to_order.count}},
         "open_orders_after_stop": open_orders,
         "report": str(data.report),

@@ -17,6 +17,20 @@ def emit(value: Any) -> None:
     sys.stdout.flush()
 
 
+def table(result: dict[str, object], *, as_json: bool) -> None:
+    """Print named values: a line of JSON for machines, a row each for people."""
+    if as_json:
+        emit(result)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in result.items():
+        rows.add_row(key, str(value))
+    Console().print(rows)
+
+
 def say(text: str) -> None:
     """Print a line for a person on standard error, so that `--json` output stays clean."""
     sys.stderr.write(text + "\n")

@@ -220,6 +220,16 @@ class EngineRestarted(_Event, frozen=True, kw_only=True):
     epoch: int
 
 
+class DecisionsStamped(_Event, frozen=True, kw_only=True):
+    """What the run had decided up to here: a replay that decides otherwise is found at the next of these.
+
+    The shell writes it into the journal; no kernel is told.
+    """
+
+    commands: int
+    sha256: str
+
+
 Event: TypeAlias = (
     BookChanged
     | BookInvalidated
@@ -239,6 +249,7 @@ Event: TypeAlias = (
     | TimerFired
     | OperatorSpoke
     | EngineRestarted
+    | DecisionsStamped
 )
 PoolEvent: TypeAlias = PoolSnapshotted | PoolSynced | PoolSwapped | PoolLiquidityChanged | PoolInvalidated
 

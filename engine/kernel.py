@@ -87,6 +87,8 @@ class Kernel:
             InvariantError: The event contradicts what is known; the caller stops trading and tells someone.
         """
         self._commands = []
+        if isinstance(event, e.DecisionsStamped):
+            return self._commands
         self.now_ns = event.time_ns
         self._cause_ns = event.received_ns if isinstance(event, e.BookChanged) else 0
         handler = self._handlers.get(type(event))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from domain import InvariantError
 from domain import events as e
 from engine.kernel import Kernel
 from engine.simulation import Simulator
@@ -33,6 +34,8 @@ class CommandDigest:
         self._hash = hashlib.sha256()
         self._encoder = msgspec.msgpack.Encoder()
         self.count = 0
+        self.stamps = 0
+        """How many stamps of the run were compared and found equal."""
 
     def add(self, commands: Iterable[e.Command]) -> None:
         for command in commands:
@@ -43,12 +46,37 @@ class CommandDigest:
     def hex(self) -> str:
         return self._hash.hexdigest()
 
+    def stamp(self, time_ns: int) -> e.DecisionsStamped:
+        """Say what was decided up to here."""
+        return e.DecisionsStamped(time_ns=time_ns, commands=self.count, sha256=self.hex)
+
+    def check(self, stamp: e.DecisionsStamped) -> None:
+        """Compare with what the run had decided when it wrote this.
+
+        Raises:
+            InvariantError: It decided otherwise.
+        """
+        if (stamp.commands, stamp.sha256) != (self.count, self.hex):
+            raise InvariantError(
+                f"the replay decides otherwise than the run did: {self.count} commands, {self.hex[:16]}…, where the "
+                f"journal says {stamp.commands}, {stamp.sha256[:16]}…",
+                hint="replay and finish a run with the release that began it",
+            )
+        self.stamps += 1
+
 
 def replay(kernel: Kernel, events: Iterable[e.Event]) -> CommandDigest:
-    """Step a fresh kernel through a journal; its decisions come out as they went out."""
+    """Step a fresh kernel through a journal; its decisions come out as they went out.
+
+    Raises:
+        InvariantError: They do not; it was another release, or the journal was tampered with.
+    """
     digest = CommandDigest()
     for event in events:
-        digest.add(kernel.step(event))
+        if isinstance(event, e.DecisionsStamped):
+            digest.check(event)
+        else:
+            digest.add(kernel.step(event))
     return digest
 
 

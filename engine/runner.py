@@ -37,6 +37,7 @@ from domain import events as e
 from engine.journal import Journal
 from engine.kernel import Kernel, strategy_of
 from engine.ports import Bookkeeper, ExchangeVenue, SwapDesk
+from engine.replay import CommandDigest
 from runtime import Clock, LatencyRecorder
 from runtime import metrics as m
 
@@ -70,6 +71,7 @@ class LiveRunner:
     def __init__(self, kernel: Kernel, journal: Journal, wiring: Wiring) -> None:
         self.kernel = kernel
         self.tick_to_order = LatencyRecorder()
+        self.decisions = CommandDigest()
         self._journal = journal
         self._wiring = wiring
         self._queue: deque[list[e.Event]] = deque()
@@ -87,13 +89,20 @@ class LiveRunner:
     # --- life
 
     def recover(self) -> int:
-        """Replay the journal into the kernel; return the epoch of the run that starts now."""
+        """Replay the journal into the kernel; return the epoch of the run that starts now.
+
+        Raises:
+            InvariantError: It decides otherwise than the run did: its orders would not be those at the venues.
+        """
         epoch = 0
         recovered, self._journal.recovered = self._journal.recovered, []
         for event in recovered:
             is_new_trade = isinstance(event, e.FillReported) and not self.kernel.knows_trade(event.fill)
-            self.kernel.step(event)
             self._last_ns = event.time_ns
+            if isinstance(event, e.DecisionsStamped):
+                self.decisions.check(event)
+                continue
+            self.decisions.add(self.kernel.step(event))
             if isinstance(event, e.EngineRestarted):
                 epoch = event.epoch + 1
             elif isinstance(event, e.FillReported) and is_new_trade:
@@ -213,6 +222,9 @@ class LiveRunner:
             self._journal.sync()
         is_new_trade = isinstance(event, e.FillReported) and not self.kernel.knows_trade(event.fill)
         commands = self.kernel.step(event)
+        self.decisions.add(commands)
+        if isinstance(event, e.TimerFired):
+            self._journal.append(self.decisions.stamp(self._last_ns))
         if isinstance(event, e.FillReported) and is_new_trade:
             self._note_fill(event.fill)
         elif isinstance(event, e.SwapSettled):

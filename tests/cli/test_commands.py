@@ -18,7 +18,7 @@ from runtime.processes import die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    (), ("demo",), ("doctor",), ("kill",), ("engine",), ("engine", "run"), ("engine", "status"), ("engine", "replay"),
+    (), ("demo",), ("doctor",), ("kill",), ("engine",), ("engine", "run"), ("engine", "status"), ("replay",),
     ("engine", "backtest"), ("sandbox",), ("sandbox", "serve"), ("chain",), ("chain", "devnet"), ("wallets",),
     ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"), ("wallets", "show"), ("signer",),
     ("wallets", "backup"), ("wallets", "backup", "split"), ("wallets", "backup", "combine"), ("wallets", "ceremony"),
@@ -38,7 +38,7 @@ PRINTING = (
     ("transactions", "release"), ("transactions", "speed-up"),
     ("approvals", "key"), ("approvals", "list"), ("approvals", "show"), ("approvals", "approve"),
     ("approvals", "reject"),
-    ("demo",), ("doctor",), ("kill",), ("engine", "status"), ("engine", "replay"), ("engine", "backtest"),
+    ("demo",), ("doctor",), ("kill",), ("engine", "status"), ("replay",), ("engine", "backtest"),
     ("sandbox", "serve"), ("chain", "devnet"), ("wallets", "create"), ("wallets", "derive"), ("wallets", "import"),
     ("wallets", "show"), ("wallets", "backup", "split"), ("wallets", "backup", "combine"),
     ("wallets", "ceremony", "person"), ("wallets", "ceremony", "run"), ("wallets", "ceremony", "sign"),
@@ -147,7 +147,7 @@ def test_wrong_usage_is_one_line_with_a_hint(arguments):
     "arguments",
     [
         ("engine", "run", "--data-dir", "absent"), ("engine", "status", "--data-dir", "absent"),
-        ("engine", "replay", "absent"), ("engine", "backtest", "absent"), ("kill", "--data-dir", "absent"),
+        ("replay", "absent"), ("engine", "backtest", "absent"), ("kill", "--data-dir", "absent"),
         ("ledger", "verify", "--data-dir", "absent"), ("ledger", "balances", "--data-dir", "absent"),
         ("signer", "serve", "--data-dir", "absent"), ("api", "serve", "--data-dir", "absent"),
         ("api", "serve", "--host", "0.0.0.0"), ("sandbox", "serve", "--accounts", "absent"),
@@ -162,7 +162,7 @@ def test_absent_installation_is_named_and_nothing_is_made(tmp_path, arguments):
 def test_file_that_is_no_journal_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("dear diary")
-    done = capstan("engine", "replay", path)
+    done = capstan("replay", path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"error: {path} is not a journal\n"
     assert path.read_text() == "dear diary"

@@ -35,7 +35,7 @@ def test_demo_trades_settles_and_reports(tmp_path):
     assert "<script src=" not in report  # Self-contained: opens without a network.
 
     # The journal alone gives the same figures, and the same decisions twice.
-    first, second = (_capstan("engine", "replay", str(tmp_path / "run" / "journal.bin"), "--json") for _ in range(2))
+    first, second = (_capstan("replay", str(tmp_path / "run" / "journal.bin"), "--json") for _ in range(2))
     assert first == second
     assert (first["fills"], first["swaps"], first["pnl"]) == (result["fills"], result["swaps"], result["pnl"])
     backtest = _capstan("engine", "backtest", str(tmp_path / "run" / "journal.bin"), "--json")
