@@ -15,7 +15,7 @@ from typing import Any, Final
 from domain import InputError, InvariantError, OrderState, Side
 from domain import events as e
 from engine.edge.numbers import Numbers, client_number, order_number, trade_number
-from engine.edge.payloads import i128, pool_payload, settlement_payload
+from engine.edge.payloads import STATUSES, i128, pool_payload, settlement_payload
 from engine.records import EventFlag, EventKind, Reason, ReportState
 
 SIZE: Final = 64
@@ -177,7 +177,8 @@ class Encoder:
     def _settled(self, event: e.SwapSettled) -> bytes:
         number = _signed(client_number(event.intent_id))
         payload = settlement_payload(event)
-        return _with_payload(event, EventKind.SETTLED, payload, aux0=number, sequence=event.block_number)
+        status = STATUSES[event.status]
+        return _with_payload(event, EventKind.SETTLED, payload, aux0=number, sequence=event.block_number, price=status)
 
     # --- time and people
 
@@ -216,13 +217,21 @@ def _record(
 
 
 def _with_payload(
-    event: e.Event, kind: EventKind, payload: bytes, *, aux0: int = 0, instrument: int = 0, sequence: int = 0
+    event: e.Event,
+    kind: EventKind,
+    payload: bytes,
+    *,
+    aux0: int = 0,
+    instrument: int = 0,
+    sequence: int = 0,
+    price: int = 0,
 ) -> bytes:
     record = _record(
         event,
         kind,
         instrument=instrument,
         flags=EventFlag.PAYLOAD,
+        price=price,
         sequence=sequence,
         aux=(aux0, len(payload)),
     )
