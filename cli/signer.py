@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
-from cli import output
+from cli import output, signer_freezes
 from cli.guards import AdminsOption, BundleOption, open_guard
 from cli.references import take_secret
 from cli.signer_hsm import app as hsm_app
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, help="The process that holds the keys.")
 
 
 app.add_typer(hsm_app, name="hsm")
+signer_freezes.add_to(app)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class _Parts:
     bundle: Path | None = None
     admins: Path | None = None
     base_dir: Path | None = None
+    operators: Mapping[str, str] = field(default_factory=dict)
+    """Whose signatures lift the signer's freezes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,9 @@ async def _serve(parts: _Parts, front: _Front, *, as_json: bool) -> None:
     async with AsyncExitStack() as opened:
         guard = open_guard(parts.policy, parts.bundle, parts.admins, beside=parts.journal, opened=opened)
         keys = await _open_keys(parts, opened)
-        signed = opened.enter_context(SigningJournal(parts.journal, now_ns=SystemClock().now_ns))
+        signed = opened.enter_context(
+            SigningJournal(parts.journal, now_ns=SystemClock().now_ns, operators=parts.operators)
+        )
         service = SignerService(keys, guard=guard, journal=signed)
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
@@ -258,6 +264,7 @@ def _from_options(
         mpc=mpc,
         remote=remote,
         policy=_policy(config) if config is not None else None,
+        operators=_operators(config) if config is not None else {},
     )
 
 
@@ -294,6 +301,7 @@ def _from_installation(root: Path) -> _Parts:
         bundle=root / custody.policy_bundle if custody.policy_bundle else None,
         admins=root / custody.policy_admins if custody.policy_admins else None,
         base_dir=root,
+        operators=custody.operators,
     )
 
 
@@ -304,6 +312,13 @@ def _policy(config: Path) -> PolicySettings:
     if custody is None or custody.policy is None:
         raise InputError(f"{config} has no [custody.policy]", hint="without --config the signer refuses everything")
     return custody.policy
+
+
+def _operators(config: Path) -> Mapping[str, str]:
+    from cli.settings import load_settings
+
+    custody = load_settings(config).custody
+    return {} if custody is None else custody.operators
 
 
 def _journal_of(keystore: Path) -> Path:

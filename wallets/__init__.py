@@ -7,6 +7,7 @@ in a process of their own (`SignerService`, `capstan signer serve`) and everyone
 from wallets.client import SignerClient
 from wallets.devnet_keys import DEVNET_MNEMONIC
 from wallets.evidence import Evidence
+from wallets.freezing import SignerFreeze, sign_lift
 from wallets.guard import DenyAll, Guard, Spent
 from wallets.hd import HdWallet, entropy_to_mnemonic, ethereum_path, generate_mnemonic, mnemonic_to_entropy
 from wallets.journal import SigningJournal
@@ -43,6 +44,7 @@ __all__ = [
     "SignedTransaction",
     "Signer",
     "SignerClient",
+    "SignerFreeze",
     "SignerService",
     "SigningJournal",
     "Spent",
@@ -60,6 +62,7 @@ __all__ = [
     "parse",
     "read_keystore",
     "recover",
+    "sign_lift",
     "signing_digest",
     "unlock_keystore",
     "write_private_file",

@@ -11,6 +11,7 @@ from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError, InvariantError, OutcomeUnknown, VenueUnavailable
 from wallets.evidence import Evidence, read_evidence
+from wallets.freezing import SignerFreeze
 from wallets.payloads import (
     AuthorizationToSign,
     MessageToSign,
@@ -64,6 +65,23 @@ class SignerClient:
     @property
     def address(self) -> Address:
         return self._address
+
+    async def freeze(self, source: str, reason: str) -> SignerFreeze:
+        """Stop the signer from signing anything, with any key. Lifting that is no request: see `wallets.freezing`.
+
+        Raises:
+            InputError: No name, or no reason.
+            VenueUnavailable: The signer was not reached, or could not make it durable (it is frozen until it restarts).
+            OutcomeUnknown: It may be frozen. Asking again is safe: a source's freeze stands once.
+        """
+        return _freeze(await self._ask("freeze", {"method": "freeze", "source": source, "reason": reason}))
+
+    async def freezes(self) -> list[SignerFreeze]:
+        """The signer's freezes that stand, oldest first."""
+        found = await self._ask("freezes", {"method": "freezes"})
+        if not isinstance(found, list):
+            raise InvariantError("the signer's answer is malformed")
+        return [_freeze(item) for item in found]
 
     async def sign_transaction(
         self, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
@@ -132,6 +150,13 @@ class SignerClient:
         if isinstance(error := reply.get("error"), dict):
             raise error_from(error)
         return reply.get("result")
+
+
+def _freeze(result: Any) -> SignerFreeze:
+    try:
+        return SignerFreeze(int(result["number"]), str(result["source"]), str(result["reason"]), int(result["time_ns"]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise InvariantError("the signer's answer is malformed") from exc
 
 
 def _bytes(result: Any, field: str) -> bytes:

@@ -22,7 +22,8 @@ from typing import Self
 from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError, Refused
-from wallets import restored, rlp
+from wallets import freezing, restored, rlp
+from wallets.freezing import Freezing, SignerFreeze, check_words
 from wallets.group_commit import GroupCommitter, Run
 from wallets.guard import Spent
 from wallets.payloads import AuthorizationToSign, TransactionToSign
@@ -73,12 +74,18 @@ Judge = Callable[[Spent], Mapping[str, int]]
 class SigningJournal:
     """Opens (and creates) the journal file. Thread-safe; close it, or use it as a context manager.
 
+    Args:
+        path: The file.
+        now_ns: The time.
+        operators: Whose signatures lift freezes; see `wallets.freezing`.
+
     Raises:
         InputError: The file is no journal, or of a newer release.
     """
 
-    def __init__(self, path: Path, *, now_ns: Callable[[], int]) -> None:
+    def __init__(self, path: Path, *, now_ns: Callable[[], int], operators: Mapping[str, str] | None = None) -> None:
         self._now_ns = now_ns
+        self._freezing = Freezing(operators)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -87,9 +94,9 @@ class SigningJournal:
             # FULL: a signature may leave the process right after the commit, so the row must survive a power cut.
             connection.execute("PRAGMA synchronous=FULL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, 1, 2, 3):
-                raise InputError(f"{path} is a journal of version {version}, this release reads up to version 3")
-            for step in (_SCHEMA, _SECOND, restored.SCHEMA)[version:]:
+            if version not in (0, 1, 2, 3, 4):
+                raise InputError(f"{path} is a journal of version {version}, this release reads up to version 4")
+            for step in (_SCHEMA, _SECOND, restored.SCHEMA, freezing.SCHEMA)[version:]:
                 connection.executescript("BEGIN IMMEDIATE;" + step + "COMMIT;")
         except sqlite3.Error as exc:
             raise InputError(f"{path} is not a signing journal: {exc}") from exc
@@ -99,8 +106,8 @@ class SigningJournal:
         """Allow a transaction or an authorization to be signed, and remember it for ever; waits until that is durable.
 
         Raises:
-            Refused: The nonce is taken by another transaction (`sign-once`), a replacement does not pay more
-                (`replacement-fee`), or the judge refused.
+            Refused: Frozen (`signer-frozen`), the nonce is taken by another transaction (`sign-once`), a replacement
+                does not pay more (`replacement-fee`), or the judge refused.
             VenueUnavailable: The journal cannot be written; nothing may be signed.
         """
         self.begin_record(key, payload, judge).result()
@@ -115,6 +122,7 @@ class SigningJournal:
         is_cancel = isinstance(payload, TransactionToSign) and is_cancel_form(key, payload)
 
         def work(run: Run) -> None:
+            self._freezing.check(run)
             earlier = run(
                 "SELECT digest, effect, fee_ceiling, tip_ceiling FROM signed"
                 " WHERE key = ? AND chain_id = ? AND nonce = ?",
@@ -188,6 +196,30 @@ class SigningJournal:
             return bytes(run("SELECT raw FROM answered WHERE key = ? AND digest = ?", place).fetchone()[0])
 
         return self._writer.submit(work)
+
+    def begin_check(self) -> Future[None]:
+        """Let a signature that uses up no nonce pass, unless a freeze stands (`Refused`, `signer-frozen`)."""
+        return self._writer.submit(self._freezing.check)
+
+    def begin_freeze(self, source: str, reason: str) -> Future[SignerFreeze]:
+        """Sign nothing from here on; the future ends when that is durable."""
+        check_words(source, reason)
+        return self._writer.submit(lambda run: self._freezing.impose(run, source, reason, self._now_ns()))
+
+    def freezes(self) -> list[SignerFreeze]:
+        """The freezes that stand, oldest first."""
+        return self._writer.submit(self._freezing.standing).result()
+
+    def lift(self, number: int, *, operator: str, reason: str, signature: bytes = b"") -> None:
+        """End a freeze: an operator's word, given beside the signer; see `wallets.freezing`.
+
+        Raises:
+            InputError: No such freeze stands, or a name or the reason is missing.
+            Refused: Operators have keys, and this is not signed by theirs (rule `operator`).
+        """
+        self._writer.submit(
+            lambda run: self._freezing.lift(run, number, operator, reason, signature, self._now_ns())
+        ).result()
 
     def count(self) -> int:
         """How many distinct transactions were ever allowed."""

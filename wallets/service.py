@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from capstan_native import keccak256 as keccak
 
 from domain import Address, InputError, PlatformError, Refused
 from wallets.evidence import Evidence, read_evidence
+from wallets.freezing import SignerFreeze, check_words, frozen
 from wallets.guard import Guard, Spent
 from wallets.journal import Journalled, SigningJournal
 from wallets.payloads import (
@@ -56,6 +58,8 @@ class SignerService:
         self._guard = guard
         self._journal = journal
         self._connections = 0
+        self._freezes_asked = 0
+        self._frozen: SignerFreeze | None = None
 
     async def serve(self, path: Path, stop: asyncio.Event, *, ready: asyncio.Event | None = None) -> None:
         """Listen on a Unix socket until `stop` is set.
@@ -92,6 +96,11 @@ class SignerService:
         try:
             if method == "accounts":
                 return {"result": self.addresses}
+            if method == "freeze":
+                freeze = await self.freeze(str(request.get("source")), str(request.get("reason")))
+                return {"result": _wire(freeze)}
+            if method == "freezes":
+                return {"result": [_wire(freeze) for freeze in await asyncio.to_thread(self._journal.freezes)]}
             try:
                 network = Network(str(request.get("network")))
             except ValueError as exc:
@@ -102,6 +111,23 @@ class SignerService:
             return error_message(exc)
         return {"result": result}
 
+    async def freeze(self, source: str, reason: str) -> SignerFreeze:
+        """Sign nothing from here on, not even what is being signed now; a restart keeps it.
+
+        There is no opposite here: an operator lifts a freeze beside the signer (`SigningJournal.lift`).
+
+        Raises:
+            InputError: No name, or no reason.
+            VenueUnavailable: The journal cannot be written. This process signs nothing until it is restarted.
+        """
+        check_words(source, reason)
+        self._freezes_asked += 1
+        # Held in memory before it is durable: what is being signed at this moment does not leave either.
+        self._frozen = SignerFreeze(0, source, reason, 0)
+        self._frozen = await asyncio.wrap_future(self._journal.begin_freeze(source, reason))
+        log.warning("signer.frozen", source=source, reason=reason, freeze=self._frozen.number)
+        return self._frozen
+
     async def sign_transaction(
         self, sender: str, tx: TransactionToSign, *, network: Network, evidence: Evidence | None = None
     ) -> SignedTransaction:
@@ -109,7 +135,8 @@ class SignerService:
 
         Raises:
             InputError: No such key here.
-            Refused: By the guard, the journal (`sign-once`, `replacement-fee`) or the key (`test-key`).
+            Refused: Frozen (`signer-frozen`), or by the guard, the journal (`sign-once`, `replacement-fee`) or the key
+                (`test-key`).
             VenueUnavailable: The journal or the device is not available; nothing has left.
         """
         signer = self._signer(sender)
@@ -119,12 +146,13 @@ class SignerService:
         def judge(spent: Spent) -> Mapping[str, int]:
             return self._guard.check_transaction(signer.address, tx, network=network, spent=spent, evidence=evidence)
 
-        await asyncio.wrap_future(self._journal.begin_record(signer.address, tx, judge))
+        await self._allowed(self._journal.begin_record(signer.address, tx, judge))
 
         async def sign() -> bytes:
             return (await signer.sign_transaction(tx, network=network, evidence=evidence)).raw
 
         raw = await self._sign_or_repeat(signer, tx, sign)
+        self._check_frozen()
         signed = SignedTransaction(raw, "0x" + keccak(raw).hex(), signer.address)
         log.info("signer.signed", signer=signer.address, chain_id=tx.chain_id, nonce=tx.nonce, tx_hash=signed.hash)
         return signed
@@ -134,16 +162,22 @@ class SignerService:
     ) -> Signature:
         """Judge and sign a personal message; errors as `sign_transaction`."""
         signer = self._signer(sender)
+        await self._allowed(self._journal.begin_check())
         self._guard.check_message(signer.address, message, network=network, evidence=evidence)
-        return await signer.sign_message(message, network=network, evidence=evidence)
+        signature = await signer.sign_message(message, network=network, evidence=evidence)
+        self._check_frozen()
+        return signature
 
     async def sign_typed_data(
         self, sender: str, data: TypedDataToSign, *, network: Network, evidence: Evidence | None = None
     ) -> Signature:
         """Judge and sign a document; errors as `sign_transaction`."""
         signer = self._signer(sender)
+        await self._allowed(self._journal.begin_check())
         self._guard.check_typed_data(signer.address, data, network=network, evidence=evidence)
-        return await signer.sign_typed_data(data, network=network, evidence=evidence)
+        signature = await signer.sign_typed_data(data, network=network, evidence=evidence)
+        self._check_frozen()
+        return signature
 
     async def sign_authorization(
         self,
@@ -161,13 +195,14 @@ class SignerService:
             self._guard.check_authorization(signer.address, authorization, network=network, evidence=evidence)
             return {}
 
-        await asyncio.wrap_future(self._journal.begin_record(signer.address, authorization, judge))
+        await self._allowed(self._journal.begin_record(signer.address, authorization, judge))
 
         async def sign() -> bytes:
             signed = await signer.sign_authorization(authorization, network=network, evidence=evidence)
             return signed.signature.to_bytes()
 
         signature = Signature.from_bytes(await self._sign_or_repeat(signer, authorization, sign))
+        self._check_frozen()
         log.info("signer.authorized", signer=signer.address, delegate=authorization.delegate)
         return SignedAuthorization(authorization, signature)
 
@@ -205,6 +240,19 @@ class SignerService:
         if kept is None:
             kept = await asyncio.wrap_future(self._journal.begin_keep(signer.address, payload, await sign()))
         return kept
+
+    async def _allowed(self, passed: Future[None]) -> None:
+        """Wait for the journal's word; it alone knows that a freeze was lifted."""
+        asked = self._freezes_asked
+        await asyncio.wrap_future(passed)
+        # Passed, so no freeze stands; unless one was asked for since, or never became durable.
+        if self._freezes_asked == asked and self._frozen is not None and self._frozen.number:
+            self._frozen = None
+        self._check_frozen()
+
+    def _check_frozen(self) -> None:
+        if self._frozen is not None:
+            raise frozen(self._frozen)
 
     def _signer(self, address: str) -> LocalSigner:
         signer = self._signers.get(address)
@@ -250,6 +298,10 @@ def log_declined(method: str, exc: PlatformError) -> None:
         rule=exc.rule if isinstance(exc, Refused) else "",
         reason=str(exc),
     )
+
+
+def _wire(freeze: SignerFreeze) -> dict[str, Any]:
+    return {"number": freeze.number, "source": freeze.source, "reason": freeze.reason, "time_ns": freeze.time_ns}
 
 
 def _content(payload: Mapping[str, Any]) -> bytes:

@@ -181,7 +181,8 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) ->
     with SigningJournal(path, now_ns=lambda: 10**18) as journal:
         journal.record(TEST_ADDRESSES[0], TX, lambda _: {})
     old = sqlite3.connect(path)
-    old.executescript("DROP TABLE answered; DROP TABLE restores; DROP TABLE floors; PRAGMA user_version = 1;")
+    later = "answered", "restores", "floors", "lifts", "freezes"
+    old.executescript("".join(f"DROP TABLE {table};" for table in later) + "PRAGMA user_version = 1;")
     old.close()
     with SigningJournal(path, now_ns=lambda: 10**18) as journal:
         with pytest.raises(Refused):

@@ -22,7 +22,7 @@ from runtime import Secret
 from runtime.processes import free_port, spawn, terminate
 from tests.wallets.hsm.soft_token import PIN, SoftTokens
 from tests.wallets.mpc.processes import Processes
-from wallets import HdWallet, create_keystore, write_private_file
+from wallets import HdWallet, SignerClient, create_keystore, write_private_file
 from wallets.hsm import HsmToken
 from wallets.mpc import generate_wallet, init_committee, refresh_wallet
 
@@ -247,6 +247,21 @@ def test_an_account_of_the_node_itself_is_not_used(signer: RemoteSigner) -> None
         signer.web3.eth.send_transaction(
             {"from": Web3.to_checksum_address(TEST_ADDRESSES[0]), "to": Web3.to_checksum_address(RECIPIENT)}
         )
+
+
+def test_a_frozen_signer_tells_cast_so_and_no_key_signs(signer: RemoteSigner, folder: Path) -> None:
+    beside = ("--journal", str(folder / "signer-journal.db"), "--operator", "ann", "--reason", "looked", "--json")
+    line = [sys.executable, "-m", "cli", "signer"]
+    frozen = asyncio.run(SignerClient(folder / "s.sock", Address("")).freeze("engine", "loss velocity"))
+    for sender in signer.accounts.values():
+        count = signer.web3.eth.get_transaction_count(Web3.to_checksum_address(sender))
+        with pytest.raises(RuntimeError, match="refused: the signer is frozen by engine: loss velocity"):
+            signer.cast("send", "--unlocked", "--from", sender, RECIPIENT, "--value", "1")
+        assert signer.web3.eth.get_transaction_count(Web3.to_checksum_address(sender)) == count
+    subprocess.run([*line, "unfreeze", str(frozen.number), "--yes", *beside], check=True, timeout=60)
+    for sender in signer.accounts.values():
+        sent = json.loads(signer.cast("send", "--unlocked", "--from", sender, "--json", RECIPIENT, "--value", "1"))
+        assert sent["status"] == "0x1"
 
 
 def test_no_pin_password_or_key_is_in_the_log(signer: RemoteSigner, folder: Path) -> None:
