@@ -539,3 +539,154 @@ def touches(events: bytes, instrument: int) -> bytes:
     Raises:
         ValueError: Not whole 64-byte records.
     """
+
+# --- hot: orders to signed bytes
+
+class SigningRefused(Exception):
+    """Nothing was signed. `args` are the rule's name and the reason."""
+
+HotInstrument: TypeAlias = tuple[int, str, int, int, int, int]
+"""Number in the run, venue's symbol, digits and scale of the tick (1, 2 is 0.01), of the lot. For type checkers only."""
+
+@final
+class HotKey:
+    """A key that signs orders. It goes to one signer, shows itself to nobody, is not pickled, and is wiped when dropped.
+
+    Raises:
+        SigningRefused: `untrusted`: no key of that kind.
+    """
+
+    def __new__(cls, kind: str, secret: str) -> HotKey:
+        """Read a key: `hmac` (the venue's text), `ed25519` or `secp256k1` (32 bytes in hex)."""
+
+    @property
+    def name(self) -> str:
+        """How certificates name it: its kind and its public part; of a shared secret, a fingerprint."""
+
+@final
+class FreezeSwitch:
+    """Stops every signer that holds it from giving orders; what takes orders back is still signed.
+
+    It cannot be turned back: a new process asks custody whether it may start.
+    """
+
+    def __new__(cls) -> FreezeSwitch: ...
+    def freeze(self) -> None: ...
+    @property
+    def is_frozen(self) -> bool: ...
+
+@final
+class SessionWarden:
+    """Holds one key to the certificate that custody signed (see `custody.session_keys`).
+
+    Nothing is signed before the first allotment. Times are UTC nanoseconds and never go back.
+
+    Raises:
+        SigningRefused: `untrusted`: not signed by the authority, malformed, or about another key.
+    """
+
+    def __new__(
+        cls, certificate: bytes, signature: bytes, authority: bytes, key: HotKey, switch: FreezeSwitch
+    ) -> SessionWarden: ...
+    @property
+    def key_id(self) -> int: ...
+    @property
+    def instance(self) -> str:
+        """This signer's name for this life, 32 hex digits; allotments are for it alone."""
+
+    def allot(self, allotment: bytes, signature: bytes, now_ns: int) -> None:
+        """Take a block that custody allotted, or make the one of this number last longer."""
+
+    def allotted(self, now_ns: int) -> tuple[int, int]:
+        """Give value and number of orders that are allotted and not used."""
+
+    def newest(self, now_ns: int) -> tuple[int, int, int, int] | None:
+        """Give the newest block while it lasts: its number, value and orders left, and until when."""
+
+    @property
+    def is_closed(self) -> bool: ...
+
+@final
+class OrderSigner:
+    """Turns commands (records of 64 bytes, see `engine.records.COMMAND`) into the signed bytes one venue takes.
+
+    API keys of a venue take a `switch`; certified keys take their `warden`. An Amend on Binance is a cancel-replace; where
+    `aux[0]` is not 0 it is the new order's id.
+    """
+
+    @staticmethod
+    def binance(
+        venue: str,
+        key: HotKey,
+        instruments: list[HotInstrument],
+        *,
+        door: str,
+        api_key: str,
+        host: str = "",
+        recv_window_ms: int = 5_000,
+        switch: FreezeSwitch | None = None,
+        warden: SessionWarden | None = None,
+    ) -> OrderSigner:
+        """Sign for Binance spot.
+
+        `door` is `rest` (whole HTTP/1.1 requests to `host`), `websocket` (messages of `/ws-api/v3`, each signed) or
+        `session` (the same after `logon`, unsigned).
+        """
+
+    @staticmethod
+    def hyperliquid(
+        venue: str,
+        key: HotKey,
+        instruments: list[tuple[HotInstrument, int]],
+        *,
+        warden: SessionWarden,
+        host: str | None = None,
+        is_mainnet: bool = False,
+    ) -> OrderSigner:
+        """Sign as an agent of Hyperliquid; each instrument with the venue's asset number.
+
+        Whole HTTP/1.1 requests when there is a `host`, else messages for the WebSocket.
+        """
+
+    def encode(self, command: bytes, now_ns: int) -> list[bytes]:
+        """Encode and sign one command: one frame, of a cancel-all one per instrument.
+
+        Raises:
+            SigningRefused: See its rule; nothing is to be sent.
+            ValueError: A price, size, side or instrument cannot be written.
+        """
+
+    def logon(self, now_ns: int) -> bytes:
+        """Sign the message that logs a `session` on."""
+
+    def set_offset(self, offset_ns: int) -> None:
+        """Move the requests' time by what the venue's clock is ahead."""
+
+    def close(self) -> None:
+        """Wipe the key; nothing is signed any more."""
+
+@final
+class ContractCaller:
+    """Signs EIP-1559 calls of the contracts and functions that a certificate lists."""
+
+    def __new__(cls, chain_id: int, key: HotKey, warden: SessionWarden) -> ContractCaller: ...
+    def sign(
+        self,
+        *,
+        nonce: int,
+        to: bytes,
+        value_wei: int,
+        data: bytes,
+        gas_limit: int,
+        max_fee_per_gas_wei: int,
+        max_priority_fee_per_gas_wei: int,
+        now_ns: int,
+    ) -> bytes:
+        """Give the raw transaction.
+
+        Raises:
+            SigningRefused: See its rule.
+            ValueError: The call has no such argument, or sends value beside it.
+        """
+
+    def close(self) -> None: ...

@@ -8,4 +8,4 @@ mod signing;
 mod transaction;
 
 pub use signing::{complete, Fault, SigningKey};
-pub use transaction::{address, keccak256, Envelope};
+pub use transaction::{address, keccak256, rlp_integer, Envelope};

@@ -28,7 +28,7 @@ impl Envelope {
         let mut tail = Vec::with_capacity(12);
         if let Self::Legacy { chain_id } = self {
             // EIP-155: the chain id takes the place of v, followed by two zeros.
-            integer(&mut tail, &chain_id.to_be_bytes());
+            rlp_integer(&mut tail, &chain_id.to_be_bytes());
             tail.extend([0x80, 0x80]);
         }
         keccak256(&self.wrap(&[body, &tail]))
@@ -42,9 +42,9 @@ impl Envelope {
             Self::Legacy { chain_id } => u128::from(chain_id) * 2 + 35 + parity,
             Self::Typed(_) => parity,
         };
-        integer(&mut tail, &v.to_be_bytes());
-        integer(&mut tail, &signature[..32]);
-        integer(&mut tail, &signature[32..64]);
+        rlp_integer(&mut tail, &v.to_be_bytes());
+        rlp_integer(&mut tail, &signature[..32]);
+        rlp_integer(&mut tail, &signature[32..64]);
         self.wrap(&[body, &tail])
     }
 
@@ -87,7 +87,7 @@ pub fn address(public_key: &[u8; 64]) -> String {
 }
 
 /// Appends a number of at most 55 bytes as an RLP item: big-endian without leading zeros.
-fn integer(item: &mut Vec<u8>, number: &[u8]) {
+pub fn rlp_integer(item: &mut Vec<u8>, number: &[u8]) {
     match stripped(number) {
         [small] if *small < 0x80 => item.push(*small),
         digits => {
@@ -112,7 +112,7 @@ mod tests {
             [(0u64, &[0x80][..]), (1, &[1]), (0x7F, &[0x7F]), (0x80, &[0x81, 0x80]), (256, &[0x82, 1, 0])]
         {
             let mut written = Vec::new();
-            integer(&mut written, &number.to_be_bytes());
+            rlp_integer(&mut written, &number.to_be_bytes());
             assert_eq!(written, item);
         }
     }

@@ -4,6 +4,7 @@ mod amm;
 mod book;
 mod engine;
 mod feed;
+mod hot;
 mod keys;
 mod matching;
 mod mpc;
@@ -18,6 +19,7 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     book::register(m)?;
     engine::register(m)?;
     feed::register(m)?;
+    hot::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
     mpc::register(m)?;
