@@ -113,7 +113,7 @@ class SandboxLab:
 
 def quiet_config(**changes: Any) -> SandboxConfig:
     """Two accounts, faults on call, and nobody trading by itself."""
-    return SandboxConfig(port=0, accounts=(OURS, THEIRS), flow=None, faults=True, **changes)
+    return SandboxConfig(**({"port": 0, "accounts": (OURS, THEIRS), "flow": None, "faults": True} | changes))
 
 
 @asynccontextmanager
