@@ -546,11 +546,11 @@ class SigningRefused(Exception):
     """Nothing was signed. `args` are the rule's name and the reason."""
 
 HotInstrument: TypeAlias = tuple[int, str, int, int, int, int]
-"""Number in the run, venue's symbol, digits and scale of the tick (1, 2 is 0.01), of the lot. For type checkers only."""
+"""Number in the run, venue's symbol, digits and scale of the tick (1, 2 is 0.01) and of the lot. For type checkers."""
 
 @final
 class HotKey:
-    """A key that signs orders. It goes to one signer, shows itself to nobody, is not pickled, and is wiped when dropped.
+    """A key that signs orders. It goes to one signer, shows itself to nobody and is wiped when dropped.
 
     Raises:
         SigningRefused: `untrusted`: no key of that kind.
@@ -610,8 +610,8 @@ class SessionWarden:
 class OrderSigner:
     """Turns commands (records of 64 bytes, see `engine.records.COMMAND`) into the signed bytes one venue takes.
 
-    API keys of a venue take a `switch`; certified keys take their `warden`. An Amend on Binance is a cancel-replace; where
-    `aux[0]` is not 0 it is the new order's id.
+    API keys of a venue take a `switch`; certified keys take their `warden`. An Amend on Binance is a cancel-replace;
+    where `aux[0]` is not 0 it is the new order's id.
     """
 
     @staticmethod
