@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from engine.records import EVENT, EventFlag, EventKind
+from tests.support.market_data import load_recording, market_data_folder
 
-_CAPTURE: Final = Path("market/binance_l2_20240808/usdm_btcusdt_20240808.gz")
-_CLOCK_SHIFT_NS: Final = 1_280_000_000
-"""The recorder's clock was 1.28 s behind the venue's."""
+_RECORDING: Final = "usdm_btcusdt"
 _BOTH: Final = int(EventFlag.EXCHANGE | EventFlag.LOCAL)
-_ROOT: Final = Path(__file__).resolve().parent.parent
 
 Events = np.ndarray[Any, np.dtype[np.void]]
 
@@ -41,56 +34,16 @@ class Market:
 
 
 def market() -> Market:
-    """Load the recorded market: BTCUSDT perpetual, 345 s; or make the seeded one."""
-    data = Path(os.environ.get("CAPSTAN_DATA", _ROOT.parent / "shared/data"))
-    if (data / _CAPTURE).exists():
-        return Market(f"recorded {_CAPTURE.name.removesuffix('.gz')}", recorded(data / _CAPTURE))
-    return Market("seeded (no recording here)", seeded())
+    """Load the recorded market: BTCUSDT perpetual, 345 s; or make the seeded one.
 
-
-def recorded(path: Path) -> Events:
-    """Read a capture's depth and trades from the snapshot on."""
-    rows: list[tuple[Any, ...]] = []
-    snapshot_id = 0
-    with gzip.open(path, "rb") as lines:
-        for line in lines:
-            stamp, _, text = line.partition(b" ")
-            local_ns, message = int(stamp) + _CLOCK_SHIFT_NS, json.loads(text)
-            data = message.get("data", message)
-            kind, exchange_ns = data.get("e", "snapshot"), data["T"] * 1_000_000
-            if kind == "snapshot":
-                snapshot_id = data["lastUpdateId"]
-                flags = _BOTH | EventFlag.SNAPSHOT
-                rows.append((exchange_ns, local_ns, 0, EventKind.CLEAR, 255, flags, 0, 0, snapshot_id, (0, 0)))
-                rows += _levels(exchange_ns, local_ns, flags, snapshot_id, data["bids"], data["asks"])
-            elif kind == "depthUpdate" and snapshot_id and data["u"] >= snapshot_id:
-                rows += _levels(exchange_ns, local_ns, _BOTH, data["u"], data["b"], data["a"])
-            elif kind == "trade" and snapshot_id:
-                price, size, flags = _ticks(data["p"]), _lots(data["q"]), _BOTH | EventFlag.LAST
-                rows.append(
-                    (exchange_ns, local_ns, 0, EventKind.TRADE, int(data["m"]), flags, price, size, data["t"], (0, 0))
-                )
-    return np.array(rows, EVENT)
-
-
-def _levels(
-    exchange_ns: int, local_ns: int, flags: int, update_id: int, bids: list[list[str]], asks: list[list[str]]
-) -> Iterator[tuple[Any, ...]]:
-    left = len(bids) + len(asks)
-    for side, levels in enumerate((bids, asks)):
-        for price, size in levels:
-            left -= 1
-            marks = flags if left else flags | EventFlag.LAST
-            row = (EventKind.LEVEL, side, marks, _ticks(price), _lots(size), update_id, (0, 0))
-            yield (exchange_ns, local_ns, 0, *row)
-
-
-def _ticks(text: str) -> int:
-    return round(float(text) * 10)
-
-
-def _lots(text: str) -> int:
-    return round(float(text) * 1_000)
+    The venue's own best prices are left out, since not every peer takes them.
+    """
+    folder = market_data_folder()
+    if folder is None:
+        return Market("a seeded market (no recording here)", seeded())
+    events = load_recording(folder, _RECORDING).events
+    taken = np.isin(events["kind"], (EventKind.LEVEL, EventKind.CLEAR, EventKind.TRADE))
+    return Market(f"recorded {_RECORDING}", np.ascontiguousarray(events[taken]))
 
 
 def seeded(seed: int = 7, messages: int = 28_000) -> Events:

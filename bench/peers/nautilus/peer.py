@@ -154,7 +154,6 @@ class Maker(Strategy):
     def on_start(self) -> None:
         self.book: Any = None
         self.subscribe_order_book_deltas(_ID, BookType.L2_MBP)
-        self.subscribe_trade_ticks(_ID)
 
     def on_order_filled(self, event: Any) -> None:
         self.fills += 1
@@ -164,10 +163,6 @@ class Maker(Strategy):
     def on_order_book_deltas(self, deltas: OrderBookDeltas) -> None:
         if deltas.ts_init >= self.due_ns:
             self.look(deltas.ts_init)
-
-    def on_trade_tick(self, tick: TradeTick) -> None:
-        if tick.ts_init >= self.due_ns:
-            self.look(tick.ts_init)
 
     def look(self, now_ns: int) -> None:
         self.due_ns = (now_ns // self.interval_ns + 1) * self.interval_ns

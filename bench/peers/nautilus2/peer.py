@@ -148,7 +148,6 @@ class Maker(Strategy):
         self.factory = self.order_factory
         self.tops = self.cache.top_of_book
         self.subscribe_book_deltas(_ID, BookType.L2_MBP, managed=True)
-        self.subscribe_trades(_ID)
 
     def on_order_filled(self, event: Any) -> None:
         self.fills += 1
@@ -167,10 +166,6 @@ class Maker(Strategy):
     def on_book_deltas(self, deltas: OrderBookDeltas) -> None:
         if deltas.ts_init >= self.due_ns:
             self.look(deltas.ts_init)
-
-    def on_trade(self, trade: TradeTick) -> None:
-        if trade.ts_init >= self.due_ns:
-            self.look(trade.ts_init)
 
     def look(self, now_ns: int) -> None:
         self.due_ns = (now_ns // self.interval_ns + 1) * self.interval_ns
