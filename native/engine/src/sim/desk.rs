@@ -98,7 +98,7 @@ impl Exchange {
             all_or_nothing: command.time_in_force == TimeInForce::Fok as u8,
         };
         self.markets[usize::from(slot)].arrive(order, taking, self.now_ns, &mut self.happenings);
-        self.publish(slot, command.kind)
+        self.publish(slot, command.kind, command.client_id)
     }
 
     /// Returns the market an order may enter, or why it may not.
@@ -167,7 +167,7 @@ impl Exchange {
         }
         if let Some(reason) = end {
             self.happenings.push(Happening::Ended { order, end: End::Canceled, reason });
-            return self.publish(known.slot, command.kind);
+            return self.publish(known.slot, command.kind, command.client_id);
         }
         (order.price, order.size) = (command.price, command.size);
         if keeps {
@@ -178,7 +178,7 @@ impl Exchange {
             let taking = Taking { is_market: false, rests: true, all_or_nothing: false };
             self.markets[usize::from(known.slot)].arrive(order, taking, self.now_ns, &mut self.happenings);
         }
-        self.publish(known.slot, command.kind)
+        self.publish(known.slot, command.kind, command.client_id)
     }
 
     fn cancel(&mut self, command: &Command, passes: bool) -> Result<(), Overflow> {
@@ -191,7 +191,7 @@ impl Exchange {
         if let Some(order) = self.markets[usize::from(known.slot)].remove(known.side, command.client_id) {
             self.happenings.push(Happening::Ended { order, end: End::Canceled, reason: Reason::None });
         }
-        self.publish(known.slot, command.kind)
+        self.publish(known.slot, command.kind, command.client_id)
     }
 
     fn cancel_all(&mut self, passes: bool) -> Result<(), Overflow> {
@@ -205,7 +205,7 @@ impl Exchange {
                     self.happenings.push(Happening::Ended { order, end: End::Canceled, reason: Reason::None });
                 }
             }
-            self.publish(slot as u16, Kind::CancelAll as u8)?;
+            self.publish(slot as u16, Kind::CancelAll as u8, 0)?;
         }
         Ok(())
     }

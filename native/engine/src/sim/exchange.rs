@@ -178,7 +178,7 @@ impl Exchange {
 
     #[cold]
     fn react(&mut self, slot: u16, event: &Event) -> Result<(), Overflow> {
-        self.publish(slot, 0)?;
+        self.publish(slot, 0, 0)?;
         let at = usize::from(slot);
         match event.kind() {
             Some(Kind::Funding) => {
@@ -249,16 +249,17 @@ impl Exchange {
 
     // --- what happened
 
-    /// Books what happened in a market and tells it, as the answer to a command or (0) to none.
-    pub(super) fn publish(&mut self, slot: u16, answers: u8) -> Result<(), Overflow> {
+    /// Books what happened in a market and tells it: as the answer to a command about one order or (0) all, else to none.
+    pub(super) fn publish(&mut self, slot: u16, kind: u8, about: u64) -> Result<(), Overflow> {
         if self.happenings.is_empty() {
             return Ok(());
         }
         let mut happenings = std::mem::take(&mut self.happenings);
+        let answers = |order: &Order| if about == 0 || order.id == about { kind } else { 0 };
         for happening in happenings.drain(..) {
             match happening {
                 Happening::Trade { order, price, lots, is_maker } => {
-                    self.trade(slot, &order, price, lots, is_maker, answers)?;
+                    self.trade(slot, &order, price, lots, is_maker, answers(&order))?;
                 }
                 Happening::Ended { order, end, reason } => {
                     let state = match end {
@@ -266,7 +267,7 @@ impl Exchange {
                         End::Expired => ReportState::Expired,
                     };
                     self.end(&order, state);
-                    self.say(slot, &order, Saying::new(state, reason, answers));
+                    self.say(slot, &order, Saying::new(state, reason, answers(&order)));
                 }
             }
         }
@@ -392,7 +393,7 @@ impl Exchange {
                 self.happenings.push(Happening::Ended { order, end: End::Canceled, reason: Reason::Liquidated });
             }
         }
-        self.publish(slot, 0)?;
+        self.publish(slot, 0, 0)?;
         let (side, lots) = if account.position > 0 { (SELL, account.position) } else { (BUY, -account.position) };
         let fee = i64::try_from(fee_up(size, rule.fee).ok_or(Overflow)?).map_err(|_| Overflow)?;
         let fee = Fee { raw: fee, flag: 0 };
