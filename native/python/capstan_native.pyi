@@ -3,6 +3,7 @@
 Prices are integer ticks, sizes integer lots.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias, final
 
 __version__: Final[str]
@@ -690,3 +691,158 @@ class ContractCaller:
         """
 
     def close(self) -> None: ...
+
+# --- the kernel (native/engine, docs/kernel.md)
+
+class KernelBroken(Exception):
+    """An event contradicts what is known: stop trading and tell someone. The kernel must not be used any more."""
+
+class Kernel:
+    """One run's whole decision state: `commands = step(events)`, deterministic. Not for two threads at once.
+
+    Events and commands are records of 64 bytes (`engine.records`), events followed by their payload padded to whole
+    records. Prices are ticks, sizes lots, amounts smallest units; sides are 0 (buy) and 1 (sell). Strategies,
+    instruments, assets, venues and pools are numbered by their place in the configuration.
+
+    The configuration is a dictionary: `run`, `assets` (`id`, `decimals`, `economic`), `economics` (`symbol`, `mark`),
+    `venues` (`name`, `fee_asset`, `can_amend`), `instruments` (`symbol`, `venue`, `base`, `quote`, `tick` and `lot` as
+    (digits, scale), `contract`, `face`, `notional_min`, `maker_fee`, `taker_fee`), `strategies` (`name`, `capital`,
+    `subscriptions` of (instrument or None, reasons)), and optionally `seed`, `value_decimals`, `gas_asset`, `pools`
+    (`id`, `token0`, `token1`, `fee_pips`), `order_lots_max`, `blacklist`, `patience`, `limits` (without: none).
+
+    Raises:
+        ValueError: The configuration makes no sense; it says where.
+        KeyError: A key is missing.
+    """
+
+    def __init__(self, config: Mapping[str, object]) -> None: ...
+    def step(self, events: bytes | bytearray | memoryview) -> bytes:
+        """Take events and return the commands the kernel itself gives: questions, repeated cancels, stages.
+
+        Strategies act between `ingest` and `take_commands`.
+
+        Raises:
+            KernelBroken: See there.
+            ValueError: Not whole records with whole payloads.
+        """
+
+    def ingest(self, events: bytes | bytearray | memoryview) -> tuple[int, int]:
+        """Take events; return who is to be woken (a bit per strategy) and why (`wakes.rs`). Errors as in `step`."""
+
+    def take_commands(self) -> bytes:
+        """Return the commands since they were last taken."""
+
+    def place(
+        self,
+        strategy: int,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        *,
+        order_type: int = 1,
+        time_in_force: int = 0,
+        reduce_only: bool = False,
+    ) -> int | None:
+        """Put an order through the gate; return its client id, or None when it was refused, which is a command too.
+
+        `order_type`: 0 limit, 1 post-only, 2 market; `time_in_force`: 0 GTC, 1 IOC, 2 FOK.
+        """
+
+    def amend(self, client_id: int, price: int, size: int) -> bool:
+        """Change price and size (filled lots included) of a resting order; return whether it went out."""
+
+    def cancel(self, client_id: int) -> None:
+        """Cancel an order. Asked for again while one is under way, nothing is sent; the kernel repeats it itself."""
+
+    def set_targets(
+        self, strategy: int, instrument: int, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]]
+    ) -> None:
+        """Make a strategy's resting orders what it wants: (price, open lots) of each, in the fewest messages."""
+
+    def timer(self, strategy: int, at_ns: int, tag: int) -> None:
+        """Ask to be woken at an instant; the command must come back as a timer event."""
+
+    def swap(
+        self,
+        strategy: int,
+        payload: bytes,
+        pool: int,
+        asset_in: int,
+        amount_in: int,
+        asset_out: int,
+        amount_out: int,
+    ) -> int | None:
+        """Put a swap through the gate; return its id or None. `payload` is what custody reads."""
+
+    @property
+    def now_ns(self) -> int: ...
+    @property
+    def events(self) -> int:
+        """How many events were taken."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def stage(self) -> int:
+        """How far the run is stopped: 0 running, 1 reduce, 2 cancel, 3 flatten, 4 freeze."""
+
+    def stage_of(self, strategy: int) -> int: ...
+    @property
+    def is_stopping(self) -> bool: ...
+    @property
+    def is_idle(self) -> bool:
+        """No order open, no swap unsettled."""
+
+    @property
+    def head(self) -> tuple[int, int, int]:
+        """Number, time in seconds and base fee in wei of the last block."""
+
+    def best(self, instrument: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Best bid and ask of a valid book."""
+
+    def book_is_valid(self, instrument: int) -> bool: ...
+    def mark(self, instrument: int) -> int:
+        """Twice the mid an instrument was last seen at, in ticks; 0 before there was one."""
+
+    def position(self, strategy: int, instrument: int) -> int:
+        """Lots gained or owed since the start, fees left out. Strategy 255 is what nobody here ordered."""
+
+    def balance(self, asset: int) -> int: ...
+    def moved(self, strategy: int, asset: int) -> int:
+        """What a strategy gained (+) or owes (-) of an asset since the start."""
+
+    def value(self, asset: int, raw: int) -> int | None:
+        """An amount in units of account of `10**-value_decimals`, rounded down; None while it has no mark."""
+
+    def result(self, strategy: int | None = None) -> int | None:
+        """Profit and loss since the start, as `value`; None while something held has no mark."""
+
+    def reserved(self, strategy: int, instrument: int) -> tuple[int, int, int]:
+        """Lots that open orders may still buy and sell, and what the buys may cost in ticks times lots."""
+
+    def order(self, client_id: int) -> dict[str, object] | None: ...
+    def orders(self) -> list[dict[str, object]]:
+        """Every order that is remembered, in the order in which they were placed."""
+
+    def open_orders(self) -> list[dict[str, object]]: ...
+    def swaps(self) -> list[tuple[int, int]]:
+        """Unsettled swaps: id and strategy."""
+
+    def swap_payload(self, client_id: int) -> bytes | None: ...
+    def timers(self) -> list[tuple[int, int, int]]:
+        """Instants that strategies wait for: strategy, time, tag."""
+
+    def knows_trade(self, fill: bytes) -> bool:
+        """Whether a fill's record is booked already, or predates the run."""
+
+    @property
+    def trades(self) -> int:
+        """How many trades are known."""
+
+    @property
+    def reconciliation(self) -> dict[str, object]:
+        """`passes`, `changes` of the last whole answer, and `findings`: what nobody here ordered (`reconcile.rs`)."""
+
+    def digest(self) -> bytes:
+        """SHA-256 over every command, fill and settlement so far."""

@@ -10,9 +10,10 @@ use crate::kernel::Kernel;
 use crate::orders::{NewOrder, Order};
 use crate::portfolio::Portfolio;
 use crate::reservations::Reservations;
+pub use crate::risk::Stage;
 use crate::risk::{
     Action, AssetTerms, Breach, EconomicTerms, Holdings, KillLimits, Limits, LossLimits, Lots, Moved, OpenOrder,
-    Rejection, RiskConfig, RiskView, Rule, Stage, SwapChange, Terms, Top, World,
+    Rejection, RiskConfig, RiskView, Rule, SwapChange, Terms, Top, World,
 };
 
 /// Limits that bound nothing: for tests and benches that are about something else.

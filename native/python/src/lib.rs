@@ -3,8 +3,10 @@
 mod amm;
 mod book;
 mod engine;
+mod engine_config;
 mod feed;
 mod hot;
+mod kernel;
 mod keys;
 mod matching;
 mod mpc;
@@ -20,6 +22,7 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     engine::register(m)?;
     feed::register(m)?;
     hot::register(m)?;
+    kernel::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
     mpc::register(m)?;
