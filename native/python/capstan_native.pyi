@@ -611,8 +611,8 @@ class SessionWarden:
 class OrderSigner:
     """Turns commands (records of 64 bytes, see `engine.records.COMMAND`) into the signed bytes one venue takes.
 
-    API keys of a venue take a `switch`; certified keys take their `warden`. An Amend on Binance is a cancel-replace;
-    where `aux[0]` is not 0 it is the new order's id.
+    API keys of a venue take a `switch`; certified keys take their `warden`. An Amend replaces the order by one whose id
+    is in `aux[0]`, with that order's own size; the kernel's amend in place (`aux[0]` 0) is refused as unsupported.
     """
 
     @staticmethod

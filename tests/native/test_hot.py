@@ -227,10 +227,11 @@ def test_what_cannot_be_written_is_refused_and_nothing_comes_out(record: bytes) 
     assert len(signer.encode(order(), NOW_NS)) == 1
 
 
-def test_commands_that_are_none_of_a_venues_are_refused() -> None:
-    with pytest.raises(native.SigningRefused) as raised:
-        binance("rest").encode(command(TIMER), NOW_NS)
-    assert raised.value.args[0] == "unsupported"
+@pytest.mark.parametrize("record", [command(TIMER), order(kind=AMEND)])
+def test_what_is_no_request_and_amends_that_would_order_filled_lots_again_are_refused(record: bytes) -> None:
+    for signer in (binance("rest"), binance("websocket"), hyperliquid()):
+        with pytest.raises(native.SigningRefused, match="unsupported"):
+            signer.encode(record, NOW_NS)
 
 
 def test_names_that_would_change_a_request_are_refused() -> None:

@@ -63,8 +63,8 @@ def test_one_order_is_worth_no_more_than_the_certificate_says() -> None:
     assert refusal(signer, order(size=2_001)) == "amount"
     assert refusal(signer, order(size=2_000, price=5_000_001)) == "amount"
     assert refusal(signer, order(size=2**62, price=2**62)) == "amount"
-    assert refusal(signer, dollars(1_000, kind=AMEND)) == ""
-    assert refusal(signer, dollars(1_001, kind=AMEND)) == "amount"
+    assert refusal(signer, dollars(1_000, kind=AMEND, aux=9)) == ""
+    assert refusal(signer, dollars(1_001, kind=AMEND, aux=9)) == "amount"
 
 
 def test_a_window_is_worth_no_more_and_slides() -> None:
@@ -154,7 +154,7 @@ def test_a_frozen_signer_takes_orders_back_and_gives_none() -> None:
     switch.freeze()
     assert switch.is_frozen
     for signer in (certified, plain):
-        assert refusal(signer, dollars(1)) == refusal(signer, dollars(1, kind=AMEND)) == "frozen"
+        assert refusal(signer, dollars(1)) == refusal(signer, dollars(1, kind=AMEND, aux=9)) == "frozen"
         assert refusal(signer, command(CANCEL, client_id=1)) == ""
     assert len(plain.encode(command(CANCEL_ALL), NOW_NS)) == 2
     certified.close()
@@ -312,7 +312,7 @@ def test_whatever_is_asked_the_sums_hold(steps: list[tuple[str, int, int]]) -> N
         if kind == "cancel":
             assert refusal(signer, command(CANCEL, client_id=value), now) == ""
             continue
-        rule = refusal(signer, dollars(value, kind=PLACE if kind == "place" else AMEND), now)
+        rule = refusal(signer, dollars(value, kind=PLACE if kind == "place" else AMEND, aux=9), now)
         if rule == "":
             signed.append((now, value))
         window = [v for t, v in signed if t > now - 60 * SECOND]

@@ -7,7 +7,7 @@
 use capstan_engine::command::{ClientId, Command, Kind, OrderType, TimeInForce};
 use capstan_engine::event::{BUY, SELL};
 
-use crate::guard::{Encoder, Guard, Listing};
+use crate::guard::{Encoder, Guard, Listing, AMEND_IN_PLACE};
 use crate::keys::HmacState;
 use crate::template::{members, query, Slot, Template, Value, Values};
 use crate::text::{decimal, integer, Zeros};
@@ -164,11 +164,11 @@ impl Encoder for Binance {
         let operations = match command.kind {
             kind if kind == Kind::Place as u8 => &prepared.place,
             kind if kind == Kind::Amend as u8 => {
-                // The order that comes gets an id of its own when the kernel gave one.
-                values.replaced.set(&id);
-                if command.aux[0] != 0 {
-                    values.id.set(&ClientId(command.aux[0] as u64).text());
+                if command.aux[0] == 0 {
+                    return Err(AMEND_IN_PLACE);
                 }
+                values.replaced.set(&id);
+                values.id.set(&ClientId(command.aux[0] as u64).text());
                 &prepared.replace
             }
             _ => return Err(Refusal::Unsupported("not a request to a venue")),

@@ -90,6 +90,11 @@ pub(crate) fn lock(warden: &Mutex<Warden>) -> std::sync::MutexGuard<'_, Warden> 
     warden.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An amend of the kernel keeps the order's id, and its size holds what is filled already. Venues that replace the order
+/// would order the filled part again; so there an amend names the new order's id in `aux[0]`, with that order's own size.
+pub(crate) const AMEND_IN_PLACE: Refusal =
+    Refusal::Unsupported("the venue replaces orders, it does not amend them: configure it with can_amend false");
+
 /// Turns commands into the bytes that one venue takes.
 pub trait Encoder: Send {
     /// Appends the frames of a command, signed; on a refusal none, and nothing was counted that is not said so.

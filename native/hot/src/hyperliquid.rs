@@ -8,7 +8,7 @@ use capstan_engine::command::{ClientId, Command, Kind, OrderType, TimeInForce};
 use capstan_engine::event::{BUY, SELL};
 use capstan_keys::keccak256;
 
-use crate::guard::{Encoder, Guard, Listing};
+use crate::guard::{Encoder, Guard, Listing, AMEND_IN_PLACE};
 use crate::template::{Slot, Template, Values};
 use crate::text::{decimal, hex, integer, Text, Zeros};
 use crate::{Frames, Key, Refusal};
@@ -130,6 +130,9 @@ impl Hyperliquid {
         if command.kind != Kind::Place as u8 && command.kind != Kind::Amend as u8 {
             return Err(Refusal::Unsupported("the venue has no such request: cancels are sent one by one"));
         }
+        if command.kind == Kind::Amend as u8 && command.aux[0] == 0 {
+            return Err(AMEND_IN_PLACE);
+        }
         let order = Order::new(command, prepared)?;
         if command.kind == Kind::Place as u8 {
             packed.extend(b"\x83\xa4type\xa5order\xa6orders\x91");
@@ -144,7 +147,7 @@ impl Hyperliquid {
             body.extend(b"batchModify\",\"modifies\":[{\"oid\":\"");
             body.extend(id);
             body.extend(b"\",\"order\":");
-            order.write(packed, body, &if command.aux[0] == 0 { id } else { order_id(command.aux[0] as u64) });
+            order.write(packed, body, &order_id(command.aux[0] as u64));
             body.extend(b"}]}");
         }
         Ok(prepared.value)

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod hyperliquid;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod refusal;
 mod statement;
 pub mod template;

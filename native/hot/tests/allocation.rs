@@ -35,7 +35,14 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn command(kind: Kind) -> Command {
-    Command { kind: kind as u8, client_id: 7, price: 5_000_000, size: 1_500, ..bytemuck::Zeroable::zeroed() }
+    Command {
+        kind: kind as u8,
+        client_id: 7,
+        price: 5_000_000,
+        size: 1_500,
+        aux: [9, 0],
+        ..bytemuck::Zeroable::zeroed()
+    }
 }
 
 fn signer(door: Door, key: Key) -> Binance {

@@ -86,7 +86,7 @@ async def test_rest_requests_are_taken_byte_for_byte() -> None:
 async def test_an_amend_may_keep_the_orders_id() -> None:
     async with sandbox() as url:
         rest = signer("rest", host=urlsplit(url).netloc)
-        for record in (order(client_id=1, **LOT), order(client_id=1, kind=AMEND, **(LOT | {"size": 2_000}))):
+        for record in (order(client_id=1, **LOT), order(client_id=1, kind=AMEND, aux=1, **(LOT | {"size": 2_000}))):
             status, answer = await exchange_bytes(url, rest.encode(record, time.time_ns())[0])
             assert status == 200, answer
         assert answer["newOrderResponse"]["clientOrderId"] == answer["cancelResponse"]["origClientOrderId"]
