@@ -480,6 +480,61 @@ class Capture:
     def tally(self) -> list[tuple[str, int]]:
         """Messages and records read, and how many messages were taken, old, kept, gaps, too old, ignored."""
 
+# --- risk gate
+
+class RiskGate:
+    """The risk gate by itself, for the test that compares it with `tests/reference/risk.py`; see docs/risk.md.
+
+    Configuration and views are dictionaries of whole numbers, named as in native/engine/src/risk. A refusal is (rule,
+    figure, limit); a breach is (rule, strategy or None for the whole run, figure, limit, stage).
+
+    Raises:
+        ValueError: The configuration makes no sense; also `KeyError` and `TypeError`.
+    """
+
+    def __new__(cls, config: dict[str, Any]) -> RiskGate: ...
+    def check(
+        self,
+        ask: dict[str, Any],
+        *,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        market: bool = False,
+        reduce_only: bool = False,
+    ) -> tuple[int, int, int] | None:
+        """Judge an order; what passes takes one message of its venue's budget."""
+
+    def check_swap(
+        self, ask: dict[str, Any], *, pool: int, asset_in: int, amount_in: int, asset_out: int, amount_out: int
+    ) -> tuple[int, int, int] | None:
+        """Judge a swap."""
+
+    def count_message(self, venue: int, now_ns: int) -> None:
+        """Charge a message that leaves whatever the budget says."""
+
+    def wait_ns(self, venue: int, now_ns: int) -> int:
+        """Nanoseconds until an order would pass the venue's budget."""
+
+    def on_fill(self, now_ns: int, strategy: int, first: bool) -> tuple[int, int | None, int, int, int] | None:
+        """Count an execution."""
+
+    def on_mark(self, now_ns: int, results: list[int]) -> list[tuple[int, int | None, int, int, int]]:
+        """Take each strategy's result."""
+
+    def raise_stage(self, now_ns: int, strategy: int | None, to: int) -> tuple[int, int | None, int, int, int] | None:
+        """Go up to a stage."""
+
+    def lower_stage(self, now_ns: int, strategy: int | None, to: int) -> bool:
+        """An operator's word: go down to a stage, accept what was lost."""
+
+    def stages(self) -> tuple[int, bytes]:
+        """The whole run's stage, and the one that holds for each strategy, a byte each."""
+
+    def restart(self) -> None:
+        """Go on with a new gate that loaded what this one saved."""
+
 # --- the simulated venue (native/engine/src/sim); the contract is docs/simulation.md
 
 @final

@@ -10,6 +10,7 @@ mod kernel;
 mod keys;
 mod matching;
 mod mpc;
+mod risk;
 mod sim;
 
 use pyo3::prelude::*;
@@ -25,6 +26,7 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     kernel::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
+    risk::register(m)?;
     mpc::register(m)?;
     sim::register(m)
 }

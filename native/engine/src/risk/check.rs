@@ -199,7 +199,8 @@ impl RiskGate {
             let economic = whole(self.config.economic(terms.base))?;
             whole(self.spot_lots(view.holdings, view.strategy, economic, terms))?.0
         };
-        let (room, under_way) = if request.side == BUY { (-held, lots.buying) } else { (held, lots.selling) };
+        let (room, under_way) =
+            if request.side == BUY { (whole(held.checked_neg())?, lots.buying) } else { (held, lots.selling) };
         let after = i128::from(under_way) + i128::from(added);
         if after > room {
             return refuse(Rule::ReduceOnly, after, room.max(0));
