@@ -21,10 +21,10 @@ pub enum QueueModel {
     Fifo,
 }
 
-/// The one measured best against synthetic L3 truth, see docs/simulation.md.
+/// The one that errs least against synthetic L3 truth when nothing is known of who cancels, see docs/simulation.md.
 impl Default for QueueModel {
     fn default() -> Self {
-        Self::Power(1)
+        Self::Power(2)
     }
 }
 
