@@ -901,3 +901,78 @@ class Kernel:
 
     def digest(self) -> bytes:
         """SHA-256 over every command, fill and settlement so far."""
+
+# --- strategies in the kernel (engine/sdk/)
+
+class StrategyContext:
+    """The kernel as one Python strategy sees it; `engine.sdk.Context` tells what its members mean."""
+
+class BookView:
+    """The latest book of one instrument; see `engine.sdk.BookView`."""
+
+class EventView:
+    """The record at hand; see `engine.sdk.EventView`."""
+
+class OpenOrder:
+    """A copy of one open order; see `engine.sdk.OpenOrder`."""
+
+class Memory:
+    """Memory that Rust fills, for NumPy to look at through the buffer protocol; read-only."""
+
+class Backtest:
+    """An engine with its strategies on simulated venues, over recorded events.
+
+    Args:
+        config: What `engine.sdk.run.engine_config` makes.
+        strategies: In the order of the configuration; each an `engine.sdk.Strategy`, or (kind, parameters) of a
+            native kernel.
+        venues: Settings of each simulated venue, see `docs/simulation.md`.
+        capital: (asset's index, raw units) held at the start.
+        tick_ns: The regular tick, in local time; 0 for none.
+        settle_ns: For how long ticks and timers go on after the feed's end.
+        records: Keep fills and commands.
+
+    Raises:
+        ValueError: A configuration that is none.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        strategies: tuple[Any, ...],
+        venues: list[dict[str, Any]],
+        *,
+        capital: list[tuple[int, int]] = ...,
+        tick_ns: int = 0,
+        settle_ns: int = 0,
+        records: bool = True,
+    ) -> None: ...
+    def run(self, events: Any, every: int, limit: int | None = None) -> bool:
+        """Run over the next `limit` records (all when none); return whether more is left.
+
+        The state is looked at every `every` records. `events` is a buffer of bytes, the same in every call. The
+        interpreter lock is given back while strategies do not call Python often. What a callback raised is raised here.
+
+        Raises:
+            ValueError: The buffer is no run of 64-byte records.
+            RuntimeError: The kernel or a venue found a contradiction.
+        """
+
+    def position(self) -> int:
+        """How many records of the feed the engine has passed."""
+
+    def digest(self) -> str:
+        """SHA-256 over every command, fill and settlement so far."""
+
+    def records(self) -> tuple[bytes, bytes]:
+        """Fills as told (those told twice included) and commands, as 64-byte records."""
+
+    def samples(self) -> list[list[int]]:
+        """States looked at: time, result in all and of each strategy (1e-8 of the account's unit), then lots and twice
+        the mid in ticks of each instrument."""
+
+    def states(self) -> list[bytes]:
+        """Each strategy's state as a snapshot keeps it."""
+
+    def standing(self, strategy: int, instrument: int) -> tuple[int, int]:
+        """Lots and number of open orders of a strategy in an instrument."""

@@ -25,6 +25,7 @@ mod reports;
 pub mod reservations;
 pub mod risk;
 pub mod sim;
+pub mod strategies;
 pub mod swaps;
 pub mod targets;
 pub mod trades;

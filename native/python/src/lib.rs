@@ -11,6 +11,7 @@ mod keys;
 mod matching;
 mod mpc;
 mod risk;
+mod sdk;
 mod sim;
 
 use pyo3::prelude::*;
@@ -26,7 +27,8 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     kernel::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
-    risk::register(m)?;
     mpc::register(m)?;
+    risk::register(m)?;
+    sdk::register(m)?;
     sim::register(m)
 }

@@ -35,6 +35,9 @@ use bytemuck::Zeroable;
 /// Where everything the kernel takes is written, in the order in which it takes it.
 pub trait Journal: Send {
     fn event(&mut self, event: &Event, payload: &[u8]);
+
+    /// Told what the kernel decided, for those who count it: a replay gives it again.
+    fn command(&mut self, _command: &Command) {}
 }
 
 /// Why a run ended before its feed.
@@ -371,6 +374,9 @@ impl Backtest {
         }
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
+            if let Some(journal) = &mut self.journal {
+                journal.command(&command);
+            }
             match command.kind {
                 kind if kind == Ask::Timer as u8 => {
                     self.timers.push(command.aux[0].max(self.now_ns), (command.strategy, command.aux[1]));

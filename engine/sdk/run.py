@@ -1,0 +1,150 @@
+"""From instruments and strategies to what the native engine is made of: plain dictionaries, numbered by place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+from domain import InputError
+from engine.sdk.strategy import Strategy, wakes
+
+Native: TypeAlias = tuple[str, dict[str, Any]]
+"""A native kernel: its kind and its parameters, see `native/python/src/sdk/settings.rs`."""
+
+NATIVE_WAKES: Final = 1 << 0 | 1 << 9 | 1 << 3 | 1 << 4
+"""Books, stale books, fills and reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One instrument of a run. Fees in basis points, negative ones are rebates."""
+
+    name: str
+    """`venue:SYMBOL`."""
+    base: str
+    quote: str
+    tick_size: Decimal
+    lot_size: Decimal
+    contract: str = "spot"
+    """`spot`, `linear` or `inverse`."""
+    face: Decimal | None = None
+    notional_min: Decimal = Decimal(0)
+    maker_fee_bps: Decimal = Decimal(0)
+    taker_fee_bps: Decimal = Decimal(0)
+    base_decimals: int = 8
+    quote_decimals: int = 8
+
+    @property
+    def venue(self) -> str:
+        return self.name.partition(":")[0]
+
+
+def engine_config(
+    markets: Sequence[Market],
+    strategies: Sequence[tuple[str, Strategy | Native]],
+    *,
+    account: str,
+    run: int = 1,
+    seed: int = 0,
+    can_amend: bool = False,
+) -> dict[str, Any]:
+    """Number everything a run consists of.
+
+    Args:
+        markets: Instrument `i` of the events is the i-th.
+        strategies: Name and strategy, in the order in which they are told.
+        account: The quote asset that results are in.
+        run: Part of every client id.
+        seed: In the journal's header.
+        can_amend: Whether the venues change price and size of a resting order in one message.
+
+    Raises:
+        InputError: A contract that cannot be counted in integers, or no instrument is quoted in `account`.
+    """
+    venues = list(dict.fromkeys(m.venue for m in markets))
+    assets: dict[str, dict[str, Any]] = {}
+    symbols = list(dict.fromkeys([account, *(m.base for m in markets), *(m.quote for m in markets)]))
+    marks = _marks(markets, account)
+    for market in markets:
+        for symbol, decimals in ((market.base, market.base_decimals), (market.quote, market.quote_decimals)):
+            key = f"{market.venue}/{symbol}"
+            if assets.setdefault(key, _asset(key, decimals, symbols.index(symbol)))["decimals"] != decimals:
+                raise InputError(f"{market.name}: {symbol} is counted with other decimals elsewhere at {market.venue}")
+    place = {key: at for at, key in enumerate(assets)}
+    names = [m.name for m in markets]
+    return {
+        "run": run,
+        "seed": seed,
+        "assets": list(assets.values()),
+        "economics": [{"symbol": symbol, "mark": marks.get(symbol)} for symbol in symbols],
+        "venues": [{"name": name, "fee_asset": None, "can_amend": can_amend} for name in venues],
+        "instruments": [_instrument(m, venues, place) for m in markets],
+        "strategies": [{"name": name, "subscriptions": _subscriptions(what, names)} for name, what in strategies],
+    }
+
+
+def decimal_parts(value: Decimal) -> tuple[int, int]:
+    """Split a positive decimal into digits and scale: 0.05 is (5, 2)."""
+    sign, digits, exponent = value.normalize().as_tuple()
+    if not isinstance(exponent, int) or sign:
+        raise InputError(f"{value} is no positive number")
+    number = int("".join(map(str, digits)))
+    return (number, -exponent) if exponent <= 0 else (number * 10**exponent, 0)
+
+
+def _asset(key: str, decimals: int, economic: int) -> dict[str, Any]:
+    return {"id": key, "decimals": decimals, "economic": economic}
+
+
+def _marks(markets: Sequence[Market], account: str) -> Mapping[str, int]:
+    """The first instrument that prices each asset in the account's."""
+    marks: dict[str, int] = {}
+    for at, market in enumerate(markets):
+        if market.quote == account:
+            marks.setdefault(market.base, at)
+    if not marks:
+        raise InputError(f"no instrument is quoted in the account's asset, {account}")
+    return marks
+
+
+def _instrument(market: Market, venues: list[str], place: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "symbol": market.name.partition(":")[2],
+        "venue": venues.index(market.venue),
+        "base": place[f"{market.venue}/{market.base}"],
+        "quote": place[f"{market.venue}/{market.quote}"],
+        "tick": decimal_parts(market.tick_size),
+        "lot": decimal_parts(market.lot_size),
+        "contract": market.contract,
+        "face": None if market.face is None else decimal_parts(market.face),
+        "notional_min": int(market.notional_min * 10**market.quote_decimals),
+        "maker_fee": _fee(market.maker_fee_bps),
+        "taker_fee": _fee(market.taker_fee_bps),
+    }
+
+
+def _fee(bps: Decimal) -> int:
+    """Basis points as the kernel counts fees, in 1e-8 of the value."""
+    fee = bps * 10_000
+    if fee != int(fee):
+        raise InputError(f"a fee of {bps} bps is finer than 0.0001 bps")
+    return int(fee)
+
+
+def _subscriptions(strategy: Strategy | Native, names: list[str]) -> list[tuple[int | None, int]]:
+    if not isinstance(strategy, Strategy):
+        return [(strategy[1]["instrument"], NATIVE_WAKES)]
+    missing = [name for name in strategy.instruments if name not in names]
+    if missing:
+        raise InputError(f"strategy {strategy.id}: no instrument {missing[0]}", hint=f"there are {', '.join(names)}")
+    why = wakes(strategy)
+    if not strategy.instruments:
+        return [(None, why)]
+    # Reasons with an instrument for the wanted ones; those without (timers, blocks) come whatever the instrument.
+    return [(names.index(name), why) for name in strategy.instruments] + [(None, why & ~_BY_INSTRUMENT)]
+
+
+_BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11
+"""Book, trade, bar, mark, stale, record."""

@@ -1,0 +1,261 @@
+//! An engine with native and Python strategies, driven over events.
+
+use std::sync::{Arc, Mutex};
+
+use bytemuck::Zeroable;
+use capstan_engine::command::Command;
+use capstan_engine::event::{as_bytes, from_bytes, Event, Kind, PAYLOAD};
+use capstan_engine::sim::{self, BadSettings, Exchange, Journal, Stop};
+use capstan_engine::Engine;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use super::context::Info;
+use super::settings;
+use super::strategy::{Failure, PyStrategy};
+use crate::engine_config;
+
+/// Events between two looks at signals, failures and progress.
+const CHUNK: usize = 1 << 14;
+
+/// Makes an engine of a configuration and its strategies: each an `engine.sdk.Strategy`, or a native kernel's kind with
+/// its parameters.
+pub fn engine(
+    py: Python<'_>,
+    config: &Bound<'_, PyAny>,
+    strategies: Vec<Bound<'_, PyAny>>,
+    failure: &Arc<Failure>,
+) -> PyResult<Engine> {
+    let config = engine_config::config(config)?;
+    if config.strategies.len() != strategies.len() {
+        return Err(PyValueError::new_err("as many strategies as the configuration names are needed"));
+    }
+    let venues: Vec<String> = config.venues.iter().map(|v| v.name.clone()).collect();
+    let instruments = config.instruments.clone();
+    let infos = || {
+        let value = |d: capstan_engine::instrument::Decimal| d.digits as f64 / 10f64.powi(i32::from(d.scale));
+        let info = |i: &capstan_engine::instrument::Instrument| Info {
+            name: format!("{}:{}", venues[usize::from(i.venue)], i.symbol),
+            tick: value(i.tick),
+            lot: value(i.lot),
+        };
+        instruments.iter().map(info).collect::<Vec<_>>()
+    };
+    let mut engine = Engine::new(config).map_err(|why| PyValueError::new_err(why.to_string()))?;
+    for (id, strategy) in strategies.into_iter().enumerate() {
+        let id = id as u8;
+        if let Ok((kind, parameters)) = strategy.extract::<(String, Bound<'_, PyAny>)>() {
+            engine.add(settings::native(id, &kind, &parameters)?);
+        } else {
+            engine.add(Box::new(PyStrategy::new(py, id, strategy, infos(), failure.clone())?));
+        }
+    }
+    Ok(engine)
+}
+
+/// What a run is looked at by afterwards.
+#[derive(Default)]
+struct Record {
+    /// Trades of ours as the kernel was told them, told twice included.
+    fills: Vec<Event>,
+    commands: Vec<Command>,
+}
+
+/// Keeps fills and commands; everything else passes at the cost of a comparison.
+struct Recorder(Arc<Mutex<Record>>);
+
+impl Journal for Recorder {
+    #[inline]
+    fn event(&mut self, event: &Event, _payload: &[u8]) {
+        if event.kind == Kind::Fill as u8 {
+            if let Ok(mut record) = self.0.lock() {
+                record.fills.push(*event);
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command) {
+        if let Ok(mut record) = self.0.lock() {
+            record.commands.push(*command);
+        }
+    }
+}
+
+/// The state of a run at one instant: time, result of all and of each strategy, then lots and twice-mid of each
+/// instrument. A result that cannot be marked repeats the last.
+type Sample = Vec<i64>;
+
+struct Run {
+    backtest: sim::Backtest,
+    failure: Arc<Failure>,
+    record: Arc<Mutex<Record>>,
+    samples: Vec<Sample>,
+    capital: Vec<(u16, i128)>,
+    is_opened: bool,
+    is_over: bool,
+}
+
+impl Run {
+    /// Tells the kernel what is held at the start.
+    fn open(&mut self, first: &Event) -> PyResult<()> {
+        for (asset, raw) in std::mem::take(&mut self.capital) {
+            let event = Event {
+                time_exchange_ns: first.time_local_ns,
+                time_local_ns: first.time_local_ns,
+                kind: Kind::Balance as u8,
+                flags: PAYLOAD,
+                aux: [i64::from(asset), 16],
+                ..Event::zeroed()
+            };
+            let stepped = self.backtest.engine.step(&event, &raw.to_le_bytes(), &mut Vec::new());
+            stepped.map_err(|why| PyRuntimeError::new_err(why.to_string()))?;
+        }
+        self.is_opened = true;
+        Ok(())
+    }
+
+    fn sample(&mut self) {
+        let kernel = &self.backtest.engine.kernel;
+        let (portfolio, config) = (kernel.portfolio(), kernel.config());
+        let last = self.samples.last();
+        let value = |at: usize, result: Option<i128>| {
+            let found = result.map(|value| value.clamp(i64::MIN.into(), i64::MAX.into()) as i64);
+            found.or_else(|| last.map(|sample| sample[at])).unwrap_or(0)
+        };
+        let mut sample = vec![kernel.now_ns(), value(1, portfolio.result(None))];
+        for strategy in 0..config.strategies.len() {
+            sample.push(value(2 + strategy, portfolio.result(Some(strategy as u8))));
+        }
+        for instrument in 0..config.instruments.len() as u32 {
+            sample.push(portfolio.lots_total(instrument));
+            sample.push(portfolio.mark(instrument));
+        }
+        self.samples.push(sample);
+    }
+}
+
+/// An engine with its strategies on simulated venues, over recorded events.
+#[pyclass(module = "capstan_native")]
+pub struct Backtest(Mutex<Run>);
+
+impl Backtest {
+    fn get(&mut self) -> PyResult<&mut Run> {
+        self.0.get_mut().map_err(|_| PyRuntimeError::new_err("an earlier call broke off in the middle"))
+    }
+}
+
+#[pymethods]
+impl Backtest {
+    #[new]
+    #[pyo3(signature = (config, strategies, venues, *, capital = Vec::new(), tick_ns = 0, settle_ns = 0, records = true))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        config: &Bound<'_, PyAny>,
+        strategies: &Bound<'_, PyTuple>,
+        venues: Vec<Bound<'_, PyDict>>,
+        capital: Vec<(u16, i128)>,
+        tick_ns: i64,
+        settle_ns: i64,
+        records: bool,
+    ) -> PyResult<Self> {
+        let failure = Arc::new(Failure::default());
+        let engine = engine(py, config, strategies.iter().collect(), &failure)?;
+        let bad = |why: BadSettings| PyValueError::new_err(why.to_string());
+        let instruments = engine.kernel.config().instruments.clone();
+        let exchanges = venues
+            .iter()
+            .map(|venue| Exchange::new(crate::sim::settings(venue)?, &instruments).map_err(bad))
+            .collect::<PyResult<Vec<_>>>()?;
+        let record = Arc::new(Mutex::new(Record::default()));
+        let mut backtest = sim::Backtest::new(engine, exchanges).with_tick(tick_ns).with_settling(settle_ns);
+        if records {
+            backtest = backtest.with_journal(Box::new(Recorder(record.clone())));
+        }
+        let run = Run { backtest, failure, record, samples: Vec::new(), capital, is_opened: false, is_over: false };
+        Ok(Self(Mutex::new(run)))
+    }
+
+    /// Runs over the next `limit` records (all when none) of the events, which must be the same in every call; looks at
+    /// the state every `every` records. Returns whether there is more.
+    #[pyo3(signature = (events, every, limit = None))]
+    fn run(&mut self, py: Python<'_>, events: &Bound<'_, PyAny>, every: usize, limit: Option<usize>) -> PyResult<bool> {
+        let buffer = PyBuffer::<u8>::get(events)?;
+        if !buffer.is_c_contiguous() {
+            return Err(PyValueError::new_err("events must be contiguous"));
+        }
+        // SAFETY: the buffer is held for the whole call, and the caller does not write to it meanwhile.
+        let bytes = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+        let (Some(events), true) = (from_bytes(bytes), every > 0) else {
+            return Err(PyValueError::new_err("events are records of 64 bytes, looked at every so many of them"));
+        };
+        let run = self.get()?;
+        if let (Some(first), false) = (events.first(), run.is_opened) {
+            run.open(first)?;
+        }
+        let until = limit.map_or(usize::MAX, |limit| run.backtest.position().saturating_add(limit));
+        let mut calls_often = true;
+        let mut next_sample = run.backtest.position() + every;
+        while !run.is_over && run.backtest.position() < until {
+            let (before, wakes) = (run.backtest.position(), run.failure.wakes());
+            let budget = CHUNK.min(until - before).min(next_sample - before).max(1);
+            // Where Python is called often, giving the lock back and taking it again would cost more than the rest.
+            let ran = if calls_often {
+                run.backtest.run(events, 0, budget)
+            } else {
+                py.detach(|| run.backtest.run(events, 0, budget))
+            };
+            run.failure.check()?;
+            run.is_over = ran.map_err(|why| PyRuntimeError::new_err(why.to_string()))? == Stop::End;
+            calls_often = (run.failure.wakes() - wakes) * 64 > (run.backtest.position() - before) as u64;
+            if run.is_over || run.backtest.position() >= next_sample {
+                run.sample();
+                next_sample = run.backtest.position() + every;
+            }
+            py.check_signals()?;
+        }
+        Ok(!run.is_over)
+    }
+
+    /// Returns how many records of the feed the engine has passed.
+    fn position(&mut self) -> PyResult<usize> {
+        Ok(self.get()?.backtest.position())
+    }
+
+    /// Returns SHA-256 over every command, fill and settlement so far.
+    fn digest(&mut self) -> PyResult<String> {
+        let digest = self.get()?.backtest.engine.kernel.digest();
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Returns the fills told and the commands given, as records.
+    fn records<'py>(&mut self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let run = self.get()?;
+        let record = run.record.lock().map_err(|_| PyRuntimeError::new_err("the record broke off"))?;
+        Ok((PyBytes::new(py, as_bytes(&record.fills)), PyBytes::new(py, bytemuck::cast_slice(&record.commands))))
+    }
+
+    /// Returns the states looked at, one row each.
+    fn samples(&mut self) -> PyResult<Vec<Vec<i64>>> {
+        Ok(self.get()?.samples.clone())
+    }
+
+    /// Returns each strategy's state as a snapshot keeps it.
+    fn states<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        let run = self.get()?;
+        Ok(run.backtest.engine.strategies().iter().map(|s| PyBytes::new(py, &s.state())).collect())
+    }
+
+    /// Returns (lots, open orders) of a strategy in an instrument.
+    fn standing(&mut self, strategy: u8, instrument: u32) -> PyResult<(i64, usize)> {
+        let kernel = &self.get()?.backtest.engine.kernel;
+        let config = kernel.config();
+        if usize::from(strategy) >= config.strategies.len() || instrument as usize >= config.instruments.len() {
+            return Err(PyValueError::new_err(format!("no strategy {strategy} or no instrument {instrument}")));
+        }
+        let open = kernel.orders().open_of(instrument).filter(|order| order.strategy == strategy).count();
+        Ok((kernel.position(strategy, instrument), open))
+    }
+}
