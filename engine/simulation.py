@@ -1,124 +1,219 @@
-"""Execution without a venue: for paper trading on live data and for backtests on recorded data.
+"""Execution without a venue: for paper trading on live data and for replays that decide execution anew.
 
-Fills are conservative. A taker walks the shown levels up to its limit. A resting order stands behind what was shown at
-its price when it arrived; trades at that price work the queue off first, a trade or an opposite quote beyond the price
-fills it. What one trade or quote brings is given to our orders once, best price first. Our orders never change the
-shown book. Fees are the instrument's, rounded up to the fee asset's unit.
-Swaps execute at the next block against the replica: exact output, or a revert below the minimum; the pool does not
-move, because the recorded or live pool is not ours to move.
+Exchanges are the native simulator of backtests (docs/simulation.md), one for each venue, driven event by event; this
+module only translates. The venue's time is when its events reach us. Swaps execute at the next block against the
+replica: exact output, or a revert below the minimum; the pool does not move, because the recorded or live pool is not
+ours to move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
+from typing import Any, Final, NamedTuple
 
-from domain import Fill, OrderState, OrderType, Refused, Side, TimeInForce
+import capstan_native as native
+
+from domain import Fill, InputError, Instrument, OrderState, OrderType, Refused, Side, TimeInForce
 from domain import events as e
-from engine.market import Markets
+from engine.market import Levels, Markets
+from engine.records import CommandKind, EventFlag, EventKind, Reason, ReportState
 
 SIMULATED_GAS_UNITS = 150_000
+_EVENT: Final = struct.Struct("<qqIBBHqqQqq")
+_COMMAND: Final = struct.Struct("<QqqqIBBBBBBBBIqq")
+_SIDES: Final = {Side.BUY: 0, Side.SELL: 1}
+_TYPES: Final = {OrderType.LIMIT: 0, OrderType.LIMIT_MAKER: 1, OrderType.MARKET: 2}
+_TIMES: Final = {TimeInForce.GTC: 0, TimeInForce.IOC: 1, TimeInForce.FOK: 2}
+_STATES: Final = {
+    ReportState.ACCEPTED: OrderState.ACCEPTED,
+    ReportState.PARTIALLY_FILLED: OrderState.PARTIALLY_FILLED,
+    ReportState.FILLED: OrderState.FILLED,
+    ReportState.CANCELED: OrderState.CANCELED,
+    ReportState.EXPIRED: OrderState.EXPIRED,
+    ReportState.REJECTED: OrderState.REJECTED,
+    # It was never placed, or by a process whose simulator is gone: it will not trade any more.
+    ReportState.UNKNOWN: OrderState.REJECTED,
+}
 
 
-@dataclass(slots=True)
-class _Resting:
-    order: e.PlaceOrder
-    left: int
-    ahead: int
+class _Told(NamedTuple):
+    """One record of the simulator."""
+
+    time_exchange_ns: int
+    time_local_ns: int
+    instrument: int
+    kind: int
+    side: int
+    flags: int
+    price: int
+    size: int
+    sequence: int
+    aux0: int
+    aux1: int
 
 
 class Simulator:
     """Answers commands with the events a venue and custody would send. Pure: time comes with the events."""
 
-    def __init__(self, markets: Markets) -> None:
+    def __init__(self, markets: Markets, settings: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Begin with the books as they stand.
+
+        Args:
+            markets: Instruments, books and pools of the run.
+            settings: By venue, as `capstan_native.SimulatedVenue` reads them; what is left out is a venue that answers
+                at once, with the instruments' own fees, taken from what a trade brings.
+
+        Raises:
+            InputError: A setting is wrong, or an instrument's amounts are finer than its assets' units.
+        """
         self._markets = markets
-        self._resting: dict[str, _Resting] = {}
-        self._swaps: list[e.SubmitSwap] = []
+        self._instruments = list(markets.instruments.values())
+        self._at = {instrument.id: at for at, instrument in enumerate(self._instruments)}
+        self._venues: dict[str, native.SimulatedVenue] = {}
+        names = list(dict.fromkeys(str(i.venue) for i in self._instruments))
+        rows = [_row(i, names.index(str(i.venue))) for i in self._instruments]
+        for at, name in enumerate(names):
+            chosen = {"fees": {"asset": "received"}, **(settings or {}).get(name, {}), "venue": at}
+            try:
+                self._venues[name] = native.SimulatedVenue(chosen, rows)
+            except ValueError as exc:
+                raise InputError(f"{name} cannot be simulated: {exc}") from exc
+        self._shown: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
+        self._ids: dict[str, int] = {}
+        self._names: list[str] = [""]
         self._trades: dict[str, int] = {}
-        self._base_fee_wei = 0
+        self._swaps: list[e.SubmitSwap] = []
+        for name, book in markets.books.items():
+            self._show(name, book.bids, book.asks, book.changed_ns)
 
     def on_command(self, command: e.Command, now_ns: int) -> list[e.Event]:
-        """What the world answers to a command, at once."""
+        """What the world answers to a command by now."""
         match command:
             case e.PlaceOrder():
-                return list(self._place(command, now_ns))
+                self._venue(command.instrument).submit(self._place(command, now_ns), now_ns)
             case e.CancelOrder():
-                return list(self._cancel([command.client_order_id], now_ns))
-            case e.CancelAllOrders():
-                return list(self._cancel(list(self._resting), now_ns))
+                record = self._about(CommandKind.CANCEL, command.client_order_id, command.instrument, now_ns)
+                self._venue(command.instrument).submit(record, now_ns)
             case e.AskOrder():
-                if command.client_order_id in self._resting:
-                    return [_report(command.client_order_id, OrderState.ACCEPTED, now_ns)]
-                return [_report(command.client_order_id, OrderState.REJECTED, now_ns, "unknown to the venue")]
+                record = self._about(CommandKind.ASK, command.client_order_id, command.instrument, now_ns)
+                self._venue(command.instrument).submit(record, now_ns)
+            case e.CancelAllOrders() if command.venue in self._venues:
+                record = _COMMAND.pack(0, now_ns, 0, 0, 0, CommandKind.CANCEL_ALL, *(0,) * 10)
+                self._venues[command.venue].submit(record, now_ns)
             case e.SubmitSwap():
                 self._swaps.append(command)
-        return []
+        return list(self._answers(now_ns))
 
     def on_market(self, event: e.Event) -> list[e.Event]:
-        """What a market event does to what rests: call after the kernel's books took it."""
+        """What an event does to what rests: call after the kernel's books took it."""
+        told: list[e.Event] = []
         match event:
-            case e.BookChanged():
-                return list(self._cross(event))
-            case e.TradePrinted():
-                return list(self._trade(event))
+            case e.BookChanged() if event.instrument in self._at:
+                self._show(event.instrument, event.bids, event.asks, event.time_ns)
+            case e.TradePrinted() if event.instrument in self._at:
+                side = Side.SELL if event.is_buyer_maker else Side.BUY
+                record = self._record(EventKind.TRADE, event.instrument, side, event.price_ticks, event.qty_lots, event)
+                self._venue(event.instrument).feed(record)
             case e.BlockSeen():
-                self._base_fee_wei = event.base_fee_wei
-                return list(self._settle(event))
-        return []
+                told += self._settle(event)
+        return [*told, *self._answers(event.time_ns)]
 
-    def _place(self, order: e.PlaceOrder, now_ns: int) -> Iterator[e.Event]:
-        book = self._markets.books[order.instrument]
-        opposite = book.asks if order.side is Side.BUY else book.bids
-        crosses = bool(opposite) and (opposite[0][0] - order.price_ticks) * order.side.sign <= 0
-        if order.type is OrderType.LIMIT_MAKER and crosses:
-            yield _report(order.client_order_id, OrderState.REJECTED, now_ns, "would take")
-            return
-        yield _report(order.client_order_id, OrderState.ACCEPTED, now_ns)
-        left = order.qty_lots
-        if order.type is not OrderType.LIMIT_MAKER:
-            for price, lots in opposite:
-                if left == 0 or (order.type is OrderType.LIMIT and (price - order.price_ticks) * order.side.sign > 0):
-                    break
-                taken = min(left, lots)
-                left -= taken
-                yield self._fill(order, price, taken, now_ns, is_maker=False)
-        if left and order.time_in_force is TimeInForce.GTC and order.type is not OrderType.MARKET:
-            own = book.bids if order.side is Side.BUY else book.asks
-            ahead = next((lots for price, lots in own if price == order.price_ticks), 0)
-            self._resting[order.client_order_id] = _Resting(order, left, ahead)
-        elif left:
-            yield _report(order.client_order_id, OrderState.EXPIRED, now_ns)
+    # --- words to records
 
-    def _cancel(self, order_ids: Iterable[str], now_ns: int) -> Iterator[e.Event]:
-        for order_id in order_ids:
-            if self._resting.pop(order_id, None) is not None:
-                yield _report(order_id, OrderState.CANCELED, now_ns)
+    def _venue(self, instrument: str) -> native.SimulatedVenue:
+        return self._venues[str(self._markets.instruments[instrument].venue)]
 
-    def _cross(self, event: e.BookChanged) -> Iterator[e.Event]:
-        for side, opposite in ((Side.BUY, event.asks), (Side.SELL, event.bids)):
-            given = 0
-            for resting in self._at(event.instrument, side):
-                beyond = sum(lots for price, lots in opposite if (price - resting.order.price_ticks) * side.sign < 0)
-                available = beyond - given
-                if available > 0:
-                    given += min(resting.left, available)
-                    yield from self._fill_resting(resting, available, event.time_ns)
+    def _number(self, order_id: str) -> int:
+        """An order's number at the simulator; names may be of any make."""
+        if order_id not in self._ids:
+            self._ids[order_id] = len(self._names)
+            self._names.append(order_id)
+        return self._ids[order_id]
 
-    def _trade(self, event: e.TradePrinted) -> Iterator[e.Event]:
-        side = Side.BUY if event.is_buyer_maker else Side.SELL
-        left = event.qty_lots
-        for resting in self._at(event.instrument, side):
-            distance = (event.price_ticks - resting.order.price_ticks) * side.sign
-            if distance > 0:
-                continue
-            available = left
-            if distance == 0:
-                available = min(left, max(0, event.qty_lots - resting.ahead))
-                resting.ahead = max(0, resting.ahead - event.qty_lots)
-            if available:
-                left -= min(resting.left, available)
-                yield from self._fill_resting(resting, available, event.time_ns)
+    def _place(self, order: e.PlaceOrder, now_ns: int) -> bytes:
+        kinds = (CommandKind.PLACE, _SIDES[order.side], _TYPES[order.type], _TIMES[order.time_in_force], 0, 0, 0, 0)
+        number, at = self._number(order.client_order_id), self._at[order.instrument]
+        return _COMMAND.pack(number, now_ns, order.price_ticks, order.qty_lots, at, *kinds, 0, 0, 0)
+
+    def _about(self, kind: CommandKind, order_id: str, instrument: str, now_ns: int) -> bytes:
+        return _COMMAND.pack(self._number(order_id), now_ns, 0, 0, self._at[instrument], kind, *(0,) * 10)
+
+    def _record(self, kind: EventKind, instrument: str, side: Side, price: int, lots: int, event: e.Event) -> bytes:
+        now_ns = event.time_ns
+        at, flags = self._at[instrument], int(EventFlag.LAST)
+        return _EVENT.pack(now_ns, now_ns, at, kind, _SIDES[side], flags, price, lots, 0, 0, 0)
+
+    def _show(self, instrument: str, bids: Levels, asks: Levels, now_ns: int) -> None:
+        """Tell the levels that changed. Only the best ones are shown: what lies beyond the last need not be gone."""
+        shown = self._shown.setdefault(instrument, ({}, {}))
+        at, flags, changes = self._at[instrument], int(EventFlag.LAST), []
+        for side, (known, levels) in enumerate(zip(shown, (bids, asks), strict=True)):
+            now = dict(levels)
+            sign = 1 if side == 0 else -1
+            last = min((price * sign for price in now), default=None)
+            gone = [price for price in known if price not in now and (last is None or price * sign > last)]
+            told = [(price, 0) for price in gone]
+            told += [(price, lots) for price, lots in levels if known.get(price) != lots]
+            changes += [
+                _EVENT.pack(now_ns, now_ns, at, EventKind.LEVEL, side, flags, *level, 0, 0, 0) for level in told
+            ]
+            for price in gone:
+                del known[price]
+            known.update(now)
+        if changes:
+            self._venue(instrument).feed(b"".join(changes))
+
+    # --- records to words
+
+    def _answers(self, now_ns: int) -> Iterator[e.Event]:
+        for venue in self._venues.values():
+            venue.advance(now_ns)
+            records = venue.reports(now_ns)
+            at = 0
+            while at < len(records):
+                told = _Told._make(_EVENT.unpack_from(records, at))
+                at += _EVENT.size * (2 if told.flags & EventFlag.PAYLOAD else 1)  # Terms fit one record.
+                if told.kind == EventKind.FILL:
+                    yield self._fill(told)
+                elif told.kind == EventKind.REPORT and not _is_moot(told):
+                    yield self._report(told)
+
+    def _report(self, told: _Told) -> e.OrderReported:
+        state, reason = ReportState(told.price & 255), Reason(told.price >> 16)
+        words = "" if reason is Reason.NONE else reason.name.lower().replace("_", " ")
+        return e.OrderReported(
+            time_ns=told.time_local_ns,
+            client_order_id=self._names[told.aux0],
+            state=_STATES[state],
+            reason="unknown to the venue" if state is ReportState.UNKNOWN else words,
+            asked=bool(told.flags & EventFlag.ASKED),
+        )
+
+    def _fill(self, told: _Told) -> e.FillReported:
+        instrument, order_id = self._instruments[told.instrument], self._names[told.aux0]
+        # Numbered within its order: order ids are never given twice, so neither are these, over restarts too.
+        self._trades[order_id] = number = self._trades.get(order_id, 0) + 1
+        fee_asset = instrument.base if told.flags & EventFlag.FEE_BASE else instrument.quote
+        fill = Fill(
+            venue=str(instrument.venue),
+            symbol=instrument.symbol,
+            trade_id=f"sim-{order_id}-{number}",
+            client_order_id=order_id,
+            venue_order_id=f"sim-{order_id}",
+            side=Side.SELL if told.side else Side.BUY,
+            price_ticks=told.price,
+            qty_lots=told.size,
+            quote_raw=int(instrument.notional(told.price, told.size) * instrument.quote.unit),
+            fee_asset=fee_asset.symbol,
+            fee_raw=told.aux1,
+            is_maker=bool(told.flags & EventFlag.MAKER),
+            venue_time_ns=told.time_exchange_ns,
+        )
+        return e.FillReported(time_ns=told.time_local_ns, fill=fill)
+
+    # --- pools
 
     def _settle(self, block: e.BlockSeen) -> Iterator[e.Event]:
         due, self._swaps = self._swaps, []
@@ -142,50 +237,27 @@ class Simulator:
                 reason="" if good else "reverted",
             )
 
-    def _at(self, instrument: str, side: Side) -> list[_Resting]:
-        """What rests on one side, best price first, older first at a price."""
-        found = [r for r in self._resting.values() if r.order.instrument == instrument and r.order.side is side]
-        return sorted(found, key=lambda resting: -resting.order.price_ticks * side.sign)
 
-    def _fill_resting(self, resting: _Resting, available: int, now_ns: int) -> Iterator[e.Event]:
-        taken = min(resting.left, available)
-        resting.left -= taken
-        if resting.left == 0:
-            del self._resting[resting.order.client_order_id]
-        yield self._fill(resting.order, resting.order.price_ticks, taken, now_ns, is_maker=True)
-
-    def _fill(self, order: e.PlaceOrder, price: int, lots: int, now_ns: int, *, is_maker: bool) -> e.FillReported:
-        instrument = self._markets.instruments[order.instrument]
-        # Numbered within its order: order ids are never given twice, so neither are these, over restarts too.
-        self._trades[order.client_order_id] = number = self._trades.get(order.client_order_id, 0) + 1
-        quote_raw = int(instrument.notional(price, lots) * instrument.quote.unit)
-        received, received_raw = (
-            (instrument.base, int(instrument.qty(lots) * instrument.base.unit))
-            if order.side is Side.BUY
-            else (instrument.quote, quote_raw)
-        )
-        fee_bps = instrument.maker_fee_bps if is_maker else instrument.taker_fee_bps
-        fill = Fill(
-            venue=str(instrument.venue),
-            symbol=instrument.symbol,
-            trade_id=f"sim-{order.client_order_id}-{number}",
-            client_order_id=order.client_order_id,
-            venue_order_id=f"sim-{order.client_order_id}",
-            side=order.side,
-            price_ticks=price,
-            qty_lots=lots,
-            quote_raw=quote_raw,
-            fee_asset=received.symbol,
-            fee_raw=_fee_up(received_raw, fee_bps),
-            is_maker=is_maker,
-            venue_time_ns=now_ns,
-        )
-        return e.FillReported(time_ns=now_ns, fill=fill)
+def _is_moot(told: _Told) -> bool:
+    """Whether it says only that a cancel came too late: the order's end was told, or is asked for."""
+    return told.price >> 8 & 255 == CommandKind.CANCEL and told.price >> 16 == Reason.UNKNOWN_ORDER
 
 
-def _fee_up(received_raw: int, fee_bps: Decimal) -> int:
-    return int((Decimal(received_raw) * fee_bps / 10_000).to_integral_value(ROUND_CEILING))
+def _row(instrument: Instrument, venue: int) -> dict[str, Any]:
+    return {
+        "symbol": instrument.symbol,
+        "venue": venue,
+        "contract": "spot",
+        "tick": format(instrument.tick_size, "f"),
+        "lot": format(instrument.lot_size, "f"),
+        "notional_min": int(instrument.min_notional * instrument.quote.unit),
+        "maker_fee": _rate(instrument.maker_fee_bps),
+        "taker_fee": _rate(instrument.taker_fee_bps),
+        "base_decimals": instrument.base.decimals,
+        "quote_decimals": instrument.quote.decimals,
+    }
 
 
-def _report(client_order_id: str, state: OrderState, now_ns: int, reason: str = "") -> e.OrderReported:
-    return e.OrderReported(time_ns=now_ns, client_order_id=client_order_id, state=state, reason=reason)
+def _rate(bps: Decimal) -> int:
+    """Basis points in 1e-8, up."""
+    return int((bps * 10_000).to_integral_value(ROUND_CEILING))

@@ -79,10 +79,58 @@ def test_trade_through_the_price_fills_without_queueing():
 
 def test_fee_is_charged_on_what_is_received_rounded_up():
     _, sim = simulator()
-    buy = sim.on_command(order(lots=1), SECOND)[1].fill
-    assert (buy.fee_asset, buy.fee_raw) == ("ETH", 4)  # 10,000 units at 4 bps
-    sell = sim.on_command(order(Side.SELL, 299_990, 1), SECOND)[1].fill
-    assert (sell.fee_asset, sell.fee_raw) == ("USDC", 12_000)  # 0.29999 USDC at 4 bps, 11,999.6 up
+    buy = sim.on_command(order(lots=17), SECOND)[1].fill
+    assert (buy.fee_asset, buy.fee_raw) == ("ETH", 68)  # 170,000 units at 4 bps
+    sell = sim.on_command(order(Side.SELL, 299_990, 17, order_id="p"), SECOND)[1].fill
+    assert (sell.fee_asset, sell.fee_raw) == ("USDC", 203_994)  # 5.09983 USDC at 4 bps, 203,993.2 up
+
+
+def test_what_was_taken_is_not_there_again_until_the_level_changes():
+    _, sim = simulator()
+    sim.on_command(order(lots=10_000), SECOND)
+    sim.on_market(book(2 * SECOND))
+    assert fills(sim.on_command(order(order_id="again"), 2 * SECOND)) == []
+    sim.on_market(book(3 * SECOND, asks=((300_010, 9_000), (300_020, 20_000))))
+    assert fills(sim.on_command(order(order_id="later"), 3 * SECOND)) == [(300_010, 100, False)]
+
+
+def test_levels_beyond_the_last_one_shown_are_not_forgotten():
+    _, sim = simulator()
+    sim.on_command(maker(ticks=299_980), SECOND)
+    sim.on_market(book(2 * SECOND, bids=((299_990, 10_000),)))
+    assert fills(sim.on_market(trade(299_980, 19_000))) == [], "twenty thousand stand ahead of it, shown or not"
+
+
+def test_latency_answers_when_its_time_has_come():
+    k = kernel()
+    k.step(book())
+    sim = Simulator(k.markets, {"sandbox": {"latency": {"place": (5, 5)}}})
+    assert sim.on_command(order(lots=100), SECOND) == []
+    assert sim.on_market(timer(SECOND + 9)) == []
+    told = sim.on_market(timer(SECOND + 10))
+    assert fills(told) == [(300_010, 100, False)]
+    assert told[1].fill.venue_time_ns == SECOND + 5
+
+
+def test_small_orders_are_rejected_as_the_venue_would():
+    _, sim = simulator()
+    told = sim.on_command(order(lots=16), SECOND)
+    assert [(r.state, r.reason) for r in told] == [(OrderState.REJECTED, "notional min")]
+
+
+def test_cancels_and_questions_find_what_is_there():
+    _, sim = simulator()
+    sim.on_command(maker(), SECOND)
+    about = {"client_order_id": "o", "instrument": ETHUSDC.id}
+    assert states(sim.on_command(e.AskOrder(**about), SECOND)) == [OrderState.ACCEPTED]
+    assert states(sim.on_command(e.CancelOrder(**about), SECOND)) == [OrderState.CANCELED]
+    assert sim.on_command(e.CancelOrder(**about), SECOND) == []
+    assert states(sim.on_command(e.AskOrder(**about), SECOND)) == [OrderState.CANCELED]
+    told = sim.on_command(e.AskOrder(client_order_id="other", instrument=ETHUSDC.id), SECOND)
+    assert [(r.state, r.reason) for r in told] == [(OrderState.REJECTED, "unknown to the venue")]
+    sim.on_command(order(ticks=299_990, tif=TimeInForce.GTC, order_id="n"), SECOND)
+    told = sim.on_command(e.CancelAllOrders(venue="sandbox", reason="t"), SECOND)
+    assert states(told) == [OrderState.CANCELED]
 
 
 def test_backtest_ignores_recorded_orders_and_repeats_exactly():
