@@ -473,6 +473,9 @@ class Capture:
     def follow(self, lines: bytes) -> int:
         """Read whole lines into the book, keeping no records; return how often its best bid or ask changed."""
 
+    def follow_messages(self, messages: list[bytes], time_local_ns: int) -> int:
+        """Read messages that came at one time into the book, as `follow` does; return how often its best changed."""
+
     def best(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
         """Best bid and ask of what was followed; nothing while the book is stale."""
 

@@ -32,7 +32,7 @@ class ReferenceFeed:
         time = time or max(local - self.lag, self.latest)
         outcome, records = self._take(data, time, local)
         self.latest = max(self.latest, time)
-        if "E" in data and "lastUpdateId" not in data:
+        if "E" in data and "lastUpdateId" not in data and ("T" not in data or "t" in data):
             self.lag = local - data["E"] * 1_000_000
         return outcome, records
 

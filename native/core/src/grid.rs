@@ -1,5 +1,6 @@
 //! Decimal text onto an integer grid of ticks or lots, exactly: what would need rounding is an error.
 
+use crate::digits::Digits;
 use std::fmt;
 
 /// Says why a text is not a whole number of steps.
@@ -35,6 +36,8 @@ pub struct Grid {
     scale: usize,
     /// The step in units of 10^-scale.
     step: i64,
+    /// 10^scale, as long as numbers can be read eight digits at a time.
+    unit: u64,
 }
 
 impl Grid {
@@ -52,7 +55,7 @@ impl Grid {
         if step == 0 {
             return Err(GridError::ZeroStep);
         }
-        Ok(Self { scale, step })
+        Ok(Self { scale, step, unit: if scale <= 8 { 10u64.pow(scale as u32) } else { 0 } })
     }
 
     /// Returns how many whole steps fit the number, dropping what is finer than a step.
@@ -62,54 +65,61 @@ impl Grid {
 
     /// Reads a number where it stands: from `at` to the closing quote. Returns the count and where the quote is.
     ///
-    /// The same as [`Self::count`] or [`Self::count_down`] of the text between, in one pass over it.
+    /// The same as [`Self::count`] or [`Self::count_down`] of the text between, eight digits at a time.
     #[inline]
     pub fn read_quoted(&self, bytes: &[u8], at: usize, finer: Finer) -> Result<(i64, usize), GridError> {
-        let tail = bytes.get(at..).unwrap_or_default();
-        let mut value: i64 = 0;
-        let mut end = 0;
-        let digit = |end: usize| {
-            let digit = tail.get(end).map_or(u8::MAX, |b| b.wrapping_sub(b'0'));
-            (digit <= 9).then_some(i64::from(digit))
-        };
-        while let Some(d) = digit(end) {
-            value = value.wrapping_mul(10).wrapping_add(d);
-            end += 1;
+        match self.read_short(bytes, at, finer) {
+            Some(read) => Ok(read),
+            None => self.read_slowly(bytes.get(at..).unwrap_or_default(), at, finer),
         }
-        if end == 0 || end + self.scale > SAFE_DIGITS {
-            return self.read_slowly(tail, at, finer);
+    }
+
+    /// Reads a number of the usual form: up to seven digits, a point and up to eight digits. Nothing when it is of another
+    /// form, or refused.
+    #[inline(always)]
+    pub fn read_short(&self, bytes: &[u8], at: usize, finer: Finer) -> Option<(i64, usize)> {
+        let whole = Digits::lead(bytes, at);
+        if whole.count == 0 || whole.count == 8 || self.unit == 0 {
+            return None;
         }
-        let mut missing = self.scale;
-        if tail.get(end) == Some(&b'.') {
-            end += 1;
-            let start = end;
-            while let Some(d) = digit(end) {
-                end += 1;
-                if missing > 0 {
-                    value = value * 10 + d;
-                    missing -= 1;
-                } else if d != 0 && finer == Finer::Refused {
-                    return Err(GridError::OffGrid);
+        let point = at + whole.count;
+        let (value, end) = match bytes.get(point) {
+            Some(b'"') => (whole.value(whole.count).wrapping_mul(self.unit), point),
+            Some(b'.') => {
+                let joined = whole.without_point();
+                let (whole_value, fraction, places) = if bytes.get(point + 1 + joined.count - whole.count)
+                    == Some(&b'"')
+                    && whole.count + self.scale <= 8
+                {
+                    // Point and all within eight bytes: one number with the point taken out.
+                    (0, joined, whole.count)
+                } else {
+                    (whole.value(whole.count).wrapping_mul(self.unit), Digits::lead(bytes, point + 1), 0)
+                };
+                let digits = fraction.count - places;
+                let width = places + self.scale;
+                if digits == 0 || (finer == Finer::Refused && fraction.beyond(width) != 0) {
+                    return None;
                 }
+                (whole_value + fraction.value(width), point + 1 + digits)
             }
-            if end == start {
-                return Err(GridError::Malformed);
-            }
+            _ => return None,
+        };
+        // A ninth digit of the fraction is no quote either.
+        if bytes.get(end) != Some(&b'"') {
+            return None;
         }
-        if tail.get(end) != Some(&b'"') {
-            return Err(GridError::Malformed);
-        }
-        value *= POWERS[missing];
+        let mut value = value as i64; // Below 10^15.
         if self.step != 1 {
             if finer == Finer::Refused && value % self.step != 0 {
-                return Err(GridError::OffGrid);
+                return None;
             }
             value /= self.step;
         }
-        Ok((value, at + end))
+        Some((value, end))
     }
 
-    /// The rare long way: numbers of many digits, and what is none.
+    /// The rare long way: numbers of many digits or at a text's end, and what is none.
     #[cold]
     fn read_slowly(&self, tail: &[u8], at: usize, finer: Finer) -> Result<(i64, usize), GridError> {
         let end = tail.iter().position(|b| *b == b'"').ok_or(GridError::Malformed)?;
@@ -137,19 +147,6 @@ pub enum Finer {
     Refused,
     Dropped,
 }
-
-/// So many decimal digits always fit an i64.
-const SAFE_DIGITS: usize = 18;
-
-const POWERS: [i64; SAFE_DIGITS + 1] = {
-    let mut powers = [1; SAFE_DIGITS + 1];
-    let mut at = 1;
-    while at < powers.len() {
-        powers[at] = powers[at - 1] * 10;
-        at += 1;
-    }
-    powers
-};
 
 /// Returns the text's value in units of 10^-scale.
 fn scaled(text: &[u8], scale: usize, finer: Finer) -> Result<i64, GridError> {

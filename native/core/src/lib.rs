@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod depth;
+pub mod digits;
 pub mod flat_book;
 pub mod grid;
 pub mod json;

@@ -9,7 +9,7 @@ use capstan_engine::feed::capture::{Capture as Core, Tally};
 use capstan_engine::feed::{Decoder, Outcome, Source};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 
 use crate::book::DecodeError;
 
@@ -108,6 +108,24 @@ impl Capture {
             .map(|()| changes)
         });
         changes.map_err(|e| DecodeError::new_err(e.to_string()))
+    }
+
+    fn follow_messages(&mut self, messages: &Bound<'_, PyList>, time_local_ns: i64) -> PyResult<u64> {
+        let (mut changes, mut best) = (0, (self.book.best(Side::Buy), self.book.best(Side::Sell)));
+        let mut events: Vec<Event> = Vec::with_capacity(4096);
+        for message in messages {
+            let message = message.downcast::<PyBytes>()?.as_bytes();
+            let taken = self.core.take(message, time_local_ns, &mut events);
+            taken.map_err(|e| DecodeError::new_err(e.to_string()))?;
+            for event in &events {
+                self.book.apply(event);
+            }
+            events.clear();
+            let now = (self.book.best(Side::Buy), self.book.best(Side::Sell));
+            changes += u64::from(now != best);
+            best = now;
+        }
+        Ok(changes)
     }
 
     fn best(&self) -> (Option<Level>, Option<Level>) {

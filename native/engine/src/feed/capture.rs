@@ -6,6 +6,7 @@
 use super::decoder::{Decoder, Outcome};
 use super::error::FeedError;
 use crate::event::{Event, ASKED};
+use capstan_core::digits::{find, unsigned};
 use std::fmt;
 
 /// What a recording was made of.
@@ -58,7 +59,13 @@ impl Capture {
     /// Reads whole lines and hands each message's records to `take`. Stops at the first bad line, which changes nothing.
     pub fn read(&mut self, text: &[u8], mut take: impl FnMut(&[Event])) -> Result<(), BadLine> {
         let mut events = Vec::with_capacity(4096);
-        for line in text.split(|b| *b == b'\n') {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let line;
+            (line, rest) = match find(rest, b'\n') {
+                Some(end) => (&rest[..end], &rest[end + 1..]),
+                None => (rest, &rest[rest.len()..]),
+            };
             if line.is_empty() {
                 continue;
             }
@@ -76,21 +83,28 @@ impl Capture {
 
     fn message(&mut self, line: &[u8], events: &mut Vec<Event>) -> Result<(), FeedError> {
         let malformed = FeedError::Malformed { expected: "a time of receipt and a message", at: 0 };
-        let space = line.iter().position(|b| *b == b' ').ok_or(malformed.clone())?;
-        let received = received(&line[..space]).ok_or(malformed)?;
-        let message = &line[space + 1..];
-        self.time_local_ns = self.time_local_ns.max(received.saturating_add(self.shift_ns));
+        let (received, space) = unsigned(line, 0).ok_or(malformed.clone())?;
+        let received = i64::try_from(received).map_err(|_| malformed.clone())?;
+        let Some((b' ', message)) = line[space..].split_first() else { return Err(malformed) };
+        self.take(message, received.saturating_add(self.shift_ns), events)
+    }
+
+    /// Reads one message that came at a local time and appends its records.
+    #[inline]
+    pub fn take(&mut self, message: &[u8], time_local_ns: i64, events: &mut Vec<Event>) -> Result<(), FeedError> {
+        let before = events.len();
+        self.time_local_ns = self.time_local_ns.max(time_local_ns);
         let is_answer = !message.starts_with(b"{\"stream\"");
         let asked = is_answer.then_some(self.asked);
         let outcome = self.decoder.decode(message, self.time_local_ns, asked, events)?;
         if is_answer {
-            for event in events.iter_mut() {
+            for event in &mut events[before..] {
                 event.flags |= ASKED;
             }
         }
         let tally = &mut self.tally;
         tally.messages += 1;
-        tally.events += events.len() as u64;
+        tally.events += (events.len() - before) as u64;
         *match outcome {
             Outcome::Events => &mut tally.taken,
             Outcome::Old => &mut tally.old,
@@ -101,15 +115,4 @@ impl Capture {
         } += 1;
         Ok(())
     }
-}
-
-fn received(text: &[u8]) -> Option<i64> {
-    if text.is_empty() || text.len() > 19 {
-        return None;
-    }
-    text.iter().try_fold(0i64, |value, b| {
-        let digit = b.wrapping_sub(b'0');
-        (digit <= 9).then_some(())?;
-        value.checked_mul(10)?.checked_add(i64::from(digit))
-    })
 }

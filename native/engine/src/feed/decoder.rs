@@ -1,5 +1,6 @@
 use super::error::FeedError;
-use super::message::{clear, find_symbol, levels, nanoseconds, Fields};
+use super::layout::Layout;
+use super::message::{clear, find_symbol, levels, nanoseconds, Fields, Values};
 use super::sync::{Ids, Sync, Verdict};
 use crate::book::Staleness;
 use crate::event::{Event, Kind, BUY, EXCHANGE, LAST, LOCAL, SELL, SIDE_NONE, SNAPSHOT};
@@ -7,6 +8,9 @@ use bytemuck::Zeroable;
 use capstan_core::grid::{Finer, Grid};
 use capstan_core::json::{Cursor, JsonError};
 use std::collections::BTreeMap;
+
+/// How many forms of messages are learnt; more are read the general way.
+const LAYOUTS_MAX: usize = 64;
 
 /// One instrument whose messages come over this connection.
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub struct Decoder {
     by_instrument: BTreeMap<u32, usize>,
     /// Whose message came last: the likeliest for the next.
     latest: usize,
+    /// Forms of messages that were seen.
+    layouts: Vec<Layout>,
     /// How far our clock was behind the venue's sending at the last message that told its time.
     lag_ns: i64,
 }
@@ -71,7 +77,14 @@ impl Decoder {
         let by_symbol = sources.iter().enumerate().map(|(n, s)| (s.symbol.as_bytes().to_vec(), n)).collect();
         let by_instrument = sources.iter().enumerate().map(|(n, s)| (s.instrument, n)).collect();
         let feed = |source| Feed { source, sync: Sync::new(), funding: None, time_exchange_ns: 0 };
-        Self { feeds: sources.into_iter().map(feed).collect(), by_symbol, by_instrument, latest: 0, lag_ns: 0 }
+        Self {
+            feeds: sources.into_iter().map(feed).collect(),
+            by_symbol,
+            by_instrument,
+            latest: 0,
+            layouts: Vec::new(),
+            lag_ns: 0,
+        }
     }
 
     /// Reads a message that came at `time_local_ns` and appends its records. `asked` names the instrument of an answer to a
@@ -84,7 +97,10 @@ impl Decoder {
         out: &mut Vec<Event>,
     ) -> Result<Outcome, FeedError> {
         let start = out.len();
-        let outcome = self.read(message, time_local_ns, asked, out, start);
+        let outcome = match self.read_known(message, time_local_ns, asked, out, start) {
+            Some(outcome) => outcome,
+            None => self.read(message, time_local_ns, asked, out, start),
+        };
         if !matches!(outcome, Ok(Outcome::Events | Outcome::Gap)) {
             out.truncate(start);
         }
@@ -116,6 +132,33 @@ impl Decoder {
             out.push(feed.stale(why, time_local_ns));
         }
         feed.sync.lose();
+    }
+
+    /// Reads a message whose form is known; nothing when it is not.
+    #[inline]
+    fn read_known(
+        &mut self,
+        message: &[u8],
+        time_local_ns: i64,
+        asked: Option<u32>,
+        out: &mut Vec<Event>,
+        start: usize,
+    ) -> Option<Result<Outcome, FeedError>> {
+        if asked.is_some() {
+            return None;
+        }
+        for layout in &mut self.layouts {
+            let Some(first) = layout.begins(message) else { continue };
+            let feed = &mut self.feeds[layout.feed];
+            let lag_ns = self.lag_ns;
+            let template = |values: &Values| feed.template(values, lag_ns, time_local_ns);
+            if let Some(template) = layout.read(message, first, &feed.source, template, out) {
+                self.latest = layout.feed;
+                return Some(feed.finish(layout.kind, &layout.values, template, &mut self.lag_ns, out, start));
+            }
+            out.truncate(start);
+        }
+        None
     }
 
     fn read(
@@ -168,24 +211,30 @@ impl Decoder {
             Some(head) => head,
             None => reader.head(&fields, &[])?,
         };
-        let feed = &mut self.feeds[head.feed];
-        let outcome = match kind {
-            Message::Diff => feed.diff(&fields, head.template, out, start),
-            Message::Snapshot => feed.snapshot(&fields, head.template, out, start),
-            Message::Trade => feed.trade(&fields, head.template, message, out),
-            Message::Best => feed.best(&fields, head.template, message, out),
-            Message::Mark => feed.mark(&fields, head.template, message, out),
-        }?;
-        feed.time_exchange_ns = feed.time_exchange_ns.max(head.template.time_exchange_ns);
         self.latest = head.feed;
-        if fields.event_time != 0 && asked.is_none() {
-            self.lag_ns = time_local_ns.saturating_sub(nanoseconds(fields.event_time));
+        let feed = &mut self.feeds[head.feed];
+        let values = if kind == Message::Mark {
+            feed.mark(&fields, head.template, message, out)?;
+            fields.head()
+        } else {
+            fields.values(message, &feed.source.tick, &feed.source.lot)?
+        };
+        let mut lag_ns = self.lag_ns;
+        let outcome = feed.finish(kind, &values, head.template, &mut lag_ns, out, start);
+        if asked.is_none() {
+            self.lag_ns = lag_ns;
         }
-        Ok(outcome)
+        if outcome.is_ok() && asked.is_none() && self.layouts.len() < LAYOUTS_MAX {
+            let learnt = Layout::learn(message, head.feed, kind);
+            self.layouts.extend(learnt.filter(|new| !self.layouts.iter().any(|known| known.is_same(new))));
+        }
+        outcome
     }
 }
 
-enum Message {
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
     Diff,
     Snapshot,
     Trade,
@@ -281,22 +330,8 @@ impl<'a> Reader<'_, 'a> {
     fn head(&self, fields: &Fields<'a>, ahead: &[u8]) -> Result<Head, FeedError> {
         let symbol = fields.symbol.unwrap_or(ahead);
         let feed = self.feed(symbol)?;
-        let time_exchange_ns = fields.time_ns().unwrap_or_else(|| {
-            // Spot's BBO and snapshots tell no time: they were sent about as long ago as the last message that did.
-            let sent = self.time_local_ns.saturating_sub(self.decoder.lag_ns);
-            sent.max(self.decoder.feeds[feed].time_exchange_ns)
-        });
-        let template = Event {
-            time_exchange_ns,
-            time_local_ns: self.time_local_ns,
-            instrument: self.decoder.feeds[feed].source.instrument,
-            kind: Kind::Level as u8,
-            side: SIDE_NONE,
-            flags: EXCHANGE | LOCAL,
-            sequence: fields.last_id.or(fields.snapshot_id).unwrap_or(0),
-            aux: [number(fields.first_id), number(fields.previous_id)],
-            ..Event::zeroed()
-        };
+        let decoder = self.decoder;
+        let template = decoder.feeds[feed].template(&fields.head(), decoder.lag_ns, self.time_local_ns);
         Ok(Head { feed, template })
     }
 
@@ -335,12 +370,54 @@ fn find_symbol_if_missing<'a>(fields: &Fields<'a>, object: &Cursor<'a>) -> &'a [
     find_symbol(object).unwrap_or_default()
 }
 
-#[inline]
-fn number(id: Option<u64>) -> i64 {
-    id.map_or(0, |id| i64::try_from(id).unwrap_or(i64::MAX))
-}
-
 impl Feed {
+    /// Returns what all records of a message have in common, as far as is known yet.
+    #[inline(always)]
+    fn template(&self, values: &Values, lag_ns: i64, time_local_ns: i64) -> Event {
+        let time_exchange_ns = values.time_ns().unwrap_or_else(|| {
+            // Spot's BBO and snapshots tell no time: they were sent about as long ago as the last message that did.
+            time_local_ns.saturating_sub(lag_ns).max(self.time_exchange_ns)
+        });
+        let (sequence, aux) = values.ids();
+        Event {
+            time_exchange_ns,
+            time_local_ns,
+            instrument: self.source.instrument,
+            kind: Kind::Level as u8,
+            side: SIDE_NONE,
+            flags: EXCHANGE | LOCAL,
+            sequence,
+            aux,
+            ..Event::zeroed()
+        }
+    }
+
+    /// Does with a message's values and levels what its kind asks for.
+    #[inline(always)]
+    fn finish(
+        &mut self,
+        kind: Message,
+        values: &Values,
+        template: Event,
+        lag_ns: &mut i64,
+        out: &mut Vec<Event>,
+        start: usize,
+    ) -> Result<Outcome, FeedError> {
+        let outcome = match kind {
+            Message::Diff => self.diff(values, template, out, start),
+            Message::Snapshot => self.snapshot(values, template, out, start),
+            Message::Trade => self.trade(values, template, out),
+            Message::Best => self.best(values, template, out),
+            Message::Mark => Ok(Outcome::Events),
+        }?;
+        self.time_exchange_ns = self.time_exchange_ns.max(template.time_exchange_ns);
+        // What happened and was sent at one time is told by a T alone; the lag is only missed where there is none.
+        if values.event_time != 0 && (values.transact_time == 0 || kind == Message::Trade) {
+            *lag_ns = template.time_local_ns.saturating_sub(nanoseconds(values.event_time));
+        }
+        Ok(outcome)
+    }
+
     fn stale(&self, why: Staleness, time_local_ns: i64) -> Event {
         Event {
             time_exchange_ns: self.time_exchange_ns,
@@ -356,22 +433,22 @@ impl Feed {
 
     fn diff(
         &mut self,
-        fields: &Fields<'_>,
+        values: &Values,
         template: Event,
         out: &mut Vec<Event>,
         start: usize,
     ) -> Result<Outcome, FeedError> {
-        let (Some(first), Some(last)) = (fields.first_id, fields.last_id) else {
+        let (Some(first), Some(last)) = (values.first_id, values.last_id) else {
             return Err(FeedError::Unexpected("expected a depthUpdate with U and u"));
         };
         if first > last {
             return Err(FeedError::Unexpected("U is greater than u"));
         }
-        if !fields.has_bids || !fields.has_asks {
+        if !values.has_bids || !values.has_asks {
             return Err(FeedError::Unexpected("expected bids and asks"));
         }
-        finish(fields, template, &mut out[start..]);
-        let ids = Ids { first, last, previous: fields.previous_id };
+        finish(values, template, &mut out[start..]);
+        let ids = Ids { first, last, previous: values.previous_id };
         match self.sync.take(&ids) {
             Verdict::Apply => Ok(Outcome::Events),
             Verdict::Old => Ok(Outcome::Old),
@@ -391,21 +468,21 @@ impl Feed {
 
     fn snapshot(
         &mut self,
-        fields: &Fields<'_>,
+        values: &Values,
         template: Event,
         out: &mut Vec<Event>,
         start: usize,
     ) -> Result<Outcome, FeedError> {
-        let Some(id) = fields.snapshot_id else {
+        let Some(id) = values.snapshot_id else {
             return Err(FeedError::Unexpected("expected a snapshot with lastUpdateId"));
         };
-        if !fields.has_bids || !fields.has_asks {
+        if !values.has_bids || !values.has_asks {
             return Err(FeedError::Unexpected("expected bids and asks"));
         }
         if self.sync.is_past(id) {
             return Ok(Outcome::Old);
         }
-        finish(fields, template, &mut out[start..]);
+        finish(values, template, &mut out[start..]);
         let kept_from = out.len();
         if !self.sync.load(id, out) {
             return Ok(Outcome::TooOld);
@@ -425,19 +502,12 @@ impl Feed {
         Ok(Outcome::Events)
     }
 
-    fn trade(
-        &self,
-        fields: &Fields<'_>,
-        template: Event,
-        message: &[u8],
-        out: &mut Vec<Event>,
-    ) -> Result<Outcome, FeedError> {
-        let (Some(price), Some(quantity), Some(buyer_is_maker)) =
-            (fields.price, fields.quantity, fields.buyer_is_maker)
+    #[inline]
+    fn trade(&self, values: &Values, template: Event, out: &mut Vec<Event>) -> Result<Outcome, FeedError> {
+        let (Some(price), Some(size), Some(buyer_is_maker)) = (values.price, values.quantity, values.buyer_is_maker)
         else {
             return Err(FeedError::Unexpected("expected a trade with p, q and m"));
         };
-        let price = read(&self.source.tick, message, price, Finer::Refused, "price")?;
         if price == 0 {
             return Ok(Outcome::Ignored); // Seen on futures as X = "NA": no trade at all.
         }
@@ -446,35 +516,23 @@ impl Feed {
             side: if buyer_is_maker { SELL } else { BUY },
             flags: template.flags | LAST,
             price,
-            size: read(&self.source.lot, message, quantity, Finer::Dropped, "size")?,
-            sequence: fields.trade_id.or(fields.aggregate_id).unwrap_or(0),
+            size,
+            sequence: values.trade_id.unwrap_or(0),
             ..template
         });
         Ok(Outcome::Events)
     }
 
-    fn best(
-        &self,
-        fields: &Fields<'_>,
-        template: Event,
-        message: &[u8],
-        out: &mut Vec<Event>,
-    ) -> Result<Outcome, FeedError> {
+    #[inline]
+    fn best(&self, values: &Values, template: Event, out: &mut Vec<Event>) -> Result<Outcome, FeedError> {
         let (Some(bid), Some(bid_size), Some(ask), Some(ask_size)) =
-            (fields.bid, fields.bid_size, fields.ask, fields.ask_size)
+            (values.bid, values.bid_size, values.ask, values.ask_size)
         else {
             return Err(FeedError::Unexpected("expected a best price of both sides"));
         };
-        for (side, price, size, last) in [(BUY, bid, bid_size, 0), (SELL, ask, ask_size, LAST)] {
-            out.push(Event {
-                kind: Kind::Best as u8,
-                side,
-                flags: template.flags | last,
-                price: read(&self.source.tick, message, price, Finer::Refused, "price")?,
-                size: read(&self.source.lot, message, size, Finer::Dropped, "size")?,
-                ..template
-            });
-        }
+        let kind = Kind::Best as u8;
+        out.push(Event { kind, side: BUY, price: bid, size: bid_size, ..template });
+        out.push(Event { kind, side: SELL, flags: template.flags | LAST, price: ask, size: ask_size, ..template });
         Ok(Outcome::Events)
     }
 
@@ -539,10 +597,9 @@ fn funding_rate(text: &[u8]) -> Result<i64, FeedError> {
 
 /// Gives all records of a message what was read after its levels, if anything, and marks the last one.
 #[inline]
-fn finish(fields: &Fields<'_>, template: Event, events: &mut [Event]) {
-    let sequence = fields.last_id.or(fields.snapshot_id).unwrap_or(0);
-    let aux = [number(fields.first_id), number(fields.previous_id)];
-    let time_exchange_ns = fields.time_ns().unwrap_or(template.time_exchange_ns);
+fn finish(values: &Values, template: Event, events: &mut [Event]) {
+    let (sequence, aux) = values.ids();
+    let time_exchange_ns = values.time_ns().unwrap_or(template.time_exchange_ns);
     if (sequence, aux, time_exchange_ns) != (template.sequence, template.aux, template.time_exchange_ns) {
         for event in events.iter_mut() {
             event.sequence = sequence;

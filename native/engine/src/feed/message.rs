@@ -5,6 +5,44 @@ use crate::event::{Event, Kind, SIDE_NONE, SNAPSHOT};
 use capstan_core::grid::{Finer, Grid, GridError};
 use capstan_core::json::{Cursor, JsonError};
 
+/// What a message says, on the grids of its instrument.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Values {
+    pub event_time: u64,
+    pub transact_time: u64,
+    pub first_id: Option<u64>,
+    pub last_id: Option<u64>,
+    pub previous_id: Option<u64>,
+    pub snapshot_id: Option<u64>,
+    pub trade_id: Option<u64>,
+    pub price: Option<i64>,
+    pub quantity: Option<i64>,
+    pub bid: Option<i64>,
+    pub bid_size: Option<i64>,
+    pub ask: Option<i64>,
+    pub ask_size: Option<i64>,
+    pub buyer_is_maker: Option<bool>,
+    pub has_bids: bool,
+    pub has_asks: bool,
+}
+
+impl Values {
+    /// Returns the message's own time, preferring when it happened to when it was sent.
+    #[inline]
+    pub fn time_ns(&self) -> Option<i64> {
+        let time = if self.transact_time == 0 { self.event_time } else { self.transact_time };
+        (time != 0).then(|| nanoseconds(time))
+    }
+
+    /// Returns what all records of the message carry: its last update id, and its first and the one before.
+    #[inline]
+    pub fn ids(&self) -> (u64, [i64; 2]) {
+        let number = |id: Option<u64>| id.map_or(0, |id| i64::try_from(id).unwrap_or(i64::MAX));
+        let last = self.last_id.or(self.snapshot_id).unwrap_or(0);
+        (last, [number(self.first_id), number(self.previous_id)])
+    }
+}
+
 /// Fields by their names on the wire. Texts are kept as the place where they begin: what they mean depends on others.
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
@@ -67,12 +105,45 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// Returns the message's own time, preferring when it happened to when it was sent. (A mark's T is when funding is due.)
-    #[inline]
-    pub fn time_ns(&self) -> Option<i64> {
-        let sent = self.transact_time == 0 || self.event == Some(b"markPriceUpdate");
-        let time = if sent { self.event_time } else { self.transact_time };
-        (time != 0).then(|| nanoseconds(time))
+    /// Returns the values; prices of a trade or BBO on the grids, if they are there. (A mark's T is when funding is due,
+    /// no time of its own.)
+    pub fn values(&self, message: &[u8], tick: &Grid, lot: &Grid) -> Result<Values, FeedError> {
+        let on = |grid: &Grid, at: Option<usize>, finer, what| match at {
+            Some(at) => match grid.read_quoted(message, at, finer) {
+                Ok((count, _)) => Ok(Some(count)),
+                Err(why) => Err(FeedError::Number { what, at, why }),
+            },
+            None => Ok(None),
+        };
+        let price = |at| on(tick, at, Finer::Refused, "price");
+        let size = |at| on(lot, at, Finer::Dropped, "size");
+        Ok(Values {
+            price: price(self.price)?,
+            quantity: size(self.quantity)?,
+            bid: price(self.bid)?,
+            bid_size: size(self.bid_size)?,
+            ask: price(self.ask)?,
+            ask_size: size(self.ask_size)?,
+            ..self.head()
+        })
+    }
+
+    /// Returns the values that stand on no grid.
+    pub fn head(&self) -> Values {
+        let is_mark = self.event == Some(b"markPriceUpdate");
+        Values {
+            event_time: self.event_time,
+            transact_time: if is_mark { 0 } else { self.transact_time },
+            first_id: self.first_id,
+            last_id: self.last_id,
+            previous_id: self.previous_id,
+            snapshot_id: self.snapshot_id,
+            trade_id: self.trade_id.or(self.aggregate_id),
+            buyer_is_maker: self.buyer_is_maker,
+            has_bids: self.has_bids,
+            has_asks: self.has_asks,
+            ..Values::default()
+        }
     }
 }
 

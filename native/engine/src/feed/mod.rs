@@ -10,6 +10,7 @@
 pub mod capture;
 mod decoder;
 mod error;
+mod layout;
 mod message;
 mod sync;
 #[cfg(test)]
