@@ -483,6 +483,47 @@ class Capture:
     def tally(self) -> list[tuple[str, int]]:
         """Messages and records read, and how many messages were taken, old, kept, gaps, too old, ignored."""
 
+def touches(events: bytes, instrument: int) -> bytes:
+    """Put one instrument's records through a book; return its best prices after every message that moved it.
+
+    Seven int64 a row: the record's index, its sequence, local time, bid, lots, ask, lots. Zeros where the book is stale
+    or a side is empty.
+
+    Raises:
+        ValueError: Not whole 64-byte records.
+    """
+
+def bars(events: bytes, instrument: int, rule: str, size: int) -> bytes:
+    """Make bars of one instrument's TRADE records, by exchange time.
+
+    A rule is "time" (size in ns; aligned, none for an empty period), "ticks" (trades), "volume" (lots) or "value"
+    (ticks times lots); the trade that reaches a threshold counts in whole. Ten int64 a row: begin, end, open, high,
+    low, close, lots, lots bought by takers, value, trades. A bar that is not over is left out.
+
+    Raises:
+        ValueError: An unknown rule, a size that is not positive, or not whole 64-byte records.
+        OverflowError: A sum exceeds 63 bits.
+    """
+
+@final
+class FlatBook:
+    """Price levels in a flat window around the touch. Sides are BUY and SELL; a size of zero takes a level away.
+
+    Raises:
+        ValueError: Another side.
+    """
+
+    def __new__(cls) -> FlatBook: ...
+    def set(self, side_code: int, price: int, size: int) -> None: ...
+    def clear(self, side_code: int) -> None: ...
+    def best(self, side_code: int) -> tuple[int, int] | None: ...
+    def size_at(self, side_code: int, price: int) -> int: ...
+    def levels(self, side_code: int) -> list[tuple[int, int]]:
+        """Every level as (price, size), best first."""
+
+    def depth_until(self, side_code: int, price: int) -> int:
+        """Lots at this price and better; saturates."""
+
 # --- risk gate
 
 class RiskGate:
@@ -588,16 +629,6 @@ class SimulatedVenue:
 
     def orders(self, instrument: int) -> list[tuple[int, int, int, int, int, int]]:
         """Open orders: (client id, side, price, size, filled, 1/65,536 lots ahead), bids then asks, best first."""
-
-def touches(events: bytes, instrument: int) -> bytes:
-    """Put one instrument's records through a book; return its best prices after every message that moved it.
-
-    Seven int64 a row: the record's index, its sequence, local time, bid, lots, ask, lots. Zeros where the book is stale
-    or a side is empty.
-
-    Raises:
-        ValueError: Not whole 64-byte records.
-    """
 
 # --- hot: orders to signed bytes
 

@@ -1,13 +1,14 @@
 //! Market data for Python: recordings into event records, and through books.
 
-use capstan_core::flat_book::Level;
+use capstan_core::bars::{Bar, Builder, Rule};
+use capstan_core::flat_book::{FlatBook as Levels, Level};
 use capstan_core::grid::Grid;
 use capstan_core::orders::Side;
 use capstan_engine::book::Book;
-use capstan_engine::event::{as_bytes, Event, Kind};
+use capstan_engine::event::{as_bytes, Event, Kind, BUY, SELL};
 use capstan_engine::feed::capture::{Capture as Core, Tally};
 use capstan_engine::feed::{Decoder, Outcome, Source};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
@@ -170,8 +171,86 @@ fn touches<'py>(py: Python<'py>, events: &[u8], instrument: u32) -> PyResult<Bou
     Ok(PyBytes::new(py, bytemuck::cast_slice(&rows)))
 }
 
+/// Returns finished bars as rows of (begin, end, open, high, low, close, volume, bought, value, trades).
+#[pyfunction]
+fn bars<'py>(py: Python<'py>, events: &[u8], instrument: u32, rule: &str, size: i64) -> PyResult<Bound<'py, PyBytes>> {
+    let rule = match rule {
+        "time" => Rule::Time(size),
+        "ticks" => Rule::Ticks(u64::try_from(size).unwrap_or(0)),
+        "volume" => Rule::Volume(size.into()),
+        "value" => Rule::Value(size.into()),
+        _ => return Err(PyValueError::new_err(format!("expected time, ticks, volume or value, found {rule:?}"))),
+    };
+    let records = events.chunks_exact(std::mem::size_of::<Event>());
+    if !records.remainder().is_empty() {
+        return Err(PyValueError::new_err("not whole event records"));
+    }
+    let mut builder = Builder::new(rule).map_err(|_| PyValueError::new_err("the size must be positive"))?;
+    let mut rows: Vec<[i64; 10]> = Vec::new();
+    for event in records.map(bytemuck::pod_read_unaligned::<Event>) {
+        if event.instrument != instrument || event.kind() != Some(Kind::Trade) {
+            continue;
+        }
+        let taker = if event.side == SELL { Side::Sell } else { Side::Buy };
+        if let Some(bar) = builder.trade(event.time_exchange_ns, event.price, event.size, taker) {
+            let narrow = |sum: i128| i64::try_from(sum).map_err(|_| PyOverflowError::new_err("a sum exceeds 63 bits"));
+            let (volume, bought, value) = (narrow(bar.volume)?, narrow(bar.bought)?, narrow(bar.value)?);
+            let Bar { begin_ns, end_ns, open, high, low, close, trades, .. } = bar;
+            rows.push([begin_ns, end_ns, open, high, low, close, volume, bought, value, trades as i64]);
+        }
+    }
+    Ok(PyBytes::new(py, bytemuck::cast_slice(&rows)))
+}
+
+#[pyclass]
+struct FlatBook(Levels);
+
+#[pymethods]
+impl FlatBook {
+    #[new]
+    fn new() -> Self {
+        Self(Levels::new())
+    }
+
+    fn set(&mut self, side_code: u8, price: i64, size: i64) -> PyResult<()> {
+        self.0.set(side(side_code)?, price, size);
+        Ok(())
+    }
+
+    fn clear(&mut self, side_code: u8) -> PyResult<()> {
+        self.0.clear(side(side_code)?);
+        Ok(())
+    }
+
+    fn best(&self, side_code: u8) -> PyResult<Option<Level>> {
+        Ok(self.0.best(side(side_code)?))
+    }
+
+    fn size_at(&self, side_code: u8, price: i64) -> PyResult<i64> {
+        Ok(self.0.size_at(side(side_code)?, price))
+    }
+
+    fn levels(&self, side_code: u8) -> PyResult<Vec<Level>> {
+        Ok(self.0.levels(side(side_code)?).collect())
+    }
+
+    fn depth_until(&self, side_code: u8, price: i64) -> PyResult<i64> {
+        Ok(self.0.depth_until(side(side_code)?, price))
+    }
+}
+
+fn side(code: u8) -> PyResult<Side> {
+    match code {
+        BUY => Ok(Side::Buy),
+        SELL => Ok(Side::Sell),
+        _ => Err(PyValueError::new_err(format!("expected side 0 or 1, found {code}"))),
+    }
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<FeedDecoder>()?;
     m.add_class::<Capture>()?;
-    m.add_function(wrap_pyfunction!(touches, m)?)
+    m.add_class::<FlatBook>()?;
+    m.add_function(wrap_pyfunction!(touches, m)?)?;
+    m.add_function(wrap_pyfunction!(bars, m)?)
 }
