@@ -40,7 +40,7 @@ def main(topic: str = "") -> int:
         table.add_row(row["topic"], row["name"], f"{row['value']:g}", row["unit"], row["peer"], ratio, target, verdict)
     Console().print(table)
     for text in notes:
-        Console().print(f"\n{text}", markup=False, highlight=False)
+        print(f"\n{text}")
     (HERE / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     return 0 if all(row["ok"] is not False for row in rows) else 1
 

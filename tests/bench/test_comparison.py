@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from bench.comparison import Peer, interleave, on
+from bench.comparison import TERMS, Peer, interleave, on
 from bench.comparison import _fits as fits
 from bench.market import Market, seeded
 from engine.records import EventFlag, EventKind
@@ -84,3 +84,17 @@ def test_the_head_of_a_market_ends_with_a_message(market):
     head = market.head(2_100)
     assert len(head.events) > 2_100
     assert head.events["flags"][-1] & EventFlag.LAST
+
+
+def test_our_side_runs_every_case_and_decides_the_same_natively_and_in_python(market):
+    ours = Peer.ours()
+    with on(market, [ours]):
+        assert ours.ask("replay", **TERMS)["rows"] == len(market.events)
+        native, python = (
+            ours.ask("make_market", **TERMS, interval_ns=10_000_000, python=python) for python in (False, True)
+        )
+        assert native["digest"] == python["digest"]
+        assert native["actions"] > 10
+        messages = int((market.events["flags"] & EventFlag.LAST != 0).sum())
+        assert ours.ask("callbacks", **TERMS, by_message=True)["wakes"] == messages
+        assert ours.ask("callbacks", **TERMS, by_message=False)["wakes"] == len(market.events)
