@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.reporting import RunSummary
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; --ink: #17202a; --muted: #5d6b7a; --line: #e3e8ee; --good: #0a7d4f; --bad: #b42318; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 0 auto; max-width: 1120px; padding: 28px 24px; }
 h1 { font-size: 24px; margin: 0 0 2px; } h2 { font-size: 17px; margin: 30px 0 8px; }
@@ -39,7 +39,7 @@ def write_report(path: Path, summary: RunSummary, result: dict[str, Any], labels
     began = datetime.fromtimestamp(summary.started_ns / 1e9, UTC)
     body = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Capstan run {html.escape(str(result["run"]))}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>
 <h1>Capstan run report</h1>
 <p class="sub">{began:%Y-%m-%d %H:%M:%S} UTC, {result["seconds_traded"]:.0f} s of trading,
 run {html.escape(str(result["run"]))}{_seed(result)}</p>

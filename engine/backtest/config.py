@@ -21,6 +21,7 @@ from runtime import SettingsPart
 
 Positive = Annotated[Decimal, Field(gt=0)]
 Microseconds = Annotated[int, Field(ge=0, le=60_000_000)]
+PerMillion = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class CaptureData(SettingsPart):
@@ -35,19 +36,29 @@ class CaptureData(SettingsPart):
 
 
 class StoreData(SettingsPart):
-    """A file of 64-byte events, as `capstan data` and `capstan backtest synthesize` write it."""
+    """A store of events of one instrument, as `capstan data import` and `capstan backtest synthesize` write it."""
 
     kind: Literal["store"]
     instrument: str
     path: Path
 
 
+class ParquetData(SettingsPart):
+    """A Parquet file of events, as `capstan data export` writes it, of one instrument."""
+
+    kind: Literal["parquet"]
+    instrument: str
+    path: Path
+
+
 class OhlcvData(SettingsPart):
-    """Bars from Parquet, Feather or CSV: open, high, low, close, volume."""
+    """Bars from Parquet, Feather or CSV: open, high, low, close, volume. Strategies are told `on_bar`; nothing can be
+    bought or sold on bars, because there is no book."""
 
     kind: Literal["ohlcv"]
     instrument: str
     path: Path
+    period_minutes: int = Field(default=60, gt=0)
 
 
 class SyntheticData(SettingsPart):
@@ -63,7 +74,7 @@ class SyntheticData(SettingsPart):
     feed_latency_us: Microseconds = 1_000
 
 
-DataSettings = Annotated[CaptureData | StoreData | OhlcvData | SyntheticData, Field(discriminator="kind")]
+DataSettings = Annotated[CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData, Field(discriminator="kind")]
 
 
 class InstrumentSettings(SettingsPart):
@@ -137,27 +148,41 @@ class LatencySettings(SettingsPart):
     """From our decision to the venue's matching."""
     answer_us: Microseconds = 500
     """From there back to us."""
-    jitter_us: Microseconds = 0
-    """Uniform extra time on either way, drawn from the seed."""
+    per_message_us: Microseconds = 0
+    """What each message of the last millisecond adds."""
 
 
 class FaultSettings(SettingsPart):
-    """What goes wrong on purpose, as shares of all messages, drawn from the seed."""
+    """What goes wrong on purpose: how many of a million messages, drawn from the seed. See docs/simulation.md."""
 
-    lose_acks: Annotated[float, Field(ge=0, le=1)] = 0.0
-    lose_fills: Annotated[float, Field(ge=0, le=1)] = 0.0
-    duplicate_fills: Annotated[float, Field(ge=0, le=1)] = 0.0
-    reject: Annotated[float, Field(ge=0, le=1)] = 0.0
+    request_lost_ppm: PerMillion = 0
+    """Our message never arrives."""
+    report_lost_ppm: PerMillion = 0
+    """The venue's answer never arrives: the kernel asks."""
+    duplicate_ppm: PerMillion = 0
+    delayed_ppm: PerMillion = 0
+    delay_ms: int = Field(default=0, ge=0)
+    disconnect_ppm: PerMillion = 0
+    down_ms: int = Field(default=0, ge=0)
+    cancel_on_disconnect: bool = False
 
 
 class SimulatorSettings(SettingsPart):
-    """How the venue behaves."""
+    """How the venues behave. See docs/simulation.md."""
 
     latency: LatencySettings = LatencySettings()
-    queue: Literal["risk-averse", "proportional", "logarithmic", "square"] = "proportional"
-    """Where a resting order stands when its level shrinks without a trade. See docs/simulation.md."""
+    queue: Literal["risk_averse", "power1", "power2", "power3", "power4", "log", "fifo"] = "power1"
+    """Who is assumed to cancel when a level shrinks without a trade: where a resting order stands."""
+    fee_asset: Literal["settlement", "base", "received"] = "settlement"
+    slippage_ticks: int = Field(default=0, ge=0)
+    can_amend: bool = False
+    """Whether price and size of a resting order can be changed in one message."""
     faults: FaultSettings = FaultSettings()
     seed: int = Field(default=7, ge=0)
+    tick_ms: int = Field(default=250, ge=0)
+    """The kernel's regular tick, by which it asks after what got lost; 0 for none."""
+    settle_s: int = Field(default=5, ge=0)
+    """For how long ticks go on after the data's end."""
 
 
 class BacktestConfig(SettingsPart):

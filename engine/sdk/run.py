@@ -8,11 +8,15 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from domain import InputError
+from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk.strategy import Strategy, wakes
+from engine.settings import RiskLimits
 
 Native: TypeAlias = tuple[str, dict[str, Any]]
 """A native kernel: its kind and its parameters, see `native/python/src/sdk/settings.rs`."""
 
+VALUE_DECIMALS: Final = 8
+"""Results and values are whole numbers of so many decimals of the account's unit."""
 NATIVE_WAKES: Final = 1 << 0 | 1 << 9 | 1 << 3 | 1 << 4
 """Books, stale books, fills and reports."""
 
@@ -49,6 +53,7 @@ def engine_config(
     run: int = 1,
     seed: int = 0,
     can_amend: bool = False,
+    risk: RiskLimits | None = None,
 ) -> dict[str, Any]:
     """Number everything a run consists of.
 
@@ -59,6 +64,7 @@ def engine_config(
         run: Part of every client id.
         seed: In the journal's header.
         can_amend: Whether the venues change price and size of a resting order in one message.
+        risk: What the gate enforces; without it nothing is bounded (tests and benches).
 
     Raises:
         InputError: A contract that cannot be counted in integers, or no instrument is quoted in `account`.
@@ -74,7 +80,7 @@ def engine_config(
                 raise InputError(f"{market.name}: {symbol} is counted with other decimals elsewhere at {market.venue}")
     place = {key: at for at, key in enumerate(assets)}
     names = [m.name for m in markets]
-    return {
+    made: dict[str, Any] = {
         "run": run,
         "seed": seed,
         "assets": list(assets.values()),
@@ -82,6 +88,27 @@ def engine_config(
         "venues": [{"name": name, "fee_asset": None, "can_amend": can_amend} for name in venues],
         "instruments": [_instrument(m, venues, place) for m in markets],
         "strategies": [{"name": name, "subscriptions": _subscriptions(what, names)} for name, what in strategies],
+    }
+    if risk is not None:
+        _bound(made, risk, markets)
+    return made
+
+
+def _bound(config: dict[str, Any], risk: RiskLimits, markets: Sequence[Market]) -> None:
+    """Add the limits of the gate."""
+    config["limits"] = native_limits(risk, value_decimals=VALUE_DECIMALS)
+    names = [strategy["name"] for strategy in config["strategies"]]
+    shares = native_shares(risk, names, value_decimals=VALUE_DECIMALS)
+    for strategy, share in zip(config["strategies"], shares, strict=True):
+        strategy["capital"] = share
+    config["order_lots_max"] = [order_lots_max(risk, m.base, m.lot_size) for m in markets]
+    instruments, assets = [m.name for m in markets], [asset["id"] for asset in config["assets"]]
+    if unknown := sorted(set(risk.blacklist) - {*instruments, *assets}):
+        raise InputError(f"risk.blacklist: there is no {', '.join(unknown)} in this run")
+    config["blacklist"] = {
+        "instruments": [at for at, name in enumerate(instruments) if name in risk.blacklist],
+        "assets": [at for at, name in enumerate(assets) if name in risk.blacklist],
+        "pools": [],
     }
 
 

@@ -1,0 +1,124 @@
+"""`capstan backtest`: strategies over recorded or made-up markets, on simulated venues."""
+
+from __future__ import annotations
+
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import output
+
+app = typer.Typer(no_args_is_help=True, help="Backtests: strategies over recorded markets, on simulated venues.")
+
+QUIET_S = 2.0
+"""Nothing is said of work that takes less."""
+
+
+class ProgressLine:
+    """How far the work is and when it will end, on standard error; silent while it may be over at once."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._what = ""
+        self._is_shown = False
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._what:
+            self.end()
+            self._what, self._began = what, now
+        elapsed = now - self._began
+        if elapsed < QUIET_S or now - self._last < 0.1 or not total:
+            return
+        self._last, self._is_shown = now, True
+        left = elapsed * (total - done) / done if done else 0.0
+        line = f"{what}: {done / total:4.0%}, {elapsed:.0f} s, about {left:.0f} s left"
+        sys.stderr.write(f"\r{line:<79}" if sys.stderr.isatty() else f"{line}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_shown and sys.stderr.isatty():
+            sys.stderr.write("\r" + " " * 79 + "\r")
+        self._is_shown = False
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="TOML or YAML: see docs/backtest.md and examples/.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for the tear sheet, the result, fills, commands and the curve.")
+    ] = None,
+) -> None:
+    """Run a backtest and show what came of it.
+
+    The same configuration and data give the same commands and fills, byte for byte: compare `sha256`.
+    """
+    from engine.backtest.config import load_config
+    from engine.backtest.data import load_events
+    from engine.backtest.result import result_of
+    from engine.backtest.run import run_backtest
+    from engine.backtest.tear_sheet import flat
+
+    settings = load_config(config)
+    folder, line = config.resolve().parent, ProgressLine()
+    events = load_events(settings, folder, line)
+    finished = run_backtest(settings, events, folder, lambda done, total: line("running", done, total))
+    line.end()
+    result = result_of(finished)
+    if save is not None:
+        result["saved"] = str(save)
+        _save(save, finished, result)
+    if as_json:
+        output.emit(result)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in flat(result).items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@app.command()
+def synthesize(
+    path: Annotated[Path, typer.Argument(help="The store to write.")],
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="Market time.")] = 600.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another market.")] = 7,
+    symbol: Annotated[str, typer.Option(help="What the instrument is called.")] = "BTCUSDT",
+    price: Annotated[float, typer.Option(min=0, help="Where the mid begins.")] = 30_000.0,
+    tick: Annotated[str, typer.Option(help="Tick size.")] = "0.1",
+    lot: Annotated[str, typer.Option(help="Lot size.")] = "0.001",
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Make a market from a seed, for examples that need no recording."""
+    from engine.backtest.synthetic import synthesize as make
+    from engine.data import StoredInstrument, write_store
+
+    events = make(seconds=seconds, seed=seed, price=int(Decimal(str(price)) / Decimal(tick)))
+    stored = write_store(path, events, (StoredInstrument(0, "sim", symbol, tick, lot),))
+    answer = {"path": str(path), "events": len(events), "sha256": stored.digest}
+    output.emit(answer) if as_json else output.say(f"{len(events):,} events in {path}")
+
+
+def _save(folder: Path, finished: Any, result: dict[str, Any]) -> None:
+    """Write everything a run left into a folder."""
+    import msgspec
+    import numpy as np
+
+    from engine.backtest.tear_sheet import write_tear_sheet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    np.save(folder / "fills.npy", finished.fills)
+    np.save(folder / "commands.npy", finished.commands)
+    np.save(folder / "curve.npy", finished.samples)
+    write_tear_sheet(folder / "tear_sheet.html", finished, result)

@@ -1,0 +1,106 @@
+"""The events of a backtest, from wherever its configuration says they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from domain import InputError
+from engine.backtest.config import (
+    BacktestConfig,
+    CaptureData,
+    DataSettings,
+    OhlcvData,
+    ParquetData,
+    StoreData,
+    SyntheticData,
+)
+from engine.backtest.synthetic import synthesize
+from engine.data import CaptureFormat, bar_events, import_parquet, load_capture, merge, open_store, read_bars
+from engine.data.captures import Events
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much is done and how much there is."""
+
+
+def load_events(config: BacktestConfig, folder: Path, progress: Progress = lambda what, done, total: None) -> Events:
+    """Load everything into one array in local time. Relative paths begin in `folder`.
+
+    Raises:
+        InputError: A file that is not there, is not what it should be, or has gaps in its sequence.
+    """
+    names = list(config.instruments)
+    streams = [_load(item, names.index(item.instrument), config, folder, progress) for item in config.data]
+    events = streams[0] if len(streams) == 1 else merge(streams)
+    if not len(events):
+        raise InputError("the data holds no events")
+    return np.ascontiguousarray(events)
+
+
+def _load(item: DataSettings, instrument: int, config: BacktestConfig, folder: Path, progress: Progress) -> Events:
+    terms = config.instruments[item.instrument]
+    match item:
+        case SyntheticData():
+            return synthesize(
+                instrument=instrument,
+                seconds=item.seconds,
+                seed=item.seed,
+                price=int(item.price / terms.tick_size),
+                size=max(1, int(item.size / terms.lot_size)),
+                feed_latency_us=item.feed_latency_us,
+            )
+        case CaptureData():
+            form = CaptureFormat(
+                item.instrument.partition(":")[2],
+                _plain(terms.tick_size),
+                _plain(terms.lot_size),
+                item.clock_shift_ms * 1_000_000,
+            )
+            paths = [_path(path, folder) for path in item.path]
+            what = f"reading {item.instrument}"
+            loaded = load_capture(
+                paths, form, instrument=instrument, progress=lambda done, total: progress(what, done, total)
+            )
+            if loaded.sequence_errors:
+                raise InputError(f"{paths[0]}: {loaded.sequence_errors} gaps in the sequence")
+            return loaded.events
+        case StoreData():
+            return _numbered(open_store(_path(item.path, folder)).events, instrument)
+        case ParquetData():
+            return _numbered(import_parquet(_path(item.path, folder)), instrument)
+        case OhlcvData():
+            path = _path(item.path, folder)
+            tick, lot = float(terms.tick_size), float(terms.lot_size)
+            period = timedelta(minutes=item.period_minutes)
+            return bar_events(read_bars(path), instrument=instrument, tick=tick, lot=lot, period=period)
+
+
+def _numbered(events: Events, instrument: int) -> Events:
+    """The events of one instrument under its number in this run."""
+    if (events["instrument"] == instrument).all():
+        return events
+    found = np.unique(events["instrument"])
+    if len(found) > 1:
+        raise InputError(f"the file holds {len(found)} instruments, expected one")
+    events = events.copy()
+    events["instrument"] = instrument
+    return events
+
+
+def _path(path: Path, folder: Path) -> Path:
+    text = str(path)
+    if text.startswith("$CAPSTAN_DATA"):
+        root = os.environ.get("CAPSTAN_DATA")
+        if not root:
+            raise InputError(f"{text}: CAPSTAN_DATA is not set", hint="set it to the folder that holds market/")
+        return Path(root + text.removeprefix("$CAPSTAN_DATA"))
+    return folder / path
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value.normalize():f}"

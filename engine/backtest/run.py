@@ -1,0 +1,250 @@
+"""One backtest: from its configuration to its result."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import capstan_native as native
+import numpy as np
+
+from domain import InputError
+from engine.backtest.config import (
+    AvellanedaStoikovSettings,
+    BacktestConfig,
+    InstrumentSettings,
+    PythonSettings,
+    QuotingSettings,
+    SimulatorSettings,
+    StrategySettings,
+)
+from engine.data.captures import Events
+from engine.records import COMMAND, EVENT
+from engine.sdk import Strategy
+from engine.sdk.run import Market, Native, engine_config
+from engine.settings import MarketMakingSettings
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, lots_down
+from engine.strategies.quoting import Quoting
+
+SAMPLES: Final = 2_000
+"""How often the state is looked at, for the curve and the figures made of it."""
+_STEP: Final = 250_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run left behind."""
+
+    config: BacktestConfig
+    markets: tuple[Market, ...]
+    events: int
+    began_ns: int
+    ended_ns: int
+    fills: Events
+    commands: Any
+    samples: Any
+    """One row a look: time, result, each strategy's result, then lots and twice the mid of each instrument."""
+    digest: str
+    wall_s: float
+    cpu_s: float
+
+
+def run_backtest(
+    config: BacktestConfig,
+    events: Events,
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Finished:
+    """Run to the end.
+
+    Args:
+        config: What to run.
+        events: Of `engine.backtest.data.load_events`.
+        folder: Where strategies of one's own are looked for first.
+        progress: Told how many events are taken, and of how many.
+
+    Raises:
+        InputError: A strategy or an instrument that cannot be.
+    """
+    markets = tuple(market(name, terms) for name, terms in config.instruments.items())
+    with _importable(folder):
+        strategies = tuple(make_strategy(item, config) for item in config.strategies)
+    settings = engine_config(
+        markets,
+        [(item.id, made) for item, made in zip(config.strategies, strategies, strict=True)],
+        account=config.account,
+        seed=config.simulator.seed,
+        can_amend=config.simulator.can_amend,
+        risk=config.risk,
+    )
+    assets = {asset["id"]: at for at, asset in enumerate(settings["assets"])}
+    capital = [
+        (assets[place], int(amount.scaleb(settings["assets"][assets[place]]["decimals"])))
+        for place, amount in config.capital.items()
+    ]
+    try:
+        run = native.Backtest(
+            settings,
+            strategies,
+            [venue(config.simulator, at) for at in range(len(settings["venues"]))],
+            capital=capital,
+            tick_ns=config.simulator.tick_ms * 1_000_000,
+            settle_ns=config.simulator.settle_s * 1_000_000_000,
+        )
+    except ValueError as exc:
+        raise InputError(f"the backtest cannot be set up: {exc}") from exc
+    buffer, total = events.view(np.uint8), len(events)
+    every = max(1, total // SAMPLES)
+    wall, cpu = time.perf_counter(), time.process_time()
+    while run.run(buffer, every, _STEP):
+        progress(run.position(), total)
+    wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
+    progress(total, total)
+    fills, commands = run.records()
+    return Finished(
+        config=config,
+        markets=markets,
+        events=total,
+        began_ns=int(events["time_local_ns"][0]),
+        ended_ns=int(events["time_local_ns"][-1]),
+        fills=_told_once(np.frombuffer(fills, EVENT)),
+        commands=np.frombuffer(commands, COMMAND),
+        samples=np.array(run.samples(), dtype=np.int64),
+        digest=run.digest(),
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+    )
+
+
+def market(name: str, terms: InstrumentSettings) -> Market:
+    return Market(
+        name=name,
+        base=terms.base,
+        quote=terms.quote,
+        tick_size=terms.tick_size,
+        lot_size=terms.lot_size,
+        contract=terms.contract,
+        face=terms.face,
+        notional_min=terms.min_notional,
+        maker_fee_bps=terms.maker_fee_bps,
+        taker_fee_bps=terms.taker_fee_bps,
+        base_decimals=terms.base_decimals,
+        quote_decimals=terms.quote_decimals,
+    )
+
+
+def venue(simulator: SimulatorSettings, index: int) -> dict[str, Any]:
+    """One simulated venue as `capstan_native` takes it."""
+    latency, faults = simulator.latency, simulator.faults
+    return {
+        "venue": index,
+        "queue": simulator.queue,
+        "latency": {
+            "place": (latency.order_us * 1_000, latency.answer_us * 1_000),
+            "per_message_ns": latency.per_message_us * 1_000,
+        },
+        "fees": {"asset": simulator.fee_asset},
+        "impact": {"slippage_ticks": simulator.slippage_ticks},
+        "faults": {
+            "seed": simulator.seed + index,
+            "request_lost_ppm": faults.request_lost_ppm,
+            "report_lost_ppm": faults.report_lost_ppm,
+            "duplicate_ppm": faults.duplicate_ppm,
+            "delayed_ppm": faults.delayed_ppm,
+            "delay_ns": faults.delay_ms * 1_000_000,
+            "disconnect_ppm": faults.disconnect_ppm,
+            "down_ns": faults.down_ms * 1_000_000,
+            "cancel_on_disconnect": faults.cancel_on_disconnect,
+        },
+    }
+
+
+def make_strategy(item: StrategySettings, config: BacktestConfig) -> Strategy | Native:
+    """Make a strategy: a native kernel, its Python twin, or a class of one's own.
+
+    Raises:
+        InputError: No such class, or not made by these parameters.
+    """
+    match item:
+        case QuotingSettings():
+            lot = float(config.instruments[item.instrument].lot_size)
+            size, most = lots_down(float(item.qty), lot), lots_down(float(item.position_max), lot)
+            if size == 0 or most == 0:
+                raise InputError(f"strategy {item.id}: qty and position_max must be at least one lot of {lot:g}")
+            if item.python:
+                return Quoting(
+                    item.id,
+                    size=size,
+                    position_max=most,
+                    behind=item.behind_ticks,
+                    interval_ms=item.interval_ms,
+                    instrument=item.instrument,
+                )
+            return "quoting", {
+                "instrument": list(config.instruments).index(item.instrument),
+                "size": size,
+                "behind": item.behind_ticks,
+                "position_max": most,
+                "interval_ns": round(item.interval_ms * 1_000_000),
+            }
+        case AvellanedaStoikovSettings():
+            return _avellaneda_stoikov(item, config)
+        case PythonSettings():
+            return _python(item)
+
+
+def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig) -> Strategy | Native:
+    terms = config.instruments[item.instrument]
+    model = item.model_dump(exclude={"kind", "id", "instrument", "order_qty", "python"})
+    if item.python:
+        settings = MarketMakingSettings(
+            instrument=item.instrument, order_qty=item.order_qty, hedge_above=item.inventory_max, **model
+        )
+        return AvellanedaStoikov(settings)
+    lot = float(terms.lot_size)
+    return "avellaneda-stoikov", {
+        "instrument": list(config.instruments).index(item.instrument),
+        "tick": float(terms.tick_size),
+        "lot": lot,
+        "order_lots": lots_down(float(item.order_qty), lot),
+        **{name: float(value) for name, value in model.items()},
+    }
+
+
+def _python(item: PythonSettings) -> Strategy:
+    module_name, _, class_name = item.strategy.partition(":")
+    try:
+        kind = getattr(import_module(module_name), class_name, None)
+    except ImportError as exc:
+        raise InputError(f"strategy {item.id}: cannot import {module_name}: {exc}") from exc
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise InputError(f"strategy {item.id}: {item.strategy} is no subclass of engine.sdk.Strategy")
+    try:
+        made = kind(**item.parameters)
+    except (TypeError, ValueError) as exc:
+        raise InputError(f"strategy {item.id}: {item.strategy} is not made by these parameters: {exc}") from exc
+    made.id = item.id
+    return made
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let modules beside the configuration be found while strategies are made."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _told_once(fills: Events) -> Events:
+    """Without the trades that a venue told again: they count once."""
+    keys = np.stack([fills["aux"][:, 0], fills["sequence"].astype(np.int64)], axis=1)
+    _, first = np.unique(keys, axis=0, return_index=True)
+    return fills[np.sort(first)]
