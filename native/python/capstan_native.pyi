@@ -4,6 +4,7 @@ Prices are integer ticks, sizes integer lots.
 """
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, Final, TypeAlias, final
 
 __version__: Final[str]
@@ -935,6 +936,52 @@ class Kernel:
 
     def digest(self) -> bytes:
         """SHA-256 over every command, fill and settlement so far."""
+
+    def state_hash(self) -> bytes:
+        """SHA-256 over everything that decides."""
+
+    def snapshot(self) -> bytes | None:
+        """The state as bytes; None in the middle of a book's message."""
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot back, into a new kernel of the same configuration.
+
+        Raises:
+            ValueError: It is cut, or of another configuration; the kernel must not be used.
+        """
+
+class KernelJournal:
+    """A journal of records at `path`, and a snapshot beside it. Nobody else can have it open.
+
+    `append` before the kernel takes the events, `flush` before what they led to leaves: then `kill -9` loses nothing
+    that was acted on. `config` is the SHA-256 of what the run was made of.
+
+    Raises:
+        BlockingIOError: Another process writes it.
+        ValueError: Not a journal, another run's, or damaged before its tail.
+        OSError: See there.
+    """
+
+    def __init__(self, path: str | PathLike[str], run: int, seed: int, config: bytes) -> None: ...
+    @property
+    def count(self) -> int:
+        """Events it holds, those not yet flushed included."""
+
+    def recovered(self, skip: int = 0) -> list[bytes]:
+        """What it held when it was opened, event by event with payload, without the first `skip`."""
+
+    def append(self, events: bytes | bytearray | memoryview) -> None: ...
+    def flush(self) -> None:
+        """Hand what was appended to the operating system: it survives the process from here on."""
+
+    def sync(self) -> None:
+        """Force it to the disk."""
+
+    def write_snapshot(self, state: bytes) -> None:
+        """Flush, and keep the state after all appended events; the old snapshot stays until the new one is whole."""
+
+    def read_snapshot(self) -> tuple[int, bytes] | None:
+        """Events and state of the last snapshot; None when there is no whole one of this run."""
 
 # --- strategies in the kernel (engine/sdk/)
 

@@ -132,6 +132,8 @@ pub struct Kernel {
     /// Nothing is due before this instant.
     pub(crate) due_ns: i64,
     pub(crate) wakes: Wakes,
+    /// Books in the middle of a message.
+    pub(crate) unfinished: Vec<bool>,
     pub(crate) commands: Vec<Command>,
     // Room that is used again.
     pub(crate) results: Vec<i128>,
@@ -168,6 +170,7 @@ impl Kernel {
             events: 0,
             due_ns: i64::MAX,
             wakes: Wakes::default(),
+            unfinished: vec![false; instruments],
             commands: Vec::with_capacity(64),
             results: Vec::with_capacity(strategies),
             breaches: Vec::new(),
@@ -337,6 +340,7 @@ impl Kernel {
         let Some(book) = self.books.get_mut(event.instrument as usize) else { return };
         let was_valid = book.is_valid();
         book.apply(event);
+        self.unfinished[event.instrument as usize] = event.flags & event::LAST == 0 && kind != Kind::Stale;
         if event.flags & event::LAST == 0 && kind != Kind::Stale {
             return;
         }

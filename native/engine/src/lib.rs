@@ -6,14 +6,17 @@
 
 mod actions;
 pub mod book;
+pub mod bytes;
 pub mod command;
 pub mod config;
+mod crc;
 pub mod digest;
 pub mod engine;
 pub mod event;
 pub mod feed;
 pub mod gate;
 pub mod instrument;
+pub mod journal;
 pub mod kernel;
 pub mod order_state;
 pub mod orders;
@@ -25,6 +28,8 @@ mod reports;
 pub mod reservations;
 pub mod risk;
 pub mod sim;
+mod snapshot;
+pub mod store;
 pub mod strategies;
 pub mod swaps;
 pub mod targets;

@@ -187,6 +187,37 @@ impl Orders {
         self.by_sequence.iter().filter(|h| **h != NONE).map(|h| &self.slab[*h as usize])
     }
 
+    /// Returns the ended orders that are remembered, in the order in which they ended.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = &Order> + '_ {
+        self.ended.iter().map(|h| &self.slab[*h as usize])
+    }
+
+    /// Returns whether an order's sequence is not above every other's.
+    pub(crate) fn is_before_last(&self, id: ClientId) -> bool {
+        let next = u64::from(self.first_sequence) + self.by_sequence.len() as u64;
+        u64::from(id.sequence()) < if self.by_sequence.is_empty() { 1 } else { next }
+    }
+
+    /// Puts an order back that a snapshot holds; ended ones are listed by [`Orders::put_ended`] afterwards.
+    pub(crate) fn put(&mut self, order: Order) {
+        if self.by_sequence.is_empty() {
+            self.first_sequence = order.id.sequence();
+        }
+        let handle = self.add(order);
+        if !order.state.is_open() {
+            self.open[order.instrument as usize].pop();
+            self.open_count -= 1;
+        }
+        debug_assert_eq!(self.handle(order.id), Some(handle));
+    }
+
+    /// Lists an order as ended, after those listed before; nothing when it is not one.
+    pub(crate) fn put_ended(&mut self, id: ClientId) -> Option<()> {
+        let handle = self.handle(id).filter(|h| !self.slab[*h as usize].state.is_open())?;
+        self.ended.push_back(handle);
+        Some(())
+    }
+
     pub(crate) fn at_mut(&mut self, handle: u32) -> &mut Order {
         &mut self.slab[handle as usize]
     }

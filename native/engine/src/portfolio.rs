@@ -48,15 +48,15 @@ pub struct Portfolio {
     legs: Vec<Leg>,
     values: Vec<AssetValue>,
     /// Instruments that price something, and what their twice-mid was last.
-    marks: Vec<i64>,
+    pub(crate) marks: Vec<i64>,
     is_mark: Vec<bool>,
-    balances: Vec<i128>,
-    opened: Vec<bool>,
+    pub(crate) balances: Vec<i128>,
+    pub(crate) opened: Vec<bool>,
     rows: usize,
-    ledger: Vec<i128>,
-    positions: Vec<Position>,
+    pub(crate) ledger: Vec<i128>,
+    pub(crate) positions: Vec<Position>,
     /// A derivative position was ever held: results look at positions only then.
-    has_derivatives: bool,
+    pub(crate) has_derivatives: bool,
 }
 
 impl Portfolio {

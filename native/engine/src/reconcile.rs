@@ -43,7 +43,7 @@ impl Finding {
         }
     }
 
-    fn venue(&self) -> u16 {
+    pub(crate) fn venue(&self) -> u16 {
         match *self {
             Self::Lost { venue, .. }
             | Self::ForeignOrder { venue, .. }
@@ -55,9 +55,43 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Returns what a finding is about (an order's id, an asset, an instrument) and its two figures.
+    pub(crate) fn figures(&self) -> (u64, [i128; 2]) {
+        match *self {
+            Self::Lost { id, venue_order, .. } | Self::ForeignOrder { id, venue_order, .. } => {
+                (id, [venue_order.into(), 0])
+            }
+            Self::Risen { id, .. } => (id, [0; 2]),
+            Self::Balance { asset, theirs, ours, .. } => (asset.into(), [theirs, ours]),
+            Self::Position { instrument, theirs, ours, .. } => (instrument.into(), [theirs.into(), ours.into()]),
+            Self::MissingTrades { id, lots, .. } => (id, [lots.into(), 0]),
+        }
+    }
+
+    /// Returns the finding that has these, or nothing.
+    pub(crate) fn from_figures(code: u8, venue: u16, number: u64, figures: [i128; 2]) -> Option<Self> {
+        let id = number;
+        let [first, second] = figures;
+        Some(match code {
+            1 => Self::Lost { venue, id, venue_order: u64::try_from(first).ok()? },
+            2 => Self::ForeignOrder { venue, id, venue_order: u64::try_from(first).ok()? },
+            3 => Self::Risen { venue, id },
+            4 => Self::Balance { venue, asset: u16::try_from(number).ok()?, theirs: first, ours: second },
+            5 => {
+                let instrument = u32::try_from(number).ok()?;
+                let (theirs, ours) = (i64::try_from(first).ok()?, i64::try_from(second).ok()?);
+                Self::Position { venue, instrument, theirs, ours }
+            }
+            6 => Self::MissingTrades { venue, id, lots: i64::try_from(first).ok()? },
+            _ => return None,
+        })
+    }
+}
+
 /// An answer that is being taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Answering {
     pub venue: u16,
     pub asked_ns: i64,
     pub changes: u32,
@@ -69,7 +103,7 @@ pub(crate) struct Answer {
 /// Where reconciliation stands, by venue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconciliation {
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<Answering>,
     /// Venues whose first answer is complete: what they tell from now on happened during the run.
     pub(crate) opened: Vec<bool>,
     pub(crate) findings: BTreeSet<Finding>,
@@ -121,7 +155,7 @@ impl Kernel {
         let venue = venue.ok_or(Broken::Venue(event.instrument))?;
         if event.aux[0] == 0 {
             self.reconciliation.pass += 1;
-            self.reconciliation.answer = Some(Answer {
+            self.reconciliation.answer = Some(Answering {
                 venue,
                 asked_ns: if event.aux[1] > 0 { event.aux[1] } else { event.time_local_ns },
                 changes: 0,
@@ -151,7 +185,7 @@ impl Kernel {
     }
 
     /// Judges what the answer had to contain and does not.
-    fn end_the_absent(&mut self, answer: &mut Answer) {
+    fn end_the_absent(&mut self, answer: &mut Answering) {
         let pass = self.reconciliation.pass;
         for instrument in 0..self.books.len() as u32 {
             if self.config.instruments[instrument as usize].venue != answer.venue {
@@ -198,7 +232,7 @@ impl Kernel {
     }
 
     /// Opens what was never told, and names what differs from the books.
-    fn compare_holdings(&mut self, answer: &mut Answer) {
+    fn compare_holdings(&mut self, answer: &mut Answering) {
         let venue = answer.venue;
         for (asset, theirs) in std::mem::take(&mut answer.balances) {
             if !self.portfolio.is_opened(asset) {

@@ -1,5 +1,6 @@
 //! A local copy of one pool, kept by events: believed only from a snapshot on, and until something contradicts it.
 
+use crate::bytes::{Corrupt, Reader, Writer};
 use crate::payload::PoolUpdate;
 use capstan_amm::{v2, v3, AmmError, Pool, U256};
 
@@ -99,6 +100,35 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Appends the state, for snapshots and hashes. While it is invalid nothing of it is used but why.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        let mut update = Vec::new();
+        match &self.pool {
+            _ if !self.invalid.is_empty() => PoolUpdate::Invalid(self.invalid.clone()).write(&mut update),
+            None => {}
+            Some(Pool::V2(pair)) => {
+                let [reserve0, reserve1] = pair.reserves();
+                PoolUpdate::Reserves { reserve0, reserve1, is_snapshot: true }.write(&mut update);
+            }
+            Some(Pool::V3(pool)) => {
+                let (spacing, ticks) = (pool.ticks().spacing(), pool.ticks().iter().collect());
+                PoolUpdate::Ticks { slot: pool.slot(), spacing, ticks }.write(&mut update);
+            }
+        }
+        out.bytes(&update);
+        out.u64(self.snapshot_block);
+        out.u64(self.block_number);
+    }
+
+    /// Takes back what [`Replica::save`] wrote.
+    pub(crate) fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), Corrupt> {
+        let update = PoolUpdate::read(r.bytes()?).map_err(|e| Corrupt(e.0))?;
+        let (snapshot_block, block_number) = (r.u64()?, r.u64()?);
+        self.apply(snapshot_block, update);
+        (self.snapshot_block, self.block_number) = (snapshot_block, block_number);
+        Ok(())
     }
 
     fn load(&mut self, block_number: u64, pool: Result<Pool, AmmError>) {

@@ -86,7 +86,7 @@ impl Kernel {
     }
 
     /// Adds a swap to what is under way, or takes it away.
-    fn under_way(&mut self, strategy: u8, change: &SwapChange, sign: i128) {
+    pub(crate) fn under_way(&mut self, strategy: u8, change: &SwapChange, sign: i128) {
         let row = usize::from(strategy) * self.config.assets.len();
         self.under_way[row + usize::from(change.asset_in)].going += sign * change.amount_in;
         self.under_way[row + usize::from(change.asset_out)].coming += sign * change.amount_out;

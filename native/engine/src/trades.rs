@@ -57,6 +57,13 @@ impl Trades {
         true
     }
 
+    /// Returns the keys in order.
+    pub(crate) fn sorted(&self) -> Vec<(u64, u64)> {
+        let mut keys: Vec<_> = self.slots.iter().copied().filter(|k| *k != (0, 0)).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     fn find(&self, key: (u64, u64)) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = (key.0 ^ key.1 << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 20 & mask;

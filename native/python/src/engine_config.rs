@@ -53,7 +53,19 @@ impl<'py> Table<'py> {
     }
 }
 
-fn decimal((digits, scale): (i64, u8)) -> Decimal {
+/// Two values in a tuple or a list.
+struct Pair<A, B>(A, B);
+
+impl<'py, A: FromPyObject<'py>, B: FromPyObject<'py>> FromPyObject<'py> for Pair<A, B> {
+    fn extract_bound(given: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if given.len()? != 2 {
+            return Err(PyValueError::new_err(format!("expected two values, found {}", given.len()?)));
+        }
+        Ok(Self(given.get_item(0)?.extract()?, given.get_item(1)?.extract()?))
+    }
+}
+
+fn decimal(Pair(digits, scale): Pair<i64, u8>) -> Decimal {
     Decimal { digits, scale }
 }
 
@@ -100,13 +112,13 @@ pub fn config(given: &Bound<'_, PyAny>) -> PyResult<Config> {
         table.end()?;
     }
     for table in table.tables("strategies")? {
-        let subscriptions: Vec<(Option<u32>, u16)> = table.or("subscriptions", Vec::new())?;
+        let subscriptions: Vec<Pair<Option<u32>, u16>> = table.or("subscriptions", Vec::new())?;
         config.strategies.push(StrategySettings {
             name: table.take("name")?,
             capital: table.or("capital", 10i128.pow(30))?,
             subscriptions: subscriptions
                 .into_iter()
-                .map(|(instrument, why)| Subscription { instrument, why })
+                .map(|Pair(instrument, why)| Subscription { instrument, why })
                 .collect(),
         });
         table.end()?;
@@ -138,7 +150,7 @@ pub fn config(given: &Bound<'_, PyAny>) -> PyResult<Config> {
 
 fn instrument(table: &Table<'_>, assets: &[Asset]) -> PyResult<Instrument> {
     let symbol: String = table.take("symbol")?;
-    let (kind, face): (String, Option<(i64, u8)>) = (table.or("contract", "spot".into())?, table.or("face", None)?);
+    let (kind, face): (String, Option<Pair<i64, u8>>) = (table.or("contract", "spot".into())?, table.or("face", None)?);
     let contract = match (kind.as_str(), face) {
         ("spot", _) => Contract::Spot,
         ("linear", _) => Contract::Linear,
@@ -171,8 +183,8 @@ fn limits(table: &Table<'_>, default: Limits) -> PyResult<Limits> {
     let losses = |key: &str| -> PyResult<LossLimits> {
         let Some(table) = table.table(key)? else { return Ok(LossLimits::default()) };
         let limit = |key: &str| -> PyResult<Option<LossLimit>> {
-            let given: Option<(i128, u8)> = table.or(key, None)?;
-            given.map(|(max, number)| Ok(LossLimit { max, stage: stage(number)? })).transpose()
+            let given: Option<Pair<i128, u8>> = table.or(key, None)?;
+            given.map(|Pair(max, number)| Ok(LossLimit { max, stage: stage(number)? })).transpose()
         };
         let read = LossLimits {
             drawdown: limit("drawdown")?,

@@ -49,7 +49,7 @@ pub fn each_event(bytes: &[u8], mut take: impl FnMut(&Event, &[u8]) -> PyResult<
     Ok(())
 }
 
-fn with_bytes<R>(given: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+pub fn with_bytes<R>(given: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
     if let Ok(bytes) = given.downcast::<PyBytes>() {
         return f(bytes.as_bytes());
     }
@@ -386,6 +386,18 @@ impl Kernel {
         let findings = reconciliation.findings().map(|found| finding(py, found));
         told.set_item("findings", findings.collect::<PyResult<Vec<_>>>()?)?;
         Ok(told)
+    }
+
+    fn state_hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.state_hash())
+    }
+
+    fn snapshot<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.inner.snapshot().map(|state| PyBytes::new(py, &state))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> PyResult<()> {
+        self.inner.restore(state).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
     fn digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

@@ -7,6 +7,7 @@ mod engine_config;
 mod feed;
 mod hot;
 mod kernel;
+mod kernel_journal;
 mod keys;
 mod matching;
 mod mpc;
@@ -25,6 +26,7 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     feed::register(m)?;
     hot::register(m)?;
     kernel::register(m)?;
+    kernel_journal::register(m)?;
     keys::register(m)?;
     matching::register(m)?;
     mpc::register(m)?;
