@@ -31,7 +31,7 @@ from dex import PoolFollower
 from domain import Address, ChainId, InputError, InvariantError, VenueUnavailable, parse_units
 from domain import events as e
 from engine.journal import Journal, read_journal
-from engine.kernel import Kernel
+from engine.native import NativeKernel
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
 from engine.runner import LiveRunner, Wiring
@@ -352,7 +352,7 @@ def _vault(settings: Settings) -> str | None:
     return vault_of(settings.chain.chain_id, settings.custody.account)
 
 
-def _paper_balances(settings: Settings, kernel: Kernel) -> Mapping[str, int]:
+def _paper_balances(settings: Settings, kernel: NativeKernel) -> Mapping[str, int]:
     """What a paper account starts with, in raw units.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domain import events as e
-from engine.kernel import Kernel
+from engine.native import NativeKernel
 from engine.runner import LiveRunner
 from runtime import LatencyRecorder
 
@@ -59,7 +59,7 @@ class StatusBoard:
         }
 
 
-def _book(kernel: Kernel, name: str) -> dict[str, float] | None:
+def _book(kernel: NativeKernel, name: str) -> dict[str, float] | None:
     book = kernel.markets.books[name]
     if not book.valid:
         return None
@@ -71,7 +71,7 @@ def _book(kernel: Kernel, name: str) -> dict[str, float] | None:
     }
 
 
-def _pool_mid(kernel: Kernel, name: str) -> float | None:
+def _pool_mid(kernel: NativeKernel, name: str) -> float | None:
     pool = kernel.markets.pools[name]
     if not pool.replica.is_valid:
         return None

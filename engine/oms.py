@@ -73,6 +73,12 @@ class OrderManager:
         self._settle(order)
         return order if changed else None
 
+    def end(self, client_order_id: str, state: OrderState, reason: str) -> None:
+        """Take the kernel's word that an order is over."""
+        order = self.orders[client_order_id]
+        order.move_to(state, reason=reason)
+        self._settle(order)
+
     def fill(self, fill: Fill) -> Order | None:
         """Apply a trade once; return its order, or None for a duplicate or a foreign one."""
         order = self.orders.get(fill.client_order_id)

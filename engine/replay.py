@@ -9,7 +9,7 @@ import msgspec
 
 from domain import InvariantError
 from domain import events as e
-from engine.kernel import Kernel
+from engine.native import NativeKernel
 from engine.simulation import Simulator
 
 _MARKET = (
@@ -65,7 +65,7 @@ class CommandDigest:
         self.stamps += 1
 
 
-def replay(kernel: Kernel, events: Iterable[e.Event]) -> CommandDigest:
+def replay(kernel: NativeKernel, events: Iterable[e.Event]) -> CommandDigest:
     """Step a fresh kernel through a journal; its decisions come out as they went out.
 
     Raises:
@@ -80,7 +80,7 @@ def replay(kernel: Kernel, events: Iterable[e.Event]) -> CommandDigest:
     return digest
 
 
-def backtest(kernel: Kernel, events: Iterable[e.Event]) -> Iterator[e.Event]:
+def backtest(kernel: NativeKernel, events: Iterable[e.Event]) -> Iterator[e.Event]:
     """Run a fresh kernel on the market events of a recording, execution simulated; yield every event it was given.
 
     What the recording says of orders, fills and swaps is left out: those are decided anew. Answers reach the kernel at

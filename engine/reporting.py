@@ -9,8 +9,8 @@ from typing import Any
 
 from domain import OrderState, Side
 from domain import events as e
-from engine.kernel import Kernel
 from engine.market import PoolMarket
+from engine.native import NativeKernel
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class RunSummary:
     """(time, instrument, strategy, side, price, quantity) of every fill."""
 
 
-def summarize(kernel: Kernel, events: Iterable[e.Event]) -> RunSummary:
+def summarize(kernel: NativeKernel, events: Iterable[e.Event]) -> RunSummary:
     """Replay `events` through a fresh kernel and count.
 
     Args:
@@ -63,7 +63,7 @@ def summarize(kernel: Kernel, events: Iterable[e.Event]) -> RunSummary:
     """
     summary = RunSummary()
     for event in events:
-        fresh = isinstance(event, e.FillReported) and not kernel.knows_trade(event.fill)
+        booked = kernel.trades_booked
         settles = isinstance(event, e.SwapSettled) and event.intent_id in kernel.swaps
         for command in kernel.step(event):
             match command:
@@ -75,7 +75,7 @@ def summarize(kernel: Kernel, events: Iterable[e.Event]) -> RunSummary:
         summary.started_ns = summary.started_ns or event.time_ns
         summary.ended_ns = event.time_ns
         match event:
-            case e.FillReported() if fresh:
+            case e.FillReported() if kernel.trades_booked > booked:
                 _count_fill(summary, kernel, event)
             case e.SwapSettled() if settles:
                 summary.swaps[event.status] += 1
@@ -125,10 +125,9 @@ def to_json(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def _count_fill(summary: RunSummary, kernel: Kernel, event: e.FillReported) -> None:
+def _count_fill(summary: RunSummary, kernel: NativeKernel, event: e.FillReported) -> None:
     fill = event.fill
     instrument = kernel.markets.instruments[f"{fill.venue}:{fill.symbol}"]
-    order = kernel.orders.orders.get(fill.client_order_id)
     summary.fills[fill.venue] += 1
     summary.maker_fills += fill.is_maker
     summary.volume += fill.quote_raw / instrument.quote.unit
@@ -137,7 +136,7 @@ def _count_fill(summary: RunSummary, kernel: Kernel, event: e.FillReported) -> N
         (
             event.time_ns,
             instrument.id,
-            order.strategy if order else "unattributed",
+            kernel.strategy_of(fill.client_order_id),
             fill.side,
             float(instrument.price(fill.price_ticks)),
             float(instrument.qty(fill.qty_lots)),
@@ -145,7 +144,7 @@ def _count_fill(summary: RunSummary, kernel: Kernel, event: e.FillReported) -> N
     )
 
 
-def _sample(kernel: Kernel, time_ns: int) -> Sample:
+def _sample(kernel: NativeKernel, time_ns: int) -> Sample:
     books = {name: book for name, book in kernel.markets.books.items() if book.valid}
     return Sample(
         time_ns=time_ns,
@@ -162,7 +161,7 @@ def _sample(kernel: Kernel, time_ns: int) -> Sample:
     )
 
 
-def _base_of(kernel: Kernel, pool: PoolMarket) -> str:
+def _base_of(kernel: NativeKernel, pool: PoolMarket) -> str:
     """The token of a pool that has a price; the other is the unit of account (or the pair has no natural base)."""
     symbol = kernel.portfolio.economic_symbol(pool.token0.id)
     return pool.token0.id if kernel.portfolio.mark_instruments()[symbol] is not None else pool.token1.id

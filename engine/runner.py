@@ -35,7 +35,7 @@ from domain import (
 )
 from domain import events as e
 from engine.journal import Journal
-from engine.kernel import Kernel, strategy_of
+from engine.native import NativeKernel
 from engine.ports import Bookkeeper, ExchangeVenue, SwapDesk
 from engine.replay import CommandDigest
 from runtime import Clock, LatencyRecorder
@@ -62,13 +62,15 @@ class Wiring:
     """How long a stop waits for what is in flight."""
     prepare: Callable[[], Awaitable[None]] | None = None
     """Runs once per start, after the opening balances are booked and before trading: approvals, for instance."""
+    freeze: Callable[[str], Coroutine[None, None, None]] | None = None
+    """Freezes custody and the signer, for the last stage of the kill; given the rule that led there."""
     on_step: Callable[[e.Event, list[e.Command]], None] = field(default=lambda _event, _commands: None)
 
 
 class LiveRunner:
     """Runs one kernel against the world until it is stopped."""
 
-    def __init__(self, kernel: Kernel, journal: Journal, wiring: Wiring) -> None:
+    def __init__(self, kernel: NativeKernel, journal: Journal, wiring: Wiring) -> None:
         self.kernel = kernel
         self.tick_to_order = LatencyRecorder()
         self.decisions = CommandDigest()
@@ -97,7 +99,7 @@ class LiveRunner:
         epoch = 0
         recovered, self._journal.recovered = self._journal.recovered, []
         for event in recovered:
-            is_new_trade = isinstance(event, e.FillReported) and not self.kernel.knows_trade(event.fill)
+            booked = self.kernel.trades_booked
             self._last_ns = event.time_ns
             if isinstance(event, e.DecisionsStamped):
                 self.decisions.check(event)
@@ -105,7 +107,7 @@ class LiveRunner:
             self.decisions.add(self.kernel.step(event))
             if isinstance(event, e.EngineRestarted):
                 epoch = event.epoch + 1
-            elif isinstance(event, e.FillReported) and is_new_trade:
+            elif isinstance(event, e.FillReported) and self.kernel.trades_booked > booked:
                 self._note_fill(event.fill)  # Posting twice is a no-op; a fill journaled but not posted is posted now.
         return epoch
 
@@ -220,12 +222,12 @@ class LiveRunner:
         if isinstance(event, e.EngineRestarted):
             # Its epoch is in every id from here on: not even a power cut may let the next start give it again.
             self._journal.sync()
-        is_new_trade = isinstance(event, e.FillReported) and not self.kernel.knows_trade(event.fill)
+        booked = self.kernel.trades_booked
         commands = self.kernel.step(event)
         self.decisions.add(commands)
         if isinstance(event, e.TimerFired):
             self._journal.append(self.decisions.stamp(self._last_ns))
-        if isinstance(event, e.FillReported) and is_new_trade:
+        if isinstance(event, e.FillReported) and self.kernel.trades_booked > booked:
             self._note_fill(event.fill)
         elif isinstance(event, e.SwapSettled):
             m.SWAPS.labels(event.status).inc()
@@ -248,8 +250,27 @@ class LiveRunner:
             case e.RiskRejected():
                 m.RISK_REJECTED.labels(command.rule).inc()
                 log.info("risk.rejected", strategy=command.strategy, rule=command.rule, detail=command.detail)
-            case e.StrategiesHalted():
-                log.warning("engine.halted", reason=command.reason)
+            case e.StageReached():
+                log.warning("engine.stage", stage=command.stage, rule=command.rule)
+                if command.stage == "freeze" and self._wiring.freeze is not None:
+                    self._start(self._wiring.freeze(command.rule or "operator"), "engine.freeze")
+            case e.WakeStrategy():
+                self._wake_later(command)
+            case e.AccountDiffers():
+                log.error(
+                    "account.differs",
+                    finding=command.finding,
+                    order_id=command.client_order_id,
+                    detail=command.detail,
+                )
+
+    def _wake_later(self, command: e.WakeStrategy) -> None:
+        """Tell a strategy its timer once its instant has come by our clock."""
+        left_ns = command.at_ns - self._wiring.clock.now_ns()
+        if left_ns <= 0:
+            self.emit(e.TimerFired(time_ns=0, tag=command.tag, strategy=command.strategy))
+        else:
+            asyncio.get_running_loop().call_later(left_ns / 1e9, self._wake_later, command)
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         if self._tasks is None:
@@ -359,15 +380,16 @@ class LiveRunner:
         restarted = e.EngineRestarted(time_ns=0, epoch=epoch)
         told: list[e.Event] = [] if first else [restarted]
         for venue in self._wiring.venues.values():
+            name, asked_ns = str(venue.id), self._wiring.clock.now_ns()
             count = await venue.cancel_all()
             fills = await venue.fills()
-            log.info("engine.caught_up", venue=venue.id, cancelled=count, fills=len(fills), first=first)
-            if first:
-                trades = tuple((fill.symbol, fill.trade_id) for fill in fills)
-                told.append(e.TradesPredateRun(time_ns=0, venue=str(venue.id), trades=trades))
-                told += await self._open(str(venue.id), await venue.balances())
-            else:
-                told += [e.FillReported(time_ns=0, fill=fill) for fill in fills if not self.kernel.knows_trade(fill)]
+            balances = await venue.balances()
+            log.info("engine.caught_up", venue=name, cancelled=count, fills=len(fills), first=first)
+            told.append(e.AccountAnswered(time_ns=0, venue=name, asked_ns=asked_ns))
+            unknown = (fill for fill in fills if not self.kernel.knows_trade(fill))
+            told += [e.FillReported(time_ns=0, fill=fill, asked=True) for fill in unknown]
+            told += await self._open(name, balances) if first else _held(balances)
+            told.append(e.AccountAnswered(time_ns=0, venue=name, is_end=True))
         if first and self._wiring.desk is not None:
             told += await self._open("chain", await self._wiring.desk.balances())
         if self._wiring.prepare is not None:
@@ -376,9 +398,7 @@ class LiveRunner:
 
     async def _open(self, location: str, balances: Mapping[str, int]) -> list[e.Event]:
         await self._wiring.bookkeeper.open_balances(location, balances)
-        return [
-            e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)) for asset_id, raw in sorted(balances.items())
-        ]
+        return _held(balances)
 
     async def _until_idle(self) -> None:
         """Wait until nothing is in flight; past the bound the leftovers are logged and left to the next start."""
@@ -398,8 +418,7 @@ class LiveRunner:
 
     def _note_fill(self, fill: Fill) -> None:
         instrument = self.kernel.markets.instruments[f"{fill.venue}:{fill.symbol}"]
-        order = self.kernel.orders.orders.get(fill.client_order_id)
-        strategy = order.strategy if order is not None else strategy_of(fill.client_order_id, self.kernel.run)
+        strategy = self.kernel.strategy_of(fill.client_order_id)
         m.FILLS.labels(fill.venue).inc()
         self._unposted.append((strategy, fill, instrument))
         self._posting.set()
@@ -429,6 +448,10 @@ class LiveRunner:
         while True:
             await asyncio.sleep(JOURNAL_SYNC_S)
             await asyncio.to_thread(self._journal.sync)
+
+
+def _held(balances: Mapping[str, int]) -> list[e.Event]:
+    return [e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)) for asset_id, raw in sorted(balances.items())]
 
 
 async def _quietly(work: Coroutine[None, None, int], event: str) -> None:

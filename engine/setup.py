@@ -9,17 +9,15 @@ from typing import Any, Self
 
 from dex import PoolSpec
 from domain import Address, Asset, ChainId, InputError, Instrument, PoolId, VenueId
-from engine.kernel import Kernel
 from engine.market import Markets, PoolMarket
+from engine.native import NativeKernel
 from engine.portfolio import EconomicAsset, Portfolio
-from engine.risk import RiskGate
 from engine.sdk import Strategy
-from engine.sdk_adapter import Adapter
 from engine.settings import ArbitrageSettings, EngineSettings, MarketMakingSettings, StrategySettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 
-HEADER_VERSION = 2
+HEADER_VERSION = 3
 """Raised whenever a field of the header is added, removed or changes its meaning."""
 
 
@@ -75,7 +73,7 @@ class RunConfig:
         )
 
 
-def build_kernel(config: RunConfig) -> Kernel:
+def build_kernel(config: RunConfig) -> NativeKernel:
     """Make a fresh kernel.
 
     Raises:
@@ -85,12 +83,12 @@ def build_kernel(config: RunConfig) -> Kernel:
     pools = {str(spec.id): _market(spec) for spec in config.pools}
     economic = _economic_assets(config)
     portfolio = Portfolio(economic)
-    strategies = [Adapter(_strategy(s, config, portfolio), config.instruments) for s in config.settings.strategies]
-    return Kernel(
+    strategies = [_strategy(s, config, portfolio) for s in config.settings.strategies]
+    return NativeKernel(
         run=config.run,
         markets=Markets(instruments, pools),
         portfolio=portfolio,
-        risk=RiskGate(config.settings.risk),
+        limits=config.settings.risk,
         strategies=strategies,
         gas_asset=config.gas_asset,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from domain import Asset, Fill, InvariantError
 from domain import events as e
-from engine.edge import UNATTRIBUTED
+from engine.edge import UNATTRIBUTED, ClientId, Numbers, run_number
 from engine.market import Markets
 from engine.oms import OrderManager
 from engine.portfolio import Portfolio
@@ -23,8 +23,11 @@ STOPPED = frozenset({"cancel", "flatten", "freeze"})
 class RunView:
     """See the module. `see` takes an event before the kernel does, `note` its commands."""
 
-    def __init__(self, *, run: str, markets: Markets, portfolio: Portfolio, gas_asset: Asset | None) -> None:
+    def __init__(
+        self, *, run: str, markets: Markets, portfolio: Portfolio, gas_asset: Asset | None, numbers: Numbers
+    ) -> None:
         self.run = run
+        self.numbers = numbers
         self.markets = markets
         self.portfolio = portfolio
         self.orders = OrderManager(run)
@@ -86,7 +89,12 @@ class RunView:
     def strategy_of(self, client_order_id: str) -> str:
         """Whose order an id names: a strategy of this run, else `unattributed`."""
         order = self.orders.orders.get(client_order_id)
-        return UNATTRIBUTED if order is None else order.strategy
+        if order is not None:
+            return order.strategy
+        found = ClientId.parse(client_order_id)  # From a stretch of journal that a power cut took: ours by its name.
+        if found is None or found.run != run_number(self.run):
+            return UNATTRIBUTED
+        return self.numbers.strategy(found.strategy) or UNATTRIBUTED
 
     def result(self, strategy: str | None = None) -> float:
         """Profit and loss since the start, marked, in the unit of account."""
@@ -164,7 +172,8 @@ class RunView:
 
     def _on_stage(self, command: e.StageReached) -> None:
         self.stage = command.stage
-        self.halted = "" if command.stage not in STOPPED else self.halted or command.rule or self._spoken
+        why = self._spoken if command.rule in ("", "operator") else command.rule
+        self.halted = (self.halted or why) if command.stage in STOPPED else ""
         if self.halted:
             for order in self.orders.open_orders():
                 order.cancel_time_ns = order.cancel_time_ns or self.now_ns

@@ -8,7 +8,7 @@ the same records.
 
 from engine.edge.decoding import UNATTRIBUTED, Decoder
 from engine.edge.encoding import Encoder
-from engine.edge.numbers import ClientId, Numbers, PoolTokens, client_number, trade_number
+from engine.edge.numbers import ClientId, Numbers, PoolTokens, client_number, run_number, trade_number
 from engine.edge.payloads import SwapRequest
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "PoolTokens",
     "SwapRequest",
     "client_number",
+    "run_number",
     "trade_number",
 ]

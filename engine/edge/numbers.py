@@ -96,6 +96,11 @@ class ClientId:
         return cls(int(text[1:], 16))
 
 
+def run_number(run: str) -> int:
+    """The run's part of client ids: sixteen bits of its name."""
+    return int.from_bytes(blake2b(run.encode(), digest_size=2).digest(), "big")
+
+
 def client_number(text: str) -> int:
     """The number of a client id; 0 for a foreign one, which no order of ours has."""
     found = ClientId.parse(text)

@@ -11,10 +11,13 @@ from dex import PoolReplica, V2Pool, V3Pool
 from dex.tick_math import sqrt_price_at
 from domain import Address, ChainId, Fill, Instrument, OrderState, Side, VenueId, native_asset, token_asset, venue_asset
 from domain import events as e
+from engine.edge import ClientId, run_number
 from engine.kernel import Kernel
 from engine.market import Markets, PoolMarket
+from engine.native import NativeKernel
 from engine.portfolio import EconomicAsset, Portfolio
 from engine.risk import RiskGate
+from engine.sdk import Strategy as SdkStrategy
 from engine.settings import RiskLimits
 from engine.strategy import Context, Strategy
 
@@ -65,6 +68,25 @@ def kernel(*strategies: Strategy, **limits: Any) -> Kernel:
         strategies=strategies,
         gas_asset=None,
     )
+
+
+def native_kernel(*strategies: SdkStrategy, pools: Sequence[str] = (), **limits: Any) -> NativeKernel:
+    """The kernel that trades; with pools it has them in the unit of account, and everything has to be told to it."""
+    dollars, ether = ((USDC, TOKEN_USDC), (ETH, WETH, NATIVE)) if pools else ((USDC,), (ETH,))
+    economic = {"USD": EconomicAsset("USD", dollars, None), "ETH": EconomicAsset("ETH", ether, ETHUSDC.id)}
+    return NativeKernel(
+        run="t",
+        markets=Markets({ETHUSDC.id: ETHUSDC}, {name: _pool_market(name) for name in pools}),
+        portfolio=Portfolio(economic),
+        limits=RiskLimits(**limits),
+        strategies=strategies,
+        gas_asset=NATIVE if pools else None,
+    )
+
+
+def order_id(epoch: int, sequence: int, *, strategy: int = 0) -> str:
+    """An id that a kernel of this module gives."""
+    return ClientId(run_number("t") << 48 | epoch << 36 | strategy << 28 | sequence).text
 
 
 def pool_kernel(*strategies: Strategy, pools: Sequence[str] = (V2, V3), is_open: bool = True, **limits: Any) -> Kernel:

@@ -10,7 +10,7 @@ from engine.journal import Journal
 from engine.paper import PaperTrading, PaperVenue
 from engine.runner import LiveRunner, Wiring
 from engine.simulation import Simulator
-from tests.engine.markets import ETH, ETHUSDC, USDC, kernel
+from tests.engine.markets import ETH, ETHUSDC, USDC, native_kernel
 from tests.engine.places import MemoryBooks, MemoryExchange
 from tests.engine.test_runner import ASKS, BIDS, LIMITS, Actions, HurriedClock, Session, buy, rest
 
@@ -22,7 +22,7 @@ class PaperSession(Session):
 
     def __init__(self, path, market, books, *actions):
         self.market, self.books = market, books
-        self.kernel = kernel(Actions(*actions), **LIMITS)
+        self.kernel = native_kernel(Actions(*actions), **LIMITS)
         self.journal = Journal.open(path, {"version": 1})
         self.stop, self.stepped = asyncio.Event(), asyncio.Event()
         paper = PaperTrading(HurriedClock(), START)

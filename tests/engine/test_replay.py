@@ -9,7 +9,7 @@ from domain import InvariantError
 from domain import events as e
 from engine.journal import read_journal
 from engine.replay import CommandDigest, replay
-from tests.engine.markets import SECOND, kernel
+from tests.engine.markets import SECOND, native_kernel
 from tests.engine.places import MemoryBooks, MemoryExchange
 from tests.engine.test_runner import LIMITS, Actions, Session, buy, rest, sell, write
 
@@ -27,7 +27,7 @@ async def traded(path):
 
 
 def fresh(*script):
-    return kernel(Actions(*script), **LIMITS)
+    return native_kernel(Actions(*script), **LIMITS)
 
 
 async def test_a_run_replays_to_identical_decisions_at_every_stamp(tmp_path):

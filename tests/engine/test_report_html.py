@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from domain import Side
 from engine.report_html import write_report
 from engine.reporting import RunSummary, summarize, to_json
-from tests.engine.markets import ETHUSDC, SECOND, V3, Script, book, fill, kernel_opening, pool_kernel, timer
+from engine.sdk import Strategy
+from tests.engine.markets import SECOND, V3, book, fill, kernel_opening, native_kernel, order_id, timer
+
+
+class Once(Strategy):
+    """Takes once, at the first timer."""
+
+    done = False
+
+    def on_timer(self, ctx, event):
+        if not self.done:
+            self.done = ctx.take(0, 0, 300_020, 100) is not None
 
 
 def result(summary):
@@ -36,11 +46,9 @@ def test_empty_run_has_a_report(tmp_path):
 
 @pytest.mark.parametrize("seconds", [1, 30])
 def test_short_run_shows_its_curves_and_needs_no_network(tmp_path, seconds):
-    script = Script()
-    script.then = [lambda c: c.take(ETHUSDC.id, Side.BUY, 300_020, 100)]
-    events = [*kernel_opening((V3,)), book(), timer(), fill("t-0-s-1", 100)]
+    events = [*kernel_opening((V3,)), book(), timer(), fill(order_id(0, 1), 100)]
     events += [timer(i * SECOND) for i in range(2, seconds + 2)]
-    summary = summarize(pool_kernel(script, pools=(V3,), is_open=False), events)
+    summary = summarize(native_kernel(Once(), pools=(V3,), book_age_ms_max=10**6), events)
     assert to_json(summary)["fills"] == 1
     assert to_json(summary)["orders"] == {"sent": 1, "filled": 1}
     page = rendered(tmp_path / "report.html", summary)

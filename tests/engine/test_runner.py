@@ -11,9 +11,10 @@ import pytest
 from domain import InvariantError, OrderState, OrderType, Side, TimeInForce
 from domain import events as e
 from engine.journal import Journal, read_journal
-from engine.kernel import Kernel
+from engine.native import NativeKernel
 from engine.runner import LiveRunner, Wiring
-from tests.engine.markets import ETH, ETHUSDC, USDC, kernel
+from engine.sdk import Strategy
+from tests.engine.markets import ETH, ETHUSDC, USDC, native_kernel, order_id
 from tests.engine.places import MemoryBooks, MemoryExchange
 
 HEADER = {"version": 1}
@@ -28,20 +29,23 @@ LIMITS = {
 }
 
 
-class Actions:
+class Actions(Strategy):
     """A strategy that does the next thing of a list at each book, and withdraws when told to stop."""
 
     def __init__(self, *actions):
-        self.id = "s"
-        self.is_idle = True
+        super().__init__("s")
         self.todo = list(actions)
 
-    def on_event(self, event, context):
-        if isinstance(event, e.BookChanged) and self.todo and not context.stopping:
-            self.todo.pop(0)(context)
-        if context.stopping:
-            for order in context.open_orders(ETHUSDC.id):
-                context.cancel(order.client_order_id)
+    def on_book(self, ctx, book):
+        if book.is_valid and self.todo and not ctx.stopping:
+            self.todo.pop(0)(ctx)
+
+    def on_stop(self, ctx):
+        ctx.cancel_all(0)
+
+    def on_order(self, ctx, event):
+        if ctx.stopping:
+            ctx.cancel_all(0)
 
 
 class HurriedClock:
@@ -59,20 +63,28 @@ class HurriedClock:
 
 
 def buy(lots=100, ticks=300_010):
-    return lambda c: c.take(ETHUSDC.id, Side.BUY, ticks, lots)
+    return lambda c: c.take(0, 0, ticks, lots)
 
 
 def sell(lots=100, ticks=299_990):
-    return lambda c: c.take(ETHUSDC.id, Side.SELL, ticks, lots)
+    return lambda c: c.take(0, 1, ticks, lots)
 
 
 def rest(lots=100, ticks=299_990, side=Side.BUY):
-    return lambda c: c.quote(ETHUSDC.id, side, ticks, lots)
+    def act(ctx):
+        """Rest one more beside what rests already."""
+        sides = ([], [])
+        for order in ctx.open_orders(0):
+            if not order.is_cancelling:
+                sides[order.side].append((order.price, order.size - order.filled))
+        sides[0 if side is Side.BUY else 1].append((ticks, lots))
+        ctx.quote(0, *sides)
+
+    return act
 
 
 def withdraw(context):
-    for order in context.open_orders(ETHUSDC.id):
-        context.cancel(order.client_order_id)
+    context.cancel_all(0)
 
 
 class Session:
@@ -80,7 +92,7 @@ class Session:
 
     def __init__(self, path, exchange, books, *actions, **wiring):
         self.exchange, self.books = exchange, books
-        self.kernel = kernel(Actions(*actions), **LIMITS)
+        self.kernel = native_kernel(Actions(*actions), **LIMITS)
         self.journal = Journal.open(path, HEADER)
         self.stop = asyncio.Event()
         self.stepped = asyncio.Event()
@@ -129,17 +141,18 @@ class Session:
         await self.until(lambda: not self.kernel.orders.open_orders())
 
 
-def state_of(k: Kernel) -> str:
+def state_of(k: NativeKernel) -> str:
     """A digest of everything a restart must rebuild."""
     seen = [sorted(k.portfolio.balances.items()), [repr(o).split("trade_ids")[0] for o in k.orders.orders.values()]]
     seen += [sorted(o.trade_ids) for o in k.orders.orders.values()]
+    seen += [k.digest, k.native.orders(), k.native.balance(0), k.native.balance(1), k.native.reconciliation]
     seen += [k.halted, k.stopping, k.orders.epoch, sorted(k.marks.items()), sorted(k.swaps), sorted(k.settled)]
     return hashlib.sha256(repr(seen).encode()).hexdigest()
 
 
-def replayed(path, *actions) -> Kernel:
+def replayed(path, *actions) -> NativeKernel:
     """A fresh kernel that was told the journal."""
-    k = kernel(Actions(*actions), **LIMITS)
+    k = native_kernel(Actions(*actions), **LIMITS)
     for event in read_journal(path)[1]:
         k.step(event)
     return k
@@ -229,7 +242,7 @@ async def test_stop_withdraws_what_rests(tmp_path):
     exchange = MemoryExchange()
     async with Session(tmp_path / "j", exchange, MemoryBooks(), rest(), rest(50)) as session:
         await session.show(2)
-        exchange.hit("t-0-s-1", 30)
+        exchange.hit(order_id(0, 1), 30)
     assert {held.filled for held in exchange.orders.values()} == {30, 0}
     assert_agrees(session)
 
@@ -272,7 +285,7 @@ async def test_opening_cut_at_any_event_is_taken_again(tmp_path):
     events = list(read_journal(tmp_path / "j")[1])
     count = opened(events)
     kinds = [type(event).__name__ for event in events[:count]]
-    assert kinds == ["TradesPredateRun", "BalanceReported", "BalanceReported", "EngineRestarted"]
+    assert kinds == ["AccountAnswered", "BalanceReported", "BalanceReported", "AccountAnswered", "EngineRestarted"]
     for cut in range(count):
         before = MemoryExchange()
         write(tmp_path / f"cut{cut}", events[:cut])
@@ -292,8 +305,8 @@ async def test_crash_at_any_event_converges_to_the_venues_truth(tmp_path):
         for step in range(len(script)):
             await session.show()
             exchange.taken_lots = None if step % 2 else 30
-            if step == 4 and "t-0-s-4" in exchange.orders:
-                exchange.hit("t-0-s-4", 120)
+            if step == 4 and order_id(0, 4) in exchange.orders:
+                exchange.hit(order_id(0, 4), 120)
         await session.settle()
     assert_agrees(session)
     assert len(exchange.trades) >= 3
@@ -334,7 +347,7 @@ async def test_restarted_engine_gives_no_id_before_it_is_announced(tmp_path):
     async with second:
         await second.until(lambda: len(second.kernel.orders.orders) == 2)
         await second.settle()
-    assert exchange.arrived == ["t-0-s-1", "t-1-s-2"]
+    assert exchange.arrived == [order_id(0, 1), order_id(1, 2)]
     assert_agrees(second)
 
 

@@ -1,0 +1,291 @@
+"""Strategies in Python on the native kernel, in the shell's process: their contexts, and who is told what.
+
+The kernel says who is to be woken; the event in words says which callback it is. What strategies ask for goes into the
+kernel at once. See `engine.sdk` for what they may see and do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+from capstan_native import Kernel as NativeKernel
+
+from domain import InputError, Side
+from domain import events as e
+from engine.edge import Numbers, SwapRequest, client_number
+from engine.edge.payloads import STATUSES
+from engine.market import Book, PoolMarket
+from engine.records import EVENT, EventFlag
+from engine.sdk import Levels, OpenOrder, Quotes, Strategy, Trades, wakes
+from engine.view import RunView
+
+_BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11
+"""Book, trade, bar, mark, stale and record: reasons that are about an instrument."""
+_LIMIT, _IOC = 0, 1
+_NO_TRADES: Final = np.zeros(0, EVENT)
+
+
+@dataclass(slots=True)
+class Told:
+    """What `engine.sdk.EventView` shows, of one event in words."""
+
+    time_ns: int
+    time_exchange_ns: int = 0
+    instrument: int = 0
+    kind: int = 0
+    side: int = 0
+    flags: int = 0
+    price: int = 0
+    size: int = 0
+    sequence: int = 0
+    aux0: int = 0
+    aux1: int = 0
+    client_id: int = 0
+    is_maker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """What `engine.sdk.OpenOrder` shows."""
+
+    client_id: int
+    side: int
+    price: int
+    size: int
+    filled: int
+    is_cancelling: bool
+
+
+class LiveBook:
+    """What `engine.sdk.BookView` shows: the newest book, while the kernel believes it."""
+
+    def __init__(self, native: NativeKernel, book: Book, instrument: int) -> None:
+        self._native, self._book, self.instrument = native, book, instrument
+
+    @property
+    def is_valid(self) -> bool:
+        return self._book.valid and self._native.book_is_valid(self.instrument)
+
+    @property
+    def bid(self) -> int:
+        return self._book.bids[0][0] if self.is_valid else 0
+
+    @property
+    def ask(self) -> int:
+        return self._book.asks[0][0] if self.is_valid else 0
+
+    @property
+    def bid_size(self) -> int:
+        return self._book.bids[0][1] if self.is_valid else 0
+
+    @property
+    def ask_size(self) -> int:
+        return self._book.asks[0][1] if self.is_valid else 0
+
+    @property
+    def changed_ns(self) -> int:
+        return self._book.changed_ns
+
+    def levels(self, depth: int) -> tuple[Levels, Levels]:
+        if not self.is_valid:
+            return _levels(()), _levels(())
+        return _levels(self._book.bids[:depth]), _levels(self._book.asks[:depth])
+
+
+class LiveContext:
+    """One strategy's `engine.sdk.Context`."""
+
+    def __init__(self, place: int, native: NativeKernel, view: RunView, numbers: Numbers) -> None:
+        self._place, self._native, self._view, self._numbers = place, native, view, numbers
+        self._names = tuple(i.id for i in numbers.instruments)
+        books = view.markets.books
+        self._books = tuple(LiveBook(native, books[name], at) for at, name in enumerate(self._names))
+
+    @property
+    def now_ns(self) -> int:
+        return self._native.now_ns
+
+    @property
+    def stopping(self) -> bool:
+        return self._native.is_stopping
+
+    @property
+    def halted(self) -> bool:
+        return bool(self._native.stage_of(self._place))
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        return self._names
+
+    def instrument(self, name: str) -> int:
+        return self._numbers.instrument_at[name]
+
+    def tick(self, instrument: int) -> float:
+        return float(self._numbers.instruments[instrument].tick_size)
+
+    def lot(self, instrument: int) -> float:
+        return float(self._numbers.instruments[instrument].lot_size)
+
+    def book(self, instrument: int) -> LiveBook:
+        return self._books[instrument]
+
+    def trades(self) -> Trades:
+        return _NO_TRADES  # The venues' adapters of this shell do not pass public trades on.
+
+    def position(self, instrument: int) -> int:
+        return self._native.position(self._place, instrument)
+
+    def units(self, symbol: str) -> float:
+        return sum(
+            self._native.moved(self._place, at) / asset.unit
+            for at, asset in enumerate(self._numbers.assets)
+            if self._view.portfolio.economic_symbol(asset.id) == symbol
+        )
+
+    def balance(self, asset: str) -> int:
+        return self._native.balance(self._numbers.asset_at[asset])
+
+    def mark(self, symbol: str) -> float:
+        return self._view.marks.get(symbol, 0.0)
+
+    def symbol_of(self, asset: str) -> str:
+        return self._view.portfolio.economic_symbol(asset)
+
+    def pool(self, name: str) -> PoolMarket:
+        return self._view.markets.pools[name]
+
+    @property
+    def base_fee_wei(self) -> int:
+        return self._native.head[2]
+
+    @property
+    def block_time_s(self) -> int:
+        return self._native.head[1]
+
+    def open_orders(self, instrument: int) -> list[OpenOrder]:
+        return [
+            Resting(o["client_id"], o["side"], o["price"], o["size"], o["filled"], bool(o["cancel_ns"]))
+            for o in cast("list[dict[str, Any]]", self._native.open_orders())
+            if o["strategy"] == self._place and o["instrument"] == instrument
+        ]
+
+    def is_open(self, client_id: int) -> bool:
+        order = self._native.order(client_id)
+        return order is not None and bool(order["is_open"])
+
+    # --- actions
+
+    def quote(self, instrument: int, bids: Quotes, asks: Quotes) -> None:
+        self._native.set_targets(self._place, instrument, bids, asks)
+
+    def take(self, instrument: int, side: int, limit: int, size: int) -> int | None:
+        return self._native.place(self._place, instrument, side, limit, size, order_type=_LIMIT, time_in_force=_IOC)
+
+    def cancel(self, client_id: int) -> None:
+        self._native.cancel(client_id)
+
+    def cancel_all(self, instrument: int) -> None:
+        self._native.set_targets(self._place, instrument, (), ())
+        for order in self.open_orders(instrument):
+            self._native.cancel(order.client_id)
+
+    def timer(self, at_ns: int, tag: int = 1) -> None:
+        self._native.timer(self._place, at_ns, tag)
+
+    def swap(self, pool: str, token_in: str, amount_in: int, min_amount_out: int, deadline_s: int) -> int | None:
+        at = self._numbers.pool_at[pool]
+        tokens = self._numbers.pools[at]
+        if token_in not in (tokens.token0, tokens.token1):
+            raise InputError(f"{token_in} is none of pool {pool}'s tokens")
+        token_out = tokens.token1 if token_in == tokens.token0 else tokens.token0
+        request = SwapRequest(at, token_in == tokens.token0, amount_in, min_amount_out, deadline_s)
+        asset_in, asset_out = self._numbers.asset_at[token_in], self._numbers.asset_at[token_out]
+        return self._native.swap(self._place, request.to_bytes(), at, asset_in, amount_in, asset_out, min_amount_out)
+
+
+class Host:
+    """One strategy: told what concerns it, in the order in which things happen."""
+
+    def __init__(self, place: int, strategy: Strategy, context: LiveContext, numbers: Numbers) -> None:
+        self.strategy = strategy
+        self._place, self._context, self._numbers = place, context, numbers
+        wanted = strategy.instruments or tuple(numbers.instrument_at)
+        self._wanted = frozenset(wanted)
+        self._is_started = self._is_stopped = False
+
+    def tell(self, event: e.Event) -> None:
+        """Tell what the kernel woke it for."""
+        strategy, context = self.strategy, self._context
+        if not self._is_started:
+            self._is_started = True
+            strategy.on_start(context)
+        match event:
+            case e.BookChanged(instrument=name) | e.BookInvalidated(instrument=name):
+                if name in self._wanted:
+                    strategy.on_book(context, context.book(self._numbers.instrument_at[name]))
+            case e.FillReported():
+                strategy.on_fill(context, self._fill(event))
+            case e.OrderReported():
+                strategy.on_order(context, Told(event.time_ns, client_id=client_number(event.client_order_id)))
+            case e.AccountAnswered():
+                strategy.on_order(context, Told(event.time_ns))
+            case e.SwapSettled():
+                strategy.on_settled(context, self._settled(event))
+            case e.TimerFired():
+                if event.tag == 0 or event.strategy == self._place:
+                    strategy.on_timer(context, Told(event.time_ns, aux0=event.tag))
+            case e.BlockSeen() | e.PoolSwapped() | e.PoolSynced() | e.PoolLiquidityChanged() | e.PoolSnapshotted():
+                strategy.on_block(context, Told(event.time_ns))
+            case _:
+                pass
+        if context.stopping and not self._is_stopped:
+            strategy.on_stop(context)
+        self._is_stopped = context.stopping
+
+    def _fill(self, event: e.FillReported) -> Told:
+        fill = event.fill
+        at = self._numbers.instrument_at[f"{fill.venue}:{fill.symbol}"]
+        is_in_base = fill.fee_asset == self._numbers.instruments[at].base.symbol
+        return Told(
+            event.time_ns,
+            time_exchange_ns=fill.venue_time_ns,
+            instrument=at,
+            side=0 if fill.side is Side.BUY else 1,
+            flags=int(EventFlag.FEE_BASE) if is_in_base else 0,
+            price=fill.price_ticks,
+            size=fill.qty_lots,
+            aux1=fill.fee_raw,
+            client_id=client_number(fill.client_order_id),
+            is_maker=fill.is_maker,
+        )
+
+    @staticmethod
+    def _settled(event: e.SwapSettled) -> Told:
+        return Told(
+            event.time_ns,
+            client_id=client_number(event.intent_id),
+            price=STATUSES[event.status],
+            sequence=event.block_number,
+        )
+
+
+def subscriptions(strategy: Strategy, instruments: Sequence[str]) -> list[tuple[int | None, int]]:
+    """What the kernel wakes a strategy for: (instrument's place or None, reasons)."""
+    missing = [name for name in strategy.instruments if name not in instruments]
+    if missing:
+        raise InputError(
+            f"strategy {strategy.id}: no instrument {missing[0]}", hint=f"there are {', '.join(instruments)}"
+        )
+    why = wakes(strategy)
+    if not strategy.instruments:
+        return [(None, why)]
+    # Reasons with an instrument for the wanted ones; those without (timers, blocks) come whatever the instrument.
+    wanted: list[tuple[int | None, int]] = [(list(instruments).index(name), why) for name in strategy.instruments]
+    return [*wanted, (None, why & ~_BY_INSTRUMENT)]
+
+
+def _levels(levels: Sequence[tuple[int, int]]) -> Levels:
+    return np.array(levels, dtype=np.int64).reshape(-1, 2)

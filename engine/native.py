@@ -1,0 +1,205 @@
+"""The kernel of a live run: the native one, stepped by events in words, its strategies beside it.
+
+    event ──> view, pools ──> records ──> native kernel ──> strategies ──> commands in words
+
+It has no clock, no randomness and no hash order: the same events give the same commands. Whoever runs it journals each
+event before the step and carries out the commands after it. What people are shown comes from `engine.view`, which
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from capstan_native import Kernel as Native
+from capstan_native import KernelBroken
+
+from domain import Asset, InputError, Instrument, InvariantError, OrderState
+from domain import events as e
+from engine.edge import Decoder, Encoder, Numbers, PoolTokens, client_number, run_number
+from engine.host import Host, LiveContext, subscriptions
+from engine.market import Markets
+from engine.portfolio import Portfolio
+from engine.risk_limits import native_limits, native_shares, order_lots_max
+from engine.sdk import Strategy
+from engine.settings import RiskLimits
+from engine.view import RunView
+
+VALUE_DECIMALS: Final = 8
+"""Values in the kernel are integers of this many decimals of the unit of account."""
+
+
+class NativeKernel(RunView):
+    """One run's kernel. Not thread-safe; one owner calls `step`.
+
+    Raises:
+        InputError: The run cannot be counted in integers, or its limits contradict one another.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        markets: Markets,
+        portfolio: Portfolio,
+        limits: RiskLimits,
+        strategies: Sequence[Strategy],
+        gas_asset: Asset | None,
+    ) -> None:
+        if len({s.id for s in strategies}) != len(strategies):
+            raise InputError("two strategies have the same id")
+        numbers = Numbers.of(
+            (s.id for s in strategies),
+            markets.instruments.values(),
+            portfolio.assets().values(),
+            (PoolTokens(p.id, p.token0.id, p.token1.id) for p in markets.pools.values()),
+        )
+        super().__init__(run=run, markets=markets, portfolio=portfolio, gas_asset=gas_asset, numbers=numbers)
+        try:
+            self.native = Native(kernel_config(run, markets, portfolio, limits, strategies, gas_asset, numbers))
+        except (ValueError, OverflowError) as exc:
+            raise InputError(f"the kernel cannot run this: {exc}") from exc
+        self.strategies = tuple(strategies)
+        self._encoder = Encoder(numbers)
+        self._decoder = Decoder(numbers, self.native.swap_payload)
+        self._hosts = tuple(
+            Host(at, strategy, LiveContext(at, self.native, self, numbers), numbers)
+            for at, strategy in enumerate(strategies)
+        )
+
+    def step(self, event: e.Event) -> list[e.Command]:
+        """Take one event and answer what to do about it.
+
+        Raises:
+            InvariantError: The event contradicts what is known; the caller stops trading and tells someone.
+        """
+        if isinstance(event, e.DecisionsStamped):
+            return []
+        records = self._encoder.records(event)
+        self.see(event)
+        if not records:
+            return []
+        try:
+            woken, _why = self.native.ingest(records)
+        except KernelBroken as exc:
+            raise InvariantError(f"{type(event).__name__}: {exc}") from exc
+        for place, host in enumerate(self._hosts):
+            if woken >> place & 1:
+                host.tell(event)
+        caused_by_ns = event.received_ns if isinstance(event, e.BookChanged) else 0
+        commands = self._decoder.commands(self.native.take_commands(), caused_by_ns=caused_by_ns)
+        self.note(commands)
+        if isinstance(event, e.AccountAnswered) and event.is_end:
+            self._follow_the_absent()
+        return commands
+
+    def _follow_the_absent(self) -> None:
+        """Show as ended what the kernel ended because a venue's whole answer did not contain it."""
+        for order in self.orders.open_orders():
+            found = self.native.order(client_number(order.client_order_id))
+            if found is not None and not found["is_open"]:
+                self.orders.end(order.client_order_id, OrderState(str(found["state"])), "the venue no longer has it")
+
+    @property
+    def stopping(self) -> bool:
+        return self.native.is_stopping
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is in flight: no order open, no swap unsettled, no strategy in the middle of something."""
+        return self.native.is_idle and (bool(self.halted) or all(s.is_idle for s in self.strategies))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every command, fill and settlement, as the native kernel counts them."""
+        return self.native.digest().hex()
+
+
+def kernel_config(
+    run: str,
+    markets: Markets,
+    portfolio: Portfolio,
+    limits: RiskLimits,
+    strategies: Sequence[Strategy],
+    gas_asset: Asset | None,
+    numbers: Numbers,
+) -> dict[str, Any]:
+    """Everything the native kernel is made of, numbered by place."""
+    sources = portfolio.mark_instruments()
+    symbols = list(sources)
+    names = [s.id for s in strategies]
+    shares = native_shares(limits, names, value_decimals=VALUE_DECIMALS)
+    return {
+        "run": run_number(run),
+        "value_decimals": VALUE_DECIMALS,
+        "assets": [
+            {"id": a.id, "decimals": a.decimals, "economic": symbols.index(portfolio.economic_symbol(a.id))}
+            for a in numbers.assets
+        ],
+        "economics": [
+            {"symbol": symbol, "mark": None if mark is None else numbers.instrument_at[mark]}
+            for symbol, mark in sources.items()
+        ],
+        "venues": [{"name": name, "can_amend": False} for name in numbers.venues],
+        "instruments": [_instrument(i, numbers) for i in numbers.instruments],
+        "pools": [
+            {
+                "id": p.id,
+                "token0": numbers.asset_at[p.token0.id],
+                "token1": numbers.asset_at[p.token1.id],
+                "fee_pips": p.fee_pips,
+            }
+            for p in markets.pools.values()
+        ],
+        "strategies": [
+            {"name": s.id, "capital": share, "subscriptions": subscriptions(s, tuple(numbers.instrument_at))}
+            for s, share in zip(strategies, shares, strict=True)
+        ],
+        "gas_asset": None if gas_asset is None else numbers.asset_at.get(gas_asset.id),
+        "order_lots_max": [
+            order_lots_max(limits, portfolio.economic_symbol(i.base.id), i.lot_size) for i in numbers.instruments
+        ],
+        "blacklist": _blacklist(limits.blacklist, numbers),
+        "limits": native_limits(limits, value_decimals=VALUE_DECIMALS),
+    }
+
+
+def _instrument(instrument: Instrument, numbers: Numbers) -> dict[str, Any]:
+    minimum = instrument.min_notional * instrument.quote.unit
+    return {
+        "symbol": instrument.symbol,
+        "venue": numbers.venues.index(str(instrument.venue)),
+        "base": numbers.asset_at[instrument.base.id],
+        "quote": numbers.asset_at[instrument.quote.id],
+        "tick": decimal_parts(instrument.tick_size),
+        "lot": decimal_parts(instrument.lot_size),
+        "notional_min": math.ceil(minimum),
+        "maker_fee": _fee_up(instrument.maker_fee_bps),
+        "taker_fee": _fee_up(instrument.taker_fee_bps),
+    }
+
+
+def _fee_up(bps: Decimal) -> int:
+    """Basis points as the kernel counts fees, in 1e-8 of the value."""
+    return math.ceil(bps * 10_000)
+
+
+def decimal_parts(value: Decimal) -> tuple[int, int]:
+    """Split a positive decimal into digits and scale: 0.05 is (5, 2)."""
+    sign, digits, exponent = value.normalize().as_tuple()
+    if not isinstance(exponent, int) or sign:
+        raise InputError(f"{value} is no positive number")
+    number = int("".join(map(str, digits)))
+    return (number, -exponent) if exponent <= 0 else (number * 10**exponent, 0)
+
+
+def _blacklist(names: Sequence[str], numbers: Numbers) -> Mapping[str, list[int]]:
+    """Numbers of what must not be traded; a name of nothing in this run bans nothing here."""
+    return {
+        "instruments": [numbers.instrument_at[n] for n in names if n in numbers.instrument_at],
+        "assets": [numbers.asset_at[n] for n in names if n in numbers.asset_at],
+        "pools": [numbers.pool_at[n] for n in names if n in numbers.pool_at],
+    }
