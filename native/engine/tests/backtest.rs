@@ -3,16 +3,30 @@
 mod support;
 
 use bytemuck::Zeroable;
+use capstan_amm::U256;
 use capstan_core::orders::Side;
+use capstan_engine::config::Config;
 use capstan_engine::engine::{Engine, Strategy};
-use capstan_engine::event::{Event, Kind, BUY, LAST, LOCAL, SELL, SIDE_NONE, SNAPSHOT};
+use capstan_engine::event::{Event, Kind, BUY, LAST, LOCAL, PAYLOAD, SELL, SIDE_NONE, SNAPSHOT};
 use capstan_engine::kernel::Kernel;
+use capstan_engine::payload::{PoolUpdate, Settlement, SwapRequest};
+use capstan_engine::replica::PoolSpec;
+use capstan_engine::risk::SwapChange;
+use capstan_engine::sim::pool_venue::{BlockOrder, ChainModel, PoolVenue};
 use capstan_engine::sim::{Backtest, Exchange, ExchangeSettings, FaultSettings, Journal, Latencies, Stop};
+use capstan_engine::sim::{Chain, Failed};
 use capstan_engine::targets::Target;
 use std::sync::{Arc, Mutex};
-use support::{config, LINEAR};
+use support::LINEAR;
 
 const MS: i64 = 1_000_000;
+
+/// The run of the other tests, with Bitcoin marked by the contract that is traded here.
+fn config() -> Config {
+    let mut config = support::config();
+    config.economics[0].mark = Some(LINEAR);
+    config
+}
 
 /// Quotes one tick behind the touch on both sides.
 struct Quoter;
@@ -115,15 +129,16 @@ fn backtest(change: impl FnOnce(&mut ExchangeSettings)) -> Backtest {
     Backtest::new(engine, vec![venue(change)]).with_tick(100 * MS)
 }
 
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<Event>>>);
+impl Journal for Seen {
+    fn event(&mut self, event: &Event, _: &[u8]) {
+        self.0.lock().unwrap().push(*event);
+    }
+}
+
 #[test]
 fn orders_and_answers_take_their_latency_and_books_run_on_two_clocks() {
-    #[derive(Clone, Default)]
-    struct Seen(Arc<Mutex<Vec<Event>>>);
-    impl Journal for Seen {
-        fn event(&mut self, event: &Event, _: &[u8]) {
-            self.0.lock().unwrap().push(*event);
-        }
-    }
     let seen = Seen::default();
     let feed = feed(3_000, 4 * MS);
     let mut run = backtest(|_| {}).with_journal(Box::new(seen.clone()));
@@ -178,12 +193,17 @@ fn a_hundred_runs_give_one_digest() {
 #[test]
 fn by_pieces_and_with_the_strategy_outside_it_is_the_same_run() {
     let feed = feed(3_000, 4 * MS);
-    let mut whole = backtest(faulty);
+    let seen = Seen::default();
+    let mut whole = backtest(faulty).with_journal(Box::new(seen.clone()));
     whole.run(&feed, 0, usize::MAX).unwrap();
 
-    let mut pieces = backtest(faulty);
-    while pieces.run(&feed, 0, 7).unwrap() != Stop::End {}
-    assert_eq!(pieces.engine.kernel.digest(), whole.engine.kernel.digest());
+    for records in [1, 7, 1_000] {
+        let taken = Seen::default();
+        let mut pieces = backtest(faulty).with_journal(Box::new(taken.clone()));
+        while pieces.run(&feed, 0, records).unwrap() != Stop::End {}
+        assert!(*taken.0.lock().unwrap() == *seen.0.lock().unwrap(), "in pieces of {records}");
+        assert_eq!(pieces.engine.kernel.digest(), whole.engine.kernel.digest());
+    }
 
     let mut outside = Backtest::new(Engine::new(config()).unwrap(), vec![venue(faulty)]).with_tick(100 * MS);
     loop {
@@ -259,4 +279,128 @@ fn events_of_one_timeline_are_seen_on_that_one_only() {
     all.last_mut().unwrap().flags = LAST | capstan_engine::event::EXCHANGE;
     other.run(&all, 0, usize::MAX).unwrap();
     assert_eq!(other.engine.kernel.book(LINEAR).best(Side::Sell), Some((500_001, 10)));
+}
+
+/// Swaps once, when it first hears of a block.
+struct Swapper;
+
+impl Strategy for Swapper {
+    fn id(&self) -> u8 {
+        0
+    }
+    fn on_event(&mut self, kernel: &mut Kernel, event: &Event) {
+        if event.kind != Kind::Block as u8 || event.sequence != 1 {
+            return;
+        }
+        let request = SwapRequest {
+            pool: 0,
+            zero_for_one: true,
+            amount_in: U256::from(1_000),
+            amount_out_min: U256::from(1),
+            deadline_s: 1_000,
+        };
+        let change =
+            SwapChange { pool: 0, asset_in: support::BTC, amount_in: 1_000, asset_out: support::USD, amount_out: 990 };
+        kernel.swap(0, &request.bytes(), change).unwrap();
+    }
+    fn state(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_swap_waits_for_its_block_and_its_outcome_takes_its_time() {
+    let on_chain = |at: i64, kind: Kind, sequence: u64, aux: [i64; 2], flags: u16| Event {
+        time_exchange_ns: at,
+        time_local_ns: at + 2 * MS,
+        kind: kind as u8,
+        side: SIDE_NONE,
+        flags: flags | LAST,
+        sequence,
+        aux,
+        ..Event::zeroed()
+    };
+    let mut all = feed(0, 2 * MS);
+    for event in &mut all {
+        event.instrument = support::SPOT; // What swaps are valued by.
+    }
+    let mut payload = Vec::new();
+    let reserve = U256::from(1_000_000);
+    PoolUpdate::Reserves { reserve0: reserve, reserve1: reserve, is_snapshot: true }.write(&mut payload);
+    all.push(on_chain(MS, Kind::Pool, 0, [0, payload.len() as i64], PAYLOAD));
+    payload.resize(payload.len().next_multiple_of(64), 0);
+    all.extend(payload.chunks_exact(64).map(bytemuck::pod_read_unaligned::<Event>));
+    for number in 1..=3 {
+        all.push(on_chain(number * 10 * MS, Kind::Block, number as u64, [number, 7], 0));
+    }
+    let model = ChainModel {
+        pools: vec![PoolSpec { id: "pool".into(), token0: support::BTC, token1: support::USD, fee_pips: 3_000 }],
+        reach_ns: MS,
+        tell_ns: 2 * MS,
+        order: BlockOrder::First,
+        gas_swap: 100,
+        gas_reverted: 40,
+        tip_wei: 0,
+        missed_ppm: 0,
+        sandwiched_ppm: 0,
+        seed: 1,
+    };
+    #[derive(Clone, Default)]
+    struct Settled(Arc<Mutex<Vec<(i64, Settlement)>>>);
+    impl Journal for Settled {
+        fn event(&mut self, event: &Event, payload: &[u8]) {
+            if event.kind == Kind::Settled as u8 {
+                self.0.lock().unwrap().push((event.time_local_ns, Settlement::read(payload).unwrap()));
+            }
+        }
+    }
+    let mut config = config();
+    config.economics[0].mark = Some(support::SPOT);
+    config.pools = model.pools.clone();
+    config.strategies[0].subscriptions[0].why |= capstan_engine::wakes::BLOCK;
+    let mut engine = Engine::new(config).unwrap();
+    engine.add(Box::new(Swapper));
+    let settled = Settled::default();
+    let mut run = Backtest::new(engine, vec![venue(|_| {})])
+        .with_chain(Chain::new(PoolVenue::new(model.clone())))
+        .with_journal(Box::new(settled.clone()));
+    assert_eq!(run.run(&all, 0, usize::MAX), Ok(Stop::End));
+    let settled = settled.0.lock().unwrap();
+    let [(at, settlement)] = &settled[..] else { panic!("{settled:?}") };
+    // Heard of block 1 at 12 ms, out by 13, in block 2 at 20, known at 22.
+    assert_eq!((*at, settlement.block_number, settlement.amount_out), (22 * MS, 2, U256::from(996)));
+    assert_eq!(run.engine.kernel.swaps().count(), 0);
+    all.truncate(all.len() - 4); // The pool's payload is cut off.
+    let mut broken = Backtest::new(Engine::new(support::config()).unwrap(), vec![venue(|_| {})]);
+    assert!(matches!(broken.run(&all, 0, usize::MAX), Err(Failed::Feed(_))));
+}
+
+#[test]
+fn two_venues_keep_time_each_for_itself() {
+    // The spot venue's feed is 9 ms old when it is known, the contracts' 1 ms: the array is in local order, and the
+    // exchange times in it go up and down.
+    let mut all = feed(800, 9 * MS);
+    for event in &mut all {
+        event.instrument = support::PLAIN;
+    }
+    all.extend(feed(800, MS));
+    all.sort_by_key(|event| event.time_local_ns);
+    let plain = {
+        let mut settings = ExchangeSettings::plain(1);
+        settings.latencies = Latencies::constant(0, 0);
+        Exchange::new(settings, &config().instruments).unwrap()
+    };
+    let run = |events: &[Event], exchanges| {
+        let mut config = config();
+        config.strategies[0].subscriptions[0].instrument = Some(LINEAR);
+        let mut engine = Engine::new(config).unwrap();
+        engine.add(Box::new(Quoter));
+        let mut run = Backtest::new(engine, exchanges);
+        run.run(events, 0, usize::MAX).unwrap();
+        let venue = run.exchanges().find(|exchange| exchange.has(LINEAR)).unwrap();
+        assert_ne!(venue.account(LINEAR).unwrap().cash, 0);
+        run.engine.kernel.digest()
+    };
+    let both = run(&all, vec![plain, venue(|_| {})]);
+    assert_eq!(both, run(&feed(800, MS), vec![venue(|_| {})]), "a venue does not notice that there is another");
 }
