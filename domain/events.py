@@ -95,14 +95,6 @@ class BalanceReported(_Event, frozen=True, kw_only=True):
     raw: str
 
 
-class TradesPredateRun(_Event, frozen=True, kw_only=True):
-    """Trades the account made before this run began: its opening balances contain them, so they are never booked."""
-
-    venue: str
-    trades: tuple[tuple[str, str], ...]
-    """(symbol, trade id)."""
-
-
 # --- chain
 
 
@@ -238,7 +230,6 @@ Event: TypeAlias = (
     | FillReported
     | AccountAnswered
     | BalanceReported
-    | TradesPredateRun
     | BlockSeen
     | PoolSnapshotted
     | PoolSynced
@@ -310,12 +301,6 @@ class RiskRejected(_Message, frozen=True, kw_only=True):
     detail: str
 
 
-class StrategiesHalted(_Message, frozen=True, kw_only=True):
-    """Every strategy is stopped until an operator resumes them."""
-
-    reason: str
-
-
 class StageReached(_Message, frozen=True, kw_only=True):
     """The staged kill moved: `running`, `reduce`, `cancel`, `flatten` or `freeze`; which rule moved it, or none."""
 
@@ -346,7 +331,6 @@ Command: TypeAlias = (
     | SubmitSwap
     | AskOrder
     | RiskRejected
-    | StrategiesHalted
     | StageReached
     | WakeStrategy
     | AccountDiffers

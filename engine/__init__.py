@@ -1,6 +1,6 @@
 """Decides: one deterministic kernel for live, paper and backtest, its strategies, risk gate, journal and reports.
 
-    events ──> Journal ──> Kernel.step ──> commands ──> LiveRunner ──> venues, custody
+    events ──> Journal ──> NativeKernel.step ──> commands ──> LiveRunner ──> venues, custody
 
 `build_kernel(RunConfig)` makes a kernel; `LiveRunner` runs it against the world, `engine.replay` over recordings.
 
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.journal import Journal, read_journal
-    from engine.kernel import Kernel
+    from engine.native import NativeKernel
     from engine.ports import Bookkeeper, Emit, ExchangeVenue, SwapDesk
     from engine.runner import LiveRunner, Wiring
+    from engine.sdk import Context, Strategy
     from engine.settings import EngineSettings
     from engine.setup import RunConfig, build_kernel
-    from engine.strategy import Context, Strategy
 else:
     _HOMES = {
         "engine.journal": ("Journal", "read_journal"),
-        "engine.kernel": ("Kernel",),
+        "engine.native": ("NativeKernel",),
         "engine.ports": ("Bookkeeper", "Emit", "ExchangeVenue", "SwapDesk"),
         "engine.runner": ("LiveRunner", "Wiring"),
         "engine.settings": ("EngineSettings",),
         "engine.setup": ("RunConfig", "build_kernel"),
-        "engine.strategy": ("Context", "Strategy"),
+        "engine.sdk": ("Context", "Strategy"),
     }
     _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -45,8 +45,8 @@ __all__ = [
     "EngineSettings",
     "ExchangeVenue",
     "Journal",
-    "Kernel",
     "LiveRunner",
+    "NativeKernel",
     "RunConfig",
     "Strategy",
     "SwapDesk",

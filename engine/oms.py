@@ -1,35 +1,22 @@
-"""Order management: every order of ours, by the id we gave it, and what the venues said of it.
+"""Every order of a run by the id the kernel gave it, and what the venues said of it: for status, reports and books.
 
-Ids are `<run>-<epoch>-<strategy>-<sequence>`: chosen by the kernel, the same in every replay, so that any order found
-at a venue after a crash is ours by name, and an id from a lost stretch of journal is never given twice.
+The native kernel keeps orders of its own and decides by them; these follow, by the same reports and trades.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from domain import ClientOrderId, Fill, InvariantError, Order, OrderState, TimeInForce
+from domain import Fill, InvariantError, Order, OrderState
 from domain.events import OrderReported, PlaceOrder
-
-ASK_AFTER_NS = 3_000_000_000
-"""An order without an answer is asked about after this long, and again every so long."""
 
 
 class OrderManager:
-    """Holds the orders of one run. Pure: reports in, changed orders out."""
+    """Follows the orders of one run. Pure: reports in, changed orders out."""
 
-    def __init__(self, run: str) -> None:
-        self._run = run
-        self._sequence = 0
+    def __init__(self) -> None:
         self.epoch = 0
         self.orders: dict[str, Order] = {}
         self._open: dict[str, Order] = {}
-        self._asked_ns: dict[str, int] = {}
         self._ending: dict[str, tuple[OrderState, int, str]] = {}
-
-    def next_id(self, strategy: str) -> ClientOrderId:
-        self._sequence += 1
-        return ClientOrderId(f"{self._run}-{self.epoch}-{strategy}-{self._sequence}")
 
     def add(self, command: PlaceOrder, now_ns: int) -> Order:
         """Record an order before it is sent."""
@@ -98,28 +85,7 @@ class OrderManager:
             if strategy in (None, order.strategy) and instrument in (None, order.instrument)
         ]
 
-    def overdue(self, now_ns: int) -> Iterable[Order]:
-        """Orders to ask about now: unknown outcomes, and those whose answer or end is due for too long.
-
-        Only a resting order may stay accepted; the end of an immediate one that has not come was lost on the way.
-        """
-        for order in list(self._open.values()):
-            if (
-                order.state not in (OrderState.PENDING, OrderState.UNKNOWN)
-                and order.time_in_force is TimeInForce.GTC
-                and order.client_order_id not in self._ending
-            ):
-                continue
-            last = self._asked_ns.get(order.client_order_id)
-            wait_from = last if last is not None else order.sent_time_ns
-            if order.state is OrderState.UNKNOWN and last is None:
-                wait_from = 0
-            if now_ns - wait_from >= ASK_AFTER_NS:
-                self._asked_ns[order.client_order_id] = now_ns
-                yield order
-
     def _settle(self, order: Order) -> None:
         if not order.state.is_open:
             self._open.pop(order.client_order_id, None)
-            self._asked_ns.pop(order.client_order_id, None)
             self._ending.pop(order.client_order_id, None)

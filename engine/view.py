@@ -30,7 +30,7 @@ class RunView:
         self.numbers = numbers
         self.markets = markets
         self.portfolio = portfolio
-        self.orders = OrderManager(run)
+        self.orders = OrderManager()
         self.swaps: dict[str, e.SubmitSwap] = {}
         self.settled: dict[str, e.SwapSettled] = {}
         self.trades_booked = 0

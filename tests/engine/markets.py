@@ -12,14 +12,14 @@ from dex.tick_math import sqrt_price_at
 from domain import Address, ChainId, Fill, Instrument, OrderState, Side, VenueId, native_asset, token_asset, venue_asset
 from domain import events as e
 from engine.edge import ClientId, run_number
-from engine.kernel import Kernel
 from engine.market import Markets, PoolMarket
 from engine.native import NativeKernel
 from engine.portfolio import EconomicAsset, Portfolio
-from engine.risk import RiskGate
 from engine.sdk import Strategy as SdkStrategy
 from engine.settings import RiskLimits
-from engine.strategy import Context, Strategy
+from tests.reference.python_kernel import Kernel
+from tests.reference.python_risk import RiskGate
+from tests.reference.python_strategy import Context, Strategy
 
 VENUE = VenueId("sandbox")
 ETH, USDC = venue_asset(VENUE, "ETH"), venue_asset(VENUE, "USDC")

@@ -8,7 +8,6 @@ import pytest
 
 from domain import OrderState, Side
 from domain import events as e
-from engine.sdk_adapter import Adapter
 from engine.settings import MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from tests.engine.markets import (
@@ -27,6 +26,7 @@ from tests.engine.markets import (
     v2_at,
     v3_at,
 )
+from tests.reference.sdk_adapter import Adapter
 
 BASE = {
     "instrument": ETHUSDC.id,

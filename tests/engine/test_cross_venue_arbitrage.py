@@ -7,7 +7,6 @@ import pytest
 from dex.arbitrage import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
 from domain import OrderState, Side
 from domain import events as e
-from engine.sdk_adapter import Adapter
 from engine.settings import ArbitrageSettings
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, Stage
 from tests.engine.markets import (
@@ -28,6 +27,7 @@ from tests.engine.markets import (
     v2_at,
     v3_at,
 )
+from tests.reference.sdk_adapter import Adapter
 
 CHEAP, DEAR = 2_950, 3_050
 """Prices at which the pool is worth buying from or selling to, with the book at 3,000."""

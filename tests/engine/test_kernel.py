@@ -22,6 +22,7 @@ from tests.engine.markets import (
     report,
     timer,
 )
+from tests.reference.python_kernel import StrategiesHalted, TradesPredateRun
 
 
 def place(side: Side = Side.BUY, ticks: int = 300_010, lots: int = 100):
@@ -145,7 +146,7 @@ def test_kill_cancels_everything_and_strategies_stay_stopped():
     k = started(script)
     run(k, script, place())
     commands = k.step(e.OperatorSpoke(time_ns=SECOND, command="kill", reason="test"))
-    assert [type(c) for c in commands] == [e.CancelAllOrders, e.StrategiesHalted]
+    assert [type(c) for c in commands] == [e.CancelAllOrders, StrategiesHalted]
     assert run(k, script, place()) == []
     assert k.step(e.OperatorSpoke(time_ns=SECOND, command="kill")) == []
 
@@ -157,7 +158,7 @@ def test_drawdown_halts_the_run():
     k.step(fill(order.client_order_id, 1_000))
     commands = k.step(book(2 * SECOND, bids=((290_000, 10),), asks=((290_010, 10),)))
     assert rejections(commands) == ["drawdown"]
-    assert isinstance(commands[-1], e.StrategiesHalted)
+    assert isinstance(commands[-1], StrategiesHalted)
     assert k.halted.startswith("drawdown")
 
 
@@ -197,7 +198,7 @@ def test_foreign_trade_is_booked_apart_and_once():
 
 def test_trade_from_before_the_run_is_never_booked():
     k = started(Script())
-    k.step(e.TradesPredateRun(time_ns=1, venue="sandbox", trades=(("ETHUSDC", "77"),)))
+    k.step(TradesPredateRun(time_ns=1, venue="sandbox", trades=(("ETHUSDC", "77"),)))
     k.step(fill("someone-else", 10, trade_id="77"))
     assert k.portfolio.balances[ETH.id] == 10 * ETH.unit
 
@@ -307,4 +308,4 @@ def test_halt_in_a_step_silences_every_strategy_of_that_step():
     k.step(book())
     first.then.append(lambda c: k.halt("by the first"))
     second.then.append(lambda c: c.take(ETHUSDC.id, Side.BUY, 300_010, 100))
-    assert [type(c) for c in k.step(timer())] == [e.CancelAllOrders, e.StrategiesHalted]
+    assert [type(c) for c in k.step(timer())] == [e.CancelAllOrders, StrategiesHalted]

@@ -13,7 +13,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from domain import OrderState, Side
 from domain import events as e
 from engine.replay import CommandDigest, replay
-from engine.sdk_adapter import Adapter
 from engine.settings import MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from tests.engine.markets import (
@@ -35,6 +34,8 @@ from tests.engine.markets import (
     timer,
     v3_at,
 )
+from tests.reference.python_kernel import StrategiesHalted
+from tests.reference.sdk_adapter import Adapter
 
 LIMITS = {"open_orders_max": 6, "position_notional_max": 20_000, "exposure_notional_max": 30_000, "drawdown_max": 2_000}
 
@@ -249,13 +250,13 @@ class KernelMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_begun_after_a_halt(self):
         kinds = [type(c) for c in self.commands]
-        if e.StrategiesHalted in kinds:
-            after = kinds[kinds.index(e.StrategiesHalted) :]
+        if StrategiesHalted in kinds:
+            after = kinds[kinds.index(StrategiesHalted) :]
             assert e.PlaceOrder not in after
             # A restart hands custody again what it had asked before; nothing new.
             swaps = [c.intent_id for c in self.commands if isinstance(c, e.SubmitSwap)]
             before = [
-                c.intent_id for c in self.commands[: kinds.index(e.StrategiesHalted)] if isinstance(c, e.SubmitSwap)
+                c.intent_id for c in self.commands[: kinds.index(StrategiesHalted)] if isinstance(c, e.SubmitSwap)
             ]
             assert set(swaps) == set(before)
 

@@ -6,8 +6,8 @@ import pytest
 
 from domain import InvariantError, Order, OrderState, OrderType, Side, TimeInForce
 from domain import events as e
-from engine.oms import ASK_AFTER_NS, OrderManager
 from tests.engine.markets import ETHUSDC, SECOND, fill, report
+from tests.reference.python_oms import ASK_AFTER_NS, OrderManager
 
 ENDS = (OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED)
 

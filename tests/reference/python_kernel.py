@@ -1,4 +1,4 @@
-"""The kernel: `commands = step(event)`, single writer, the same in live, paper, backtest and replay.
+"""The kernel in plain Python, in words and floats: what strategies and gate did before the native one took over.
 
     event ──> state (books, replicas, orders, portfolio) ──> strategies ──> risk gate ──> commands
 
@@ -11,19 +11,36 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from domain import Asset, Fill, InputError, InvariantError, Order, OrderState, OrderType, Side, TimeInForce
 from domain import events as e
 from engine.market import Book, Markets, PoolMarket
-from engine.oms import OrderManager
 from engine.portfolio import Portfolio
-from engine.risk import Rejection, RiskGate
-from engine.strategy import Strategy
+from tests.reference.python_oms import OrderManager
+from tests.reference.python_risk import Rejection, RiskGate
+from tests.reference.python_strategy import Strategy
 
 KILLED = "killed"
 FOREIGN = "unattributed"
 """The strategy that trades nobody ordered are booked under."""
 CANCEL_AGAIN_NS = 2_000_000_000
 """A cancel that did not end its order is sent again after this long: it, or the order before it, got lost."""
+
+
+class TradesPredateRun(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="message"):
+    """Trades the account made before this run began: its opening balances contain them, so they are never booked."""
+
+    time_ns: int
+    venue: str
+    trades: tuple[tuple[str, str], ...]
+    """(symbol, trade id)."""
+
+
+class StrategiesHalted(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="message"):
+    """Every strategy is stopped until an operator resumes them."""
+
+    reason: str
 
 
 class Kernel:
@@ -67,7 +84,7 @@ class Kernel:
             e.OrderReported: self._on_order,
             e.FillReported: self._on_fill,
             e.BalanceReported: self._on_balance,
-            e.TradesPredateRun: self._on_earlier_trades,
+            TradesPredateRun: self._on_earlier_trades,
             e.BlockSeen: self._on_block,
             e.PoolSnapshotted: self._on_pool,
             e.PoolSynced: self._on_pool,
@@ -125,7 +142,7 @@ class Kernel:
             order.cancel_time_ns = self.now_ns
         venues = sorted({str(i.venue) for i in self.markets.instruments.values()})
         self._commands += [e.CancelAllOrders(venue=venue, reason=reason) for venue in venues]
-        self._commands.append(e.StrategiesHalted(reason=reason))
+        self._commands.append(StrategiesHalted(reason=reason))
 
     # --- events
 
@@ -165,7 +182,7 @@ class Kernel:
         if self.portfolio.knows(event.asset):
             self.portfolio.open_balance(event.asset, int(event.raw))
 
-    def _on_earlier_trades(self, event: e.TradesPredateRun) -> None:
+    def _on_earlier_trades(self, event: TradesPredateRun) -> None:
         self._foreign_trades.update((event.venue, symbol, trade_id) for symbol, trade_id in event.trades)
 
     def _on_block(self, event: e.BlockSeen) -> None:

@@ -1,5 +1,5 @@
-"""Runs a strategy of the SDK on the Python kernel: only until the runners are on the native kernel, which calls it
-directly. Client ids and instruments are numbered here, because the Python kernel names them by text.
+"""Runs a strategy of the SDK on the plain Python kernel. Client ids and instruments are numbered here, because that
+kernel names them by text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.market import Book, PoolMarket
 from engine.records import EventFlag
 from engine.sdk import Levels, Quotes, Strategy, Trades
 from engine.sdk.context import OpenOrder
-from engine.strategy import Context as KernelContext
+from tests.reference.python_strategy import Context as KernelContext
 
 _SIDES = (Side.BUY, Side.SELL)
 _STATUS = {"mined": 1, "failed": 2, "refused": 3}
