@@ -1055,5 +1055,12 @@ class Backtest:
     def states(self) -> list[bytes]:
         """Each strategy's state as a snapshot keeps it."""
 
+    def restore(self, states: list[bytes]) -> None:
+        """Take up states that `states` gave, in a run of the same strategies.
+
+        Raises:
+            ValueError: The states of other strategies, or damaged ones.
+        """
+
     def standing(self, strategy: int, instrument: int) -> tuple[int, int]:
         """Lots and number of open orders of a strategy in an instrument."""

@@ -47,6 +47,11 @@ impl Engine {
         &self.strategies
     }
 
+    /// Returns the strategies, to restore them.
+    pub fn strategies_mut(&mut self) -> &mut [Box<dyn Strategy>] {
+        &mut self.strategies
+    }
+
     /// Takes one event: state, strategies, gate. Commands are appended to `out`.
     #[inline]
     pub fn step(&mut self, event: &Event, payload: &[u8], out: &mut Vec<Command>) -> Result<(), Broken> {

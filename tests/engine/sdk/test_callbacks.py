@@ -210,6 +210,36 @@ def test_state_of_the_conflation_is_part_of_the_snapshot():
     assert state == again
 
 
+@pytest.mark.parametrize("cut", [1, 9, 20])
+def test_states_go_over_to_another_process_and_damaged_ones_do_not(cut):
+    class Saving(Watching):
+        saved = ("books", "times")
+
+    def fresh(events):
+        strategy = Saving(books=10**8, trades=10**9)
+        return strategy, run(strategy, events)
+
+    first, one = fresh(market(5))
+    second, other = fresh(market(1))
+    assert one.states() != other.states()
+    other.restore(one.states())
+    assert (second.books, second.times) == (first.books, first.times)
+    (before,), (after,) = one.states(), other.states()
+    # Whether it was started belongs to the process, not to the state.
+    assert before[1:] == after[1:]
+    with pytest.raises((ValueError, InputError)):
+        other.restore([before[:-cut]])
+
+
+def test_backtests_say_that_they_have_no_pools():
+    class Swapping(Strategy):
+        def on_book(self, ctx, book):
+            ctx.swap("eip155:1/pool", "a", 1, 1, 1)
+
+    with pytest.raises(KeyError, match="no pool eip155:1/pool"):
+        run(Swapping(), market(1))
+
+
 def test_events_that_are_no_records_are_refused():
     made = native.Backtest(engine_config((BTC,), [("s", Strategy())], account="USDT"), (Strategy(),), [VENUE])
     with pytest.raises(ValueError, match="records of 64 bytes"):

@@ -79,6 +79,16 @@ def test_python_and_native_subscribe_to_the_same():
     assert python == [(None, 1 << 0 | 1 << 9)]
 
 
+@pytest.mark.parametrize("native", [quoting(1)[1], avellaneda_stoikov(**NARROW)[1]])
+def test_native_state_goes_over_to_another_process(native):
+    one, other = run(native, market()), run(native, market(seed=9))
+    assert one.states() != other.states()
+    other.restore(one.states())
+    assert one.states() == other.states()
+    with pytest.raises(ValueError, match="cannot take this state up"):
+        other.restore([b"\0" * 7])
+
+
 def test_position_stays_within_its_bound_and_one_order_rests_on_a_side():
     made = run(quoting(1)[1], market(seconds=120))
     lots, open_orders = made.standing(0, 0)

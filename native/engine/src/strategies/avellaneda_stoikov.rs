@@ -130,7 +130,7 @@ impl Strategy for AvellanedaStoikov {
         let best = (kernel.book(instrument).best(Side::Buy), kernel.book(instrument).best(Side::Sell));
         let (Some((bid, _)), Some((ask, _))) = best else { return self.withdraw(kernel) };
         self.learn(event.time_local_ns, (bid + ask) as f64 / 2.0 * self.parameters.tick);
-        if kernel.stage() != Stage::Running {
+        if kernel.stage_of(self.id) != Stage::Running {
             return;
         }
         if kernel.is_stopping() {

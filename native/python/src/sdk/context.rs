@@ -127,7 +127,7 @@ impl Context {
 
     #[getter]
     fn halted(&self) -> PyResult<bool> {
-        self.with(|kernel| kernel.stage() != Stage::Running)
+        self.with(|kernel| kernel.stage_of(self.id) != Stage::Running)
     }
 
     #[getter]
@@ -201,6 +201,16 @@ impl Context {
             Some(kernel.portfolio().mark(instrument) as f64 / 2.0 * self.instruments[instrument as usize].tick)
         })?
         .ok_or_else(|| PyKeyError::new_err(format!("no economic asset {symbol} in this run")))
+    }
+
+    /// Backtests have no pools yet; paper and live have, and there `engine.host` answers.
+    fn pool(&self, name: &str) -> PyResult<()> {
+        Err(PyKeyError::new_err(format!("no pool {name} in this run")))
+    }
+
+    #[pyo3(signature = (pool, *_arguments))]
+    fn swap(&self, pool: &str, _arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.pool(pool)
     }
 
     #[getter]

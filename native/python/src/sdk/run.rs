@@ -248,6 +248,22 @@ impl Backtest {
         Ok(run.backtest.engine.strategies().iter().map(|s| PyBytes::new(py, &s.state())).collect())
     }
 
+    /// Takes up states that `states` gave, in a run of the same strategies.
+    fn restore(&mut self, states: Vec<Vec<u8>>) -> PyResult<()> {
+        let run = self.get()?;
+        let strategies = run.backtest.engine.strategies_mut();
+        if strategies.len() != states.len() {
+            return Err(PyValueError::new_err("as many states as strategies are needed"));
+        }
+        for (at, (strategy, state)) in strategies.iter_mut().zip(&states).enumerate() {
+            if !strategy.restore(state) {
+                run.failure.check()?;
+                return Err(PyValueError::new_err(format!("strategy {at} cannot take this state up")));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns (lots, open orders) of a strategy in an instrument.
     fn standing(&mut self, strategy: u8, instrument: u32) -> PyResult<(i64, usize)> {
         let kernel = &self.get()?.backtest.engine.kernel;
