@@ -54,6 +54,20 @@ def ratio_row(*, topic: str, name: str, ours: float, unit: str, peer_name: str, 
     )
 
 
+def bound_row(*, topic: str, name: str, ours: float, unit: str, most: float) -> Row:
+    """Make a row whose goal is a figure of at most `most`; its ratio is how many times below that it is."""
+    return Row(
+        topic=topic,
+        name=name,
+        value=round(ours, 6),
+        unit=unit,
+        peer=f"at most {most:g} {unit}",
+        ratio=round(most / ours, 2),
+        target=1.0,
+        ok=ours <= most,
+    )
+
+
 def figure_row(*, topic: str, name: str, ours: float, unit: str, peer_name: str, ratio: float = 0.0) -> Row:
     """Make a row without a target: told, not judged."""
     return Row(

@@ -10,6 +10,7 @@ import typer
 from domain import InputError
 
 if TYPE_CHECKING:
+    from cli.settings import CustodySettings
     from runtime.database import Database
 
 DataDirOption = Annotated[Path | None, typer.Option(help="An installation; its books are found by capstan.toml.")]
@@ -36,6 +37,12 @@ def open_existing(data_dir: Path | None, url: str | None) -> Database:
     return open_books(Database(url))
 
 
+def custody_url(root: Path, custody: CustodySettings) -> str:
+    """Where custody's books of an installation are, also while its engine trades on paper."""
+    url = custody.database
+    return f"sqlite:///{root / url.removeprefix('sqlite:///')}" if url.startswith("sqlite:") else url
+
+
 def _books_of(root: Path) -> str:
     from cli.data_dir import DataDir
     from cli.settings import load_settings
@@ -43,5 +50,4 @@ def _books_of(root: Path) -> str:
     settings = load_settings(DataDir(root).settings)
     if settings.mode == "paper" or settings.custody is None:
         return f"sqlite:///{root / 'paper.db'}"
-    url = settings.custody.database
-    return f"sqlite:///{root / url.removeprefix('sqlite:///')}" if url.startswith("sqlite:") else url
+    return custody_url(root, settings.custody)

@@ -118,6 +118,16 @@ def unfreeze(
         typer.echo(f"freeze {number} has ended" + (f"; {left} more stand" if left else ""))
 
 
+async def freeze_signer(root: Path, source: str, reason: str) -> None:
+    """Freeze the signer of an installation, whether it runs or not.
+
+    Raises:
+        InputError: There is neither a signer nor a journal of one.
+        OutcomeUnknown: It may be frozen.
+    """
+    await _freeze(_locate(root, None, None, None), source, reason)
+
+
 async def _freeze(signer: _Signer, source: str, reason: str) -> SignerFreeze:
     from wallets import SignerClient
 

@@ -57,9 +57,9 @@ class AllowAll:
 class Bench:
     """A signer process's inside: key, journal, service, and how to start it anew."""
 
-    def __init__(self, folder: Path, operators: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, operators: dict[str, str] | None = None, *, path: Path | None = None) -> None:
         self.key = HdWallet(Secret(TEST_MNEMONIC)).signer(3)
-        self.path = folder / "journal.db"
+        self.path = path or folder / "journal.db"
         self._operators = operators
         self.restart()
 
