@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -24,6 +24,12 @@ FIRST_PAUSE_S: Final = 0.1
 PAUSE_S_MAX: Final = 5.0
 
 
+class Switch(Protocol):
+    """What stops a signer inside this process (`capstan_native.FreezeSwitch`)."""
+
+    def freeze(self) -> None: ...
+
+
 class Freezer:
     """Freezes custody (everything, until two people lift it) and the signer (until an operator lifts it beside it).
 
@@ -33,6 +39,7 @@ class Freezer:
     Args:
         freezes: Custody's.
         signer: Asks the signer process.
+        switches: Stop what signs in this process, at once: session keys and trading keys of the hot path.
         pause: Waits so many seconds before another try.
     """
 
@@ -41,10 +48,12 @@ class Freezer:
         freezes: Freezes,
         signer: SignerClient,
         *,
+        switches: Sequence[Switch] = (),
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._freezes = freezes
         self._signer = signer
+        self._switches = switches
         self._pause = pause
 
     @classmethod
@@ -62,6 +71,8 @@ class Freezer:
         Raises:
             InputError: Not a name, or no reason: neither would ever take it.
         """
+        for switch in self._switches:
+            switch.freeze()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._until_done("signer", lambda: self._freeze_signer(source, reason)))
             tasks.create_task(self._until_done("custody", lambda: self._freeze_custody(source, reason)))

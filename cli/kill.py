@@ -71,9 +71,9 @@ async def _freeze(data: DataDir, reason: str) -> dict[str, str]:
         await freeze_custody(open_existing(None, url), SystemClock().now_ns, SOURCE, reason)
 
     told = {}
-    for name, work in (("signer", lambda: freeze_signer(data.root, SOURCE, reason)), ("custody", freeze_books)):
+    for name, work in (("signer", freeze_signer(data.root, SOURCE, reason)), ("custody", freeze_books())):
         try:
-            await work()
+            await work
             told[name] = FROZEN
         except PlatformError as exc:
             told[name] = str(exc)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from capstan_native import FreezeSwitch
 
 from chain.devnet import TEST_ADDRESSES
 from cli.engine_freeze import Freezer
@@ -121,6 +122,16 @@ async def test_books_that_cannot_be_reached_keep_the_signer_from_nothing(place: 
     place.freezes = Away(place.database, AuditLog(place.database, now_ns), now_ns)
     await place.freezer().freeze("engine", "x")
     assert await place.bench.refuses_everything()
+    assert place.custody_refuses()
+
+
+async def test_keys_of_this_process_stop_first(place: Place) -> None:
+    switch = FreezeSwitch()
+    freezer = Freezer(place.freezes, SignerClient(place.socket, Address("")), switches=[switch], pause=at_once)
+    freezing = asyncio.create_task(freezer.by_engine("velocity"))
+    await asyncio.sleep(0)
+    assert switch.is_frozen
+    await freezing
     assert place.custody_refuses()
 
 

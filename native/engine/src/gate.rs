@@ -187,7 +187,7 @@ impl Kernel {
     pub(crate) fn marked(&mut self) {
         let mut results = std::mem::take(&mut self.results);
         results.clear();
-        for strategy in 0..self.config.strategies.len() as u8 {
+        for strategy in (0..self.config.strategies.len() as u8).chain([FOREIGN]) {
             match self.portfolio.result(Some(strategy)) {
                 Some(result) => results.push(result),
                 None => {

@@ -124,12 +124,16 @@ impl RiskGate {
     }
 
     /// Takes each strategy's result in the unit of account, and the time: after a fill, a settlement, a change of marks
-    /// that moves a result, and every timer (the day may have changed). Appends what limits that led to.
+    /// that moves a result, and every timer (the day may have changed). What follows the strategies' counts towards the
+    /// whole alone. Appends what limits that led to.
     pub fn on_mark(&mut self, now_ns: i64, results: &[i128], breaches: &mut Vec<Breach>) {
         let strategies = self.by_strategy.len();
         let mut total = 0i128;
-        for (at, result) in results.iter().enumerate().take(strategies) {
+        for (at, result) in results.iter().enumerate() {
             total = total.saturating_add(*result);
+            if at >= strategies {
+                continue;
+            }
             let found = self.losses[at].take(now_ns, *result, &self.config.limits.strategy_losses);
             breaches.extend(self.lost(now_ns, Some(at as u8), found));
         }

@@ -40,6 +40,14 @@ fn each_loss_limit_leads_to_its_own_stage() {
 }
 
 #[test]
+fn what_nobody_ordered_counts_towards_the_whole() {
+    let mut gate = gate(|c| c.limits.losses.drawdown = limit(100, Stage::Reduce));
+    let mut breaches = vec![];
+    gate.on_mark(0, &[0, 0, -101], &mut breaches);
+    assert_eq!((breaches.len(), breaches[0].strategy), (1, None));
+}
+
+#[test]
 fn a_loss_within_the_window_counts_and_an_older_one_does_not() {
     let mut gate = gate(|c| {
         c.limits.losses.velocity = limit(100, Stage::Freeze);
