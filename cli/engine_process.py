@@ -18,6 +18,7 @@ from cex import CcxtVenue
 from chain import ChainClient, parse_address
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
+from cli.engine_freeze import Freezer
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
 from cli.settings import CustodySettings, Settings, load_settings
@@ -112,6 +113,8 @@ async def run_engine(data: DataDir) -> None:
             timer_ms=settings.engine.timer_ms,
             queue_max=settings.engine.queue_max,
         )
+        if (freezer := Freezer.of(settings, data.root, database, clock.now_ns)) is not None:
+            wiring.freeze = freezer.by_engine
         runner = LiveRunner(kernel, journal, wiring)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools})
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)

@@ -302,10 +302,14 @@ class RiskRejected(_Message, frozen=True, kw_only=True):
 
 
 class StageReached(_Message, frozen=True, kw_only=True):
-    """The staged kill moved: `running`, `reduce`, `cancel`, `flatten` or `freeze`; which rule moved it, or none."""
+    """The staged kill moved: `running`, `reduce`, `cancel`, `flatten` or `freeze`; which rule moved it, or none.
+
+    Where it names a strategy, that one alone moved.
+    """
 
     stage: str
     rule: str = ""
+    strategy: str = ""
 
 
 class WakeStrategy(_Message, frozen=True, kw_only=True):

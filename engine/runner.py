@@ -43,6 +43,8 @@ from runtime import metrics as m
 
 log = structlog.get_logger(__name__)
 
+FREEZE = "freeze"
+"""The last stage of the kill: see docs/risk.md."""
 JOURNAL_SYNC_S = 0.1
 FINAL_CANCEL_S = 20.0
 """How long a venue may take to confirm the last cancel on the way out."""
@@ -122,6 +124,9 @@ class LiveRunner:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                if self.kernel.stage == FREEZE:
+                    # The process before this one may have died between reaching it and carrying it out.
+                    self._freeze("a start in this stage")
                 background = [
                     tasks.create_task(self._tick(), name="engine.timer"),
                     tasks.create_task(self._sync_journal(), name="engine.journal"),
@@ -254,9 +259,9 @@ class LiveRunner:
                 m.RISK_REJECTED.labels(command.rule).inc()
                 log.info("risk.rejected", strategy=command.strategy, rule=command.rule, detail=command.detail)
             case e.StageReached():
-                log.warning("engine.stage", stage=command.stage, rule=command.rule)
-                if command.stage == "freeze" and self._wiring.freeze is not None:
-                    self._start(self._wiring.freeze(command.rule or "operator"), "engine.freeze")
+                log.warning("engine.stage", stage=command.stage, rule=command.rule, strategy=command.strategy)
+                if command.stage == FREEZE and not command.strategy:
+                    self._freeze(command.rule or "operator")
             case e.WakeStrategy():
                 self._wake_later(command)
             case e.AccountDiffers():
@@ -266,6 +271,10 @@ class LiveRunner:
                     order_id=command.client_order_id,
                     detail=command.detail,
                 )
+
+    def _freeze(self, rule: str) -> None:
+        if self._wiring.freeze is not None:
+            self._start(self._wiring.freeze(rule), "engine.freeze")
 
     def _wake_later(self, command: e.WakeStrategy) -> None:
         """Tell a strategy its timer once its instant has come by our clock."""

@@ -171,6 +171,8 @@ class RunView:
             pool.replica.apply(e.PoolInvalidated(time_ns=event.time_ns, pool=name, reason="engine restarted"))
 
     def _on_stage(self, command: e.StageReached) -> None:
+        if command.strategy:
+            return  # The run goes on without it.
         self.stage = command.stage
         why = self._spoken if command.rule in ("", "operator") else command.rule
         self.halted = (self.halted or why) if command.stage in STOPPED else ""

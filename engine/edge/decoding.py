@@ -122,7 +122,11 @@ class Decoder:
         return e.RiskRejected(strategy=self._strategy(command.strategy), rule=rule(command.rule), detail=detail)
 
     def _stage(self, command: Command, _name: str) -> e.StageReached:
-        return e.StageReached(stage=STAGES[command.stage], rule=rule(command.rule) if command.rule else "")
+        return e.StageReached(
+            stage=STAGES[command.stage],
+            rule=rule(command.rule) if command.rule else "",
+            strategy=self._numbers.strategy(command.strategy) or "",
+        )
 
     def _timer(self, command: Command, _name: str) -> e.WakeStrategy:
         return e.WakeStrategy(strategy=command.strategy, at_ns=command.aux0, tag=command.aux1)

@@ -260,6 +260,25 @@ async def test_kill_is_confirmed_when_nothing_is_open(tmp_path):
     assert_agrees(session)
 
 
+async def test_a_freeze_is_carried_out_when_reached_and_again_by_a_process_that_starts_in_it(tmp_path):
+    exchange, books, told = MemoryExchange(), MemoryBooks(), []
+
+    async def freeze(rule):
+        told.append(rule)
+
+    async with Session(tmp_path / "j", exchange, books, freeze=freeze) as session:
+        await session.show()
+        session.runner.emit(e.OperatorSpoke(time_ns=0, command="stage", stage=4))
+        await session.until(lambda: told)
+    async with Session(tmp_path / "j", exchange, books, freeze=freeze) as session:
+        await session.until(lambda: len(told) == 2)
+        session.runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
+        await session.until(lambda: session.kernel.stage == "running")
+    async with Session(tmp_path / "j", exchange, books, freeze=freeze) as session:
+        await session.show()
+    assert told == ["operator", "a start in this stage"]
+
+
 async def test_run_ends_although_a_venue_never_answers_the_kill(tmp_path):
     exchange = MemoryExchange()
     async with Session(tmp_path / "j", exchange, MemoryBooks(), wind_down_s=0.05) as session:

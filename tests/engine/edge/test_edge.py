@@ -185,7 +185,7 @@ def test_cancels_questions_stages_and_refusals_are_words():
         command(CommandKind.ASK, client_id=ID.number),
         command(CommandKind.CANCEL_ALL, stage=2),
         command(CommandKind.REJECTED, strategy=255, rule=31, aux=(5, 4)),
-        command(CommandKind.STAGE, stage=2, rule=31),
+        command(CommandKind.STAGE, strategy=255, stage=2, rule=31),
         command(CommandKind.TIMER, strategy=1, aux=(10, 3)),
         command(CommandKind.NOTICE, rule=2, client_id=ID.number),
     )
@@ -199,6 +199,12 @@ def test_cancels_questions_stages_and_refusals_are_words():
     assert told[5] == e.WakeStrategy(strategy=1, at_ns=10, tag=3)
     assert isinstance(told[6], e.AccountDiffers)
     assert told[6].finding == "foreign order"
+
+
+def test_a_stage_of_one_strategy_names_it():
+    assert decode(command(CommandKind.STAGE, strategy=1, stage=2, rule=30)) == [
+        e.StageReached(stage="cancel", rule="executions", strategy="mm")
+    ]
 
 
 @pytest.mark.parametrize("is_zero_for_one", [True, False])
