@@ -1,9 +1,15 @@
-"""Our side of the comparisons, by the peers' protocol: the native backtest with native or Python strategies."""
+"""Our side of the comparisons, by the peers' protocol: the native backtest with native or Python strategies.
+
+Runs with a strategy write a journal to a file, within the clock.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import sys
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import capstan_native as native
@@ -43,7 +49,7 @@ class ByRow(Strategy):
         self.wakes += 1
 
 
-def backtest(feed: Feed, parameters: dict[str, Any], *strategies: Any) -> native.Backtest:
+def backtest(feed: Feed, parameters: dict[str, Any], strategies: tuple[Any, ...], folder: str) -> native.Backtest:
     market = Market(
         name=_NAME,
         base="BTC",
@@ -57,15 +63,19 @@ def backtest(feed: Feed, parameters: dict[str, Any], *strategies: Any) -> native
     config = engine_config([market], [("s", strategy) for strategy in strategies], account="USDT")
     latency_ns = parameters["latency_ns"]
     venue = {"venue": 0, "queue": "power3", "latency": {"place": (latency_ns, latency_ns)}}
-    return native.Backtest(config, strategies, [venue])
+    if not strategies:
+        return native.Backtest(config, strategies, [venue], records=False)
+    identity = feed.once("identity", lambda: hashlib.sha256(feed.records.tobytes()).digest())
+    return native.Backtest(config, strategies, [venue], journal=(Path(folder) / "run.journal", identity))
 
 
 def run(feed: Feed, parameters: dict[str, Any], watch: Stopwatch, *strategies: Any) -> dict[str, Any]:
-    ours = backtest(feed, parameters, *strategies)
-    events = feed.records.view(np.uint8)
-    watch.start()
-    ours.run(events, len(feed.records) + 1)
-    watch.stop()
+    with tempfile.TemporaryDirectory() as folder:
+        ours = backtest(feed, parameters, strategies, folder)
+        events = feed.records.view(np.uint8)
+        watch.start()
+        ours.run(events, len(feed.records) + 1)
+        watch.stop()
     answer: dict[str, Any] = {"rows": len(feed.records)}
     if strategies:
         fills, commands = ours.records()

@@ -2,8 +2,9 @@
 
 Looked at on the first update of the book in each 10 ms or 100 ms of event time; 1 ms to the venue and 1 ms back; queue
 positions by probability where the peer knows them. Ours runs the whole chain: orders, reservations, portfolio, risk
-gate, hash and record of every command and fill. hftbacktest has none of these, a strategy compiled by numba over its
-simulator. NautilusTrader's strategy is Python, the only kind its package runs as is, with its risk checks off.
+gate, a journal in a file (the feed by reference, the rest as it comes), hash and record of every command and fill.
+hftbacktest has none of these, a strategy compiled by numba over its simulator. NautilusTrader's strategy is Python, the
+only kind its package runs as is, with its risk checks off.
 """
 
 from __future__ import annotations

@@ -1000,6 +1000,19 @@ class OpenOrder:
 class Memory:
     """Memory that Rust fills, for NumPy to look at through the buffer protocol; read-only."""
 
+def replay_backtest(
+    config: dict[str, Any],
+    strategies: tuple[Any, ...],
+    events: Any,
+    journal: tuple[str | PathLike[str], bytes],
+) -> str:
+    """Have a fresh engine take what a backtest's journal and its feed say; return SHA-256 over what it decided.
+
+    Raises:
+        ValueError: The journal is of another run, damaged, or does not fit the feed.
+        RuntimeError: The kernel found a contradiction.
+    """
+
 class Backtest:
     """An engine with its strategies on simulated venues, over recorded events.
 
@@ -1012,9 +1025,12 @@ class Backtest:
         tick_ns: The regular tick, in local time; 0 for none.
         settle_ns: For how long ticks and timers go on after the feed's end.
         records: Keep fills and commands.
+        journal: A new file for the run's journal, and the 32 bytes that say what the run is made of (a digest of its
+            configuration and its feed). What the feed tells is journaled by reference, everything else as it came.
 
     Raises:
         ValueError: A configuration that is none.
+        OSError: The journal cannot be begun, or holds a run already.
     """
 
     def __init__(
@@ -1027,6 +1043,7 @@ class Backtest:
         tick_ns: int = 0,
         settle_ns: int = 0,
         records: bool = True,
+        journal: tuple[str | PathLike[str], bytes] | None = None,
     ) -> None: ...
     def run(self, events: Any, every: int, limit: int | None = None) -> bool:
         """Run over the next `limit` records (all when none); return whether more is left.

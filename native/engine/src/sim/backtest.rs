@@ -38,6 +38,11 @@ pub trait Journal: Send {
 
     /// Told what the kernel decided, for those who count it: a replay gives it again.
     fn command(&mut self, _command: &Command) {}
+
+    /// Told that the run is over; says how the writing went.
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Why a run ended before its feed.
@@ -50,6 +55,8 @@ pub enum Failed {
     Chain(Malformed),
     /// The feed's record at this index announces a payload that is not there.
     Feed(usize),
+    /// What was to be written down was not.
+    Journal(String),
 }
 
 impl std::fmt::Display for Failed {
@@ -58,6 +65,7 @@ impl std::fmt::Display for Failed {
             Self::Kernel(broken) => broken.fmt(f),
             Self::Account => f.write_str("a venue's account no longer fits its integers"),
             Self::Chain(Malformed(why)) => write!(f, "chain: {why}"),
+            Self::Journal(why) => write!(f, "the journal: {why}"),
             Self::Feed(at) => write!(f, "record {at} of the feed announces a payload that is not there"),
         }
     }
@@ -180,6 +188,11 @@ impl Backtest {
         self.chain.as_ref()
     }
 
+    /// Has the engine take an event that is not in the feed, such as what is held at the start.
+    pub fn tell(&mut self, event: &Event, payload: &[u8]) -> Result<(), Failed> {
+        self.step(event, payload)
+    }
+
     /// Runs until a strategy of the mask is to be asked, `records` more of the feed are taken, or everything is over.
     /// The feed must be the same array in every call.
     pub fn run(&mut self, feed: &[Event], wake: u64, records: usize) -> Result<Stop, Failed> {
@@ -207,6 +220,7 @@ impl Backtest {
                     if self.chain.as_mut().is_some_and(Chain::close) {
                         continue;
                     }
+                    self.journal.as_mut().map_or(Ok(()), |journal| journal.end()).map_err(Failed::Journal)?;
                     return Ok(Stop::End);
                 }
                 continue;

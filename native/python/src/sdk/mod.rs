@@ -19,5 +19,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<run::Backtest>()?;
     m.add_class::<views::BookView>()?;
     m.add_class::<views::EventView>()?;
-    m.add_class::<views::OpenOrder>()
+    m.add_class::<views::OpenOrder>()?;
+    m.add_function(wrap_pyfunction!(run::replay_backtest, m)?)
 }

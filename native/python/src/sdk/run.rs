@@ -1,14 +1,17 @@
 //! An engine with native and Python strategies, driven over events.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytemuck::Zeroable;
 use capstan_engine::command::Command;
 use capstan_engine::event::{as_bytes, from_bytes, Event, Kind, PAYLOAD};
-use capstan_engine::sim::{self, BadSettings, Exchange, Journal, Stop};
+
+use capstan_engine::journal::{Contents, Header, JournalError, SLOT};
+use capstan_engine::sim::{self, BadSettings, Exchange, FeedJournal, Journal, Stop, Unfit};
 use capstan_engine::Engine;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
@@ -63,23 +66,33 @@ struct Record {
     commands: Vec<Command>,
 }
 
-/// Keeps fills and commands; everything else passes at the cost of a comparison.
-struct Recorder(Arc<Mutex<Record>>);
+/// Keeps fills and commands, and writes the run's journal; everything else passes at the cost of a comparison.
+struct Recorder {
+    record: Option<Arc<Mutex<Record>>>,
+    journal: Option<FeedJournal>,
+}
 
 impl Journal for Recorder {
     #[inline]
-    fn event(&mut self, event: &Event, _payload: &[u8]) {
+    fn event(&mut self, event: &Event, payload: &[u8]) {
+        if let Some(journal) = &mut self.journal {
+            journal.event(event, payload);
+        }
         if event.kind == Kind::Fill as u8 {
-            if let Ok(mut record) = self.0.lock() {
+            if let Some(Ok(mut record)) = self.record.as_ref().map(|record| record.lock()) {
                 record.fills.push(*event);
             }
         }
     }
 
     fn command(&mut self, command: &Command) {
-        if let Ok(mut record) = self.0.lock() {
+        if let Some(Ok(mut record)) = self.record.as_ref().map(|record| record.lock()) {
             record.commands.push(*command);
         }
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.end())
     }
 }
 
@@ -109,8 +122,7 @@ impl Run {
                 aux: [i64::from(asset), 16],
                 ..Event::zeroed()
             };
-            let stepped = self.backtest.engine.step(&event, &raw.to_le_bytes(), &mut Vec::new());
-            stepped.map_err(|why| PyRuntimeError::new_err(why.to_string()))?;
+            self.backtest.tell(&event, &raw.to_le_bytes()).map_err(|why| PyRuntimeError::new_err(why.to_string()))?;
         }
         self.is_opened = true;
         Ok(())
@@ -136,6 +148,63 @@ impl Run {
     }
 }
 
+/// Returns what the header of a run's journal says.
+fn header(engine: &Engine, identity: [u8; 32]) -> Header {
+    let config = engine.kernel.config();
+    Header { run: config.run, seed: config.seed, config: identity }
+}
+
+fn begin(path: &Path, engine: &Engine, identity: [u8; 32]) -> PyResult<FeedJournal> {
+    let bad = |why: String| PyOSError::new_err(format!("{}: {why}", path.display()));
+    let (file, bytes) =
+        capstan_engine::journal::Journal::open(path, &header(engine, identity)).map_err(|e| bad(e.to_string()))?;
+    if bytes.len() > SLOT {
+        return Err(bad("holds a run already".into()));
+    }
+    Ok(FeedJournal::new(file))
+}
+
+/// Has a fresh engine take what a backtest's journal and its feed say, and returns the digest of what it decided.
+#[pyfunction]
+pub fn replay_backtest(
+    py: Python<'_>,
+    config: &Bound<'_, PyAny>,
+    strategies: &Bound<'_, PyTuple>,
+    events: &Bound<'_, PyAny>,
+    journal: (PathBuf, [u8; 32]),
+) -> PyResult<String> {
+    let failure = Arc::new(Failure::default());
+    let mut engine = engine(py, config, strategies.iter().collect(), &failure)?;
+    let bad = |why: String| PyValueError::new_err(format!("{}: {why}", journal.0.display()));
+    let bytes = std::fs::read(&journal.0)?;
+    let contents = Contents::read(&bytes).map_err(|e| bad(e.to_string()))?;
+    if contents.header != header(&engine, journal.1) {
+        return Err(bad(JournalError::Other(contents.header).to_string()));
+    }
+    let buffer = PyBuffer::<u8>::get(events)?;
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err("events must be contiguous"));
+    }
+    // SAFETY: the buffer is held for the whole call, and the caller does not write to it meanwhile.
+    let feed = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    let feed = from_bytes(feed).ok_or_else(|| PyValueError::new_err("events are records of 64 bytes"))?;
+    let mut commands = Vec::new();
+    let replayed = sim::replay(&contents, feed, |event, payload| {
+        commands.clear();
+        engine.step(event, payload, &mut commands)
+    });
+    failure.check()?;
+    match replayed {
+        Ok(()) => Ok(hex(engine.kernel.digest())),
+        Err(Unfit::Refused(broken)) => Err(PyRuntimeError::new_err(broken.to_string())),
+        Err(Unfit::Feed { said, found }) => Err(bad(format!("{said} market events were taken, the feed has {found}"))),
+    }
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An engine with its strategies on simulated venues, over recorded events.
 #[pyclass(module = "capstan_native")]
 pub struct Backtest(Mutex<Run>);
@@ -149,7 +218,8 @@ impl Backtest {
 #[pymethods]
 impl Backtest {
     #[new]
-    #[pyo3(signature = (config, strategies, venues, *, capital = Vec::new(), tick_ns = 0, settle_ns = 0, records = true))]
+    #[pyo3(signature = (config, strategies, venues, *, capital = Vec::new(), tick_ns = 0, settle_ns = 0, records = true,
+        journal = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -160,6 +230,7 @@ impl Backtest {
         tick_ns: i64,
         settle_ns: i64,
         records: bool,
+        journal: Option<(PathBuf, [u8; 32])>,
     ) -> PyResult<Self> {
         let failure = Arc::new(Failure::default());
         let engine = engine(py, config, strategies.iter().collect(), &failure)?;
@@ -171,8 +242,10 @@ impl Backtest {
             .collect::<PyResult<Vec<_>>>()?;
         let record = Arc::new(Mutex::new(Record::default()));
         let mut backtest = sim::Backtest::new(engine, exchanges).with_tick(tick_ns).with_settling(settle_ns);
-        if records {
-            backtest = backtest.with_journal(Box::new(Recorder(record.clone())));
+        let journal = journal.map(|(path, identity)| begin(&path, &backtest.engine, identity)).transpose()?;
+        if records || journal.is_some() {
+            let record = records.then(|| record.clone());
+            backtest = backtest.with_journal(Box::new(Recorder { record, journal }));
         }
         let run = Run { backtest, failure, record, samples: Vec::new(), capital, is_opened: false, is_over: false };
         Ok(Self(Mutex::new(run)))
@@ -226,8 +299,7 @@ impl Backtest {
 
     /// Returns SHA-256 over every command, fill and settlement so far.
     fn digest(&mut self) -> PyResult<String> {
-        let digest = self.get()?.backtest.engine.kernel.digest();
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(self.get()?.backtest.engine.kernel.digest()))
     }
 
     /// Returns the fills told and the commands given, as records.
