@@ -170,7 +170,7 @@ impl Market {
                 let side = event.side & 1;
                 let shown = self.book.size_at(side_of(side), event.price);
                 l3.add(event.sequence, side, event.price, event.size);
-                self.level(side, event.price, shown + event.size, out);
+                self.level(side, event.price, shown.saturating_add(event.size), out);
             }
             Kind::Execute => {
                 if let Some(order) = known {
@@ -197,7 +197,7 @@ impl Market {
         }
         l3.resize(id, left, end);
         let shown = self.book.size_at(side_of(order.side), order.price);
-        self.level(order.side, order.price, (shown - order.size + left).max(0), out);
+        self.level(order.side, order.price, (shown - order.size).saturating_add(left).max(0), out);
     }
 
     /// An L3 order trades: our orders at better prices, and those that came to its price before it, go first.
