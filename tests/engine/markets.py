@@ -84,6 +84,27 @@ def native_kernel(*strategies: SdkStrategy, pools: Sequence[str] = (), **limits:
     )
 
 
+def native_pool_kernel(*strategies: SdkStrategy, pools: Sequence[str] = (V2, V3), **limits: Any) -> NativeKernel:
+    """The same with funds at the exchange and on the chain, told its opening, with limits that leave room."""
+    roomy = {"order_notional_max": 100_000, "swap_notional_max": 100_000, "position_notional_max": 200_000,
+             "exposure_notional_max": 200_000, "drawdown_max": 100_000}  # fmt: skip
+    economic = {
+        "USD": EconomicAsset("USD", (USDC, TOKEN_USDC), None),
+        "ETH": EconomicAsset("ETH", (ETH, WETH, NATIVE), ETHUSDC.id),
+    }
+    made = NativeKernel(
+        run="t",
+        markets=Markets({ETHUSDC.id: ETHUSDC}, {name: _pool_market(name) for name in pools}),
+        portfolio=Portfolio(economic),
+        limits=RiskLimits(**{**roomy, **limits}),
+        strategies=strategies,
+        gas_asset=NATIVE,
+    )
+    for event in kernel_opening(pools):
+        made.step(event)
+    return made
+
+
 def order_id(epoch: int, sequence: int, *, strategy: int = 0) -> str:
     """An id that a kernel of this module gives."""
     return ClientId(run_number("t") << 48 | epoch << 36 | strategy << 28 | sequence).text

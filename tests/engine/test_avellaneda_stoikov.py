@@ -19,14 +19,13 @@ from tests.engine.markets import (
     WETH,
     book,
     fill,
-    pool_kernel,
+    native_pool_kernel,
     report,
     settled,
     timer,
     v2_at,
     v3_at,
 )
-from tests.reference.sdk_adapter import Adapter
 
 BASE = {
     "instrument": ETHUSDC.id,
@@ -47,7 +46,7 @@ class Desk:
     def __init__(self, *, pools=(), limits=None, **settings):
         self.strategy = AvellanedaStoikov(MarketMakingSettings(**{**BASE, **settings}), base="ETH", hedge_pools=pools)
         limits = {"book_age_ms_max": 10**9, "messages_per_second_max": 10**6, **(limits or {})}
-        self.kernel = pool_kernel(Adapter(self.strategy, (ETHUSDC,)), pools=pools, **limits)
+        self.kernel = native_pool_kernel(self.strategy, pools=pools, **limits)
         self.commands: list[e.Command] = []
 
     def tell(self, *events):

@@ -20,17 +20,18 @@ from tests.engine.markets import (
     block,
     book,
     fill,
-    pool_kernel,
+    native_pool_kernel,
+    order_id,
     report,
     settled,
     timer,
     v2_at,
     v3_at,
 )
-from tests.reference.sdk_adapter import Adapter
 
 CHEAP, DEAR = 2_950, 3_050
 """Prices at which the pool is worth buying from or selling to, with the book at 3,000."""
+GAP = e.BookInvalidated(time_ns=SECOND, instrument=ETHUSDC.id, reason="gap")
 
 
 class Desk:
@@ -44,9 +45,7 @@ class Desk:
             base="ETH",
             pools=pools,
         )
-        self.kernel = pool_kernel(
-            Adapter(self.strategy, (ETHUSDC,)), pools=pools, book_age_ms_max=10**9, **(limits or {})
-        )
+        self.kernel = native_pool_kernel(self.strategy, pools=pools, book_age_ms_max=10**9, **(limits or {}))
         self.kernel.step(book())
         self.commands: list[e.Command] = []
 
@@ -115,7 +114,8 @@ def test_fair_pools_and_small_profits_are_left_alone():
 
 
 def test_better_of_two_pools_is_taken():
-    desk = Desk(pools=(V2, V3)).tell(v2_at(3_030), v3_at(DEAR), book())
+    # Both pools are told while there is no book to trade on.
+    desk = Desk(pools=(V2, V3)).tell(GAP, v2_at(3_030), v3_at(DEAR), book())
     order = desk.last(e.PlaceOrder)
     desk.filled(order)
     assert desk.last(e.SubmitSwap).pool == V3
@@ -127,9 +127,9 @@ def test_notional_and_holdings_bound_the_size():
 
 
 def test_invalid_replica_or_book_is_never_traded_on():
-    desk = Desk().tell(v3_at(DEAR), e.PoolInvalidated(time_ns=SECOND, pool=V3, reason="reorg"), book())
+    desk = Desk().tell(GAP, v3_at(DEAR), e.PoolInvalidated(time_ns=SECOND, pool=V3, reason="reorg"), book())
     assert desk.count(e.PlaceOrder) == 0
-    desk = Desk().tell(e.BookInvalidated(time_ns=SECOND, instrument=ETHUSDC.id, reason="gap"), v3_at(DEAR), block(2))
+    desk = Desk().tell(GAP, v3_at(DEAR), block(2))
     assert desk.count(e.PlaceOrder) == 0
 
 
@@ -339,7 +339,7 @@ def test_restart_in_any_stage_goes_on_to_flat(stage):
         assert desk.last(e.AskOrder).client_order_id == unwind.client_order_id
         desk.ended(unwind, OrderState.REJECTED).tell(*fresh, book(2 * SECOND))
         unwind = desk.last(e.PlaceOrder)
-        assert unwind.client_order_id.startswith("t-1-")
+        assert unwind.client_order_id == order_id(epoch=1, sequence=4)
     desk.filled(unwind, trade_id="2", now_ns=2 * SECOND).tell(timer(3 * SECOND))
     assert desk.strategy.stage is Stage.IDLE
     assert desk.position == pytest.approx(0, abs=1e-12)
