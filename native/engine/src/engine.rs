@@ -1,5 +1,8 @@
 //! A kernel and its native strategies: `commands = step(event)`.
 
+use sha2::{Digest as _, Sha256};
+
+use crate::bytes::{Corrupt, Reader, Writer};
 use crate::command::Command;
 use crate::config::{Config, ConfigError};
 use crate::event::Event;
@@ -66,6 +69,45 @@ impl Engine {
         }
         self.kernel.take_commands(out);
         Ok(())
+    }
+
+    /// Returns SHA-256 over everything that decides, the strategies' own state included.
+    pub fn state_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.kernel.state_hash());
+        for strategy in &self.strategies {
+            let state = strategy.state();
+            hash.update((state.len() as u64).to_le_bytes());
+            hash.update(state);
+        }
+        hash.finalize().into()
+    }
+
+    /// Returns kernel and strategies as bytes, or nothing in the middle of a message of a book.
+    pub fn snapshot(&self) -> Option<Vec<u8>> {
+        let mut out = Writer::default();
+        out.bytes(&self.kernel.snapshot()?);
+        for strategy in &self.strategies {
+            out.bytes(&strategy.state());
+        }
+        Some(out.0)
+    }
+
+    /// Takes back what [`Engine::snapshot`] gave, into a new engine of the same configuration with the same strategies.
+    /// After an error it must not be used: the whole journal is replayed into another.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), Corrupt> {
+        let reader = &mut Reader(state);
+        self.kernel.restore(reader.bytes()?)?;
+        for strategy in &mut self.strategies {
+            if !strategy.restore(reader.bytes()?) {
+                return Err(Corrupt("a strategy that cannot take its state back"));
+            }
+        }
+        if reader.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Corrupt("longer than it should be"))
+        }
     }
 
     /// Returns whether nothing is in flight anywhere.

@@ -39,7 +39,7 @@ pub enum Broken {
         left: i64,
         found: i64,
     },
-    /// A trade without lots or price.
+    /// A trade without lots or price, or of another side or instrument than its order.
     Fill {
         id: ClientId,
     },
@@ -70,7 +70,7 @@ impl std::fmt::Display for Broken {
             Self::Overfilled { id, left, found } => {
                 write!(f, "order {}: a trade of {found} lots exceeds the {left} that are left", text(id))
             }
-            Self::Fill { id } => write!(f, "order {}: a trade without lots or price", text(id)),
+            Self::Fill { id } => write!(f, "order {}: a trade that cannot be its own", text(id)),
             Self::Answer { id, found } => write!(f, "order {}: a report of {found:#x}, which means nothing", text(id)),
             Self::Payload { kind, why } => write!(f, "{kind:?}: malformed payload: {why}"),
             Self::Overflow => f.write_str("an amount does not fit its integer"),
@@ -188,9 +188,13 @@ impl Kernel {
         let Some(kind) = event.kind() else { return Err(Broken::Kind(event.kind)) };
         match kind {
             Kind::Level | Kind::Clear | Kind::Stale => self.on_book(event, kind),
-            Kind::Trade => self.wake(event, wakes::TRADE),
+            Kind::Trade => {
+                self.show(event);
+                self.wake(event, wakes::TRADE);
+            }
+            Kind::Best => self.show(event),
             Kind::Bar => self.wake(event, wakes::BAR),
-            Kind::Best | Kind::Add | Kind::Modify | Kind::Delete | Kind::Execute => {}
+            Kind::Add | Kind::Modify | Kind::Delete | Kind::Execute => {}
             Kind::Mark | Kind::Index => self.wake(event, wakes::MARK),
             Kind::Funding => {
                 self.instrument_is_known(event)?;
@@ -357,6 +361,14 @@ impl Kernel {
             }
         }
         self.wake(event, wakes::BOOK);
+    }
+
+    /// Lets the book remember what does not change its levels.
+    #[inline]
+    fn show(&mut self, event: &Event) {
+        if let Some(book) = self.books.get_mut(event.instrument as usize) {
+            book.apply(event);
+        }
     }
 
     fn on_pool(&mut self, event: &Event, payload: &[u8]) -> Result<(), Broken> {

@@ -152,6 +152,9 @@ impl Kernel {
             return Ok(());
         };
         let order = *self.orders.at(handle);
+        if (order.instrument, order.side) != (event.instrument, event.side) {
+            return Err(Broken::Fill { id });
+        }
         let most = order.amend.map_or(order.size, |a| a.size.max(order.size));
         let filled = order.filled.checked_add(event.size).ok_or(Broken::Overflow)?;
         if filled > most {

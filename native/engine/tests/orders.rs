@@ -77,6 +77,17 @@ fn more_trades_than_the_order_is_worth_stop_the_run() {
 }
 
 #[test]
+fn a_trade_of_another_side_or_instrument_than_its_order_stops_the_run() {
+    for change in [|e: &mut Event| e.side = SELL, |e: &mut Event| e.instrument = PLAIN] {
+        let mut desk = Desk::new();
+        let id = desk.accepted(BUY, 500_000, 100);
+        let mut told = fill(id, BUY, 1, 1);
+        change(&mut told);
+        assert_eq!(desk.kernel.ingest(&told, &[]), Err(Broken::Fill { id }));
+    }
+}
+
+#[test]
 fn an_unanswered_order_is_asked_about_and_never_sent_again() {
     let mut desk = Desk::new();
     let id = desk.place(BUY, 500_000, 100);
