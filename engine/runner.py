@@ -134,9 +134,6 @@ class LiveRunner:
                 tasks.create_task(self._post(), name="engine.ledger")
                 self._queue.extendleft([event] for event in reversed(await self._catch_up(epoch)))
                 loop = tasks.create_task(self._loop(), name="engine.loop")
-                if self.kernel.stage == "freeze" and self._wiring.freeze is not None:
-                    # The process that reached it may have died before custody and the signer heard of it.
-                    self._start(self._wiring.freeze("restart"), "engine.freeze")
                 if started is not None:
                     started()
                 await stop.wait()

@@ -289,23 +289,6 @@ async def test_run_ends_although_a_venue_never_answers_the_kill(tmp_path):
     assert session.task.done()
 
 
-async def test_the_last_stage_freezes_what_signs_and_a_restart_does_so_again(tmp_path):
-    exchange, books, rules = MemoryExchange(), MemoryBooks(), []
-
-    async def freeze(rule):
-        rules.append(rule)
-
-    async with Session(tmp_path / "j", exchange, books, rest(), freeze=freeze) as session:
-        await session.show()
-        session.runner.emit(e.OperatorSpoke(time_ns=0, command="stage", stage=4))
-        await session.until(lambda: rules)
-    assert session.kernel.stage == "freeze"
-    async with Session(tmp_path / "j", exchange, books, rest(), freeze=freeze) as again:
-        await again.until(lambda: len(rules) == 2)
-    assert rules == ["operator", "restart"]
-    assert_agrees(again)
-
-
 # --- crashes
 
 
