@@ -10,6 +10,7 @@ import typer
 
 from cli import custody_freezes, output
 from cli.custody_deposits import app as deposits_app
+from cli.custody_session_keys import app as session_keys_app
 from domain import Address, InputError
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from custody.deposits.deployment import DepositContracts, VaultTerms
 
 app = typer.Typer(
-    no_args_is_help=True, help="Contracts, deposit addresses, deposits, sweeps; reconciliation and freezes."
+    no_args_is_help=True,
+    help="Contracts, deposits, sweeps, session keys; reconciliation and freezes.",
 )
 contracts = typer.Typer(no_args_is_help=True, help="The deposit contracts: create them, check what stands.")
 app.add_typer(contracts, name="contracts")
 app.add_typer(deposits_app, name="deposits")
+app.add_typer(session_keys_app, name="session-keys")
 custody_freezes.add_to(app)
 
 RpcOption = Annotated[str, typer.Option("--rpc-url", help="The chain's node.")]

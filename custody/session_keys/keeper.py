@@ -51,12 +51,12 @@ class SessionKeys:
     Args:
         database: Where they are.
         audit: Where it is recorded.
-        authority: Signs what signers believe.
+        authority: Signs what signers believe; None where keys are only granted elsewhere, listed and revoked.
         now_ns: The time.
     """
 
     def __init__(
-        self, database: Database, audit: AuditLog, authority: SessionAuthority, now_ns: Callable[[], int]
+        self, database: Database, audit: AuditLog, authority: SessionAuthority | None, now_ns: Callable[[], int]
     ) -> None:
         self._database = database
         self._audit = audit
@@ -66,7 +66,7 @@ class SessionKeys:
     @property
     def authority(self) -> bytes:
         """The public key that signers believe."""
-        return self._authority.public
+        return self._signer().public
 
     def issue(self, terms: SessionTerms, *, operator: str) -> SessionKey:
         """Grant a key its terms. A key has one grant at a time: the former is to be revoked, or over.
@@ -108,7 +108,7 @@ class SessionKeys:
         """
         with self._database.snapshot() as session:
             key = self._standing(session, key_id)
-        return self._authority.certify(certificate_text(key.id, key.terms))
+        return self._signer().certify(certificate_text(key.id, key.terms))
 
     def allot(self, key_id: int, instance: str) -> Allotment:
         """Count a block as spent and sign it for one signer.
@@ -204,6 +204,11 @@ class SessionKeys:
 
     # --- parts
 
+    def _signer(self) -> SessionAuthority:
+        if self._authority is None:
+            raise InputError("the session authority's key is needed for this")
+        return self._authority
+
     def _counted(self, session: Session, key: SessionKey, now_ns: int) -> list[tuple[int, int]]:
         """Give value and orders of every block that can still have been used within a window."""
         since_ns = now_ns - key.terms.window_s * _NS
@@ -224,7 +229,7 @@ class SessionKeys:
             from_ns=row.time_ns,
             until_ns=row.until_ns,
         )
-        return Allotment(sequence, row.value, row.count, row.until_ns, self._authority.certify(text))
+        return Allotment(sequence, row.value, row.count, row.until_ns, self._signer().certify(text))
 
     def _standing(self, session: Session, key_id: int) -> SessionKey:
         key = self._find(session, key_id)
