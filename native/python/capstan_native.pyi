@@ -1081,3 +1081,54 @@ class Backtest:
 
     def standing(self, strategy: int, instrument: int) -> tuple[int, int]:
         """Lots and number of open orders of a strategy in an instrument."""
+
+# --- live: socket bytes to signed frames
+
+@final
+class LivePath:
+    """One connection's market data, one engine, a signer for each venue: everything between receiving and sending.
+
+    Each input forgets frames, commands and refusals of the one before, and gives the frames to be sent: venue, bytes. The
+    shell writes `take_journal` before it sends them. What a signer refuses is told to the kernel with the next input.
+
+    Raises:
+        DecodeError: A message is none; nothing was changed.
+        KernelBroken: Stop, and replay the journal.
+        Exception: What a strategy's callback raised; from then on it raises at every input.
+    """
+
+    def __new__(
+        cls,
+        config: dict[str, Any],
+        strategies: Sequence[object],
+        sources: Sequence[tuple[str, int, str, str]],
+        signers: Sequence[tuple[int, OrderSigner]],
+    ) -> LivePath:
+        """Make an engine (see `engine.sdk.run.engine_config` and `Backtest`), fed by `sources` (see `FeedDecoder`).
+
+        Orders of venues without a signer are commands for the shell.
+        """
+
+    def on_message(
+        self, message: bytes, now_ns: int, asked: int | None = None
+    ) -> tuple[str, list[tuple[int, bytes]]]:
+        """Take a message as the socket gave it; see `FeedDecoder.decode` for `asked` and the outcome."""
+
+    def on_event(self, record: bytes) -> list[tuple[int, bytes]]:
+        """Take one event record with its payload: a report, a fill, a timer, a person's word."""
+
+    def on_disconnected(self, now_ns: int) -> list[tuple[int, bytes]]:
+        """Take that the connection was lost."""
+
+    @property
+    def commands(self) -> bytes:
+        """Every command of the last input, also those that became frames."""
+
+    @property
+    def refused(self) -> list[tuple[int, str, str]]:
+        """What signers refused of the last input: client id, rule, reason."""
+
+    def take_journal(self) -> bytes:
+        """Give the records taken since the last call."""
+
+    def digest(self) -> bytes: ...

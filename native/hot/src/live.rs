@@ -12,7 +12,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capstan_engine::command::{Command, Kind as Ask};
-use capstan_engine::event::{Answer, Event, Kind, Reason, ReportState, LAST, PAYLOAD, SIDE_NONE};
+use capstan_engine::event::{as_bytes, Answer, Event, Kind, Reason, ReportState, LAST, PAYLOAD, SIDE_NONE};
 use capstan_engine::feed::{Decoder, FeedError, Outcome};
 use capstan_engine::{Broken, Engine};
 
@@ -87,10 +87,7 @@ impl LivePath {
         self.begin(now_ns)?;
         self.events.clear();
         let outcome = self.decoder.decode(message, now_ns, asked, &mut self.events).map_err(LiveError::Feed)?;
-        for at in 0..self.events.len() {
-            let event = self.events[at];
-            self.step(&event, &[])?;
-        }
+        self.step_all()?;
         self.encode(now_ns);
         Ok(outcome)
     }
@@ -108,10 +105,7 @@ impl LivePath {
         self.begin(now_ns)?;
         self.events.clear();
         self.decoder.disconnected(now_ns, &mut self.events);
-        for at in 0..self.events.len() {
-            let event = self.events[at];
-            self.step(&event, &[])?;
-        }
+        self.step_all()?;
         self.encode(now_ns);
         Ok(())
     }
@@ -155,7 +149,15 @@ impl LivePath {
         Ok(())
     }
 
-    #[inline]
+    /// Takes what was decoded; market data has no payloads. A message is journaled whole before any of it acts.
+    fn step_all(&mut self) -> Result<(), LiveError> {
+        self.journal.extend_from_slice(as_bytes(&self.events));
+        for event in &self.events {
+            self.engine.step(event, &[], &mut self.commands).map_err(LiveError::Broken)?;
+        }
+        Ok(())
+    }
+
     fn step(&mut self, event: &Event, payload: &[u8]) -> Result<(), LiveError> {
         let said = if event.flags & PAYLOAD == 0 { 0 } else { usize::try_from(event.aux[1]).unwrap_or(usize::MAX) };
         if said != payload.len() {

@@ -15,9 +15,9 @@ use pyo3::types::{PyBytes, PyList};
 use crate::book::DecodeError;
 
 /// Symbol, instrument index, tick size, lot size.
-type SourceRow = (String, u32, String, String);
+pub type SourceRow = (String, u32, String, String);
 
-fn decoder(sources: Vec<SourceRow>) -> PyResult<Decoder> {
+pub fn decoder(sources: Vec<SourceRow>) -> PyResult<Decoder> {
     let grid = |step: &str| Grid::new(step).map_err(|e| PyValueError::new_err(format!("step {step:?}: {e}")));
     let sources: PyResult<Vec<Source>> = sources
         .into_iter()

@@ -9,6 +9,7 @@ mod hot;
 mod kernel;
 mod kernel_journal;
 mod keys;
+mod live;
 mod matching;
 mod mpc;
 mod risk;
@@ -28,6 +29,7 @@ fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     kernel::register(m)?;
     kernel_journal::register(m)?;
     keys::register(m)?;
+    live::register(m)?;
     matching::register(m)?;
     mpc::register(m)?;
     risk::register(m)?;

@@ -13,6 +13,9 @@ mod views;
 
 use pyo3::prelude::*;
 
+pub use run::engine;
+pub use strategy::Failure;
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<context::Context>()?;
     m.add_class::<memory::Memory>()?;
