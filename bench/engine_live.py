@@ -39,6 +39,7 @@ WARM: Final = 50
 ROUNDS: Final = 5
 _EVENT: Final = struct.Struct("<qqIBBHqqQqq")
 _INSTRUMENT: native.HotInstrument = (0, "BTCUSDT", 1, 1, 1, 3)
+_SOURCE: Final = ("BTCUSDT", 0, "0.1", "0.001")
 _SIZE: Final = 10
 _FAR_NS: Final = 4_000_000_000 * 10**9
 _AUTHORITY: Final = SessionAuthority(Secret("07" * 32))
@@ -46,38 +47,85 @@ _SECRET: Final = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f3623
 """A private key of Ethereum's documentation."""
 
 
+_QUOTING: Final = ("quoting", {"instrument": 0, "size": _SIZE, "behind": 1, "position_max": 10**6, "interval_ns": 0})
+
+Messages = list[tuple[int, bytes]]
+
+
 def run() -> list[Row]:
     """Measure; takes about a minute."""
-    messages, source = _messages()
-    quoting = {"instrument": 0, "size": _SIZE, "behind": 1, "position_max": 10**6, "interval_ns": 0}
-    native_quoting = ("quoting", quoting)
+    folder = market_data_folder()
+    seeded = list(_made())
+    feeds = [("ticks of six levels", seeded)]
+    if folder is None:
+        notes.append("engine_live: no recording here, seeded ticks alone")
+    else:
+        feeds.insert(0, ("recorded USD-M", list(islice(_recorded(folder), MESSAGES))))
     rows = []
-    for name, strategy, kind, bounds in (
-        ("native strategy, HMAC", lambda: native_quoting, "hmac", (6.0, 25.0)),
-        ("Python strategy, HMAC", _python_quoting, "hmac", (15.0, 60.0)),
-        ("native strategy, Ed25519", lambda: native_quoting, "ed25519", None),
-        ("native strategy, EIP-712", lambda: native_quoting, "secp256k1", None),
-    ):
-        measured = [_measure(messages, strategy(), kind) for _ in range(ROUNDS)]
-        times, frames = [took for one, _ in measured for took in one], sum(sent for _, sent in measured)
-        p50, p99 = statistics.median(times), float(np.quantile(times, 0.99))
-        what = f"{len(times)} inputs that led to orders, {frames / len(times):.1f} frames each, {source}"
-        for rank, (label, value) in enumerate((("p50", p50), ("p99", p99))):
-            title = f"tick to signed orders, {name}, {label}"
-            if bounds:
-                row = bound_row(topic="engine", name=title, ours=value, unit="us", bound=bounds[rank])
-            else:
-                row = figure_row(topic="engine", name=title, ours=value, unit="us", peer_name="no bound")
-            rows.append(row)
-        notes.append(f"{name}: {what}")
+    for feed, messages in feeds:
+        for name, strategy, kind, bounds in (
+            ("native, HMAC", lambda: _QUOTING, "hmac", (6.0, 25.0)),
+            ("Python, HMAC", _python_quoting, "hmac", (15.0, 60.0)),
+            ("native, Ed25519", lambda: _QUOTING, "ed25519", None),
+            ("native, EIP-712", lambda: _QUOTING, "secp256k1", None),
+        ):
+            found = _rows(f"tick to signed orders, {name}, {feed}", messages, strategy, kind, bounds)
+            rows += found
+            if any(row["ok"] is False for row in found):
+                _tell_profile(feed, messages)
     return rows + _single()
 
 
-def _measure(messages: list[tuple[int, bytes]], strategy: Any, kind: str) -> tuple[list[float], int]:
-    """Feed the messages; give microseconds of those that led to a new order, and how many frames they were."""
+def _rows(title: str, messages: Messages, strategy: Any, kind: str, bounds: tuple[float, float] | None) -> list[Row]:
+    measured = [_measure(messages, strategy(), kind) for _ in range(ROUNDS if len(messages) > MESSAGES // 2 else 1)]
+    times, frames = [took for one, _ in measured for took in one], sum(sent for _, sent in measured)
+    notes.append(f"{title}: {len(times)} inputs that led to orders, {frames / len(times):.1f} frames each")
+    rows = []
+    for rank, (label, value) in enumerate(
+        (("p50", statistics.median(times)), ("p99", float(np.quantile(times, 0.99))))
+    ):
+        if bounds:
+            row = bound_row(topic="engine", name=f"{title}, {label}", ours=value, unit="us", bound=bounds[rank])
+        else:
+            row = figure_row(topic="engine", name=f"{title}, {label}", ours=value, unit="us", peer_name="no bound")
+        rows.append(row)
+    return rows
+
+
+def _tell_profile(feed: str, messages: Messages) -> None:
+    """Say where the time goes: the same inputs without signers, and decoding alone."""
+    unsigned = statistics.median(_measure(messages, _QUOTING, None)[0])
+    decoder = native.FeedDecoder([_SOURCE])
+    alone, levels, best = [], [], None
+    book = native.Kernel(_config(_QUOTING))
+    for now_ns, message in messages:
+        began = time.perf_counter_ns()
+        _, events = decoder.decode(message, now_ns, 0)
+        took = time.perf_counter_ns() - began
+        book.ingest(events)
+        if (now := book.best(0)) is not None and _touch(now) != best:
+            best = _touch(now)
+            alone.append(took / 1_000)
+            levels.append(len(events) // 64)
+    notes.append(
+        f"profile, {feed}: the median message that moved the touch holds {statistics.median(levels):.0f} levels;"
+        f" decoding it alone takes {statistics.median(alone):.1f} us, all but encoding and signing {unsigned:.1f} us"
+    )
+
+
+def _touch(best: Any) -> tuple[int, int]:
+    return best[0][0], best[1][0]
+
+
+def _config(strategy: Any) -> dict[str, Any]:
     market = Market("v:BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.001"), contract="linear")
-    config = engine_config([market], [("q", strategy)], account="USDT")
-    path = native.LivePath(config, [strategy], [("BTCUSDT", 0, "0.1", "0.001")], [(0, _signer(kind))])
+    return engine_config([market], [("q", strategy)], account="USDT")
+
+
+def _measure(messages: Messages, strategy: Any, kind: str | None) -> tuple[list[float], int]:
+    """Feed the messages; give microseconds of those that led to a new order, and how many frames they were."""
+    signers = [] if kind is None else [(0, _signer(kind))]
+    path = native.LivePath(_config(strategy), [strategy], [_SOURCE], signers)
     clock, place, cancel = time.perf_counter_ns, int(CommandKind.PLACE), int(CommandKind.CANCEL)
     times: list[float] = []
     sent = 0
@@ -88,7 +136,7 @@ def _measure(messages: list[tuple[int, bytes]], strategy: Any, kind: str) -> tup
             began = clock()
             _, frames = path.on_message(message, now_ns, 0)
             took = clock() - began
-            if not frames:
+            if not path.commands:
                 continue
             kinds = np.frombuffer(path.commands, COMMAND)["kind"]
             if (kinds == place).any():
@@ -190,13 +238,6 @@ def _warden(key: native.HotKey, scope: str) -> native.SessionWarden:
     allotment = _AUTHORITY.certify(text)
     warden.allot(allotment.text, allotment.signature, 1)
     return warden
-
-
-def _messages() -> tuple[list[tuple[int, bytes]], str]:
-    folder = market_data_folder()
-    if folder is None:
-        return list(_made()), "seeded messages (no recording here)"
-    return list(islice(_recorded(folder), MESSAGES)), "recorded USD-M BTCUSDT"
 
 
 def _recorded(folder: Any) -> Iterator[tuple[int, bytes]]:
