@@ -1088,8 +1088,8 @@ class Backtest:
 class LivePath:
     """One connection's market data, one engine, a signer for each venue: everything between receiving and sending.
 
-    Each input forgets frames, commands and refusals of the one before, and gives the frames to be sent: venue, bytes. The
-    shell writes `take_journal` before it sends them. What a signer refuses is told to the kernel with the next input.
+    Each input forgets frames, commands and refusals of the one before, and gives the frames to be sent: venue, bytes.
+    The shell writes `take_journal` before it sends them. What a signer refuses the kernel is told with the next input.
 
     Raises:
         DecodeError: A message is none; nothing was changed.
@@ -1109,9 +1109,7 @@ class LivePath:
         Orders of venues without a signer are commands for the shell.
         """
 
-    def on_message(
-        self, message: bytes, now_ns: int, asked: int | None = None
-    ) -> tuple[str, list[tuple[int, bytes]]]:
+    def on_message(self, message: bytes, now_ns: int, asked: int | None = None) -> tuple[str, list[tuple[int, bytes]]]:
         """Take a message as the socket gave it; see `FeedDecoder.decode` for `asked` and the outcome."""
 
     def on_event(self, record: bytes) -> list[tuple[int, bytes]]:
