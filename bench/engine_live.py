@@ -85,7 +85,7 @@ def _rows(title: str, messages: Messages, strategy: Any, kind: str, bounds: tupl
         (("p50", statistics.median(times)), ("p99", float(np.quantile(times, 0.99))))
     ):
         if bounds:
-            row = bound_row(topic="engine", name=f"{title}, {label}", ours=value, unit="us", bound=bounds[rank])
+            row = bound_row(topic="engine", name=f"{title}, {label}", ours=value, unit="us", most=bounds[rank])
         else:
             row = figure_row(topic="engine", name=f"{title}, {label}", ours=value, unit="us", peer_name="no bound")
         rows.append(row)

@@ -80,17 +80,3 @@ def figure_row(*, topic: str, name: str, ours: float, unit: str, peer_name: str,
         target=0.0,
         ok=None,
     )
-
-
-def bound_row(*, topic: str, name: str, ours: float, unit: str, bound: float, peer_name: str = "") -> Row:
-    """Make a row whose goal is to stay at or below a bound; its ratio is how often the value fits into the bound."""
-    return Row(
-        topic=topic,
-        name=name,
-        value=round(ours, 6),
-        unit=unit,
-        peer=peer_name or f"bound {bound:g} {unit}",
-        ratio=round(bound / ours, 2) if ours else 0.0,
-        target=1.0,
-        ok=ours <= bound,
-    )
