@@ -90,6 +90,7 @@ class EventFlag(IntFlag):
     FEE_BASE = 64
     FEE_OTHER = 128
     ASKED = 256
+    FUSED = 512
 
 
 class ReportState(IntEnum):

@@ -1,7 +1,7 @@
 """Market data in and out of event records: recordings, the memory-mapped store, Parquet, bars and funding."""
 
 from engine.data.bars import bar_events, funding_events, read_bars, read_funding
-from engine.data.captures import RECORDER_SHIFT_NS, CaptureFormat, Loaded, load_capture, merge
+from engine.data.captures import RECORDER_SHIFT_NS, CaptureFormat, Loaded, fuse_best, load_capture, merge
 from engine.data.parquet import export_parquet, import_parquet
 from engine.data.store import Store, StoredInstrument, open_store, write_store
 
@@ -14,6 +14,7 @@ __all__ = [
     "bar_events",
     "export_parquet",
     "funding_events",
+    "fuse_best",
     "import_parquet",
     "load_capture",
     "merge",

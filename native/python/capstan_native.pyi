@@ -494,6 +494,13 @@ def touches(events: bytes, instrument: int) -> bytes:
         ValueError: Not whole 64-byte records.
     """
 
+def fuse(events: bytes) -> bytes:
+    """Let each instrument's BBO move the touch of its book between diffs: see native/engine/src/feed/fuse.rs.
+
+    Raises:
+        ValueError: Not whole 64-byte records.
+    """
+
 def bars(events: bytes, instrument: int, rule: str, size: int) -> bytes:
     """Make bars of one instrument's TRADE records, by exchange time.
 

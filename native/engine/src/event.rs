@@ -107,6 +107,8 @@ pub const FEE_BASE: u16 = 1 << 6;
 pub const FEE_OTHER: u16 = 1 << 7;
 /// The answer to a question, not a message of the stream.
 pub const ASKED: u16 = 1 << 8;
+/// A level that the BBO laid over a slower book, or that is put back (`feed::fuse`).
+pub const FUSED: u16 = 1 << 9;
 
 /// One event. See [`Kind`] for the meaning of the fields.
 #[repr(C)]

@@ -7,10 +7,12 @@ use capstan_core::orders::Side;
 use capstan_engine::book::Book;
 use capstan_engine::event::{as_bytes, Event, Kind, BUY, SELL};
 use capstan_engine::feed::capture::{Capture as Core, Tally};
+use capstan_engine::feed::fuse::Fuse;
 use capstan_engine::feed::{Decoder, Outcome, Source};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use std::collections::BTreeMap;
 
 use crate::book::DecodeError;
 
@@ -171,6 +173,26 @@ fn touches<'py>(py: Python<'py>, events: &[u8], instrument: u32) -> PyResult<Bou
     Ok(PyBytes::new(py, bytemuck::cast_slice(&rows)))
 }
 
+/// Returns records in which each instrument's BBO moves the touch of its book between diffs.
+#[pyfunction]
+fn fuse<'py>(py: Python<'py>, events: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let records = events.chunks_exact(std::mem::size_of::<Event>());
+    if !records.remainder().is_empty() {
+        return Err(PyValueError::new_err("not whole event records"));
+    }
+    let mut books: BTreeMap<u32, Fuse> = BTreeMap::new();
+    let (mut message, mut out) = (Vec::new(), Vec::with_capacity(events.len() / 48));
+    for event in records.map(bytemuck::pod_read_unaligned::<Event>) {
+        message.push(event);
+        if event.is_last() {
+            books.entry(event.instrument).or_default().message(&message, &mut out);
+            message.clear();
+        }
+    }
+    out.extend_from_slice(&message);
+    Ok(PyBytes::new(py, as_bytes(&out)))
+}
+
 /// Returns finished bars as rows of (begin, end, open, high, low, close, volume, bought, value, trades).
 #[pyfunction]
 fn bars<'py>(py: Python<'py>, events: &[u8], instrument: u32, rule: &str, size: i64) -> PyResult<Bound<'py, PyBytes>> {
@@ -252,5 +274,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Capture>()?;
     m.add_class::<FlatBook>()?;
     m.add_function(wrap_pyfunction!(touches, m)?)?;
-    m.add_function(wrap_pyfunction!(bars, m)?)
+    m.add_function(wrap_pyfunction!(bars, m)?)?;
+    m.add_function(wrap_pyfunction!(fuse, m)?)
 }

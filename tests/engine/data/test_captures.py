@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from domain import InputError
-from engine.data import CaptureFormat, load_capture, merge
+from engine.data import CaptureFormat, fuse_best, load_capture, merge
 from engine.data.captures import Events
 from engine.records import EVENT, EventFlag, EventKind
 from tests.support.market_data import RECORDINGS, load_recording, recording_paths
@@ -152,6 +152,38 @@ def test_a_planted_gap_makes_the_book_stale_and_a_snapshot_repairs_it(market_dat
     assert len(rows) - at > 250
     for row in rows[at + 1 :].tolist():
         assert row[3:] == truth[row[1]]
+
+
+@pytest.mark.parametrize("name", ["spot_btcusdt", "spot_ethusdt"])
+def test_a_fused_book_shows_the_venues_best_at_once_and_the_venues_levels_after_a_diff(
+    market_data: Path, name: str
+) -> None:
+    events = load_recording(market_data, name).events
+    fused = fuse_best(events)
+    plain, rows = _touches(events), _touches(fused)
+    best = events[events["kind"] == EventKind.BEST]
+    bids, asks = best[best["side"] == 0], best[best["side"] == 1]
+    told = np.stack([bids["price"], bids["size"], asks["price"], asks["size"]], axis=1)
+    ids = bids["sequence"].astype(np.int64)
+    at = np.minimum(np.searchsorted(ids, rows[:, 1]), len(ids) - 1)
+    of_best = ids[at] == rows[:, 1]
+    assert (rows[of_best, 3:] == told[at[of_best]]).all()
+    assert of_best.sum() > 10_000
+    # After a diff that no BBO was ahead of, the fused book is the plain one.
+    _, ours, theirs = np.intersect1d(rows[~of_best, 1], plain[:, 1], return_indices=True)
+    assert (rows[~of_best][ours, 3:] == plain[theirs, 3:]).all()
+    assert len(rows) > 5 * len(plain)
+    print(f"{name}: touch known {len(rows)} times instead of {len(plain)}")
+
+
+def test_what_does_not_fuse_is_left_as_it_is(market_data: Path) -> None:
+    events = load_recording(market_data, "spot_ethusdt").events
+    fused = fuse_best(events)
+    kept = fused[(fused["flags"] & EventFlag.FUSED) == 0].copy()
+    events = events.copy()
+    for records in (kept, events):
+        records["flags"] |= np.uint16(EventFlag.LAST)
+    assert kept.tobytes() == events.tobytes()
 
 
 def _update_id(line: bytes) -> int:

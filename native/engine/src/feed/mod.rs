@@ -10,6 +10,7 @@
 pub mod capture;
 mod decoder;
 mod error;
+pub mod fuse;
 mod layout;
 mod message;
 mod sync;
