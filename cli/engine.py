@@ -90,5 +90,6 @@ def backtest(
 
     header, events = read_journal(journal)
     config = RunConfig.from_header(header)
-    given = list(run_backtest(build_kernel(config), events))
-    output.table({"run": config.run, **to_json(summarize(build_kernel(config), given))}, as_json=as_json)
+    folder = journal.resolve().parent
+    given = list(run_backtest(build_kernel(config, folder), events))
+    output.table({"run": config.run, **to_json(summarize(build_kernel(config, folder), given))}, as_json=as_json)

@@ -99,7 +99,7 @@ async def run_engine(data: DataDir) -> None:
         paper = PaperTrading(clock, {}) if settings.mode == "paper" else None
         world = await _connect(stack, settings, data, relay, paper)
         config = _configure(settings, data, world)
-        kernel = build_kernel(config)
+        kernel = build_kernel(config, data.root)
         journal = Journal.open(data.journal, config.to_header())
         stack.callback(journal.close)
         database, ledger = await asyncio.to_thread(open_ledger, settings, data)

@@ -47,7 +47,7 @@ async def final_result(
     outcomes = await custody.settlements() if custody is not None else []
     transactions = sum(outcome.status != "refused" for outcome in outcomes)
     _, events = await asyncio.to_thread(read_journal, data.journal)
-    summary = await asyncio.to_thread(summarize, build_kernel(config), events)
+    summary = await asyncio.to_thread(summarize, build_kernel(config, data.root), events)
     assets = _assets(config)
     figures = to_json(summary)
     result = {
@@ -74,7 +74,7 @@ async def final_result(
 
 def book_paper_swaps(data: DataDir, config: RunConfig, ledger: Ledger, vault: str, chain_id: ChainId) -> None:
     """Book what simulated swaps moved. Custody does this for real ones; keys make it a no-op the second time."""
-    kernel = build_kernel(config)
+    kernel = build_kernel(config, data.root)
     submitted: dict[str, e.SubmitSwap] = {}
     entries: list[Entry] = []
     for event in read_journal(data.journal)[1]:

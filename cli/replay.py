@@ -32,8 +32,9 @@ def replay(
     header, events = read_journal(journal)
     recorded = list(events)
     config = RunConfig.from_header(header)
-    digest = replay_events(build_kernel(config), watched(recorded, "deciding"))
-    summary = to_json(summarize(build_kernel(config), watched(recorded, "counting")))
+    folder = journal.resolve().parent
+    digest = replay_events(build_kernel(config, folder), watched(recorded, "deciding"))
+    summary = to_json(summarize(build_kernel(config, folder), watched(recorded, "counting")))
     result = {"run": config.run, "commands": digest.count, "sha256": digest.hex, "stamps": digest.stamps, **summary}
     output.table(result, as_json=as_json)
 

@@ -19,12 +19,13 @@ from engine.edge import Numbers, SwapRequest, client_number
 from engine.edge.payloads import STATUSES
 from engine.market import Book, PoolMarket
 from engine.records import EVENT, EventFlag
-from engine.sdk import Levels, OpenOrder, Quotes, Strategy, Trades, wakes
+from engine.sdk import Levels, OpenOrder, Quotes, Strategy, Trades, callbacks, wakes
 from engine.view import RunView
 
 _BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11
 """Book, trade, bar, mark, stale and record: reasons that are about an instrument."""
 _LIMIT, _IOC = 0, 1
+_NOT_TOLD: Final = frozenset({"on_event", "on_trades", "on_bar"})
 _NO_TRADES: Final = np.zeros(0, EVENT)
 
 
@@ -207,13 +208,23 @@ class LiveContext:
 
 
 class Host:
-    """One strategy: told what concerns it, in the order in which things happen."""
+    """One strategy: told what concerns it, in the order in which things happen.
+
+    Raises:
+        InputError: It waits for what this shell has not: public trades, bars, single records.
+    """
 
     def __init__(self, place: int, strategy: Strategy, context: LiveContext, numbers: Numbers) -> None:
+        if missing := [name for name in callbacks(strategy) if name in _NOT_TOLD]:
+            raise InputError(
+                f"strategy {strategy.id} waits for {', '.join(missing)}, which come in backtests only",
+                hint="decide in on_book or on_timer; exchanges' public trades are not passed on live yet",
+            )
         self.strategy = strategy
         self._place, self._context, self._numbers = place, context, numbers
         wanted = strategy.instruments or tuple(numbers.instrument_at)
         self._wanted = frozenset(wanted)
+        self._next_book_ns: dict[str, int] = {}
         self._is_started = self._is_stopped = False
 
     def tell(self, event: e.Event) -> None:
@@ -224,7 +235,7 @@ class Host:
             strategy.on_start(context)
         match event:
             case e.BookChanged(instrument=name) | e.BookInvalidated(instrument=name):
-                if name in self._wanted:
+                if name in self._wanted and self._is_due(name, event):
                     strategy.on_book(context, context.book(self._numbers.instrument_at[name]))
             case e.FillReported():
                 strategy.on_fill(context, self._fill(event))
@@ -244,6 +255,17 @@ class Host:
         if context.stopping and not self._is_stopped:
             strategy.on_stop(context)
         self._is_stopped = context.stopping
+
+    def _is_due(self, name: str, event: e.BookChanged | e.BookInvalidated) -> bool:
+        """Whether a book is the first of its interval, by the clock of `Interval` in Rust; a stale one always is."""
+        if isinstance(event, e.BookInvalidated):
+            return True
+        every_ns = self.strategy.book_interval_ns
+        if event.time_ns < self._next_book_ns.get(name, event.time_ns):
+            return False
+        if every_ns > 0:
+            self._next_book_ns[name] = (event.time_ns // every_ns + 1) * every_ns
+        return True
 
     def _fill(self, event: e.FillReported) -> Told:
         fill = event.fill

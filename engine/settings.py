@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -148,7 +148,19 @@ class MarketMakingSettings(SettingsPart):
     deadline_s: int = Field(default=60, gt=0)
 
 
-StrategySettings = Annotated[ArbitrageSettings | MarketMakingSettings, Field(discriminator="kind")]
+class PythonStrategySettings(SettingsPart):
+    """A strategy of your own: a subclass of `engine.sdk.Strategy`, made with `parameters`."""
+
+    kind: Literal["python"] = "python"
+    id: str = Field(default="own", pattern=r"[a-z0-9]{1,8}")
+    strategy: str = Field(pattern=r"[\w.]+:\w+")
+    """`module:Class`. The folder of the settings is looked in first."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+StrategySettings = Annotated[
+    ArbitrageSettings | MarketMakingSettings | PythonStrategySettings, Field(discriminator="kind")
+]
 
 
 class EngineSettings(SettingsPart):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Self
 
 from dex import PoolSpec
@@ -13,7 +14,14 @@ from engine.market import Markets, PoolMarket
 from engine.native import NativeKernel
 from engine.portfolio import EconomicAsset, Portfolio
 from engine.sdk import Strategy
-from engine.settings import ArbitrageSettings, EngineSettings, MarketMakingSettings, StrategySettings
+from engine.sdk.loading import load_strategy
+from engine.settings import (
+    ArbitrageSettings,
+    EngineSettings,
+    MarketMakingSettings,
+    PythonStrategySettings,
+    StrategySettings,
+)
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 
@@ -73,8 +81,8 @@ class RunConfig:
         )
 
 
-def build_kernel(config: RunConfig) -> NativeKernel:
-    """Make a fresh kernel.
+def build_kernel(config: RunConfig, folder: Path | None = None) -> NativeKernel:
+    """Make a fresh kernel; `folder` is where strategies of one's own are looked for first.
 
     Raises:
         InputError: A strategy or an asset names something that is not there.
@@ -83,7 +91,7 @@ def build_kernel(config: RunConfig) -> NativeKernel:
     pools = {str(spec.id): _market(spec) for spec in config.pools}
     economic = _economic_assets(config)
     portfolio = Portfolio(economic)
-    strategies = [_strategy(s, config, portfolio) for s in config.settings.strategies]
+    strategies = [_strategy(s, config, portfolio, folder) for s in config.settings.strategies]
     return NativeKernel(
         run=config.run,
         markets=Markets(instruments, pools),
@@ -127,7 +135,9 @@ def _all_assets(config: RunConfig) -> Iterable[Asset]:
         yield config.gas_asset
 
 
-def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfolio) -> Strategy:
+def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfolio, folder: Path | None) -> Strategy:
+    if isinstance(settings, PythonStrategySettings):
+        return load_strategy(settings.id, settings.strategy, settings.parameters, folder)
     instrument = next((i for i in config.instruments if i.id == settings.instrument), None)
     if instrument is None:
         known = ", ".join(i.id for i in config.instruments)

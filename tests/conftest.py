@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from wallets.hardening import Hardened
+
+# How long an example takes is a matter of the machine: tests claim no speed, benches measure it.
+settings.register_profile("capstan", deadline=None)
+settings.load_profile("capstan")
 
 pytest_plugins = ["tests.world", "tests.recordings"]
 

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from domain import InputError
-from engine.settings import RiskLimits
+from engine.settings import PythonStrategySettings, RiskLimits
 from runtime import SettingsPart
 
 Positive = Annotated[Decimal, Field(gt=0)]
@@ -128,14 +128,10 @@ class AvellanedaStoikovSettings(SettingsPart):
     python: bool = False
 
 
-class PythonSettings(SettingsPart):
-    """A strategy of your own: a subclass of `engine.sdk.Strategy`, made with `parameters`."""
+class PythonSettings(PythonStrategySettings):
+    """A strategy of your own, as live and on paper; longer names are allowed."""
 
-    kind: Literal["python"]
     id: str = Field(default="s", pattern=r"[a-z0-9-]{1,16}")
-    strategy: str = Field(pattern=r"[\w.]+:\w+")
-    """`module:Class`. The folder of the configuration is looked in first."""
-    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 StrategySettings = Annotated[QuotingSettings | AvellanedaStoikovSettings | PythonSettings, Field(discriminator="kind")]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +24,7 @@ from engine.backtest.config import (
 from engine.data.captures import Events
 from engine.records import COMMAND, EVENT
 from engine.sdk import Strategy
+from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
 from engine.settings import MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, lots_down
@@ -73,8 +71,7 @@ def run_backtest(
         InputError: A strategy or an instrument that cannot be.
     """
     markets = tuple(market(name, terms) for name, terms in config.instruments.items())
-    with _importable(folder):
-        strategies = tuple(make_strategy(item, config) for item in config.strategies)
+    strategies = tuple(make_strategy(item, config, folder) for item in config.strategies)
     settings = engine_config(
         markets,
         [(item.id, made) for item, made in zip(config.strategies, strategies, strict=True)],
@@ -165,8 +162,8 @@ def venue(simulator: SimulatorSettings, index: int) -> dict[str, Any]:
     }
 
 
-def make_strategy(item: StrategySettings, config: BacktestConfig) -> Strategy | Native:
-    """Make a strategy: a native kernel, its Python twin, or a class of one's own.
+def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path | None) -> Strategy | Native:
+    """Make a strategy: a native kernel, its Python twin, or a class of one's own, looked for in `folder` first.
 
     Raises:
         InputError: No such class, or not made by these parameters.
@@ -196,7 +193,7 @@ def make_strategy(item: StrategySettings, config: BacktestConfig) -> Strategy | 
         case AvellanedaStoikovSettings():
             return _avellaneda_stoikov(item, config)
         case PythonSettings():
-            return _python(item)
+            return load_strategy(item.id, item.strategy, item.parameters, folder)
 
 
 def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig) -> Strategy | Native:
@@ -215,32 +212,6 @@ def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig)
         "order_lots": lots_down(float(item.order_qty), lot),
         **{name: float(value) for name, value in model.items()},
     }
-
-
-def _python(item: PythonSettings) -> Strategy:
-    module_name, _, class_name = item.strategy.partition(":")
-    try:
-        kind = getattr(import_module(module_name), class_name, None)
-    except ImportError as exc:
-        raise InputError(f"strategy {item.id}: cannot import {module_name}: {exc}") from exc
-    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
-        raise InputError(f"strategy {item.id}: {item.strategy} is no subclass of engine.sdk.Strategy")
-    try:
-        made = kind(**item.parameters)
-    except (TypeError, ValueError) as exc:
-        raise InputError(f"strategy {item.id}: {item.strategy} is not made by these parameters: {exc}") from exc
-    made.id = item.id
-    return made
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let modules beside the configuration be found while strategies are made."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
 
 
 def _told_once(fills: Events) -> Events:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain import InputError
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk.strategy import Strategy, wakes
-from engine.settings import RiskLimits
+
+if TYPE_CHECKING:
+    from engine.settings import RiskLimits
 
 Native: TypeAlias = tuple[str, dict[str, Any]]
 """A native kernel: its kind and its parameters, see `native/python/src/sdk/settings.rs`."""

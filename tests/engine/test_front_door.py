@@ -18,7 +18,7 @@ def test_every_public_name_is_there_and_nothing_else_is():
 
 
 def test_a_strategys_module_starts_without_exchanges_chains_and_settings():
-    code = "import sys, engine.sdk, engine.records; print(*sorted(sys.modules))"
+    code = "import sys, engine.sdk.run, engine.records; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert {"engine.sdk", "numpy"} <= loaded

@@ -221,3 +221,43 @@ def test_the_same_events_give_the_same_digest():
         return kernel.digest
 
     assert len({digest() for _ in range(5)}) == 1
+
+
+class Spaced(Strategy):
+    """Counts the books it is told."""
+
+    book_interval_ns = SECOND
+
+    def __init__(self):
+        super().__init__("spaced")
+        self.told = []
+
+    def on_book(self, ctx, book):
+        self.told.append((ctx.now_ns, book.is_valid))
+
+
+def test_a_book_interval_lets_the_first_of_each_through_and_every_loss():
+    strategy = Spaced()
+    kernel = native_kernel(strategy, **LOOSE)
+    for event in kernel_opening(()):
+        kernel.step(event)
+    strategy.told.clear()
+    start = 100 * SECOND
+    for after in (0, 1, SECOND - 1, SECOND, SECOND + 5):
+        kernel.step(book(start + after))
+    kernel.step(e.BookInvalidated(time_ns=start + SECOND + 6, instrument=ETHUSDC.id, reason="gap"))
+    kernel.step(book(start + SECOND + 7))
+    kernel.step(book(start + 2 * SECOND))
+    assert strategy.told == [
+        (start, True),
+        (start + SECOND, True),
+        (start + SECOND + 6, False),
+        (start + 2 * SECOND, True),
+    ]
+
+
+@pytest.mark.parametrize("callback", ["on_trades", "on_bar", "on_event"])
+def test_a_strategy_that_waits_for_what_never_comes_is_refused(callback):
+    kind = type("Waiting", (Strategy,), {callback: lambda self, ctx, it: None})
+    with pytest.raises(InputError, match=callback):
+        native_kernel(kind("w"))

@@ -10,7 +10,14 @@ import pytest
 from dex import PoolSpec
 from domain import Address, ChainId, InputError, PoolId
 from engine.journal import Journal
-from engine.settings import ArbitrageSettings, EconomicAssetSettings, EngineSettings, MarketMakingSettings, RiskLimits
+from engine.settings import (
+    ArbitrageSettings,
+    EconomicAssetSettings,
+    EngineSettings,
+    MarketMakingSettings,
+    PythonStrategySettings,
+    RiskLimits,
+)
 from engine.setup import RunConfig, build_kernel, pool_label
 from tests.engine.markets import CHAIN, ETHUSDC, NATIVE, TOKEN_USDC, WETH
 
@@ -91,3 +98,39 @@ def test_journal_of_other_settings_is_refused_and_unchanged(tmp_path, changed):
 def test_what_does_not_fit_together_is_refused_by_name(settings, word):
     with pytest.raises(InputError, match=word):
         build_kernel(config(**settings))
+
+
+OWN = """
+from engine.sdk import Strategy
+
+class Own(Strategy):
+    def __init__(self, *, lots):
+        super().__init__("whatever")
+        self.lots = lots
+"""
+
+
+def own(reference, **parameters):
+    return config(strategies=(PythonStrategySettings(id="mine", strategy=reference, parameters=parameters),))
+
+
+def test_a_strategy_of_ones_own_is_made_again_from_the_header_and_the_folder(tmp_path):
+    (tmp_path / "own_strategy.py").write_text(OWN)
+    header = msgspec.json.decode(msgspec.json.encode(own("own_strategy:Own", lots=5).to_header()))
+    (strategy,) = build_kernel(RunConfig.from_header(header), tmp_path).strategies
+    assert (strategy.id, strategy.lots) == ("mine", 5)
+
+
+@pytest.mark.parametrize(
+    ("reference", "parameters", "word"),
+    [
+        ("own_strategy_two:Own", {}, "lots"),
+        ("own_strategy_two:Other", {}, "no subclass"),
+        ("own_strategy_two:Strategy", {"nothing": 1}, "parameters"),
+        ("no_such_module:Own", {}, "cannot import"),
+    ],
+)
+def test_a_strategy_of_ones_own_that_cannot_be_is_refused(tmp_path, reference, parameters, word):
+    (tmp_path / "own_strategy_two.py").write_text(OWN)
+    with pytest.raises(InputError, match=word):
+        build_kernel(own(reference, **parameters), tmp_path)
