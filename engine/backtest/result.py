@@ -18,6 +18,7 @@ from engine.sdk.run import VALUE_DECIMALS, Market
 _YEAR_S: Final = 365.25 * 86_400
 _GRID: Final = 1_000
 """Equal steps that a run is cut into for the Sharpe ratio."""
+_SPAN_MIN_NS: Final = 86_400 * 10**9
 _UNIT: Final = 10.0**VALUE_DECIMALS
 Floats = npt.NDArray[np.float64]
 
@@ -98,9 +99,9 @@ def drawdown(net: Floats) -> Floats:
 def sharpe(net: Floats, times: npt.NDArray[np.int64]) -> float | None:
     """Mean over deviation of the result's changes in equal steps of time, by the year; no riskless rate is taken off.
 
-    Nothing when nothing changed. Of a run of minutes it says little.
+    Nothing when nothing changed, and nothing of less than a day: extrapolated to a year, minutes say anything.
     """
-    if len(net) < 3 or times[-1] <= times[0]:
+    if len(net) < 3 or times[-1] - times[0] < _SPAN_MIN_NS:
         return None
     grid = np.linspace(times[0], times[-1], min(_GRID, len(net)) + 1)
     changes = np.diff(np.interp(grid, times, net))

@@ -126,11 +126,12 @@ def test_drawdown_is_below_the_peak_or_the_start():
     assert drawdown(np.array([-1.0, 2.0, 1.0, 3.0, -1.0])).tolist() == [1.0, 0.0, 1.0, 0.0, 4.0]
 
 
-def test_sharpe_is_nothing_where_nothing_changes_and_has_the_sign_of_the_result():
-    times = np.arange(100, dtype=np.int64) * 10**9
+def test_sharpe_is_nothing_where_nothing_changes_or_minutes_only_and_has_the_sign_of_the_result():
+    times = np.arange(100, dtype=np.int64) * 10**12
     assert sharpe(np.zeros(100), times) is None
     rising = np.cumsum(np.tile([2.0, -1.0], 50))
     assert sharpe(rising, times) > 0 > sharpe(-rising, times)
+    assert sharpe(rising, times // 1000) is None
 
 
 def test_tear_sheet_holds_the_figures(tmp_path):
