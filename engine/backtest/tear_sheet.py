@@ -53,6 +53,7 @@ def _figure(title: str, height: int) -> Any:
         height=height,
         margin={"l": 70, "r": 60, "t": 10, "b": 40},
         yaxis_title=title,
+        yaxis_tickformat=",",
         legend={"orientation": "h", "y": 1.12},
     )
     return made
