@@ -25,6 +25,7 @@ from typing import Any, Final
 import capstan_native as native
 import numpy as np
 
+from bench.comparison import Unavailable, live_peer
 from bench.rows import Row, bound_row, figure_row, notes
 from custody.session_keys import ListedCall, ListedInstrument, SessionAuthority, SessionTerms
 from custody.session_keys.statements import allotment_text, certificate_text
@@ -73,7 +74,19 @@ def run() -> list[Row]:
             rows += found
             if any(row["ok"] is False for row in found):
                 _tell_profile(feed, messages)
-    return rows + _single()
+    return rows + _single() + _peer()
+
+
+def _peer() -> list[Row]:
+    """NautilusTrader's live engines, which neither decode nor sign: what our ticks to signed bytes stand beside."""
+    try:
+        with live_peer() as ask:
+            p50_us = statistics.median(float(ask()["p50_ns"]) for _ in range(3)) / 1_000
+    except Unavailable as error:
+        notes.append(f"engine_live: no peer: {error}")
+        return []
+    name = "quote to the order at its adapter, neither decoded nor signed, p50"
+    return [figure_row(topic="engine", name=name, ours=p50_us, unit="us", peer_name="this is NautilusTrader 1.221")]
 
 
 def _rows(title: str, messages: Messages, strategy: Any, kind: str, bounds: tuple[float, float] | None) -> list[Row]:
