@@ -16,12 +16,18 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from domain import InputError
-from engine.settings import PythonStrategySettings, RiskLimits
+from engine.backtest.chain_settings import (
+    ChainSettings,
+    PerMillion,
+    PoolSettings,
+    Positive,
+    SyntheticPoolData,
+    check_chain,
+)
+from engine.settings import ArbitrageSettings, PythonStrategySettings, RiskLimits
 from runtime import SettingsPart
 
-Positive = Annotated[Decimal, Field(gt=0)]
 Microseconds = Annotated[int, Field(ge=0, le=60_000_000)]
-PerMillion = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class CaptureData(SettingsPart):
@@ -74,7 +80,9 @@ class SyntheticData(SettingsPart):
     feed_latency_us: Microseconds = 1_000
 
 
-DataSettings = Annotated[CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData, Field(discriminator="kind")]
+DataSettings = Annotated[
+    CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData | SyntheticPoolData, Field(discriminator="kind")
+]
 
 
 class InstrumentSettings(SettingsPart):
@@ -134,7 +142,9 @@ class PythonSettings(PythonStrategySettings):
     id: str = Field(default="s", pattern=r"[a-z0-9-]{1,16}")
 
 
-StrategySettings = Annotated[QuotingSettings | AvellanedaStoikovSettings | PythonSettings, Field(discriminator="kind")]
+StrategySettings = Annotated[
+    QuotingSettings | AvellanedaStoikovSettings | ArbitrageSettings | PythonSettings, Field(discriminator="kind")
+]
 
 
 class LatencySettings(SettingsPart):
@@ -188,6 +198,8 @@ class BacktestConfig(SettingsPart):
     data: Annotated[tuple[DataSettings, ...], Field(min_length=1)]
     instruments: Annotated[dict[str, InstrumentSettings], Field(min_length=1)]
     strategies: Annotated[tuple[StrategySettings, ...], Field(min_length=1, max_length=63)]
+    pools: tuple[PoolSettings, ...] = ()
+    chain: ChainSettings = ChainSettings()
     simulator: SimulatorSettings = SimulatorSettings()
     risk: RiskLimits = RiskLimits()
     capital: dict[str, Annotated[Decimal, Field(ge=0)]] = Field(default_factory=dict)
@@ -282,7 +294,11 @@ def _check_names(path: Path, config: BacktestConfig) -> None:
     ids = [item.id for item in config.strategies]
     if len(set(ids)) != len(ids):
         raise InputError(f"{path}: strategies: two have the same id", hint="give each an id of its own")
+    check_chain(path, config)
     places = {f"{name.split(':')[0]}/{asset}" for name, i in known.items() for asset in (i.base, i.quote)}
+    if config.pools:
+        tokens = [token.symbol for pool in config.pools for token in (pool.token0, pool.token1)]
+        places |= {f"{config.chain.name}/{symbol}" for symbol in (config.chain.coin, *tokens)}
     for place in config.capital:
         if place not in places:
             raise InputError(f"{path}: capital.{place}: no such holding", hint=f"there are {', '.join(sorted(places))}")

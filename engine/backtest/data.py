@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from domain import InputError
+from engine.backtest.chain import add_chain
+from engine.backtest.chain_settings import SyntheticPoolData
 from engine.backtest.config import (
     BacktestConfig,
     CaptureData,
-    DataSettings,
     OhlcvData,
     ParquetData,
     StoreData,
@@ -24,6 +25,7 @@ from engine.backtest.synthetic import synthesize
 from engine.data import CaptureFormat, bar_events, import_parquet, load_capture, merge, open_store, read_bars
 from engine.data.captures import Events
 
+MarketData = CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much is done and how much there is."""
 
@@ -35,14 +37,18 @@ def load_events(config: BacktestConfig, folder: Path, progress: Progress = lambd
         InputError: A file that is not there, is not what it should be, or has gaps in its sequence.
     """
     names = list(config.instruments)
-    streams = [_load(item, names.index(item.instrument), config, folder, progress) for item in config.data]
+    streams = [
+        _load(item, names.index(item.instrument), config, folder, progress)
+        for item in config.data
+        if not isinstance(item, SyntheticPoolData)
+    ]
     events = streams[0] if len(streams) == 1 else merge(streams)
     if not len(events):
         raise InputError("the data holds no events")
-    return np.ascontiguousarray(events)
+    return np.ascontiguousarray(add_chain(config, events))
 
 
-def _load(item: DataSettings, instrument: int, config: BacktestConfig, folder: Path, progress: Progress) -> Events:
+def _load(item: MarketData, instrument: int, config: BacktestConfig, folder: Path, progress: Progress) -> Events:
     terms = config.instruments[item.instrument]
     match item:
         case SyntheticData():

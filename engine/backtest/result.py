@@ -44,8 +44,9 @@ def result_of(run: Finished) -> dict[str, Any]:
         "pnl": {
             "gross": round(gross, 6),
             "fees": round(fees, 6),
-            # What neither trades nor fees explain was settled between holders of a contract.
-            "funding": round(total - (gross - fees), 6) + 0.0,
+            # What neither trades nor fees explain was settled between holders of a contract, or came of swaps.
+            "funding": 0.0 if run.config.pools else round(total - (gross - fees), 6) + 0.0,
+            **({"swaps": round(total - (gross - fees), 6) + 0.0} if run.config.pools else {}),
             "net": round(total, 6),
             "by_strategy": {
                 item.id: round(float(run.samples[-1][2 + at]) / _UNIT, 6) if len(run.samples) else 0.0
@@ -62,6 +63,7 @@ def result_of(run: Finished) -> dict[str, Any]:
             "rejected": len(rejected),
             "rejected_by_rule": {rule(code): n for code, n in sorted(Counter(rejected["rule"].tolist()).items())},
         },
+        **({"swaps": _swaps(run)} if run.config.pools else {}),
         "fill_ratio": round(lots_filled / lots_sent, 6) if lots_sent else 0.0,
         "position_end": {
             market.name: f"{market.lot_size * int(run.samples[-1][_lots_column(run, at)]):f}"
@@ -81,6 +83,16 @@ def result_of(run: Finished) -> dict[str, Any]:
         "seconds_wall": round(run.wall_s, 3),
         "seconds_cpu": round(run.cpu_s, 3),
         "events_per_second": round(run.events / run.wall_s) if run.wall_s else 0,
+    }
+
+
+def _swaps(run: Finished) -> dict[str, Any]:
+    mined = [swap for swap in run.settlements if swap.is_mined]
+    return {
+        "asked": int((run.commands["kind"] == CommandKind.SWAP).sum()),
+        "mined": len(mined),
+        "failed": dict(sorted(Counter(swap.reason for swap in run.settlements if not swap.is_mined).items())),
+        "gas_wei": str(sum(swap.gas_wei for swap in run.settlements)),
     }
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import capstan_native as native
 import numpy as np
 
-from domain import InputError
+from domain import InputError, Instrument, VenueId, venue_asset
+from engine.backtest.chain import chain_model, gas, pool_terms
 from engine.backtest.config import (
     AvellanedaStoikovSettings,
     BacktestConfig,
@@ -26,13 +27,26 @@ from engine.records import COMMAND, EVENT
 from engine.sdk import Strategy
 from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
-from engine.settings import MarketMakingSettings
+from engine.settings import ArbitrageSettings, MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, lots_down
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 from engine.strategies.quoting import Quoting
 
 SAMPLES: Final = 2_000
 """How often the state is looked at, for the curve and the figures made of it."""
 _STEP: Final = 250_000
+
+
+class Settlement(NamedTuple):
+    """What became of a swap. Amounts are raw units."""
+
+    client_id: int
+    is_mined: bool
+    amount_in: int
+    amount_out: int
+    gas_wei: int
+    block_number: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,12 @@ class Finished:
     samples: Any
     """One row a look: time, result, each strategy's result, then lots and twice the mid of each instrument."""
     digest: str
+    settlements: tuple[Settlement, ...]
+    """What became of swaps, in the order in which it was told."""
+    pools: tuple[tuple[int, ...], ...]
+    """The reserves of each pool at the end, our swaps included."""
+    balances: Mapping[str, int]
+    """What was held at the end, in raw units by `venue/ASSET`."""
     wall_s: float
     cpu_s: float
 
@@ -71,6 +91,7 @@ def run_backtest(
         InputError: A strategy or an instrument that cannot be.
     """
     markets = tuple(market(name, terms) for name, terms in config.instruments.items())
+    pools = pool_terms(config)
     strategies = tuple(make_strategy(item, config, folder) for item in config.strategies)
     settings = engine_config(
         markets,
@@ -79,6 +100,8 @@ def run_backtest(
         seed=config.simulator.seed,
         can_amend=config.simulator.can_amend,
         risk=config.risk,
+        pools=pools,
+        gas=gas(config),
     )
     assets = {asset["id"]: at for at, asset in enumerate(settings["assets"])}
     capital = [
@@ -93,6 +116,8 @@ def run_backtest(
             capital=capital,
             tick_ns=config.simulator.tick_ms * 1_000_000,
             settle_ns=config.simulator.settle_s * 1_000_000_000,
+            pools=pools,
+            chain=chain_model(config),
         )
     except ValueError as exc:
         raise InputError(f"the backtest cannot be set up: {exc}") from exc
@@ -114,6 +139,9 @@ def run_backtest(
         commands=np.frombuffer(commands, COMMAND),
         samples=np.array(run.samples(), dtype=np.int64),
         digest=run.digest(),
+        settlements=tuple(Settlement(*row) for row in run.settlements()),
+        pools=tuple(pool.state if (pool := run.pool(at)) is not None else () for at in range(len(pools))),
+        balances=dict(zip(assets, run.balances(), strict=True)),
         wall_s=wall_s,
         cpu_s=cpu_s,
     )
@@ -192,6 +220,10 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
             }
         case AvellanedaStoikovSettings():
             return _avellaneda_stoikov(item, config)
+        case ArbitrageSettings():
+            terms = config.instruments[item.instrument]
+            instrument = _instrument(item.instrument, terms)
+            return CrossVenueArbitrage(item, instrument=instrument, base=terms.base, pools=item.pools)
         case PythonSettings():
             return load_strategy(item.id, item.strategy, item.parameters, folder)
 
@@ -212,6 +244,22 @@ def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig)
         "order_lots": lots_down(float(item.order_qty), lot),
         **{name: float(value) for name, value in model.items()},
     }
+
+
+def _instrument(name: str, terms: InstrumentSettings) -> Instrument:
+    """A spot market as strategies that run live are told of it."""
+    venue, _, symbol = name.partition(":")
+    return Instrument(
+        venue=VenueId(venue),
+        symbol=symbol,
+        base=venue_asset(VenueId(venue), terms.base, terms.base_decimals),
+        quote=venue_asset(VenueId(venue), terms.quote, terms.quote_decimals),
+        tick_size=terms.tick_size,
+        lot_size=terms.lot_size,
+        min_notional=terms.min_notional,
+        maker_fee_bps=terms.maker_fee_bps,
+        taker_fee_bps=terms.taker_fee_bps,
+    )
 
 
 def _told_once(fills: Events) -> Events:

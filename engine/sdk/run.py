@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from domain import InputError
+from domain import Asset, InputError
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk.strategy import Strategy, wakes
 
 if TYPE_CHECKING:
+    from engine.sdk.pools import PoolTerms
     from engine.settings import RiskLimits
 
 Native: TypeAlias = tuple[str, dict[str, Any]]
@@ -56,6 +57,8 @@ def engine_config(
     seed: int = 0,
     can_amend: bool = False,
     risk: RiskLimits | None = None,
+    pools: Sequence[PoolTerms] = (),
+    gas: tuple[Asset, str] | None = None,
 ) -> dict[str, Any]:
     """Number everything a run consists of.
 
@@ -67,9 +70,12 @@ def engine_config(
         seed: In the journal's header.
         can_amend: Whether the venues change price and size of a resting order in one message.
         risk: What the gate enforces; without it nothing is bounded (tests and benches).
+        pools: Pool `i` of the events is the i-th.
+        gas: What swaps' gas is paid in, and the economic asset it is a form of.
 
     Raises:
-        InputError: A contract that cannot be counted in integers, or no instrument is quoted in `account`.
+        InputError: A contract that cannot be counted in integers, no instrument is quoted in `account`, or what a
+            pool trades has no price.
     """
     venues = list(dict.fromkeys(m.venue for m in markets))
     assets: dict[str, dict[str, Any]] = {}
@@ -91,9 +97,45 @@ def engine_config(
         "instruments": [_instrument(m, venues, place) for m in markets],
         "strategies": [{"name": name, "subscriptions": _subscriptions(what, names)} for name, what in strategies],
     }
+    if pools or gas is not None:
+        _add_chain(made, pools, gas, account, marks)
     if risk is not None:
         _bound(made, risk, markets)
     return made
+
+
+def _add_chain(
+    config: dict[str, Any],
+    pools: Sequence[PoolTerms],
+    gas: tuple[Asset, str] | None,
+    account: str,
+    marks: Mapping[str, int],
+) -> None:
+    """Add pools and what they trade, after everything the exchanges have."""
+    symbols = [economic["symbol"] for economic in config["economics"]]
+    place = {asset["id"]: at for at, asset in enumerate(config["assets"])}
+
+    def number(asset: Asset, form: str) -> int:
+        if form != account and form not in marks:
+            raise InputError(f"{asset.id}: no instrument prices {form} in {account}", hint="what is it a form of?")
+        made = _asset(asset.id, asset.decimals, symbols.index(form))
+        at = place.setdefault(asset.id, len(config["assets"]))
+        if at == len(config["assets"]):
+            config["assets"].append(made)
+        if config["assets"][at] != made:
+            raise InputError(f"{asset.id} is described in two ways")
+        return at
+
+    config["pools"] = [
+        {
+            "id": pool.id,
+            "token0": number(pool.token0, pool.forms[0]),
+            "token1": number(pool.token1, pool.forms[1]),
+            "fee_pips": pool.fee_pips,
+        }
+        for pool in pools
+    ]
+    config["gas_asset"] = None if gas is None else number(*gas)
 
 
 def _bound(config: dict[str, Any], risk: RiskLimits, markets: Sequence[Market]) -> None:
@@ -105,12 +147,13 @@ def _bound(config: dict[str, Any], risk: RiskLimits, markets: Sequence[Market]) 
         strategy["capital"] = share
     config["order_lots_max"] = [order_lots_max(risk, m.base, m.lot_size) for m in markets]
     instruments, assets = [m.name for m in markets], [asset["id"] for asset in config["assets"]]
-    if unknown := sorted(set(risk.blacklist) - {*instruments, *assets}):
+    pools = [pool["id"] for pool in config.get("pools", ())]
+    if unknown := sorted(set(risk.blacklist) - {*instruments, *assets, *pools}):
         raise InputError(f"risk.blacklist: there is no {', '.join(unknown)} in this run")
     config["blacklist"] = {
         "instruments": [at for at, name in enumerate(instruments) if name in risk.blacklist],
         "assets": [at for at, name in enumerate(assets) if name in risk.blacklist],
-        "pools": [],
+        "pools": [at for at, name in enumerate(pools) if name in risk.blacklist],
     }
 
 

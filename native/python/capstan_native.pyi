@@ -1012,6 +1012,8 @@ def replay_backtest(
     strategies: tuple[Any, ...],
     events: Any,
     journal: tuple[str | PathLike[str], bytes],
+    *,
+    pools: Sequence[Any] = ...,
 ) -> str:
     """Have a fresh engine take what a backtest's journal and its feed say; return SHA-256 over what it decided.
 
@@ -1034,6 +1036,9 @@ class Backtest:
         records: Keep fills and commands.
         journal: A new file for the run's journal, and the 32 bytes that say what the run is made of (a digest of its
             configuration and its feed). What the feed tells is journaled by reference, everything else as it came.
+        pools: An `engine.sdk.pools.PoolTerms` for each pool of the configuration, or none: then `ctx.pool` has none.
+        chain: How the chain treats swaps, see `docs/simulation.md`: `reach_ns`, `tell_ns`, `order` (first or last),
+            `gas_swap`, `gas_reverted`, `tip_wei`, `missed_ppm`, `sandwiched_ppm`, `seed`. Without it no swap settles.
 
     Raises:
         ValueError: A configuration that is none.
@@ -1051,6 +1056,8 @@ class Backtest:
         settle_ns: int = 0,
         records: bool = True,
         journal: tuple[str | PathLike[str], bytes] | None = None,
+        pools: Sequence[Any] = ...,
+        chain: dict[str, Any] | None = None,
     ) -> None: ...
     def run(self, events: Any, every: int, limit: int | None = None) -> bool:
         """Run over the next `limit` records (all when none); return whether more is left.
@@ -1061,6 +1068,22 @@ class Backtest:
         Raises:
             ValueError: The buffer is no run of 64-byte records.
             RuntimeError: The kernel or a venue found a contradiction.
+        """
+
+    def settlements(self) -> list[tuple[int, bool, int, int, int, int, str]]:
+        """What became of each swap: its id, whether it was mined, what went in and came out, gas in wei, block, reason.
+
+        Kept as fills are.
+        """
+
+    def balances(self) -> list[int]:
+        """What is held of each asset of the configuration, in raw units."""
+
+    def pool(self, index: int) -> AmmPool | None:
+        """A copy of a pool as the chain has it, our swaps included; None while it is not known.
+
+        Raises:
+            ValueError: There is no chain, or no such pool.
         """
 
     def position(self) -> int:

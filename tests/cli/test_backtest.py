@@ -30,6 +30,13 @@ def test_example_without_recordings_runs_and_saves(tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "result.json").read_text())["sha256"] == result["sha256"]
 
 
+def test_example_with_a_pool_runs_and_saves(tmp_path, capsys):
+    assert run("run", EXAMPLES / "pool.toml", "--json", "--save", tmp_path / "out") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["swaps"]["mined"] > 10
+    assert "Backtest cross-venue arbitrage" in (tmp_path / "out" / "tear_sheet.html").read_text()
+
+
 def test_table_is_for_people(capsys):
     assert run("run", EXAMPLES / "synthetic.toml") == 0
     assert "pnl: net" in capsys.readouterr().out

@@ -66,7 +66,8 @@ pub enum Kind {
     Balance = 34,
     /// A pool's state or a change of it, as payload. `instrument` is the pool's index.
     Pool = 35,
-    /// What became of a swap of ours, as payload. `aux[0]` is its client id.
+    /// What became of a swap of ours, as payload. `aux[0]` is its client id, `price` the status (`payload::SwapStatus`),
+    /// `sequence` the block.
     Settled = 36,
     /// Where the feed stands: `sequence` market events of the file whose digest is in the journal's header are taken.
     Cursor = 37,

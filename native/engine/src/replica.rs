@@ -30,11 +30,13 @@ pub struct Replica {
     invalid: String,
     snapshot_block: u64,
     block_number: u64,
+    changes: u64,
 }
 
 impl Replica {
     pub fn new(fee_pips: u32) -> Self {
-        Self { fee_pips, pool: None, invalid: "no snapshot yet".into(), snapshot_block: 0, block_number: 0 }
+        let invalid = "no snapshot yet".into();
+        Self { fee_pips, pool: None, invalid, snapshot_block: 0, block_number: 0, changes: 0 }
     }
 
     /// Returns why it may not be used, or nothing while it may.
@@ -80,6 +82,7 @@ impl Replica {
 
     /// Takes one update of this pool. What cannot be makes the copy invalid, until the next snapshot.
     pub fn apply(&mut self, block_number: u64, update: PoolUpdate) {
+        self.changes += 1;
         match update {
             PoolUpdate::Invalid(reason) => {
                 self.invalid = if reason.is_empty() { "invalidated".into() } else { reason };
@@ -102,21 +105,30 @@ impl Replica {
         }
     }
 
+    /// Returns a number that is another after every update, for those who keep a copy.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Returns the state as the update that would make it, or the reason why there is none.
+    pub fn snapshot(&self) -> PoolUpdate {
+        match &self.pool {
+            Some(Pool::V2(pair)) if self.invalid.is_empty() => {
+                let [reserve0, reserve1] = pair.reserves();
+                PoolUpdate::Reserves { reserve0, reserve1, is_snapshot: true }
+            }
+            Some(Pool::V3(pool)) if self.invalid.is_empty() => {
+                let (spacing, ticks) = (pool.ticks().spacing(), pool.ticks().iter().collect());
+                PoolUpdate::Ticks { slot: pool.slot(), spacing, ticks }
+            }
+            _ => PoolUpdate::Invalid(self.invalid.clone()),
+        }
+    }
+
     /// Appends the state, for snapshots and hashes. While it is invalid nothing of it is used but why.
     pub(crate) fn save(&self, out: &mut Writer) {
         let mut update = Vec::new();
-        match &self.pool {
-            _ if !self.invalid.is_empty() => PoolUpdate::Invalid(self.invalid.clone()).write(&mut update),
-            None => {}
-            Some(Pool::V2(pair)) => {
-                let [reserve0, reserve1] = pair.reserves();
-                PoolUpdate::Reserves { reserve0, reserve1, is_snapshot: true }.write(&mut update);
-            }
-            Some(Pool::V3(pool)) => {
-                let (spacing, ticks) = (pool.ticks().spacing(), pool.ticks().iter().collect());
-                PoolUpdate::Ticks { slot: pool.slot(), spacing, ticks }.write(&mut update);
-            }
-        }
+        self.snapshot().write(&mut update);
         out.bytes(&update);
         out.u64(self.snapshot_block);
         out.u64(self.block_number);

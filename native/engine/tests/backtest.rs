@@ -358,7 +358,7 @@ fn a_swap_waits_for_its_block_and_its_outcome_takes_its_time() {
     config.economics[0].mark = Some(support::SPOT);
     config.pools = model.pools.clone();
     config.strategies[0].subscriptions[0].why |= capstan_engine::wakes::BLOCK;
-    let mut engine = Engine::new(config).unwrap();
+    let mut engine = Engine::new(config.clone()).unwrap();
     engine.add(Box::new(Swapper));
     let settled = Settled::default();
     let mut run = Backtest::new(engine, vec![venue(|_| {})])
@@ -370,6 +370,12 @@ fn a_swap_waits_for_its_block_and_its_outcome_takes_its_time() {
     // Heard of block 1 at 12 ms, out by 13, in block 2 at 20, known at 22.
     assert_eq!((*at, settlement.block_number, settlement.amount_out), (22 * MS, 2, U256::from(996)));
     assert_eq!(run.engine.kernel.swaps().count(), 0);
+    // Asked for one record at a time, it does not stumble over the payload's.
+    let mut engine = Engine::new(config).unwrap();
+    engine.add(Box::new(Swapper));
+    let mut steps = Backtest::new(engine, vec![venue(|_| {})]).with_chain(Chain::new(PoolVenue::new(model.clone())));
+    while steps.run(&all, 0, 1) != Ok(Stop::End) {}
+    assert_eq!(steps.engine.kernel.digest(), run.engine.kernel.digest());
     all.truncate(all.len() - 4); // The pool's payload is cut off.
     let mut broken = Backtest::new(Engine::new(support::config()).unwrap(), vec![venue(|_| {})]);
     assert!(matches!(broken.run(&all, 0, usize::MAX), Err(Failed::Feed(_))));

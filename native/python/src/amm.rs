@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 create_exception!(capstan_native, PoolDepthError, PyValueError, "A pool cannot take or give so much. Nothing changed.");
 
 /// A Python integer in 256 bits; negative and larger ones are an `OverflowError`, as Python's own conversions have it.
-struct Word(U256);
+pub(crate) struct Word(pub(crate) U256);
 
 impl<'py> FromPyObject<'py> for Word {
     fn extract_bound(value: &Bound<'py, PyAny>) -> PyResult<Self> {
@@ -46,7 +46,7 @@ fn amm_error(e: AmmError) -> PyErr {
 }
 
 #[pyclass]
-struct AmmPool(Core);
+pub(crate) struct AmmPool(pub(crate) Core);
 
 impl AmmPool {
     fn v3(&mut self) -> PyResult<&mut v3::Pool> {

@@ -3,6 +3,8 @@
 use capstan_engine::command::Command;
 use capstan_engine::event::Event;
 use capstan_engine::instrument::{Contract, Decimal, Instrument};
+use capstan_engine::replica::PoolSpec;
+use capstan_engine::sim::pool_venue::{BlockOrder, ChainModel};
 use capstan_engine::sim::{
     BadSettings, Exchange, ExchangeSettings, FaultSettings, FeeAsset, FeeSettings, Impact, Latencies, Latency,
     Liquidation, MessageLimit, Overflow, QueueModel, Sample, Tier,
@@ -202,6 +204,44 @@ pub(crate) fn settings(dict: &Bound<'_, PyDict>) -> PyResult<ExchangeSettings> {
     all.positions = table.get("positions", Vec::new())?;
     table.done()?;
     Ok(all)
+}
+
+/// Reads how a chain treats swaps; what is left out is nothing, or the least.
+pub(crate) fn chain(dict: &Bound<'_, PyDict>, pools: Vec<PoolSpec>) -> PyResult<ChainModel> {
+    let table = Table::new(dict, "chain");
+    let order: String = table.get("order", "first".into())?;
+    let share = |key: &'static str| -> PyResult<u32> {
+        let ppm = table.get(key, 0)?;
+        if ppm > 1_000_000 {
+            return Err(PyValueError::new_err(format!("chain: {key} is at most 1000000, found {ppm}")));
+        }
+        Ok(ppm)
+    };
+    let delay = |key: &'static str| -> PyResult<i64> {
+        let delay_ns = table.get(key, 0)?;
+        if delay_ns < 0 {
+            return Err(PyValueError::new_err(format!("chain: {key} is not negative, found {delay_ns}")));
+        }
+        Ok(delay_ns)
+    };
+    let model = ChainModel {
+        pools,
+        reach_ns: delay("reach_ns")?,
+        tell_ns: delay("tell_ns")?,
+        order: match order.as_str() {
+            "first" => BlockOrder::First,
+            "last" => BlockOrder::Last,
+            _ => return Err(PyValueError::new_err(format!("chain: order is first or last, found {order:?}"))),
+        },
+        gas_swap: table.get("gas_swap", 0)?,
+        gas_reverted: table.get("gas_reverted", 0)?,
+        tip_wei: table.get("tip_wei", 0)?,
+        missed_ppm: share("missed_ppm")?,
+        sandwiched_ppm: share("sandwiched_ppm")?,
+        seed: table.get("seed", 0)?,
+    };
+    table.done()?;
+    Ok(model)
 }
 
 fn decimal(text: &str) -> PyResult<Decimal> {

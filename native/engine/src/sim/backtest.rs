@@ -209,7 +209,8 @@ impl Backtest {
                 self.end_ns = self.now_ns.saturating_add(self.settle_ns);
             }
             let feed_ns = feed.get(self.cursor).map_or(i64::MAX, |event| event.time_local_ns.max(self.now_ns));
-            if self.cursor == end && end < feed.len() && !self.comes_before_feed(feed_ns) {
+            // A payload may reach beyond what was asked for.
+            if self.cursor >= end && self.cursor < feed.len() && !self.comes_before_feed(feed_ns) {
                 return Ok(Stop::Budget);
             }
             let other_ns = self.next_other_ns();

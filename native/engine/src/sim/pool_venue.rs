@@ -178,7 +178,9 @@ impl PoolVenue {
                 out.push(told);
             }
         }
-        out.push(self.told(Kind::Settled, swap.request.pool, block, swap.client_id as i64, payload));
+        let (mut event, payload) = self.told(Kind::Settled, swap.request.pool, block, swap.client_id as i64, payload);
+        event.price = status as i64;
+        out.push((event, payload));
     }
 
     fn trade(&mut self, swap: &Waiting, block: Block) -> Result<U256, &'static str> {
@@ -300,7 +302,11 @@ mod tests {
     fn settled(told: &[Told]) -> Vec<(u64, Settlement)> {
         told.iter()
             .filter(|(event, _)| event.kind() == Some(Kind::Settled))
-            .map(|(event, payload)| (event.aux[0] as u64, Settlement::read(payload).unwrap()))
+            .map(|(event, payload)| {
+                let settlement = Settlement::read(payload).unwrap();
+                assert_eq!(event.price, settlement.status as i64, "strategies see the record, not the payload");
+                (event.aux[0] as u64, settlement)
+            })
             .collect()
     }
 

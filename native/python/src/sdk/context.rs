@@ -6,14 +6,17 @@ use std::sync::Arc;
 use capstan_engine::command::{ClientId, OrderType, TimeInForce};
 use capstan_engine::kernel::Kernel;
 use capstan_engine::orders::NewOrder;
-use capstan_engine::risk::Stage;
+use capstan_engine::payload::SwapRequest;
+use capstan_engine::risk::{Stage, SwapChange};
 use capstan_engine::targets::Target;
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::memory::{GilCell, Window};
+use super::pools::Pools;
 use super::views::{BookView, OpenOrder, Slot};
+use crate::amm::Word;
 
 /// Trades that can wait for `on_trades`; when they are so many it runs, whatever its interval.
 pub const TRADES_MAX: usize = 4096;
@@ -32,13 +35,14 @@ pub struct Context {
     id: u8,
     instruments: Vec<Info>,
     books: Vec<Py<BookView>>,
+    pools: Arc<Pools>,
     pub(super) trades: Window,
     pub(super) waiting: AtomicUsize,
     quotes: GilCell<[Vec<Target>; 2]>,
 }
 
 impl Context {
-    pub fn new(py: Python<'_>, id: u8, instruments: Vec<Info>) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, id: u8, instruments: Vec<Info>, pools: Arc<Pools>) -> PyResult<Self> {
         let slot = Arc::new(Slot::default());
         let dtype = py.import("engine.records")?.getattr("EVENT")?;
         let books = (0..instruments.len() as u32)
@@ -50,6 +54,7 @@ impl Context {
             id,
             instruments,
             books,
+            pools,
             waiting: AtomicUsize::new(0),
             quotes: GilCell::new(Default::default()),
         })
@@ -203,14 +208,53 @@ impl Context {
         .ok_or_else(|| PyKeyError::new_err(format!("no economic asset {symbol} in this run")))
     }
 
-    /// Backtests have no pools yet; paper and live have, and there `engine.host` answers.
-    fn pool(&self, name: &str) -> PyResult<()> {
-        Err(PyKeyError::new_err(format!("no pool {name} in this run")))
+    fn pool(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        self.pools.market(py, &self.slot, name)
     }
 
-    #[pyo3(signature = (pool, *_arguments))]
-    fn swap(&self, pool: &str, _arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.pool(pool)
+    /// Asks for a swap as `engine.host` does in live runs.
+    fn swap(
+        &self,
+        py: Python<'_>,
+        pool: &str,
+        token_in: &str,
+        amount_in: Word,
+        min_amount_out: Word,
+        deadline_s: i64,
+    ) -> PyResult<Option<u64>> {
+        let tokens = self.with(|kernel| {
+            let config = kernel.config();
+            let at = config.pools.iter().position(|p| p.id == pool)?;
+            let is_in = |token: u16| config.assets.get(usize::from(token)).is_some_and(|asset| asset.id == token_in);
+            let (zero, one) = (config.pools[at].token0, config.pools[at].token1);
+            Some((at as u32, zero, one, is_in(zero), is_in(one)))
+        })?;
+        let Some((pool_at, zero, one, is_zero, is_one)) = tokens else {
+            return Err(PyKeyError::new_err(format!("no pool {pool} in this run")));
+        };
+        if !is_zero && !is_one {
+            let why = format!("{token_in} is none of pool {pool}'s tokens");
+            return Err(PyErr::from_value(py.import("domain")?.getattr("InputError")?.call1((why,))?));
+        }
+        let (asset_in, asset_out) = if is_zero { (zero, one) } else { (one, zero) };
+        let raw = |amount: &Word| {
+            i128::try_from(amount.0).map_err(|_| PyOverflowError::new_err("an amount does not fit 128 bits"))
+        };
+        let change = SwapChange {
+            pool: pool_at,
+            asset_in,
+            amount_in: raw(&amount_in)?,
+            asset_out,
+            amount_out: raw(&min_amount_out)?,
+        };
+        let request = SwapRequest {
+            pool: pool_at,
+            zero_for_one: is_zero,
+            amount_in: amount_in.0,
+            amount_out_min: min_amount_out.0,
+            deadline_s,
+        };
+        self.with(|kernel| kernel.swap(self.id, &request.bytes(), change).ok().map(|id| id.0))
     }
 
     #[getter]

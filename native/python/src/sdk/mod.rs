@@ -6,6 +6,7 @@
 
 mod context;
 mod memory;
+mod pools;
 mod run;
 mod settings;
 mod strategy;

@@ -8,7 +8,9 @@ use capstan_engine::command::Command;
 use capstan_engine::event::{as_bytes, from_bytes, Event, Kind, PAYLOAD};
 
 use capstan_engine::journal::{Contents, Header, JournalError, SLOT};
-use capstan_engine::sim::{self, BadSettings, Exchange, FeedJournal, Journal, Stop, Unfit};
+use capstan_engine::payload::{Settlement, SwapStatus};
+use capstan_engine::sim::pool_venue::PoolVenue;
+use capstan_engine::sim::{self, BadSettings, Chain, Exchange, FeedJournal, Journal, Stop, Unfit};
 use capstan_engine::Engine;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
@@ -16,19 +18,22 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::context::Info;
+use super::pools::Pools;
 use super::settings;
 use super::strategy::{Failure, PyStrategy};
+use crate::amm::{AmmPool, Word};
 use crate::engine_config;
 
 /// Events between two looks at signals, failures and progress.
 const CHUNK: usize = 1 << 14;
 
 /// Makes an engine of a configuration and its strategies: each an `engine.sdk.Strategy`, or a native kernel's kind with
-/// its parameters.
+/// its parameters. Without `pools`, an `engine.sdk.pools.PoolTerms` for each of the configuration's, strategies see none.
 pub fn engine(
     py: Python<'_>,
     config: &Bound<'_, PyAny>,
     strategies: Vec<Bound<'_, PyAny>>,
+    pools: &[Bound<'_, PyAny>],
     failure: &Arc<Failure>,
 ) -> PyResult<Engine> {
     let config = engine_config::config(config)?;
@@ -37,6 +42,7 @@ pub fn engine(
     }
     let venues: Vec<String> = config.venues.iter().map(|v| v.name.clone()).collect();
     let instruments = config.instruments.clone();
+    let pools = Pools::new(py, pools, config.pools.len())?;
     let infos = || {
         let value = |d: capstan_engine::instrument::Decimal| d.digits as f64 / 10f64.powi(i32::from(d.scale));
         let info = |i: &capstan_engine::instrument::Instrument| Info {
@@ -52,7 +58,7 @@ pub fn engine(
         if let Ok((kind, parameters)) = strategy.extract::<(String, Bound<'_, PyAny>)>() {
             engine.add(settings::native(id, &kind, &parameters)?);
         } else {
-            engine.add(Box::new(PyStrategy::new(py, id, strategy, infos(), failure.clone())?));
+            engine.add(Box::new(PyStrategy::new(py, id, strategy, infos(), pools.clone(), failure.clone())?));
         }
     }
     Ok(engine)
@@ -64,6 +70,7 @@ struct Record {
     /// Trades of ours as the kernel was told them, told twice included.
     fills: Vec<Event>,
     commands: Vec<Command>,
+    settled: Vec<(u64, Settlement)>,
 }
 
 /// Keeps fills and commands, and writes the run's journal; everything else passes at the cost of a comparison.
@@ -81,6 +88,12 @@ impl Journal for Recorder {
         if event.kind == Kind::Fill as u8 {
             if let Some(Ok(mut record)) = self.record.as_ref().map(|record| record.lock()) {
                 record.fills.push(*event);
+            }
+        } else if event.kind == Kind::Settled as u8 {
+            if let (Some(Ok(mut record)), Ok(settlement)) =
+                (self.record.as_ref().map(|record| record.lock()), Settlement::read(payload))
+            {
+                record.settled.push((event.aux[0] as u64, settlement));
             }
         }
     }
@@ -166,15 +179,17 @@ fn begin(path: &Path, engine: &Engine, identity: [u8; 32]) -> PyResult<FeedJourn
 
 /// Has a fresh engine take what a backtest's journal and its feed say, and returns the digest of what it decided.
 #[pyfunction]
+#[pyo3(signature = (config, strategies, events, journal, *, pools = Vec::new()))]
 pub fn replay_backtest(
     py: Python<'_>,
     config: &Bound<'_, PyAny>,
     strategies: &Bound<'_, PyTuple>,
     events: &Bound<'_, PyAny>,
     journal: (PathBuf, [u8; 32]),
+    pools: Vec<Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let failure = Arc::new(Failure::default());
-    let mut engine = engine(py, config, strategies.iter().collect(), &failure)?;
+    let mut engine = engine(py, config, strategies.iter().collect(), &pools, &failure)?;
     let bad = |why: String| PyValueError::new_err(format!("{}: {why}", journal.0.display()));
     let bytes = std::fs::read(&journal.0)?;
     let contents = Contents::read(&bytes).map_err(|e| bad(e.to_string()))?;
@@ -219,7 +234,7 @@ impl Backtest {
 impl Backtest {
     #[new]
     #[pyo3(signature = (config, strategies, venues, *, capital = Vec::new(), tick_ns = 0, settle_ns = 0, records = true,
-        journal = None))]
+        journal = None, pools = Vec::new(), chain = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -231,9 +246,11 @@ impl Backtest {
         settle_ns: i64,
         records: bool,
         journal: Option<(PathBuf, [u8; 32])>,
+        pools: Vec<Bound<'_, PyAny>>,
+        chain: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let failure = Arc::new(Failure::default());
-        let engine = engine(py, config, strategies.iter().collect(), &failure)?;
+        let engine = engine(py, config, strategies.iter().collect(), &pools, &failure)?;
         let bad = |why: BadSettings| PyValueError::new_err(why.to_string());
         let instruments = engine.kernel.config().instruments.clone();
         let exchanges = venues
@@ -242,6 +259,10 @@ impl Backtest {
             .collect::<PyResult<Vec<_>>>()?;
         let record = Arc::new(Mutex::new(Record::default()));
         let mut backtest = sim::Backtest::new(engine, exchanges).with_tick(tick_ns).with_settling(settle_ns);
+        if let Some(chain) = chain {
+            let model = crate::sim::chain(&chain, backtest.engine.kernel.config().pools.clone())?;
+            backtest = backtest.with_chain(Chain::new(PoolVenue::new(model)));
+        }
         let journal = journal.map(|(path, identity)| begin(&path, &backtest.engine, identity)).transpose()?;
         if records || journal.is_some() {
             let record = records.then(|| record.clone());
@@ -307,6 +328,34 @@ impl Backtest {
         let run = self.get()?;
         let record = run.record.lock().map_err(|_| PyRuntimeError::new_err("the record broke off"))?;
         Ok((PyBytes::new(py, as_bytes(&record.fills)), PyBytes::new(py, bytemuck::cast_slice(&record.commands))))
+    }
+
+    /// Returns what became of each swap: id, whether it was mined, what went in and came out, gas in wei, block, reason.
+    #[allow(clippy::type_complexity)]
+    fn settlements(&mut self) -> PyResult<Vec<(u64, bool, Word, Word, Word, u64, String)>> {
+        let run = self.get()?;
+        let record = run.record.lock().map_err(|_| PyRuntimeError::new_err("the record broke off"))?;
+        let row = |(id, s): &(u64, Settlement)| {
+            let (taken, given, gas) = (Word(s.amount_in), Word(s.amount_out), Word(s.gas_cost_wei));
+            (*id, s.status == SwapStatus::Mined, taken, given, gas, s.block_number, s.reason.clone())
+        };
+        Ok(record.settled.iter().map(row).collect())
+    }
+
+    /// Returns what is held of each asset, in raw units.
+    fn balances(&mut self) -> PyResult<Vec<i128>> {
+        let kernel = &self.get()?.backtest.engine.kernel;
+        let assets = kernel.config().assets.len() as u16;
+        Ok((0..assets).map(|asset| kernel.portfolio().balance(asset)).collect())
+    }
+
+    /// Returns a pool as the chain has it, our swaps included; nothing before its snapshot.
+    fn pool(&mut self, index: u32) -> PyResult<Option<AmmPool>> {
+        let chain = self.get()?.backtest.chain();
+        let Some(replica) = chain.and_then(|chain| chain.venue.pool(index)) else {
+            return Err(PyValueError::new_err(format!("there is no chain, or it has no pool {index}")));
+        };
+        Ok(replica.pool().ok().map(|pool| AmmPool(pool.clone())))
     }
 
     /// Returns the states looked at, one row each.
