@@ -19,11 +19,9 @@ from engine.edge import Numbers, SwapRequest, client_number
 from engine.edge.payloads import STATUSES
 from engine.market import Book, PoolMarket
 from engine.records import EVENT, EventFlag
-from engine.sdk import Levels, OpenOrder, Quotes, Strategy, Trades, callbacks, wakes
+from engine.sdk import Levels, OpenOrder, Quotes, Strategy, Trades, callbacks
 from engine.view import RunView
 
-_BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11
-"""Book, trade, bar, mark, stale and record: reasons that are about an instrument."""
 _LIMIT, _IOC = 0, 1
 _NOT_TOLD: Final = frozenset({"on_event", "on_trades", "on_bar"})
 _NO_TRADES: Final = np.zeros(0, EVENT)
@@ -292,21 +290,6 @@ class Host:
             price=STATUSES[event.status],
             sequence=event.block_number,
         )
-
-
-def subscriptions(strategy: Strategy, instruments: Sequence[str]) -> list[tuple[int | None, int]]:
-    """What the kernel wakes a strategy for: (instrument's place or None, reasons)."""
-    missing = [name for name in strategy.instruments if name not in instruments]
-    if missing:
-        raise InputError(
-            f"strategy {strategy.id}: no instrument {missing[0]}", hint=f"there are {', '.join(instruments)}"
-        )
-    why = wakes(strategy)
-    if not strategy.instruments:
-        return [(None, why)]
-    # Reasons with an instrument for the wanted ones; those without (timers, blocks) come whatever the instrument.
-    wanted: list[tuple[int | None, int]] = [(list(instruments).index(name), why) for name in strategy.instruments]
-    return [*wanted, (None, why & ~_BY_INSTRUMENT)]
 
 
 def _levels(levels: Sequence[tuple[int, int]]) -> Levels:

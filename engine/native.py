@@ -20,11 +20,11 @@ from capstan_native import KernelBroken
 from domain import Asset, InputError, Instrument, InvariantError, OrderState
 from domain import events as e
 from engine.edge import Decoder, Encoder, Numbers, PoolTokens, client_number, run_number
-from engine.host import Host, LiveContext, subscriptions
+from engine.host import Host, LiveContext
 from engine.market import Markets
 from engine.portfolio import Portfolio
 from engine.risk_limits import native_limits, native_shares, order_lots_max
-from engine.sdk import Strategy
+from engine.sdk import Strategy, subscriptions
 from engine.settings import RiskLimits
 from engine.view import RunView
 

@@ -8,7 +8,7 @@ See docs/sdk.md.
 """
 
 from engine.sdk.context import BookView, Context, EventView, Levels, OpenOrder, Quotes, Trades
-from engine.sdk.strategy import CALLBACKS, Strategy, callbacks, wakes
+from engine.sdk.strategy import CALLBACKS, Strategy, callbacks, subscriptions, wakes
 
 __all__ = [
     "CALLBACKS",
@@ -21,5 +21,6 @@ __all__ = [
     "Strategy",
     "Trades",
     "callbacks",
+    "subscriptions",
     "wakes",
 ]

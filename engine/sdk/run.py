@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from domain import Asset, InputError
 from engine.risk_limits import native_limits, native_shares, order_lots_max
-from engine.sdk.strategy import Strategy, wakes
+from engine.sdk.strategy import Strategy, subscriptions
 
 if TYPE_CHECKING:
     from engine.sdk.pools import PoolTerms
@@ -206,17 +206,6 @@ def _fee(bps: Decimal) -> int:
 
 
 def _subscriptions(strategy: Strategy | Native, names: list[str]) -> list[tuple[int | None, int]]:
-    if not isinstance(strategy, Strategy):
-        return [(strategy[1]["instrument"], NATIVE_WAKES)]
-    missing = [name for name in strategy.instruments if name not in names]
-    if missing:
-        raise InputError(f"strategy {strategy.id}: no instrument {missing[0]}", hint=f"there are {', '.join(names)}")
-    why = wakes(strategy)
-    if not strategy.instruments:
-        return [(None, why)]
-    # Reasons with an instrument for the wanted ones; those without (timers, blocks) come whatever the instrument.
-    return [(names.index(name), why) for name in strategy.instruments] + [(None, why & ~_BY_INSTRUMENT)]
-
-
-_BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11
-"""Book, trade, bar, mark, stale, record."""
+    if isinstance(strategy, Strategy):
+        return subscriptions(strategy, names)
+    return [(strategy[1]["instrument"], NATIVE_WAKES)]

@@ -7,6 +7,7 @@ decisions, so a journal rebuilds it exactly. Nothing tells it whether it runs in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from types import MappingProxyType
@@ -155,3 +156,26 @@ def callbacks(strategy: Strategy) -> tuple[str, ...]:
 def wakes(strategy: Strategy) -> int:
     """Return the kernel's wake reasons a strategy subscribes to."""
     return reduce(or_, (WAKES.get(name, 0) for name in callbacks(strategy)), 0)
+
+
+_BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11
+"""Book, trade, bar, mark, stale and record: reasons that are about an instrument."""
+
+
+def subscriptions(strategy: Strategy, instruments: Sequence[str]) -> list[tuple[int | None, int]]:
+    """Return what the kernel wakes a strategy for: (an instrument's place or None for all, reasons).
+
+    Raises:
+        InputError: It names an instrument that is not there.
+    """
+    missing = [name for name in strategy.instruments if name not in instruments]
+    if missing:
+        raise InputError(
+            f"strategy {strategy.id}: no instrument {missing[0]}", hint=f"there are {', '.join(instruments)}"
+        )
+    why = wakes(strategy)
+    if not strategy.instruments:
+        return [(None, why)]
+    # Reasons with an instrument for the wanted ones; those without (timers, blocks) come whatever the instrument.
+    wanted: list[tuple[int | None, int]] = [(list(instruments).index(name), why) for name in strategy.instruments]
+    return [*wanted, (None, why & ~_BY_INSTRUMENT)]

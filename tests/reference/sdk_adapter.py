@@ -12,6 +12,7 @@ import numpy as np
 
 from domain import Instrument, OrderType, Side, TimeInForce
 from domain import events as e
+from engine.host import Resting, Told
 from engine.market import Book, PoolMarket
 from engine.records import EventFlag
 from engine.sdk import Levels, Quotes, Strategy, Trades
@@ -20,35 +21,6 @@ from tests.reference.python_strategy import Context as KernelContext
 
 _SIDES = (Side.BUY, Side.SELL)
 _STATUS = {"mined": 1, "failed": 2, "refused": 3}
-
-
-@dataclass(slots=True)
-class _Event:
-    """What `engine.sdk.EventView` shows, of one domain event."""
-
-    time_ns: int
-    time_exchange_ns: int = 0
-    instrument: int = 0
-    kind: int = 0
-    side: int = 0
-    flags: int = 0
-    price: int = 0
-    size: int = 0
-    sequence: int = 0
-    aux0: int = 0
-    aux1: int = 0
-    client_id: int = 0
-    is_maker: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    client_id: int
-    side: int
-    price: int
-    size: int
-    filled: int
-    is_cancelling: bool
 
 
 class _Book:
@@ -127,7 +99,7 @@ class Adapter:
                 base = self._instruments[self.names.index(f"{fill.venue}:{fill.symbol}")].base
                 strategy.on_fill(
                     self,
-                    _Event(
+                    Told(
                         event.time_ns,
                         instrument=self.names.index(f"{fill.venue}:{fill.symbol}"),
                         side=_SIDES.index(fill.side),
@@ -140,11 +112,11 @@ class Adapter:
                     ),
                 )
             case e.OrderReported() if self._owns(event.client_order_id):
-                strategy.on_order(self, _Event(event.time_ns, client_id=self._number(event.client_order_id)))
+                strategy.on_order(self, Told(event.time_ns, client_id=self._number(event.client_order_id)))
             case e.SwapSettled() if event.intent_id in self._ids:
                 strategy.on_settled(
                     self,
-                    _Event(
+                    Told(
                         event.time_ns,
                         client_id=self._number(event.intent_id),
                         price=_STATUS[event.status],
@@ -152,9 +124,9 @@ class Adapter:
                     ),
                 )
             case e.BlockSeen() | e.PoolSwapped() | e.PoolSynced():
-                strategy.on_block(self, _Event(event.time_ns))
+                strategy.on_block(self, Told(event.time_ns))
             case e.TimerFired():
-                strategy.on_timer(self, _Event(event.time_ns))
+                strategy.on_timer(self, Told(event.time_ns))
             case _:
                 pass
         if context.stopping and not self._is_stopped:
@@ -223,7 +195,7 @@ class Adapter:
 
     def open_orders(self, instrument: int) -> list[OpenOrder]:
         return [
-            _Order(
+            Resting(
                 self._number(order.client_order_id),
                 _SIDES.index(order.side),
                 order.price_ticks,
