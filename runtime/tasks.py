@@ -5,7 +5,7 @@ nothing (the next one does its work), one delivered twice does nothing twice, an
 take ids, never objects; one of a kind and id runs at a time, by a lock that the operating system or the database server
 frees when the worker dies; and only what the error tree calls safe (`VenueUnavailable`) is tried again.
 
-The embedded broker is a folder (kombu's filesystem transport): no server, for one machine. `redis://…` is for several.
+The embedded broker is a folder (`runtime.folder_queue`): no server, for one machine. `redis://…` is for several.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from domain import InputError, VenueUnavailable
+from runtime import folder_queue
 from runtime.database import Database
 from runtime.task_settings import TaskSettings
 
@@ -81,7 +82,7 @@ def _broker(settings: TaskSettings, folder: Path) -> dict[str, Any]:
     for path in (queue, control):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
-        "broker_url": "filesystem://",
+        "broker_url": f"{folder_queue.SCHEME}://",
         "broker_transport_options": {
             "data_folder_in": str(queue),
             "data_folder_out": str(queue),
