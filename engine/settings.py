@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from engine.strategies.base import Positive
+from engine.strategies.catalog import CatalogUnion
 from runtime import SettingsPart
-
-Positive = Annotated[Decimal, Field(gt=0)]
-
 
 StageName = Literal["reduce", "cancel", "flatten", "freeze"]
 """How far a limit drives the staged kill; see docs/risk.md."""
@@ -159,8 +158,9 @@ class PythonStrategySettings(SettingsPart):
 
 
 StrategySettings = Annotated[
-    ArbitrageSettings | MarketMakingSettings | PythonStrategySettings, Field(discriminator="kind")
+    ArbitrageSettings | MarketMakingSettings | PythonStrategySettings | CatalogUnion, Field(discriminator="kind")
 ]
+"""Strategies of the catalog, of one's own, and the two that are older than the catalog."""
 
 
 class EngineSettings(SettingsPart):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dex import PoolSpec
-from domain import Address, Asset, ChainId, InputError, Instrument, PoolId, VenueId
+from domain import Address, Asset, ChainId, InputError, Instrument, InvariantError, PoolId, VenueId
 from engine.market import Markets, PoolMarket
 from engine.native import NativeKernel
 from engine.portfolio import EconomicAsset, Portfolio
@@ -23,6 +23,8 @@ from engine.settings import (
     StrategySettings,
 )
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
+from engine.strategies.base import CatalogSettings
+from engine.strategies.catalog import make
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 
 HEADER_VERSION = 3
@@ -138,10 +140,14 @@ def _all_assets(config: RunConfig) -> Iterable[Asset]:
 def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfolio, folder: Path | None) -> Strategy:
     if isinstance(settings, PythonStrategySettings):
         return load_strategy(settings.id, settings.strategy, settings.parameters, folder)
-    instrument = next((i for i in config.instruments if i.id == settings.instrument), None)
-    if instrument is None:
-        known = ", ".join(i.id for i in config.instruments)
-        raise InputError(f"strategy {settings.id}: {settings.instrument} is not among {known}")
+    if isinstance(settings, CatalogSettings):
+        for name in settings.instrument_names():
+            _find(settings.id, name, config)
+        if names := settings.pool_names():
+            pools = _pools(settings.id, names, config, portfolio, None)
+            settings = settings.model_copy(update={"pools": pools})
+        return make(settings)
+    instrument = _find(settings.id, settings.instrument, config)
     base, quote = (portfolio.economic_symbol(a.id) for a in (instrument.base, instrument.quote))
     match settings:
         case ArbitrageSettings():
@@ -157,19 +163,28 @@ def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfoli
         case MarketMakingSettings():
             pools = _pools(settings.id, settings.hedge_pools, config, portfolio, {base, quote})
             return AvellanedaStoikov(settings, base=base, hedge_pools=pools)
+    raise InvariantError(f"no strategy is made of {type(settings).__name__}")
+
+
+def _find(strategy: str, name: str, config: RunConfig) -> Instrument:
+    instrument = next((i for i in config.instruments if i.id == name), None)
+    if instrument is None:
+        known = ", ".join(i.id for i in config.instruments)
+        raise InputError(f"strategy {strategy}: {name} is not among {known}")
+    return instrument
 
 
 def _pools(
-    strategy: str, names: tuple[str, ...], config: RunConfig, portfolio: Portfolio, pair: set[str]
+    strategy: str, names: tuple[str, ...], config: RunConfig, portfolio: Portfolio, pair: set[str] | None
 ) -> tuple[str, ...]:
-    """Find pools by label, address or id, and check that they trade the strategy's pair."""
+    """Find pools by label, address or id, and check that they trade the strategy's pair, where it has one."""
     found = []
     for name in names:
         spec = next((p for p in config.pools if name in _names(p)), None)
         if spec is None:
             known = ", ".join(pool_label(p) for p in config.pools)
             raise InputError(f"strategy {strategy}: no pool {name!r}; there are {known}")
-        if {portfolio.economic_symbol(a.id) for a in (spec.token0, spec.token1)} != pair:
+        if pair is not None and {portfolio.economic_symbol(a.id) for a in (spec.token0, spec.token1)} != pair:
             raise InputError(f"strategy {strategy}: pool {name} trades {spec.token0.symbol}/{spec.token1.symbol}")
         found.append(spec.id)
     return tuple(found)

@@ -25,6 +25,8 @@ from engine.backtest.chain_settings import (
     check_chain,
 )
 from engine.settings import ArbitrageSettings, PythonStrategySettings, RiskLimits
+from engine.strategies.base import CatalogSettings
+from engine.strategies.catalog import CatalogUnion
 from runtime import SettingsPart
 
 Microseconds = Annotated[int, Field(ge=0, le=60_000_000)]
@@ -143,7 +145,8 @@ class PythonSettings(PythonStrategySettings):
 
 
 StrategySettings = Annotated[
-    QuotingSettings | AvellanedaStoikovSettings | ArbitrageSettings | PythonSettings, Field(discriminator="kind")
+    QuotingSettings | AvellanedaStoikovSettings | ArbitrageSettings | PythonSettings | CatalogUnion,
+    Field(discriminator="kind"),
 ]
 
 
@@ -273,6 +276,12 @@ def _models(field: Any) -> Iterator[type[BaseModel]]:
             waiting += list(get_args(kind))
 
 
+def _instruments(item: Any) -> tuple[str, ...]:
+    if isinstance(item, CatalogSettings):
+        return item.instrument_names()
+    return () if isinstance(item, PythonSettings) else (item.instrument,)
+
+
 def _check_names(path: Path, config: BacktestConfig) -> None:
     known: Mapping[str, Any] = config.instruments
     for name, instrument in known.items():
@@ -281,11 +290,7 @@ def _check_names(path: Path, config: BacktestConfig) -> None:
         if (instrument.contract == "inverse") != (instrument.face is not None):
             raise InputError(f"{path}: instruments.{name}: an inverse contract has a face, others have none")
     named = [(f"data.{at}", item.instrument) for at, item in enumerate(config.data)]
-    named += [
-        (f"strategies.{at}", item.instrument)
-        for at, item in enumerate(config.strategies)
-        if not isinstance(item, PythonSettings)
-    ]
+    named += [(f"strategies.{at}", name) for at, item in enumerate(config.strategies) for name in _instruments(item)]
     for place, name in named:
         if name not in known:
             near = difflib.get_close_matches(name, list(known), n=1)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import capstan_native as native
 import numpy as np
 
-from domain import InputError, Instrument, VenueId, venue_asset
+from domain import InputError, Instrument, InvariantError, VenueId, venue_asset
 from engine.backtest.chain import chain_model, gas, pool_terms
 from engine.backtest.config import (
     AvellanedaStoikovSettings,
@@ -29,6 +29,8 @@ from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
 from engine.settings import ArbitrageSettings, MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, lots_down
+from engine.strategies.base import CatalogSettings
+from engine.strategies.catalog import make
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 from engine.strategies.quoting import Quoting
 
@@ -226,6 +228,9 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
             return CrossVenueArbitrage(item, instrument=instrument, base=terms.base, pools=item.pools)
         case PythonSettings():
             return load_strategy(item.id, item.strategy, item.parameters, folder)
+        case CatalogSettings():
+            return make(item)
+    raise InvariantError(f"no strategy is made of {type(item).__name__}")
 
 
 def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig) -> Strategy | Native:

@@ -1,0 +1,54 @@
+"""What the strategies of the catalog have in common: settings with a schema, and parameters that may change.
+
+A strategy of the catalog is made of its settings alone. Names, ticks and lots become numbers in `on_start`, from the
+context; so the same class, made of the same settings, runs in a backtest, on paper and live.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, ClassVar, Generic, TypeVar
+
+from pydantic import Field
+
+from engine.sdk import Context, Strategy
+from runtime import SettingsPart
+
+Positive = Annotated[Decimal, Field(gt=0)]
+NotNegative = Annotated[Decimal, Field(ge=0)]
+
+
+class CatalogSettings(SettingsPart):
+    """Settings of one strategy: `kind` (a `Literal` with its default) is what the catalog knows it by."""
+
+    id: str = Field(default="s", pattern=r"[a-z0-9-]{1,16}")
+
+    fixed: ClassVar[tuple[str, ...]] = ()
+    """Keys that may not change while it runs, besides `kind`, `id` and whatever names instruments or pools."""
+
+    def instrument_names(self) -> tuple[str, ...]:
+        """Every instrument it looks at or trades, by name (`binance:BTCUSDT`)."""
+        raise NotImplementedError
+
+    def pool_names(self) -> tuple[str, ...]:
+        """Every pool, as the settings name them. A kind that has some keeps them in `pools`."""
+        return ()
+
+
+S = TypeVar("S", bound=CatalogSettings)
+
+
+class CatalogStrategy(Strategy, Generic[S]):
+    """A strategy made of its settings. It reads its parameters from `self.settings` whenever it decides."""
+
+    def __init__(self, settings: S) -> None:
+        super().__init__(settings.id)
+        self.settings = settings
+        self.instruments = settings.instrument_names()
+
+    def reconfigure(self, ctx: Context, settings: S) -> None:
+        """Take new parameters between two events; whoever keeps something computed of them overrides this.
+
+        The caller has checked that the settings are valid and that nothing `fixed` changed.
+        """
+        self.settings = settings

@@ -1,0 +1,37 @@
+"""Which strategies ship: their kinds, what settings they take, what they are made by.
+
+To add one: a module with its settings (`CatalogSettings`) and its class (`CatalogStrategy`), a line here, a page in
+`docs/strategies/`, a case in `tests/engine/strategies/cases.py`.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Any, Final, NamedTuple
+
+from engine.strategies.base import CatalogSettings, CatalogStrategy
+from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
+
+
+class Entry(NamedTuple):
+    """One kind of strategy."""
+
+    settings: type[CatalogSettings]
+    strategy: type[CatalogStrategy[Any]]
+
+    @property
+    def kind(self) -> str:
+        return str(self.settings.model_fields["kind"].default)
+
+
+ENTRIES: Final = (Entry(OrderBookImbalanceSettings, OrderBookImbalance),)
+CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
+
+CatalogUnion: Any = reduce(or_, (entry.settings for entry in ENTRIES))
+"""Any of the settings, for pydantic: it goes by `kind`."""
+
+
+def make(settings: CatalogSettings) -> CatalogStrategy[Any]:
+    """Make the strategy that settings are of."""
+    return CATALOG[str(settings.kind)].strategy(settings)  # type: ignore[attr-defined]
