@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _ANVIL: Final = "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 _PR_SET_PDEATHSIG: Final = 1
 _STOP_TIMEOUT_S: Final = 5.0
+_STATES_PREFIX: Final = "capstan-anvil-"
 
 
 def node_modules(root: Path = REPOSITORY) -> Path:
@@ -77,6 +80,7 @@ class AnvilNode:
         self.chain_id = chain_id
         self._genesis_time_s = genesis_time_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._states: Path | None = None
 
     @property
     def url(self) -> str:
@@ -96,6 +100,7 @@ class AnvilNode:
         """Start the process; it may take a moment until it answers (`wait_until_listening`)."""
         ensure_free(self.host, self.port)
         ours = os.getpid()
+        self._states = _make_states_folder(ours)
         prctl = ctypes.CDLL(None, use_errno=True).prctl
 
         def die_with_parent() -> None:
@@ -108,7 +113,7 @@ class AnvilNode:
                 *(str(anvil_path()), "--silent", "--hardfork", "prague"),
                 *("--host", self.host, "--port", str(self.port)),
                 *("--chain-id", str(self.chain_id), "--timestamp", str(self._genesis_time_s)),
-                *("--mnemonic", TEST_MNEMONIC),
+                *("--mnemonic", TEST_MNEMONIC, "--cache-path", str(self._states)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -149,11 +154,26 @@ class AnvilNode:
     def stop(self) -> None:
         """End the process; kill it when it does not obey. Safe to repeat."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        states, self._states = self._states, None
+        if states is not None:
+            shutil.rmtree(states, ignore_errors=True)
+
+
+def _make_states_folder(ours: int) -> Path:
+    """Make the folder where anvil keeps the states of old blocks, and remove those of processes that were killed.
+
+    anvil removes its own only when it ends in order: by default they gather in the home directory, 150 MB each.
+    """
+    parent = Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_STATES_PREFIX}*"):
+        owner = left.name.removeprefix(_STATES_PREFIX).partition("-")[0]
+        if left.is_dir() and not left.is_symlink() and owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_STATES_PREFIX}{ours}-"))

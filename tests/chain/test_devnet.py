@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +101,26 @@ async def test_interval_mining_makes_blocks_without_transactions() -> None:
         async with asyncio.timeout(10):
             while (await client.head()).number < first.number + 3:
                 pass
+
+
+async def test_states_on_disk_go_with_the_node_and_with_whoever_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    left, others = tmp_path / f"capstan-anvil-{gone.pid}-x", tmp_path / f"capstan-anvil-{os.getppid()}-x"
+    for folder in (left, others):
+        folder.mkdir()
+        (folder / "state").write_bytes(b"x")
+    node = AnvilNode("127.0.0.1", free_port("127.0.0.1"), 1337)
+    node.launch()
+    await node.wait_until_listening()
+    assert not left.exists()
+    assert others.exists()
+    assert [path.name for path in tmp_path.glob(f"capstan-anvil-{os.getpid()}-*")]
+    node.stop()
+    assert [path.name for path in tmp_path.iterdir()] == [others.name]
 
 
 async def test_a_port_in_use_is_named() -> None:
