@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -59,14 +60,50 @@ class ParquetData(SettingsPart):
     path: Path
 
 
-class OhlcvData(SettingsPart):
-    """Bars from Parquet, Feather or CSV: open, high, low, close, volume. Strategies are told `on_bar`; nothing can be
-    bought or sold on bars, because there is no book."""
+class TradableSettings(SettingsPart):
+    """A book made of bars, so that they can be traded on: see `engine.data.bar_market`."""
 
-    kind: Literal["ohlcv"]
+    spread_bps: Annotated[float, Field(ge=0, le=1_000)] = 2.0
+    """Between best bid and best ask."""
+    impact: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """By how many of a bar's volatilities an order as large as a bar's volume moves the price; goes by the root."""
+    depth_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """How much of a bar's mean volume the book shows on each side."""
+    levels: Annotated[int, Field(ge=1, le=50)] = 6
+    memory_bars: Annotated[int, Field(ge=1, le=10_000)] = 24
+    """Past bars whose volume and range say how deep and how wild the market is."""
+    feed_latency_us: Annotated[int, Field(ge=0, le=1_000_000)] = 1_000
+    path: Literal["ohlc", "open_close"] = "ohlc"
+    """Where the book is seen: also at low and high, or not between open and close."""
+
+
+class History(SettingsPart):
+    """What files of bars and rates have in common: a part of the file may be taken."""
+
     instrument: str
     path: Path
+    since: datetime | None = None
+    """From then on (UTC where no zone is said)."""
+    until: datetime | None = None
+    """Before then."""
+
+
+class OhlcvData(History):
+    """Bars from Parquet, Feather or CSV: open, high, low, close, volume. Strategies are told `on_bar` at the close;
+    with `tradable` there is a book to trade on, without it there is none."""
+
+    kind: Literal["ohlcv"]
+    symbol: str = ""
+    """Of a table with several markets: the columns are called `symbol:open` and so on."""
     period_minutes: int = Field(default=60, gt=0)
+    tradable: TradableSettings | None = None
+
+
+class FundingData(History):
+    """Rates of a perpetual's funding from Parquet, Feather or CSV (`rate`, or a candle table that has it in `open`).
+    Due on what is held at the last price that the other data of the instrument told."""
+
+    kind: Literal["funding"]
 
 
 class SyntheticData(SettingsPart):
@@ -83,7 +120,8 @@ class SyntheticData(SettingsPart):
 
 
 DataSettings = Annotated[
-    CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData | SyntheticPoolData, Field(discriminator="kind")
+    CaptureData | StoreData | ParquetData | OhlcvData | FundingData | SyntheticData | SyntheticPoolData,
+    Field(discriminator="kind"),
 ]
 
 
@@ -188,8 +226,9 @@ class SimulatorSettings(SettingsPart):
     """Whether price and size of a resting order can be changed in one message."""
     faults: FaultSettings = FaultSettings()
     seed: int = Field(default=7, ge=0)
-    tick_ms: int = Field(default=250, ge=0)
-    """The kernel's regular tick, by which it asks after what got lost; 0 for none."""
+    tick_ms: int | None = Field(default=None, ge=0)
+    """The kernel's regular tick, by which it asks after what got lost; 0 for none. Without it 250, or, where there are
+    only bars, their shortest period."""
     settle_s: int = Field(default=5, ge=0)
     """For how long ticks go on after the data's end."""
 
@@ -209,6 +248,15 @@ class BacktestConfig(SettingsPart):
     """What is held at the start, by `venue/ASSET`."""
     account: str = "USDT"
     """The quote asset that results are in."""
+
+    @property
+    def tick_ms(self) -> int:
+        """The kernel's regular tick."""
+        if self.simulator.tick_ms is not None:
+            return self.simulator.tick_ms
+        periods = [item.period_minutes for item in self.data if isinstance(item, OhlcvData)]
+        only_bars = all(isinstance(item, History) for item in self.data)
+        return min(periods) * 60_000 if only_bars and periods else 250
 
 
 def load_config(path: Path) -> BacktestConfig:
@@ -296,6 +344,9 @@ def _check_names(path: Path, config: BacktestConfig) -> None:
             near = difflib.get_close_matches(name, list(known), n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise InputError(f"{path}: {place}: no instrument {name}", hint=hint)
+    for at, item in enumerate(config.data):
+        if isinstance(item, FundingData) and known[item.instrument].contract == "spot":
+            raise InputError(f"{path}: data.{at}: {item.instrument} is spot: nothing is funded")
     ids = [item.id for item in config.strategies]
     if len(set(ids)) != len(ids):
         raise InputError(f"{path}: strategies: two have the same id", hint="give each an id of its own")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from domain import InputError
 from engine.backtest.chain import add_chain
@@ -16,14 +17,29 @@ from engine.backtest.chain_settings import SyntheticPoolData
 from engine.backtest.config import (
     BacktestConfig,
     CaptureData,
+    FundingData,
+    History,
     OhlcvData,
     ParquetData,
     StoreData,
     SyntheticData,
 )
 from engine.backtest.synthetic import synthesize
-from engine.data import CaptureFormat, bar_events, import_parquet, load_capture, merge, open_store, read_bars
+from engine.data import (
+    BarMarket,
+    CaptureFormat,
+    bar_events,
+    bar_market_events,
+    funding_events,
+    import_parquet,
+    load_capture,
+    merge,
+    open_store,
+    read_bars,
+    read_funding,
+)
 from engine.data.captures import Events
+from engine.records import EventKind
 
 MarketData = CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData
 Progress = Callable[[str, int, int], None]
@@ -40,7 +56,13 @@ def load_events(config: BacktestConfig, folder: Path, progress: Progress = lambd
     streams = [
         _load(item, names.index(item.instrument), config, folder, progress)
         for item in config.data
-        if not isinstance(item, SyntheticPoolData)
+        if not isinstance(item, SyntheticPoolData | FundingData)
+    ]
+    marks = list(streams)
+    streams += [
+        _funding(item, names.index(item.instrument), marks, folder)
+        for item in config.data
+        if isinstance(item, FundingData)
     ]
     events = streams[0] if len(streams) == 1 else merge(streams)
     if not len(events):
@@ -80,10 +102,35 @@ def _load(item: MarketData, instrument: int, config: BacktestConfig, folder: Pat
         case ParquetData():
             return _numbered(import_parquet(_path(item.path, folder)), instrument)
         case OhlcvData():
-            path = _path(item.path, folder)
+            bars = _part(read_bars(_path(item.path, folder), symbol=item.symbol), item)
             tick, lot = float(terms.tick_size), float(terms.lot_size)
             period = timedelta(minutes=item.period_minutes)
-            return bar_events(read_bars(path), instrument=instrument, tick=tick, lot=lot, period=period)
+            if item.tradable is None:
+                return bar_events(bars, instrument=instrument, tick=tick, lot=lot, period=period)
+            market = BarMarket(**item.tradable.model_dump())
+            return bar_market_events(bars, instrument=instrument, tick=tick, lot=lot, period=period, market=market)
+
+
+def _funding(item: FundingData, instrument: int, streams: list[Events], folder: Path) -> Events:
+    """Funding at the price last told: a mark, a bar's close, a trade."""
+    rates = _part(read_funding(_path(item.path, folder)), item)
+    kinds = [EventKind.MARK, EventKind.BAR, EventKind.TRADE]
+    told = [s[(s["instrument"] == instrument) & np.isin(s["kind"], kinds)] for s in streams]
+    marks = merge(told)
+    if not len(marks):
+        raise InputError(f"{item.path}: nothing tells a price of {item.instrument} to fund at")
+    events = funding_events(rates, instrument=instrument, marks=marks)
+    return events[events["price"] > 0]  # Before the first price nothing can have been bought.
+
+
+def _part(table: pl.DataFrame, item: History) -> pl.DataFrame:
+    """The rows since and until the times asked for."""
+    for bound, keeps in ((item.since, pl.col("time").__ge__), (item.until, pl.col("time").__lt__)):
+        if bound is not None:
+            table = table.filter(keeps(bound if bound.tzinfo else bound.replace(tzinfo=UTC)))
+    if not table.height:
+        raise InputError(f"{item.path}: no rows in the time asked for")
+    return table
 
 
 def _numbered(events: Events, instrument: int) -> Events:

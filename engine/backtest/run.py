@@ -116,7 +116,7 @@ def run_backtest(
             strategies,
             [venue(config.simulator, at) for at in range(len(settings["venues"]))],
             capital=capital,
-            tick_ns=config.simulator.tick_ms * 1_000_000,
+            tick_ns=config.tick_ms * 1_000_000,
             settle_ns=config.simulator.settle_s * 1_000_000_000,
             pools=pools,
             chain=chain_model(config),

@@ -284,7 +284,7 @@ def test_backtest_in_steps_and_its_journal_say_the_same(tmp_path):
         strategies,
         [venue(config.simulator, 0)],
         capital=capital,
-        tick_ns=config.simulator.tick_ms * 1_000_000,
+        tick_ns=config.tick_ms * 1_000_000,
         settle_ns=config.simulator.settle_s * 1_000_000_000,
         pools=pool_terms(config),
         chain=chain_model(config),
