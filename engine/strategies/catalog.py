@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.strategies.base import CatalogSettings, CatalogStrategy
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
+from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 
 
 class Entry(NamedTuple):
@@ -25,7 +26,10 @@ class Entry(NamedTuple):
         return str(self.settings.model_fields["kind"].default)
 
 
-ENTRIES: Final = (Entry(OrderBookImbalanceSettings, OrderBookImbalance),)
+ENTRIES: Final = (
+    Entry(OrderBookImbalanceSettings, OrderBookImbalance),
+    Entry(PureMarketMakingSettings, PureMarketMaking),
+)
 CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
 
 CatalogUnion: Any = reduce(or_, (entry.settings for entry in ENTRIES))
