@@ -30,6 +30,8 @@ class Market:
     """ccxt's symbol, `ETH/USDC`."""
     venue_symbol: str
     """The venue's, as its own API wants it."""
+    is_spot: bool = True
+    """Something is bought and sold, not a position held: there is nothing that could only be reduced."""
 
     @property
     def id(self) -> str:

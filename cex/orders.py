@@ -196,6 +196,13 @@ class Orders:
                 params["timeInForce"] = order.time_in_force.value.upper()
         if order.type is OrderType.LIMIT_MAKER and order.time_in_force is not TimeInForce.GTC:
             raise InputError(f"order {order.client_order_id}: a maker order is good till cancelled")
+        if order.reduce_only:
+            if market.is_spot:
+                raise InputError(
+                    f"order {order.client_order_id}: {market.id} is spot, which has no reduce-only orders",
+                    hint="sell what is held instead",
+                )
+            params["reduceOnly"] = True
         create = exchange.create_order_ws if self._connection.orders_by_websocket else exchange.create_order
         size = qty_text(instrument, order.qty_lots)
         return lambda: create(market.unified, kind, order.side.value, size, price, params)

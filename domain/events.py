@@ -257,6 +257,8 @@ class PlaceOrder(_Message, frozen=True, kw_only=True):
     time_in_force: TimeInForce
     price_ticks: int
     qty_lots: int
+    reduce_only: bool = False
+    """Trades against a position only; of contracts."""
     caused_by_ns: int = 0
     """`received_ns` of the market event that led to it, or 0."""
 

@@ -19,10 +19,12 @@ from engine.edge import Numbers, SwapRequest, client_number
 from engine.edge.payloads import STATUSES
 from engine.market import Book, PoolMarket
 from engine.records import EVENT, EventFlag
-from engine.sdk import Levels, OpenOrder, Quotes, Strategy, Trades, callbacks
+from engine.sdk import Lasting, Levels, OpenOrder, OrderKind, Quotes, Strategy, Trades, callbacks
 from engine.view import RunView
 
-_LIMIT, _IOC = 0, 1
+_LIMIT, _MAKER, _MARKET = 0, 1, 2
+_GTC, _IOC, _FOK = 0, 1, 2
+_LASTING: Final = {"gtc": _GTC, "ioc": _IOC, "fok": _FOK}
 _NOT_TOLD: Final = frozenset({"on_event", "on_trades", "on_bar"})
 _NO_TRADES: Final = np.zeros(0, EVENT)
 
@@ -56,6 +58,7 @@ class Resting:
     size: int
     filled: int
     is_cancelling: bool
+    is_open: bool = True
 
 
 class LiveBook:
@@ -166,10 +169,14 @@ class LiveContext:
 
     def open_orders(self, instrument: int) -> list[OpenOrder]:
         return [
-            Resting(o["client_id"], o["side"], o["price"], o["size"], o["filled"], bool(o["cancel_ns"]))
+            _seen(o)
             for o in cast("list[dict[str, Any]]", self._native.open_orders())
             if o["strategy"] == self._place and o["instrument"] == instrument
         ]
+
+    def order(self, client_id: int) -> OpenOrder | None:
+        found = cast("dict[str, Any] | None", self._native.order(client_id))
+        return None if found is None or found["strategy"] != self._place else _seen(found)
 
     def is_open(self, client_id: int) -> bool:
         order = self._native.order(client_id)
@@ -182,6 +189,24 @@ class LiveContext:
 
     def take(self, instrument: int, side: int, limit: int, size: int) -> int | None:
         return self._native.place(self._place, instrument, side, limit, size, order_type=_LIMIT, time_in_force=_IOC)
+
+    def place(
+        self,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        *,
+        order_type: OrderKind = "limit",
+        time_in_force: Lasting = "gtc",
+        reduce_only: bool = False,
+    ) -> int | None:
+        if side not in (0, 1):
+            raise ValueError(f"side {side}: 0 buys, 1 sells")
+        kind, lasting = _kind_and_lasting(order_type, time_in_force, price)
+        return self._native.place(
+            self._place, instrument, side, price, size, order_type=kind, time_in_force=lasting, reduce_only=reduce_only
+        )
 
     def cancel(self, client_id: int) -> None:
         self._native.cancel(client_id)
@@ -290,6 +315,42 @@ class Host:
             price=STATUSES[event.status],
             sequence=event.block_number,
         )
+
+
+def _kind_and_lasting(order_type: str, time_in_force: str, price: int) -> tuple[int, int]:
+    """The kernel's numbers of an order's kind and of how long it lasts, as native/python/src/sdk/context.rs has them.
+
+    Raises:
+        ValueError: A word that does not exist, or a maker order that is not good till cancelled.
+    """
+    if time_in_force not in _LASTING:
+        raise ValueError(f'time in force "{time_in_force}": gtc, ioc or fok')
+    lasting = _LASTING[time_in_force]
+    match order_type:
+        case "limit":
+            return _LIMIT, lasting
+        case "limit_maker":
+            if lasting != _GTC:
+                raise ValueError("a maker order is good till cancelled")
+            return _MAKER, lasting
+        case "market" if price <= 0:
+            return _MARKET, _IOC  # For the gate to refuse.
+        case "market":
+            # Nothing leaves without a bound: it takes at once what there is down to its price, and is over.
+            return _LIMIT, _IOC if lasting == _GTC else lasting
+    raise ValueError(f'order type "{order_type}": limit, limit_maker or market')
+
+
+def _seen(order: dict[str, Any]) -> Resting:
+    return Resting(
+        order["client_id"],
+        order["side"],
+        order["price"],
+        order["size"],
+        order["filled"],
+        bool(order["cancel_ns"]),
+        order["is_open"],
+    )
 
 
 def _levels(levels: Sequence[tuple[int, int]]) -> Levels:

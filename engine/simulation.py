@@ -133,7 +133,8 @@ class Simulator:
         return self._ids[order_id]
 
     def _place(self, order: e.PlaceOrder, now_ns: int) -> bytes:
-        kinds = (CommandKind.PLACE, _SIDES[order.side], _TYPES[order.type], _TIMES[order.time_in_force], 0, 0, 0, 0)
+        words = _SIDES[order.side], _TYPES[order.type], _TIMES[order.time_in_force]
+        kinds = (CommandKind.PLACE, *words, 0, 0, 0, int(order.reduce_only))
         number, at = self._number(order.client_order_id), self._at[order.instrument]
         return _COMMAND.pack(number, now_ns, order.price_ticks, order.qty_lots, at, *kinds, 0, 0, 0)
 

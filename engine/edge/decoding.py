@@ -105,6 +105,7 @@ class Decoder:
             time_in_force=_TIMES[command.time_in_force],
             price_ticks=command.price,
             qty_lots=command.size,
+            reduce_only=bool(command.reduce_only),
             caused_by_ns=caused_by_ns,
         )
 

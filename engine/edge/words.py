@@ -29,6 +29,7 @@ RULES: Final = MappingProxyType(
         20: "not_open",
         21: "ids",
         22: "cannot_amend",
+        23: "cannot_reduce",
         30: "executions",
         31: "drawdown",
         32: "loss",

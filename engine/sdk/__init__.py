@@ -7,7 +7,7 @@
 See docs/sdk.md.
 """
 
-from engine.sdk.context import BookView, Context, EventView, Levels, OpenOrder, Quotes, Trades
+from engine.sdk.context import BookView, Context, EventView, Lasting, Levels, OpenOrder, OrderKind, Quotes, Trades
 from engine.sdk.strategy import CALLBACKS, Strategy, callbacks, subscriptions, wakes
 
 __all__ = [
@@ -15,8 +15,10 @@ __all__ = [
     "BookView",
     "Context",
     "EventView",
+    "Lasting",
     "Levels",
     "OpenOrder",
+    "OrderKind",
     "Quotes",
     "Strategy",
     "Trades",

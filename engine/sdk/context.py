@@ -7,7 +7,7 @@ One context, one view per book and one event view exist for a strategy's whole l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +93,12 @@ class EventView(Protocol):
         ...
 
 
+OrderKind: TypeAlias = Literal["limit", "limit_maker", "market"]
+Lasting: TypeAlias = Literal["gtc", "ioc", "fok"]
+
+
 class OpenOrder(Protocol):
-    """A copy of one open order as it stands."""
+    """A copy of one order as it stands."""
 
     @property
     def client_id(self) -> int: ...
@@ -108,6 +112,10 @@ class OpenOrder(Protocol):
     def filled(self) -> int: ...
     @property
     def is_cancelling(self) -> bool: ...
+    @property
+    def is_open(self) -> bool:
+        """Whether the venue may still hold it."""
+        ...
 
 
 class Context(Protocol):
@@ -165,6 +173,10 @@ class Context(Protocol):
         """Whether the venue may still hold an order."""
         ...
 
+    def order(self, client_id: int) -> OpenOrder | None:
+        """One of its own orders, also an ended one, of which the last 4,096 of the run are remembered."""
+        ...
+
     def pool(self, name: str) -> PoolMarket: ...
     def symbol_of(self, asset: str) -> str:
         """The economic asset that an asset in one place is a form of (`WETH` on a chain: `ETH`)."""
@@ -186,6 +198,29 @@ class Context(Protocol):
 
     def take(self, instrument: int, side: int, limit: int, size: int) -> int | None:
         """Send an immediate-or-cancel order; return its id, or None when the gate refused."""
+        ...
+
+    def place(
+        self,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        *,
+        order_type: OrderKind = "limit",
+        time_in_force: Lasting = "gtc",
+        reduce_only: bool = False,
+    ) -> int | None:
+        """Send one order of its own making; return its id, or None when the gate refused.
+
+        A `market` order takes at once what there is, no worse than `price`, and is over: nothing leaves unbounded,
+        so without a price the gate refuses it. A `limit_maker` rests or is rejected. `reduce_only` is for contracts;
+        spot instruments have none, and the gate refuses it there. Do not mix with `quote` on the same instrument: the
+        core takes whatever rests there for a quote, and cancels what is not wanted.
+
+        Raises:
+            ValueError: A word or a side that does not exist, or a maker order that is not `gtc`.
+        """
         ...
 
     def cancel(self, client_id: int) -> None:

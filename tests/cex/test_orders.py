@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from cex import CcxtVenue
 from cex.sandbox.server import SandboxServer
-from domain import OrderState, OrderType, OutcomeUnknown, Side, TimeInForce, VenueUnavailable
+from domain import InputError, OrderState, OrderType, OutcomeUnknown, Side, TimeInForce, VenueUnavailable
 from domain.events import OrderReported
 from runtime import SystemClock
 from tests.cex.lab import SandboxLab, quiet_config, sandbox, sandbox_lab
@@ -43,6 +44,13 @@ async def test_time_in_force_arrives_as_meant(lab: SandboxLab) -> None:
         await lab.venue.place(order)
         row = await lab.ours.call("GET", "order", symbol="ETHUSDC", origClientOrderId=order.client_order_id)
         assert row["timeInForce"] == tif.value.upper()
+
+
+async def test_reduce_only_is_refused_with_a_reason_and_nothing_is_sent(lab: SandboxLab) -> None:
+    order = replace(an_order(lab, Side.SELL, ASK), reduce_only=True)
+    with pytest.raises(InputError, match="spot"):
+        await lab.venue.place(order)
+    assert await lab.venue.open_orders() == []
 
 
 @pytest.mark.parametrize("changes", [{}, {"exchange": "binanceus"}], ids=["websocket", "rest"])

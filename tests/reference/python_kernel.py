@@ -249,7 +249,17 @@ class Kernel:
 
     # --- actions of strategies
 
-    def place(self, strategy: str, instrument_id: str, side: Side, ticks: int, lots: int, *, take: bool) -> str | None:
+    def place(
+        self,
+        strategy: str,
+        instrument_id: str,
+        side: Side,
+        ticks: int,
+        lots: int,
+        *,
+        kind: OrderType,
+        lasting: TimeInForce,
+    ) -> str | None:
         """Put an order through the gate; record it and command it, or command the rejection. Nothing while halted."""
         if self.halted:
             return None
@@ -279,8 +289,8 @@ class Kernel:
             strategy=strategy,
             instrument=instrument_id,
             side=side,
-            type=OrderType.LIMIT if take else OrderType.LIMIT_MAKER,
-            time_in_force=TimeInForce.IOC if take else TimeInForce.GTC,
+            type=kind,
+            time_in_force=lasting,
             price_ticks=ticks,
             qty_lots=lots,
             caused_by_ns=self._cause_ns,
@@ -432,10 +442,15 @@ class StrategyContext:
         return self._kernel.orders.open_orders(self._strategy, instrument)
 
     def quote(self, instrument: str, side: Side, price_ticks: int, qty_lots: int) -> str | None:
-        return self._kernel.place(self._strategy, instrument, side, price_ticks, qty_lots, take=False)
+        return self.place(instrument, side, price_ticks, qty_lots, OrderType.LIMIT_MAKER, TimeInForce.GTC)
 
     def take(self, instrument: str, side: Side, limit_ticks: int, qty_lots: int) -> str | None:
-        return self._kernel.place(self._strategy, instrument, side, limit_ticks, qty_lots, take=True)
+        return self.place(instrument, side, limit_ticks, qty_lots, OrderType.LIMIT, TimeInForce.IOC)
+
+    def place(
+        self, instrument: str, side: Side, ticks: int, lots: int, kind: OrderType, lasting: TimeInForce
+    ) -> str | None:
+        return self._kernel.place(self._strategy, instrument, side, ticks, lots, kind=kind, lasting=lasting)
 
     def cancel(self, client_order_id: str) -> None:
         self._kernel.cancel(client_order_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from domain import Asset, Order, Side
+from domain import Asset, Order, OrderType, Side, TimeInForce
 from domain.events import Event
 from engine.market import Book, PoolMarket
 
@@ -70,6 +70,12 @@ class Context(Protocol):
 
     def take(self, instrument: str, side: Side, limit_ticks: int, qty_lots: int) -> str | None:
         """Send an immediate-or-cancel limit order; return its id, or None as for `quote`."""
+        ...
+
+    def place(
+        self, instrument: str, side: Side, ticks: int, lots: int, kind: OrderType, lasting: TimeInForce
+    ) -> str | None:
+        """Send an order of any kind; return its id, or None as for `quote`."""
         ...
 
     def cancel(self, client_order_id: str) -> None: ...

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from domain import Instrument, OrderType, Side, TimeInForce
+from domain import Instrument, Order, OrderType, Side, TimeInForce
 from domain import events as e
 from engine.host import Resting, Told
 from engine.market import Book, PoolMarket
 from engine.records import EventFlag
-from engine.sdk import Levels, Quotes, Strategy, Trades
+from engine.sdk import Lasting, Levels, OrderKind, Quotes, Strategy, Trades
 from engine.sdk.context import OpenOrder
 from tests.reference.python_strategy import Context as KernelContext
 
@@ -194,17 +194,22 @@ class Adapter:
         return self.kernel.block_time_s()
 
     def open_orders(self, instrument: int) -> list[OpenOrder]:
-        return [
-            Resting(
-                self._number(order.client_order_id),
-                _SIDES.index(order.side),
-                order.price_ticks,
-                order.qty_lots,
-                order.filled_lots,
-                bool(order.cancel_time_ns),
-            )
-            for order in self.kernel.open_orders(self.names[instrument])
-        ]
+        return [self._seen(order) for order in self.kernel.open_orders(self.names[instrument])]
+
+    def order(self, client_id: int) -> OpenOrder | None:
+        order = self.kernel.order(self._ids[client_id - 1])
+        return None if order is None else self._seen(order)
+
+    def _seen(self, order: Order) -> Resting:
+        return Resting(
+            self._number(order.client_order_id),
+            _SIDES.index(order.side),
+            order.price_ticks,
+            order.qty_lots,
+            order.filled_lots,
+            bool(order.cancel_time_ns),
+            order.state.is_open,
+        )
 
     def is_open(self, client_id: int) -> bool:
         order = self.kernel.order(self._ids[client_id - 1])
@@ -225,6 +230,24 @@ class Adapter:
 
     def take(self, instrument: int, side: int, limit: int, size: int) -> int | None:
         return self._keep(self.kernel.take(self.names[instrument], _SIDES[side], limit, size))
+
+    def place(
+        self,
+        instrument: int,
+        side: int,
+        price: int,
+        size: int,
+        *,
+        order_type: OrderKind = "limit",
+        time_in_force: Lasting = "gtc",
+        reduce_only: bool = False,
+    ) -> int | None:
+        if reduce_only:
+            raise NotImplementedError("the Python kernel trades spot alone")
+        kind, lasting = OrderType(order_type), TimeInForce(time_in_force)
+        if kind is OrderType.MARKET:
+            kind, lasting = OrderType.LIMIT, TimeInForce.IOC if lasting is TimeInForce.GTC else lasting
+        return self._keep(self.kernel.place(self.names[instrument], _SIDES[side], price, size, kind, lasting))
 
     def cancel(self, client_id: int) -> None:
         self.kernel.cancel(self._ids[client_id - 1])

@@ -3,6 +3,7 @@
 
 use crate::command::{ClientId, Command, Kind};
 use crate::gate::refusal;
+use crate::instrument::Contract;
 use crate::kernel::{Kernel, Timer};
 use crate::order_state::State;
 use crate::orders::{Amend, NewOrder, Order};
@@ -11,7 +12,16 @@ use crate::risk::{Rejection, Rule};
 impl Kernel {
     /// Puts an order through the gate; records it and commands it, or commands the refusal.
     pub fn place(&mut self, strategy: u8, request: NewOrder) -> Result<ClientId, Rejection> {
-        match self.judge(strategy, &request, None).and_then(|()| self.next_id(strategy)) {
+        // No spot venue keeps a sell within what is held: what no venue would obey is refused, wherever it runs.
+        let instrument = self.config.instruments.get(request.instrument as usize);
+        let is_spot = instrument.is_some_and(|terms| terms.contract == Contract::Spot);
+        let possible = if request.reduce_only && is_spot {
+            Err(refusal(Rule::CannotReduce, request.instrument.into()))
+        } else {
+            Ok(())
+        };
+        let judged = possible.and_then(|()| self.judge(strategy, &request, None));
+        match judged.and_then(|()| self.next_id(strategy)) {
             Ok(id) => {
                 self.enter(id, strategy, &request);
                 Ok(id)

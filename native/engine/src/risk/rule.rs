@@ -42,6 +42,8 @@ pub enum Rule {
     Ids = 21,
     /// The venue cannot change an order.
     CannotAmend = 22,
+    /// Spot instruments have no reduce-only orders. The figure is the instrument.
+    CannotReduce = 23,
     // --- after the trade: these move the staged kill
     /// One strategy's orders were executed too often without a pause. Figure: executions in the window.
     Executions = 30,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use capstan_engine::command::{ClientId, OrderType, TimeInForce};
 use capstan_engine::kernel::Kernel;
-use capstan_engine::orders::NewOrder;
+use capstan_engine::orders::{NewOrder, Order};
 use capstan_engine::payload::SwapRequest;
 use capstan_engine::risk::{Stage, SwapChange};
 use capstan_engine::targets::Target;
@@ -81,6 +81,19 @@ impl Context {
         } else {
             Err(PyValueError::new_err(format!("side {side}: 0 buys, 1 sells")))
         }
+    }
+}
+
+/// Returns what a strategy sees of an order.
+fn seen(order: &Order) -> OpenOrder {
+    OpenOrder {
+        client_id: order.id.0,
+        side: order.side,
+        price: order.price,
+        size: order.size,
+        filled: order.filled,
+        is_cancelling: order.cancel_ns != 0,
+        is_open: order.state.is_open(),
     }
 }
 
@@ -275,16 +288,51 @@ impl Context {
         self.known(instrument)?;
         self.with(|kernel| {
             let open = kernel.orders().open_of(instrument).filter(|order| order.strategy == self.id);
-            open.map(|order| OpenOrder {
-                client_id: order.id.0,
-                side: order.side,
-                price: order.price,
-                size: order.size,
-                filled: order.filled,
-                is_cancelling: order.cancel_ns != 0,
-            })
-            .collect()
+            open.map(seen).collect()
         })
+    }
+
+    /// Returns an order of this strategy's own, also one that has ended while it is remembered.
+    fn order(&self, client_id: u64) -> PyResult<Option<OpenOrder>> {
+        let id = ClientId(client_id);
+        self.with(|kernel| kernel.orders().get(id).filter(|order| order.strategy == self.id).map(seen))
+    }
+
+    /// Places one order; `engine.host` reads the words alike.
+    #[pyo3(signature = (instrument, side, price, size, *, order_type = "limit", time_in_force = "gtc", reduce_only = false))]
+    #[allow(clippy::too_many_arguments)] // They are keywords in Python.
+    fn place(
+        &self,
+        instrument: u32,
+        side: u8,
+        price: i64,
+        size: i64,
+        order_type: &str,
+        time_in_force: &str,
+        reduce_only: bool,
+    ) -> PyResult<Option<u64>> {
+        self.known(instrument)?;
+        let time_in_force = match time_in_force {
+            "gtc" => TimeInForce::Gtc,
+            "ioc" => TimeInForce::Ioc,
+            "fok" => TimeInForce::Fok,
+            other => return Err(PyValueError::new_err(format!("time in force {other:?}: gtc, ioc or fok"))),
+        };
+        let (order_type, time_in_force) = match (order_type, time_in_force) {
+            ("limit", _) => (OrderType::Limit, time_in_force),
+            ("limit_maker", TimeInForce::Gtc) => (OrderType::LimitMaker, time_in_force),
+            ("limit_maker", _) => return Err(PyValueError::new_err("a maker order is good till cancelled")),
+            // Nothing leaves without a bound: it takes at once what there is down to its price, and is over.
+            ("market", _) if price <= 0 => (OrderType::Market, TimeInForce::Ioc), // For the gate to refuse.
+            ("market", TimeInForce::Gtc) => (OrderType::Limit, TimeInForce::Ioc),
+            ("market", _) => (OrderType::Limit, time_in_force),
+            (other, _) => {
+                return Err(PyValueError::new_err(format!("order type {other:?}: limit, limit_maker or market")))
+            }
+        };
+        let side = Self::side(side)?;
+        let request = NewOrder { instrument, side, price, size, order_type, time_in_force, reduce_only };
+        self.with(|kernel| kernel.place(self.id, request).ok().map(|id| id.0))
     }
 
     fn quote(&self, instrument: u32, bids: &Bound<'_, PyAny>, asks: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -223,7 +223,7 @@ impl BookView {
     }
 }
 
-/// An open order as it stood when it was asked for.
+/// An order as it stood when it was asked for.
 #[pyclass(frozen, get_all, module = "capstan_native")]
 pub struct OpenOrder {
     pub client_id: u64,
@@ -232,4 +232,5 @@ pub struct OpenOrder {
     pub size: i64,
     pub filled: i64,
     pub is_cancelling: bool,
+    pub is_open: bool,
 }
