@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import numpy as np
 from capstan_native import Kernel as NativeKernel
 
-from domain import InputError, Side
+from domain import InputError, Instrument, Side
 from domain import events as e
 from engine.edge import Numbers, SwapRequest, client_number
 from engine.edge.payloads import STATUSES
@@ -130,6 +130,9 @@ class LiveContext:
 
     def lot(self, instrument: int) -> float:
         return float(self._numbers.instruments[instrument].lot_size)
+
+    def terms(self, instrument: int) -> Instrument:
+        return self._numbers.instruments[instrument]
 
     def book(self, instrument: int) -> LiveBook:
         return self._books[instrument]

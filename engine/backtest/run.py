@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import capstan_native as native
 import numpy as np
 
-from domain import InputError, Instrument, InvariantError, VenueId, venue_asset
+from domain import InputError, InvariantError
 from engine.backtest.chain import chain_model, gas, pool_terms
 from engine.backtest.config import (
     AvellanedaStoikovSettings,
@@ -27,6 +27,7 @@ from engine.records import COMMAND, EVENT
 from engine.sdk import Strategy
 from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
+from engine.sdk.run import terms as instrument_of
 from engine.settings import ArbitrageSettings, MarketMakingSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, lots_down
 from engine.strategies.base import CatalogSettings
@@ -224,7 +225,7 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
             return _avellaneda_stoikov(item, config)
         case ArbitrageSettings():
             terms = config.instruments[item.instrument]
-            instrument = _instrument(item.instrument, terms)
+            instrument = instrument_of(market(item.instrument, terms))
             return CrossVenueArbitrage(item, instrument=instrument, base=terms.base, pools=item.pools)
         case PythonSettings():
             return load_strategy(item.id, item.strategy, item.parameters, folder)
@@ -249,22 +250,6 @@ def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig)
         "order_lots": lots_down(float(item.order_qty), lot),
         **{name: float(value) for name, value in model.items()},
     }
-
-
-def _instrument(name: str, terms: InstrumentSettings) -> Instrument:
-    """A spot market as strategies that run live are told of it."""
-    venue, _, symbol = name.partition(":")
-    return Instrument(
-        venue=VenueId(venue),
-        symbol=symbol,
-        base=venue_asset(VenueId(venue), terms.base, terms.base_decimals),
-        quote=venue_asset(VenueId(venue), terms.quote, terms.quote_decimals),
-        tick_size=terms.tick_size,
-        lot_size=terms.lot_size,
-        min_notional=terms.min_notional,
-        maker_fee_bps=terms.maker_fee_bps,
-        taker_fee_bps=terms.taker_fee_bps,
-    )
 
 
 def _told_once(fills: Events) -> Events:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from domain import Instrument
     from engine.market import PoolMarket
 
 Levels: TypeAlias = npt.NDArray[np.int64]
@@ -142,6 +143,10 @@ class Context(Protocol):
 
     def lot(self, instrument: int) -> float:
         """Base units (or contracts) in a lot, for models."""
+        ...
+
+    def terms(self, instrument: int) -> Instrument:
+        """Its assets, grid, least notional and fees; of a derivative, its contract is not among them."""
         ...
 
     def book(self, instrument: int) -> BookView: ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from domain import Asset, InputError
+from domain import Asset, InputError, Instrument, VenueId, venue_asset
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk.strategy import Strategy, subscriptions
 
@@ -46,6 +46,22 @@ class Market:
     @property
     def venue(self) -> str:
         return self.name.partition(":")[0]
+
+
+def terms(market: Market) -> Instrument:
+    """What strategies are told of a market; the live engine tells them the same."""
+    venue = VenueId(market.venue)
+    return Instrument(
+        venue=venue,
+        symbol=market.name.partition(":")[2],
+        base=venue_asset(venue, market.base, market.base_decimals),
+        quote=venue_asset(venue, market.quote, market.quote_decimals),
+        tick_size=market.tick_size,
+        lot_size=market.lot_size,
+        min_notional=market.notional_min,
+        maker_fee_bps=market.maker_fee_bps,
+        taker_fee_bps=market.taker_fee_bps,
+    )
 
 
 def engine_config(
@@ -194,6 +210,7 @@ def _instrument(market: Market, venues: list[str], place: Mapping[str, int]) -> 
         "notional_min": int(market.notional_min * 10**market.quote_decimals),
         "maker_fee": _fee(market.maker_fee_bps),
         "taker_fee": _fee(market.taker_fee_bps),
+        "terms": terms(market),
     }
 
 

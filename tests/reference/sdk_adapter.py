@@ -157,6 +157,9 @@ class Adapter:
     def tick(self, instrument: int) -> float:
         return float(self._instruments[instrument].tick_size)
 
+    def terms(self, instrument: int) -> Instrument:
+        return self._instruments[instrument]
+
     def lot(self, instrument: int) -> float:
         return float(self._instruments[instrument].lot_size)
 

@@ -159,6 +159,8 @@ fn instrument(table: &Table<'_>, assets: &[Asset]) -> PyResult<Instrument> {
     };
     let (base, quote): (u16, u16) = (table.take("base")?, table.take("quote")?);
     let decimals = |asset: u16| assets.get(usize::from(asset)).map_or(0, |a| a.decimals);
+    // What strategies are told of it is theirs: `sdk::run` hands it on.
+    let _: Option<Bound<'_, PyAny>> = table.find("terms")?;
     Ok(Instrument {
         symbol,
         venue: table.take("venue")?,

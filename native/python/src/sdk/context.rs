@@ -26,6 +26,8 @@ pub struct Info {
     pub name: String,
     pub tick: f64,
     pub lot: f64,
+    /// A `domain.Instrument`, where the configuration carries one.
+    pub terms: Option<Py<PyAny>>,
 }
 
 /// One strategy's context, used for its whole life.
@@ -164,6 +166,12 @@ impl Context {
 
     fn lot(&self, instrument: u32) -> PyResult<f64> {
         Ok(self.known(instrument)?.lot)
+    }
+
+    fn terms(&self, py: Python<'_>, instrument: u32) -> PyResult<Py<PyAny>> {
+        let info = self.known(instrument)?;
+        let terms = info.terms.as_ref().map(|terms| terms.clone_ref(py));
+        terms.ok_or_else(|| PyKeyError::new_err(format!("the terms of {} are not known in this run", info.name)))
     }
 
     fn book(&self, py: Python<'_>, instrument: u32) -> PyResult<Py<BookView>> {

@@ -27,6 +27,14 @@ use crate::engine_config;
 /// Events between two looks at signals, failures and progress.
 const CHUNK: usize = 1 << 14;
 
+/// Returns each instrument's `terms`, where the configuration carries them.
+fn terms(config: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Py<PyAny>>>> {
+    let given = |instrument: PyResult<Bound<'_, PyAny>>| -> PyResult<Option<Py<PyAny>>> {
+        Ok(instrument?.downcast_into::<PyDict>()?.get_item("terms")?.map(Bound::unbind))
+    };
+    config.get_item("instruments")?.try_iter()?.map(given).collect()
+}
+
 /// Makes an engine of a configuration and its strategies: each an `engine.sdk.Strategy`, or a native kernel's kind with
 /// its parameters. Without `pools`, an `engine.sdk.pools.PoolTerms` for each of the configuration's, strategies see none.
 pub fn engine(
@@ -36,6 +44,7 @@ pub fn engine(
     pools: &[Bound<'_, PyAny>],
     failure: &Arc<Failure>,
 ) -> PyResult<Engine> {
+    let terms = terms(config)?;
     let config = engine_config::config(config)?;
     if config.strategies.len() != strategies.len() {
         return Err(PyValueError::new_err("as many strategies as the configuration names are needed"));
@@ -45,12 +54,13 @@ pub fn engine(
     let pools = Pools::new(py, pools, config.pools.len())?;
     let infos = || {
         let value = |d: capstan_engine::instrument::Decimal| d.digits as f64 / 10f64.powi(i32::from(d.scale));
-        let info = |i: &capstan_engine::instrument::Instrument| Info {
+        let info = |(at, i): (usize, &capstan_engine::instrument::Instrument)| Info {
             name: format!("{}:{}", venues[usize::from(i.venue)], i.symbol),
             tick: value(i.tick),
             lot: value(i.lot),
+            terms: terms.get(at).and_then(|terms| terms.as_ref()).map(|terms| terms.clone_ref(py)),
         };
-        instruments.iter().map(info).collect::<Vec<_>>()
+        instruments.iter().enumerate().map(info).collect::<Vec<_>>()
     };
     let mut engine = Engine::new(config).map_err(|why| PyValueError::new_err(why.to_string()))?;
     for (id, strategy) in strategies.into_iter().enumerate() {
