@@ -1,18 +1,20 @@
 """Order-book imbalance: buys when bids outweigh asks near the touch, sells when asks do, closes when neither does.
 
 The imbalance of the best `depth` levels is (B - A) / (B + A), B and A the sizes on each side: between -1 and 1. Beyond
-`enter` it takes the touch up to `position_max`; within `leave` it closes. One order is out at a time.
+`enter` it takes the touch, `qty` at a time, up to `position_max`; within `leave` it closes. In between it does nothing.
+One order is out at a time, immediate-or-cancel: it never pays more than the touch it saw.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.sdk import BookView, Context
 from engine.strategies.base import CatalogSettings, CatalogStrategy, Positive
+from engine.strategies.rounding import lots_down
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 
@@ -30,6 +32,16 @@ class OrderBookImbalanceSettings(CatalogSettings):
     """Levels of each side that are looked at."""
     enter: Share = Decimal("0.6")
     leave: Share = Decimal("0.1")
+    refresh_ms: int = Field(default=10, ge=0)
+    """It looks at the first message of each interval."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("refresh_ms",)
+
+    @model_validator(mode="after")
+    def _leaves_before_it_enters(self) -> OrderBookImbalanceSettings:
+        if self.leave >= self.enter:
+            raise ValueError(f"leave {self.leave} is not below enter {self.enter}")
+        return self
 
     def instrument_names(self) -> tuple[str, ...]:
         return (self.instrument,)
@@ -38,11 +50,11 @@ class OrderBookImbalanceSettings(CatalogSettings):
 class OrderBookImbalance(CatalogStrategy[OrderBookImbalanceSettings]):
     """See the module."""
 
-    book_interval_ns = 10_000_000
     saved = ("_order",)
 
     def __init__(self, settings: OrderBookImbalanceSettings) -> None:
         super().__init__(settings)
+        self.book_interval_ns = settings.refresh_ms * 1_000_000
         self._order: int | None = None
 
     def on_book(self, ctx: Context, book: BookView) -> None:
@@ -50,18 +62,23 @@ class OrderBookImbalance(CatalogStrategy[OrderBookImbalanceSettings]):
             return
         if self._order is not None and ctx.is_open(self._order):
             return
-        settings, lot, position = self.settings, ctx.lot(book.instrument), ctx.position(book.instrument)
-        bids, asks = book.levels(settings.depth)
-        bid, ask = int(bids[:, 1].sum()), int(asks[:, 1].sum())
-        imbalance = (bid - ask) / (bid + ask)
-        qty, most = int(float(settings.qty) / lot), int(float(settings.position_max) / lot)
-        if abs(imbalance) <= float(settings.leave):
-            wanted = 0
-        elif abs(imbalance) >= float(settings.enter):
-            wanted = most if imbalance > 0 else -most
-        else:
+        wanted = self._wanted(ctx, book)
+        if wanted is None:
             return
-        change = max(-qty, min(qty, wanted - position))
+        qty = lots_down(float(self.settings.qty), ctx.lot(book.instrument))
+        change = max(-qty, min(qty, wanted - ctx.position(book.instrument)))
         if change:
             side, limit = (0, book.ask) if change > 0 else (1, book.bid)
             self._order = ctx.take(book.instrument, side, limit, abs(change))
+
+    def _wanted(self, ctx: Context, book: BookView) -> int | None:
+        """The position it wants in lots, or nothing where it keeps what it has."""
+        bids, asks = book.levels(self.settings.depth)
+        bid, ask = int(bids[:, 1].sum()), int(asks[:, 1].sum())
+        imbalance = (bid - ask) / (bid + ask)
+        if abs(imbalance) <= float(self.settings.leave):
+            return 0
+        if abs(imbalance) < float(self.settings.enter):
+            return None
+        most = lots_down(float(self.settings.position_max), ctx.lot(book.instrument))
+        return most if imbalance > 0 else -most

@@ -1,4 +1,4 @@
-"""The tables on the pages of market-making strategies: one strategy on each recording, at each fee.
+"""The tables on the pages of strategies that make or take at the touch: one strategy, each recording, each fee.
 
     python -m tests.support.making_tables pure-market-making
 
@@ -23,11 +23,9 @@ from tests.support.market_data import RECORDINGS, absence, market_data_folder, r
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "backtest"
 IN_BASE: Final = frozenset({"qty", "qty_step", "order_qty", "inventory_max", "position_max"})
 ETH_FOR_BTC: Final = 25
-FEES: Final = ("2", "0", "-0.5")
-"""Makers' fees in basis points: Binance USD-M's list price, none, a market maker's rebate."""
-HEAD: Final = "| recording | fills | traded | per traded, before fees | " + " | ".join(
-    f"net at {fee} bps" for fee in FEES
-)
+FEES: Final = {"maker_fee_bps": ("2", "0", "-0.5"), "taker_fee_bps": ("5", "2", "0")}
+"""In basis points: Binance USD-M's list price, and what lies below it."""
+TAKERS: Final = frozenset({"order-book-imbalance"})
 
 
 def rows(kind: str, changes: dict[str, Any]) -> Iterator[str]:
@@ -43,15 +41,17 @@ def rows(kind: str, changes: dict[str, Any]) -> Iterator[str]:
         scale = ETH_FOR_BTC if symbol.startswith("ETH") else 1
         scaled = {key: str(float(value) * scale) if key in IN_BASE else value for key, value in strategy.items()}
         nets: list[str] = []
-        for fee in FEES:
+        paid = "taker_fee_bps" if kind in TAKERS else "maker_fee_bps"
+        for fee in FEES[paid]:
             terms = {
                 "base": symbol.removesuffix("USDT"),
                 "quote": "USDT",
                 "contract": "linear",
                 "tick_size": recording.form.tick_size,
                 "lot_size": recording.form.lot_size,
-                "maker_fee_bps": fee,
+                "maker_fee_bps": "2",
                 "taker_fee_bps": "5",
+                paid: fee,
             }
             data = {
                 "kind": "capture",
@@ -82,8 +82,10 @@ def rows(kind: str, changes: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     kind, *changed = sys.argv[1:]
     changes = dict(pair.split("=", 1) for pair in changed)
-    print(HEAD + " |")
-    print("|---" * (HEAD.count("|")) + "|")
+    fees = FEES["taker_fee_bps" if kind in TAKERS else "maker_fee_bps"]
+    columns = ["recording", "fills", "traded", "per traded, before fees", *(f"net at {fee} bps" for fee in fees)]
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
     for row in rows(kind, changes):
         print(row, flush=True)
 
