@@ -77,15 +77,7 @@ def run(
     if as_json:
         output.emit(result)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in flat(result).items():
-        table.add_row(name, value)
-    Console().print(table)
+    _show(flat(result))
 
 
 @app.command()
@@ -109,16 +101,93 @@ def synthesize(
     output.emit(answer) if as_json else output.say(f"{len(events):,} events in {path}")
 
 
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="What `capstan backtest run --save` wrote.")],
+    save: Annotated[Path | None, typer.Option(help="Where to write; without it, into RUN.")] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many runs were tried before this one: deflates the Sharpe ratio.")
+    ] = 1,
+    images: Annotated[bool, typer.Option(help="Also PNGs: an overview and one for each chart.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Write the tear sheet of a saved run: one self-contained page, the round trips as CSV, and PNGs."""
+    from engine.backtest.images import write_images
+    from engine.backtest.result import result_of
+    from engine.backtest.saved import load_run
+    from engine.backtest.tear_sheet import flat, write_tear_sheet, write_trades
+
+    finished = load_run(run_folder)
+    result = result_of(finished, trials=trials)
+    folder = save or run_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tear_sheet(folder / "tear_sheet.html", finished, result)
+    write_trades(folder / "trades.csv", finished)
+    written = [folder / "tear_sheet.html", folder / "trades.csv"]
+    if images:
+        written += write_images(folder, finished)
+    result["written"] = [str(path) for path in written]
+    if as_json:
+        output.emit(result)
+        return
+    _show(flat({name: result[name] for name in ("name", "pnl", "costs", "ratios", "fill_quality")}))
+    output.say("\n".join(["", *result["written"]]))
+
+
+@app.command()
+def compare(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more saved runs.")],
+    save: Annotated[Path | None, typer.Option(help="Folder for `compare.html`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Put saved runs side by side, and say whether each differs from the first by more than chance.
+
+    The Sharpe ratios are deflated by the number of runs; the difference to the first comes with the interval that
+    resampled blocks of equal steps give it (95 %).
+    """
+    from engine.backtest.compare import comparison, write_comparison
+    from engine.backtest.saved import load_run
+
+    runs = [load_run(folder) for folder in run_folders]
+    made = comparison([folder.name for folder in run_folders], runs)
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        write_comparison(save / "compare.html", made, runs)
+        made["written"] = str(save / "compare.html")
+    if as_json:
+        output.emit(made)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("", *(item["run"] for item in made["runs"])):
+        table.add_column(name, justify="left" if not name else "right", overflow="fold")
+    from engine.backtest.tear_sheet import flat
+
+    columns = [flat(item) for item in made["runs"]]
+    for label in columns[0]:
+        table.add_row(label, *(column.get(label, "–") for column in columns))
+    Console().print(table)
+
+
+def _show(rows: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
 def _save(folder: Path, finished: Any, result: dict[str, Any]) -> None:
     """Write everything a run left into a folder."""
-    import msgspec
-    import numpy as np
+    from engine.backtest.saved import save_run
+    from engine.backtest.tear_sheet import write_tear_sheet, write_trades
 
-    from engine.backtest.tear_sheet import write_tear_sheet
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    np.save(folder / "fills.npy", finished.fills)
-    np.save(folder / "commands.npy", finished.commands)
-    np.save(folder / "curve.npy", finished.samples)
+    save_run(folder, finished, result)
     write_tear_sheet(folder / "tear_sheet.html", finished, result)
+    write_trades(folder / "trades.csv", finished)

@@ -22,6 +22,7 @@ from engine.backtest.config import (
     SimulatorSettings,
     StrategySettings,
 )
+from engine.backtest.looks import looks_at, traded_lots, traded_values
 from engine.data.captures import Events
 from engine.records import COMMAND, EVENT
 from engine.sdk import Strategy
@@ -74,6 +75,11 @@ class Finished:
     """What was held at the end, in raw units by `venue/ASSET`."""
     wall_s: float
     cpu_s: float
+    looks: Any
+    """The market around each fill: `engine.backtest.looks.LOOK`."""
+    market_values: tuple[float, ...]
+    """What each market traded, in ticks times lots; `market_lots` alike in lots."""
+    market_lots: tuple[float, ...]
 
 
 def run_backtest(
@@ -131,15 +137,16 @@ def run_backtest(
         progress(run.position(), total)
     wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     progress(total, total)
-    fills, commands = run.records()
+    made = run.records()
+    fills, commands = _told_once(np.frombuffer(made[0], EVENT)), np.frombuffer(made[1], COMMAND)
     return Finished(
         config=config,
         markets=markets,
         events=total,
         began_ns=int(events["time_local_ns"][0]),
         ended_ns=int(events["time_local_ns"][-1]),
-        fills=_told_once(np.frombuffer(fills, EVENT)),
-        commands=np.frombuffer(commands, COMMAND),
+        fills=fills,
+        commands=commands,
         samples=np.array(run.samples(), dtype=np.int64),
         digest=run.digest(),
         settlements=tuple(Settlement(*row) for row in run.settlements()),
@@ -147,6 +154,9 @@ def run_backtest(
         balances=dict(zip(assets, run.balances(), strict=True)),
         wall_s=wall_s,
         cpu_s=cpu_s,
+        looks=looks_at(events, fills, commands),
+        market_values=traded_values(events, len(markets)),
+        market_lots=traded_lots(events, len(markets)),
     )
 
 

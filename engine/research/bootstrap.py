@@ -32,8 +32,8 @@ def resamples(scheme: Scheme, n: int, draws: int, *, block: int = 1, seed: int =
 
     Args:
         scheme: `trades`: each for itself. `block`: circular blocks of equal length (Politis and Romano 1992), which
-            keep what neighbours have in common. `stationary`: blocks of geometric length, `block` in the mean (Politis and
-            Romano 1994).
+            keep what neighbours have in common. `stationary`: blocks of geometric length, `block` in the mean (Politis
+            and Romano 1994).
         n: Length of the series, and of each row.
         draws: How many rows.
         block: See `scheme`.

@@ -8,12 +8,14 @@ import pytest
 from domain import InputError
 from engine.backtest.config import load_config
 from engine.backtest.data import load_events
-from engine.backtest.result import drawdown, result_of, sharpe
+from engine.backtest.ratios import sharpe
+from engine.backtest.result import result_of
 from engine.backtest.run import run_backtest
 from engine.backtest.tear_sheet import flat, write_tear_sheet
 from engine.backtest.timing import time_strategy
 from engine.data import StoredInstrument, write_store
 from engine.records import EventFlag
+from engine.research.statistics import drawdown
 from tests.engine.sdk.runs import BTC, market
 from tests.support.market_data import absence, market_data_folder
 
