@@ -52,6 +52,11 @@ class DataDir:
         return self.root / "journal.bin"
 
     @property
+    def signals(self) -> Path:
+        """What strategies signal, as lines of JSON."""
+        return self.root / "signals.jsonl"
+
+    @property
     def control(self) -> Path:
         return self.root / "engine.sock"
 

@@ -36,7 +36,9 @@ from engine.native import NativeKernel
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
 from engine.runner import LiveRunner, Wiring
+from engine.sdk import Signal
 from engine.setup import RunConfig, build_kernel, pool_label
+from engine.signal_log import SignalLog
 from engine.simulation import Simulator
 from runtime import SystemClock, configure_logging
 from runtime.control import serve_control
@@ -119,6 +121,9 @@ async def run_engine(data: DataDir) -> None:
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools})
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
         wiring.on_step = board.count
+        signals = SignalLog(data.signals)
+        stack.callback(signals.close)
+        wiring.on_signal = _told(board.take, signals.write)
         if paper is not None:
             paper.balances = _paper_balances(settings, kernel)
             paper.connect(Simulator(kernel.markets), runner.emit, kernel.portfolio.balances)
@@ -126,7 +131,7 @@ async def run_engine(data: DataDir) -> None:
         relay.connect(runner.emit)
         wiring.prepare = _preparation(stack, settings, world, runner, desk, clock, stop)
         await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world)))
-        await stack.enter_async_context(_write_status(data, board, latencies))
+        await stack.enter_async_context(_write_status(data, board, latencies, signals))
 
         def started() -> None:
             board.state = "trading"
@@ -153,6 +158,14 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
     def call(event: e.Event, commands: list[e.Command]) -> None:
         first(event, commands)
         second(event, commands)
+
+    return call
+
+
+def _told(*listeners: Callable[[Signal], None]) -> Callable[[Signal], None]:
+    def call(signal: Signal) -> None:
+        for listener in listeners:
+            listener(signal)
 
     return call
 
@@ -311,11 +324,14 @@ async def _stop_without_pools(follower: PoolFollower, stop: asyncio.Event) -> No
 
 
 @asynccontextmanager
-async def _write_status(data: DataDir, board: StatusBoard, latencies: LatencyFile) -> AsyncIterator[None]:
+async def _write_status(
+    data: DataDir, board: StatusBoard, latencies: LatencyFile, signals: SignalLog
+) -> AsyncIterator[None]:
     async def write() -> None:
         while True:
             write_json(data.status, board.render())
             latencies.save()
+            signals.flush()
             await asyncio.sleep(STATUS_S)
 
     task = asyncio.create_task(write(), name="engine.status")

@@ -10,6 +10,7 @@ from typing import Any
 from domain import events as e
 from engine.native import NativeKernel
 from engine.runner import LiveRunner
+from engine.sdk import Signal
 from runtime import LatencyRecorder
 
 
@@ -22,6 +23,7 @@ class StatusBoard:
         self.state = "starting"
         self.orders_sent = 0
         self.risk_rejected = 0
+        self._signals: dict[str, dict[str, dict[str, Any]]] = {}
 
     def count(self, _event: e.Event, commands: list[e.Command]) -> None:
         for command in commands:
@@ -30,6 +32,11 @@ class StatusBoard:
                     self.orders_sent += 1
                 case e.RiskRejected():
                     self.risk_rejected += 1
+
+    def take(self, signal: Signal) -> None:
+        """Keep the newest value of each signal."""
+        shown = {"value": signal.value, "inputs": dict(signal.inputs), "time_ns": signal.time_ns}
+        self._signals.setdefault(signal.strategy, {})[signal.name] = shown
 
     def render(self) -> dict[str, Any]:
         """The status as JSON types."""
@@ -45,6 +52,7 @@ class StatusBoard:
                     "result": round(kernel.result(strategy.id), 4),
                     "positions": {s: round(kernel.portfolio.position(s, strategy.id), 8) for s in priced},
                     "open_orders": len(kernel.orders.open_orders(strategy.id)),
+                    "signals": self._signals.get(strategy.id, {}),
                 }
                 for strategy in kernel.strategies
             },

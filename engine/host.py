@@ -19,7 +19,7 @@ from engine.edge import Numbers, SwapRequest, client_number
 from engine.edge.payloads import STATUSES
 from engine.market import Book, PoolMarket
 from engine.records import EVENT, EventFlag
-from engine.sdk import Lasting, Levels, OpenOrder, OrderKind, Quotes, Strategy, Trades, callbacks
+from engine.sdk import Input, Lasting, Levels, OpenOrder, OrderKind, Quotes, Signal, Strategy, Trades, callbacks
 from engine.view import RunView
 
 _LIMIT, _MAKER, _MARKET = 0, 1, 2
@@ -184,6 +184,11 @@ class LiveContext:
     def is_open(self, client_id: int) -> bool:
         order = self._native.order(client_id)
         return order is not None and bool(order["is_open"])
+
+    def signal(self, name: str, value: float, /, **inputs: Input) -> None:
+        strategy = self._view.numbers.strategy(self._place) or ""
+        made = Signal(time_ns=self.now_ns, strategy=strategy, name=name, value=float(value), inputs=inputs)
+        self._view.on_signal(made)
 
     # --- actions
 

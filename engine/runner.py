@@ -38,6 +38,7 @@ from engine.journal import Journal
 from engine.native import NativeKernel
 from engine.ports import Bookkeeper, ExchangeVenue, SwapDesk
 from engine.replay import CommandDigest
+from engine.sdk import Signal
 from runtime import Clock, LatencyRecorder
 from runtime import metrics as m
 
@@ -66,6 +67,7 @@ class Wiring:
     """Runs once per start, after the opening balances are booked and before trading: approvals, for instance."""
     freeze: Callable[[str], Coroutine[None, None, None]] | None = None
     """Freezes custody and the signer, for the last stage of the kill; given the rule that led there."""
+    on_signal: Callable[[Signal], None] = field(default=lambda _signal: None)
     on_step: Callable[[e.Event, list[e.Command]], None] = field(default=lambda _event, _commands: None)
 
 
@@ -121,6 +123,7 @@ class LiveRunner:
                 Everything resting was cancelled first, as far as the venues answered.
         """
         epoch = self.recover()
+        self.kernel.on_signal = self._wiring.on_signal
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks

@@ -15,6 +15,12 @@ from engine.edge import UNATTRIBUTED, ClientId, Numbers, run_number
 from engine.market import Markets
 from engine.oms import OrderManager
 from engine.portfolio import Portfolio
+from engine.sdk.signals import Signal
+
+
+def _ignore(_signal: Signal) -> None:
+    pass
+
 
 STOPPED = frozenset({"cancel", "flatten", "freeze"})
 """Stages at which nothing new goes out."""
@@ -37,6 +43,8 @@ class RunView:
         self.stage = "running"
         self.halted = ""
         self.now_ns = 0
+        self.on_signal: Callable[[Signal], None] = _ignore
+        """Given what strategies signal. Whoever runs the kernel sets it once the journal is replayed."""
         self.head: e.BlockSeen | None = None
         self.marks: dict[str, float] = dict.fromkeys(portfolio.mark_instruments(), 0.0)
         self._gas_asset = gas_asset

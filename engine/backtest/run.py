@@ -25,7 +25,7 @@ from engine.backtest.config import (
 from engine.backtest.looks import looks_at, traded_lots, traded_values
 from engine.data.captures import Events
 from engine.records import COMMAND, EVENT
-from engine.sdk import Strategy
+from engine.sdk import Signal, Strategy
 from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
 from engine.sdk.run import terms as instrument_of
@@ -73,6 +73,8 @@ class Finished:
     """The reserves of each pool at the end, our swaps included."""
     balances: Mapping[str, int]
     """What was held at the end, in raw units by `venue/ASSET`."""
+    signals: tuple[Signal, ...]
+    """What strategies said they saw, oldest first, up to a million."""
     wall_s: float
     cpu_s: float
     looks: Any
@@ -139,6 +141,7 @@ def run_backtest(
     progress(total, total)
     made = run.records()
     fills, commands = _told_once(np.frombuffer(made[0], EVENT)), np.frombuffer(made[1], COMMAND)
+    ids = [item.id for item in config.strategies]
     return Finished(
         config=config,
         markets=markets,
@@ -152,6 +155,10 @@ def run_backtest(
         settlements=tuple(Settlement(*row) for row in run.settlements()),
         pools=tuple(pool.state if (pool := run.pool(at)) is not None else () for at in range(len(pools))),
         balances=dict(zip(assets, run.balances(), strict=True)),
+        signals=tuple(
+            Signal(time_ns=at, strategy=ids[place], name=name, value=value, inputs=inputs or {})
+            for at, place, name, value, inputs in run.signals()[0]
+        ),
         wall_s=wall_s,
         cpu_s=cpu_s,
         looks=looks_at(events, fills, commands),

@@ -8,6 +8,7 @@ See docs/sdk.md.
 """
 
 from engine.sdk.context import BookView, Context, EventView, Lasting, Levels, OpenOrder, OrderKind, Quotes, Trades
+from engine.sdk.signals import Input, Signal
 from engine.sdk.strategy import CALLBACKS, Strategy, callbacks, subscriptions, wakes
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "BookView",
     "Context",
     "EventView",
+    "Input",
     "Lasting",
     "Levels",
     "OpenOrder",
     "OrderKind",
     "Quotes",
+    "Signal",
     "Strategy",
     "Trades",
     "callbacks",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from engine.sdk.signals import Input
+
 if TYPE_CHECKING:
     from domain import Instrument
     from engine.market import PoolMarket
@@ -194,6 +196,10 @@ class Context(Protocol):
 
     @property
     def block_time_s(self) -> int: ...
+
+    def signal(self, name: str, value: float, /, **inputs: Input) -> None:
+        """Log a signal with what it was computed from. No decision depends on it: it is for people and research."""
+        ...
 
     # --- actions
 

@@ -1076,6 +1076,9 @@ class Backtest:
         Kept as fills are.
         """
 
+    def signals(self) -> tuple[list[tuple[int, int, str, float, dict[str, Any] | None]], int]:
+        """Signals since this was last asked (time, strategy, name, value, inputs), and how many were not kept."""
+
     def balances(self) -> list[int]:
         """What is held of each asset of the configuration, in raw units."""
 

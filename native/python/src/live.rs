@@ -56,7 +56,7 @@ impl LivePath {
         signers: Vec<(u16, PyRef<'_, PyOrderSigner>)>,
     ) -> PyResult<Self> {
         let failure = Arc::new(Failure::default());
-        let engine = sdk::engine(py, config, strategies, &[], &failure)?;
+        let engine = sdk::engine(py, config, strategies, &[], &failure, &Arc::new(sdk::Signals::unkept()))?;
         let mut core = Core::new(engine, decoder(sources)?);
         for (venue, signer) in signers {
             if !core.set_encoder(venue, signer.shared()) {

@@ -11,10 +11,11 @@ use capstan_engine::risk::{Stage, SwapChange};
 use capstan_engine::targets::Target;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::memory::{GilCell, Window};
 use super::pools::Pools;
+use super::signals::Signals;
 use super::views::{BookView, OpenOrder, Slot};
 use crate::amm::Word;
 
@@ -41,10 +42,17 @@ pub struct Context {
     pub(super) trades: Window,
     pub(super) waiting: AtomicUsize,
     quotes: GilCell<[Vec<Target>; 2]>,
+    signals: Arc<Signals>,
 }
 
 impl Context {
-    pub fn new(py: Python<'_>, id: u8, instruments: Vec<Info>, pools: Arc<Pools>) -> PyResult<Self> {
+    pub fn new(
+        py: Python<'_>,
+        id: u8,
+        instruments: Vec<Info>,
+        pools: Arc<Pools>,
+        signals: Arc<Signals>,
+    ) -> PyResult<Self> {
         let slot = Arc::new(Slot::default());
         let dtype = py.import("engine.records")?.getattr("EVENT")?;
         let books = (0..instruments.len() as u32)
@@ -59,6 +67,7 @@ impl Context {
             pools,
             waiting: AtomicUsize::new(0),
             quotes: GilCell::new(Default::default()),
+            signals,
         })
     }
 
@@ -395,5 +404,12 @@ impl Context {
             return Err(PyValueError::new_err("tag 0 is the regular tick"));
         }
         self.with(|kernel| kernel.timer(self.id, at_ns, tag))
+    }
+
+    /// Keeps what the strategy saw and what it made of it, for people; nothing is decided by it.
+    #[pyo3(signature = (name, value, /, **inputs))]
+    fn signal(&self, name: String, value: f64, inputs: Option<Bound<'_, PyDict>>) -> PyResult<()> {
+        let now_ns = self.with(|kernel| kernel.now_ns())?;
+        self.signals.keep(now_ns, self.id, name, value, inputs)
     }
 }

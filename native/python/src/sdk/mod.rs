@@ -9,12 +9,14 @@ mod memory;
 mod pools;
 mod run;
 mod settings;
+mod signals;
 mod strategy;
 mod views;
 
 use pyo3::prelude::*;
 
 pub use run::engine;
+pub use signals::Signals;
 pub use strategy::Failure;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

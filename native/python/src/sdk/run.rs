@@ -20,6 +20,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use super::context::Info;
 use super::pools::Pools;
 use super::settings;
+use super::signals::{Signal, Signals};
 use super::strategy::{Failure, PyStrategy};
 use crate::amm::{AmmPool, Word};
 use crate::engine_config;
@@ -43,6 +44,7 @@ pub fn engine(
     strategies: Vec<Bound<'_, PyAny>>,
     pools: &[Bound<'_, PyAny>],
     failure: &Arc<Failure>,
+    signals: &Arc<Signals>,
 ) -> PyResult<Engine> {
     let terms = terms(config)?;
     let config = engine_config::config(config)?;
@@ -68,7 +70,8 @@ pub fn engine(
         if let Ok((kind, parameters)) = strategy.extract::<(String, Bound<'_, PyAny>)>() {
             engine.add(settings::native(id, &kind, &parameters)?);
         } else {
-            engine.add(Box::new(PyStrategy::new(py, id, strategy, infos(), pools.clone(), failure.clone())?));
+            let shared = (pools.clone(), failure.clone(), signals.clone());
+            engine.add(Box::new(PyStrategy::new(py, id, strategy, infos(), shared.0, shared.1, shared.2)?));
         }
     }
     Ok(engine)
@@ -127,6 +130,7 @@ struct Run {
     backtest: sim::Backtest,
     failure: Arc<Failure>,
     record: Arc<Mutex<Record>>,
+    signals: Arc<Signals>,
     samples: Vec<Sample>,
     capital: Vec<(u16, i128)>,
     is_opened: bool,
@@ -199,7 +203,7 @@ pub fn replay_backtest(
     pools: Vec<Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let failure = Arc::new(Failure::default());
-    let mut engine = engine(py, config, strategies.iter().collect(), &pools, &failure)?;
+    let mut engine = engine(py, config, strategies.iter().collect(), &pools, &failure, &Arc::new(Signals::unkept()))?;
     let bad = |why: String| PyValueError::new_err(format!("{}: {why}", journal.0.display()));
     let bytes = std::fs::read(&journal.0)?;
     let contents = Contents::read(&bytes).map_err(|e| bad(e.to_string()))?;
@@ -260,7 +264,8 @@ impl Backtest {
         chain: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let failure = Arc::new(Failure::default());
-        let engine = engine(py, config, strategies.iter().collect(), &pools, &failure)?;
+        let signals = Arc::new(Signals::default());
+        let engine = engine(py, config, strategies.iter().collect(), &pools, &failure, &signals)?;
         let bad = |why: BadSettings| PyValueError::new_err(why.to_string());
         let instruments = engine.kernel.config().instruments.clone();
         let exchanges = venues
@@ -278,7 +283,8 @@ impl Backtest {
             let record = records.then(|| record.clone());
             backtest = backtest.with_journal(Box::new(Recorder { record, journal }));
         }
-        let run = Run { backtest, failure, record, samples: Vec::new(), capital, is_opened: false, is_over: false };
+        let run =
+            Run { backtest, failure, record, signals, samples: Vec::new(), capital, is_opened: false, is_over: false };
         Ok(Self(Mutex::new(run)))
     }
 
@@ -350,6 +356,11 @@ impl Backtest {
             (*id, s.status == SwapStatus::Mined, taken, given, gas, s.block_number, s.reason.clone())
         };
         Ok(record.settled.iter().map(row).collect())
+    }
+
+    /// Returns the signals kept so far, which are forgotten, and how many came after there was no room.
+    fn signals(&mut self) -> PyResult<(Vec<Signal>, usize)> {
+        self.get()?.signals.take()
     }
 
     /// Returns what is held of each asset, in raw units.

@@ -13,6 +13,7 @@ use pyo3::types::PyTuple;
 
 use super::context::{Context, Info, TRADES_MAX};
 use super::pools::Pools;
+use super::signals::Signals;
 use super::views::EventView;
 
 /// The first error a callback raised; after it the strategy is not called again. And how often Python was called.
@@ -103,12 +104,13 @@ impl PyStrategy {
         instruments: Vec<Info>,
         pools: Arc<Pools>,
         failure: Arc<Failure>,
+        signals: Arc<Signals>,
     ) -> PyResult<Self> {
         let names: Vec<String> = py.import("engine.sdk")?.call_method1("callbacks", (&object,))?.extract()?;
         let wanted: Vec<String> = object.getattr("instruments")?.extract()?;
         let count = instruments.len();
         let is_wanted: Vec<bool> = instruments.iter().map(|i| wanted.is_empty() || wanted.contains(&i.name)).collect();
-        let context = Py::new(py, Context::new(py, id, instruments, pools)?)?;
+        let context = Py::new(py, Context::new(py, id, instruments, pools, signals)?)?;
         let event = Py::new(py, EventView::new())?;
         let method = |name: &str| -> PyResult<Option<Py<PyAny>>> {
             if names.iter().any(|n| n == name) {

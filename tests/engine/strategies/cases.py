@@ -1,0 +1,127 @@
+"""One case for every kind of the catalog: settings on a small market on which the kind must trade.
+
+A case runs three times (see `lab.py`): in a backtest, with the backtest's data cut off (prefix replay), and on the
+sandbox exchange through the real runner. The settings are the same in all three: one strategy, unchanged. To add one,
+append to `CASES`; nothing else is needed. What the defaults are: the sandbox's ETHUSDC at 3,000, a synthetic book for
+each instrument, limits that leave room, plenty of both assets at every venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.backtest.config import BacktestConfig
+from tests.engine.strategies.flow import Flow
+
+ETHUSDC = "sandbox:ETHUSDC"
+TERMS: Mapping[str, Any] = {
+    "base": "ETH",
+    "quote": "USDC",
+    "tick_size": "0.01",
+    "lot_size": "0.0001",
+    "min_notional": "5",
+    "maker_fee_bps": "1",
+    "taker_fee_bps": "4",
+}
+ROOM: Mapping[str, Any] = {
+    "order_notional_max": 10**6,
+    "swap_notional_max": 10**6,
+    "position_notional_max": 10**7,
+    "exposure_notional_max": 10**8,
+    "drawdown_max": 10**7,
+    "price_collar_bps": 1_000,
+    "open_orders_max": 400,
+    "open_orders_per_strategy_max": 200,
+    "messages_per_second_max": 10_000,
+    "executions_max": 60_000,
+    "book_age_ms_max": 10**9,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind, or several at once, on a market."""
+
+    strategies: Sequence[Mapping[str, Any]]
+    """As in a file: `kind` and its keys."""
+    instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {ETHUSDC: {}})
+    """By name; each is laid over `TERMS`. On the sandbox every venue named here is an exchange of its own, which lists
+    spot pairs of BTC, ETH, USDT and USDC."""
+    data: Sequence[Mapping[str, Any]] | None = None
+    """As in a backtest's file; without it, `seconds` of synthetic book for each instrument, each with its own seed."""
+    seconds: float = 20.0
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """Other tables of the backtest's file (`simulator`, `pools`, `chain`, `capital`, `risk`), over the defaults."""
+    fills: int = 1
+    """How many fills it must have at least, in the backtest and on the sandbox."""
+    flow: Flow | str = field(default_factory=Flow)
+    """How the sandbox's market behaves; or a text: why this kind cannot trade there."""
+    speed: float = 1.0
+    """Seconds of the engine's clock in a second on the sandbox: bars of an hour take a moment at 20,000."""
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.name or "+".join(dict.fromkeys(str(item["kind"]) for item in self.strategies))
+
+    def config(self) -> BacktestConfig:
+        """The whole as a backtest's file says it."""
+        instruments = {name: {**TERMS, **terms} for name, terms in self.instruments.items()}
+        data = self.data
+        if data is None:
+            data = [
+                {"kind": "synthetic", "instrument": name, "seconds": self.seconds, "seed": 7 + at, "price": "3000",
+                 "size": "2"}
+                for at, name in enumerate(instruments)
+            ]  # fmt: skip
+        capital = {}
+        for name, terms in instruments.items():
+            venue = name.partition(":")[0]
+            capital |= {f"{venue}/{terms['base']}": "1000", f"{venue}/{terms['quote']}": "5000000"}
+        given = {
+            "name": self.label,
+            "data": list(data),
+            "instruments": instruments,
+            "strategies": [dict(item) for item in self.strategies],
+            "account": next(iter(instruments.values()))["quote"],
+            **self.tables,
+            "risk": {**ROOM, **self.tables.get("risk", {})},
+            "capital": {**capital, **self.tables.get("capital", {})},
+        }
+        return BacktestConfig.model_validate(given)
+
+
+CASES: tuple[Case, ...] = (
+    # By kind, so that additions seldom meet.
+    Case(
+        strategies=[
+            {
+                "kind": "order-book-imbalance",
+                "instrument": ETHUSDC,
+                "qty": "0.05",
+                "position_max": "0.2",
+                "enter": "0.3",
+                "leave": "0.05",
+            }
+        ],
+        fills=5,
+    ),
+    Case(
+        strategies=[
+            {
+                "kind": "pure-market-making",
+                "instrument": ETHUSDC,
+                "qty": "0.05",
+                "inventory_max": "0.5",
+                "levels": 2,
+                "spread_bps": "0.2",
+                "step_bps": "0.2",
+                "refresh_ms": 50,
+                "requote_bps": "0.1",
+            }
+        ],
+        fills=5,
+    ),
+)
