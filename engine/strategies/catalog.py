@@ -11,6 +11,10 @@ from operator import or_
 from typing import Any, Final, NamedTuple
 
 from engine.strategies.base import CatalogSettings, CatalogStrategy
+from engine.strategies.cross_exchange_market_making import (
+    CrossExchangeMarketMaking,
+    CrossExchangeMarketMakingSettings,
+)
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 
@@ -27,6 +31,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = (
+    Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from domain import Fill, Instrument, Side, VenueId, venue_asset
@@ -42,7 +43,14 @@ def instrument(venue: str) -> Instrument:
 class Desk:
     """One strategy, its kernel, and what it commanded since `tell` was last called."""
 
-    def __init__(self, settings: CatalogSettings, *, venues: Sequence[str] = ("one",), **limits: Any) -> None:
+    def __init__(
+        self,
+        settings: CatalogSettings,
+        *,
+        venues: Sequence[str] = ("one",),
+        holdings: Mapping[str, int] = MappingProxyType({}),
+        **limits: Any,
+    ) -> None:
         self.instruments = [instrument(venue) for venue in venues]
         self.strategy = make(settings)
         economic = {
@@ -61,8 +69,9 @@ class Desk:
         self.now_ns = SECOND
         self._trades = 0
         for one in self.instruments:
-            for asset, whole in ((one.base, 1_000), (one.quote, 3_000_000)):
-                self.kernel.step(e.BalanceReported(time_ns=0, asset=asset.id, raw=str(whole * asset.unit)))
+            for asset, usual in ((one.base, 1_000), (one.quote, 3_000_000)):
+                raw = holdings.get(asset.id, usual) * asset.unit
+                self.kernel.step(e.BalanceReported(time_ns=0, asset=asset.id, raw=str(raw)))
 
     def tell(self, *events: e.Event) -> list[e.Command]:
         self.commands = []
