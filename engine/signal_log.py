@@ -22,7 +22,7 @@ class SignalLog:
     def __init__(self, path: Path, *, bytes_max: int = BYTES_MAX) -> None:
         self._path = path
         self._bytes_max = bytes_max
-        self._encoder = msgspec.json.Encoder(enc_hook=_plain)
+        self._encoder = msgspec.json.Encoder(enc_hook=plain)
         self._file: BinaryIO | None = None
         self._size = 0
 
@@ -49,6 +49,6 @@ class SignalLog:
             self._file = None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """NumPy's numbers as Python's; anything else as text."""
     return value.item() if hasattr(value, "item") else str(value)

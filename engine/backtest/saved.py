@@ -15,6 +15,8 @@ from engine.backtest.config import BacktestConfig
 from engine.backtest.looks import LOOK
 from engine.backtest.run import Finished, Settlement, market
 from engine.records import COMMAND, EVENT
+from engine.sdk import Signal
+from engine.signal_log import plain
 
 _ARRAYS: Final = {"fills": EVENT, "commands": COMMAND, "curve": np.dtype(np.int64), "looks": LOOK}
 _PLAIN: Final = ("events", "began_ns", "ended_ns", "digest", "wall_s", "cpu_s")
@@ -37,6 +39,8 @@ def save_run(folder: Path, run: Finished, result: dict[str, Any]) -> None:
         "pools": [[str(value) for value in row] for row in run.pools],
         "balances": {name: str(value) for name, value in run.balances.items()},
     }
+    encode = msgspec.json.Encoder(enc_hook=plain).encode
+    write_whole(folder / "signals.jsonl", b"".join(encode(signal) + b"\n" for signal in run.signals))
     write_json(folder / "run.json", about)
     write_json(folder / "result.json", result)
 
@@ -65,6 +69,7 @@ def load_run(folder: Path) -> Finished:
             settlements=tuple(_settlement(row) for row in about["settlements"]),
             pools=tuple(tuple(int(value) for value in row) for row in about["pools"]),
             balances={name: int(value) for name, value in about["balances"].items()},
+            signals=_signals((folder / "signals.jsonl").read_bytes()),
             **kept,
         )
     except FileNotFoundError as exc:
@@ -72,6 +77,10 @@ def load_run(folder: Path) -> Finished:
         raise InputError(f"{folder} holds no whole run: {Path(exc.filename).name} is missing", hint=hint) from exc
     except (OSError, KeyError, TypeError, ValueError, ValidationError, msgspec.DecodeError) as exc:
         raise InputError(f"{folder}: the saved run cannot be read: {' '.join(str(exc).split())}") from exc
+
+
+def _signals(lines: bytes) -> tuple[Signal, ...]:
+    return tuple(msgspec.json.Decoder(Signal).decode_lines(lines))
 
 
 def write_json(path: Path, value: Any) -> None:

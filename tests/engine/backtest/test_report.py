@@ -25,6 +25,7 @@ from engine.backtest.saved import load_run, save_run
 from engine.backtest.tear_sheet import write_tear_sheet, write_trades
 from engine.backtest.trips import trips_of
 from engine.records import COMMAND, EVENT, CommandKind, EventFlag, EventKind
+from engine.sdk import Signal
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "backtest"
 
@@ -172,9 +173,12 @@ def test_capital_is_what_was_held_at_the_first_prices(run):
 
 
 def test_saved_run_is_read_back_whole(run, tmp_path):
+    said = Signal(time_ns=1, strategy="s", name="n", value=0.5, inputs={"x": 1})
+    run = replace(run, signals=(said,))
     result = result_of(run)
     save_run(tmp_path, run, result)
     found = load_run(tmp_path)
+    assert found.signals == (said,)
     assert result_of(found) == result
     assert found.config == run.config
     assert (found.commands == run.commands).all()
