@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import output
+from domain import InputError
 
 app = typer.Typer(no_args_is_help=True, help="Backtests: strategies over recorded markets, on simulated venues.")
 
@@ -169,6 +170,68 @@ def compare(
     for label in columns[0]:
         table.add_row(label, *(column.get(label, "–") for column in columns))
     Console().print(table)
+
+
+@app.command()
+def check(
+    config: Annotated[
+        Path | None, typer.Argument(help="A backtest's TOML or YAML; or use --signal and --bars.")
+    ] = None,
+    cuts: Annotated[int, typer.Option(min=1, max=1_000, help="How many prefixes.")] = 8,
+    signal: Annotated[
+        str, typer.Option(help="`module:function` of bars to a value each, looked for in this folder first.")
+    ] = "",
+    bars: Annotated[Path | None, typer.Option(help="Table of bars for --signal.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Check for look-ahead: run the whole and prefixes of the data; what was decided must not change.
+
+    Ends with 1 when something saw what came later, or when two runs over the same data differ.
+    """
+    from engine.research.lookahead import describe
+
+    if (config is None) == (not signal) or bool(signal) != (bars is not None):
+        raise InputError("what should be checked?", hint="give CONFIG, or --signal with --bars")
+    checked = _check_strategies(config, cuts) if config is not None else _check_signal(signal, bars, cuts)
+    if as_json:
+        leaks = [leak._asdict() for leak in checked.leaks]
+        output.emit({**checked._asdict(), "is_clean": checked.is_clean, "leaks": leaks})
+    else:
+        verdict = "clean" if checked.is_clean else "NOT clean"
+        lines = [f"{verdict}: {checked.compared:,} decisions compared at {checked.cuts} cuts", *describe(checked)]
+        output.say("\n".join(lines))
+    if not checked.is_clean:
+        raise typer.Exit(1)
+
+
+def _check_strategies(config: Path, cuts: int) -> Any:
+    from engine.backtest.config import load_config
+    from engine.backtest.data import load_events
+    from engine.research.cut_files import run_prefix
+    from engine.research.lookahead import check_prefixes
+
+    settings, folder, line = load_config(config), config.resolve().parent, ProgressLine()
+    events = load_events(settings, folder, line)
+    done = 0
+
+    def decide(part: Any) -> Any:
+        nonlocal done
+        line("checking", done, cuts + 2)
+        done += 1
+        return run_prefix(settings, part, folder)
+
+    checked = check_prefixes(decide, events, cuts=cuts)
+    line.end()
+    return checked
+
+
+def _check_signal(reference: str, bars: Path | None, cuts: int) -> Any:
+    from engine.data import read_bars
+    from engine.research.lookahead import check_signal
+    from engine.sdk.loading import load_function
+
+    assert bars is not None
+    return check_signal(load_function(reference, Path.cwd()), read_bars(bars), cuts=cuts)
 
 
 def _show(rows: dict[str, str]) -> None:

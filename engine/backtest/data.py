@@ -89,7 +89,7 @@ def _load(item: MarketData, instrument: int, config: BacktestConfig, folder: Pat
                 _plain(terms.lot_size),
                 item.clock_shift_ms * 1_000_000,
             )
-            paths = [_path(path, folder) for path in item.path]
+            paths = [data_path(path, folder) for path in item.path]
             what = f"reading {item.instrument}"
             loaded = load_capture(
                 paths, form, instrument=instrument, progress=lambda done, total: progress(what, done, total)
@@ -98,11 +98,11 @@ def _load(item: MarketData, instrument: int, config: BacktestConfig, folder: Pat
                 raise InputError(f"{paths[0]}: {loaded.sequence_errors} gaps in the sequence")
             return loaded.events
         case StoreData():
-            return _numbered(open_store(_path(item.path, folder)).events, instrument)
+            return _numbered(open_store(data_path(item.path, folder)).events, instrument)
         case ParquetData():
-            return _numbered(import_parquet(_path(item.path, folder)), instrument)
+            return _numbered(import_parquet(data_path(item.path, folder)), instrument)
         case OhlcvData():
-            bars = _part(read_bars(_path(item.path, folder), symbol=item.symbol), item)
+            bars = _part(read_bars(data_path(item.path, folder), symbol=item.symbol), item)
             tick, lot = float(terms.tick_size), float(terms.lot_size)
             period = timedelta(minutes=item.period_minutes)
             if item.tradable is None:
@@ -113,7 +113,7 @@ def _load(item: MarketData, instrument: int, config: BacktestConfig, folder: Pat
 
 def _funding(item: FundingData, instrument: int, streams: list[Events], folder: Path) -> Events:
     """Funding at the price last told: a mark, a bar's close, a trade."""
-    rates = _part(read_funding(_path(item.path, folder)), item)
+    rates = _part(read_funding(data_path(item.path, folder)), item)
     kinds = [EventKind.MARK, EventKind.BAR, EventKind.TRADE]
     told = [s[(s["instrument"] == instrument) & np.isin(s["kind"], kinds)] for s in streams]
     marks = merge(told)
@@ -145,7 +145,12 @@ def _numbered(events: Events, instrument: int) -> Events:
     return events
 
 
-def _path(path: Path, folder: Path) -> Path:
+def data_path(path: Path, folder: Path) -> Path:
+    """Where a data file of a configuration in `folder` is.
+
+    Raises:
+        InputError: It begins with `$CAPSTAN_DATA`, which is not set.
+    """
     text = str(path)
     if text.startswith("$CAPSTAN_DATA"):
         root = os.environ.get("CAPSTAN_DATA")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +42,28 @@ def load_strategy(strategy_id: str, reference: str, parameters: Mapping[str, Any
         raise InputError(f"strategy {strategy_id}: {reference} is not made by these parameters: {exc}") from exc
     made.id = strategy_id
     return made
+
+
+def load_function(reference: str, folder: Path | None) -> Callable[..., Any]:
+    """Find a function in a file.
+
+    Args:
+        reference: `module:function`.
+        folder: Looked in before everything else that Python finds.
+
+    Raises:
+        InputError: No such module or function.
+    """
+    module_name, _, name = reference.partition(":")
+    try:
+        with _importable(folder):
+            found = getattr(import_module(module_name), name, None)
+    except (ImportError, ValueError) as exc:
+        raise InputError(f"cannot import {module_name}: {exc}", hint="module:function") from exc
+    if not callable(found):
+        raise InputError(f"{reference} is no function", hint="module:function")
+    function: Callable[..., Any] = found
+    return function
 
 
 @contextmanager
