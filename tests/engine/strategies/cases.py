@@ -98,6 +98,27 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
+                "kind": "cross-exchange-market-making",
+                "maker": ETHUSDC,
+                "hedge": "other:ETHUSDC",
+                "qty": "0.05",
+                "position_max": "0.5",
+                "profit_min_bps": "0",
+                "slack_bps": "0.5",
+                "basis_halflife_s": "5",
+            }
+        ],
+        # Free of fees in the backtest, whose synthetic market moves by less than they are.
+        instruments={
+            ETHUSDC: {"maker_fee_bps": "0", "taker_fee_bps": "0"},
+            "other:ETHUSDC": {"maker_fee_bps": "0", "taker_fee_bps": "0"},
+        },
+        fills=2,
+        flow=Flow(volatility=0.005, arrival_rate=60.0, taker_notional=10_000.0),
+    ),
+    Case(
+        strategies=[
+            {
                 "kind": "order-book-imbalance",
                 "instrument": ETHUSDC,
                 "qty": "0.05",
