@@ -113,9 +113,9 @@ def _depth(bars: pl.DataFrame, lot: float, market: BarMarket) -> tuple[Integers,
     at the touch.
     """
     steps = np.arange(market.levels + 1) / market.levels
-    volume = _trailing_mean(bars["volume"].to_numpy() / lot, market.memory_bars)
+    volume = trailing_mean(bars["volume"].to_numpy() / lot, market.memory_bars)
     ranges = np.log(bars["high"].to_numpy() / bars["low"].to_numpy()) ** 2
-    volatility = np.sqrt(_trailing_mean(ranges, market.memory_bars) / (4 * math.log(2)))
+    volatility = np.sqrt(trailing_mean(ranges, market.memory_bars) / (4 * math.log(2)))
     shown: Integers = np.rint(volume[:, None] * (market.depth_share * steps**2)).astype(np.int64)
     lots = shown[:, 1:] - shown[:, :-1]
     means = 2 / 3 * np.diff(steps**3) / np.diff(steps**2)
@@ -124,7 +124,7 @@ def _depth(bars: pl.DataFrame, lot: float, market: BarMarket) -> tuple[Integers,
     return lots, volatility[:, None] * (reach * means)
 
 
-def _trailing_mean(values: Floats, memory: int) -> Floats:
+def trailing_mean(values: Floats, memory: int) -> Floats:
     """The mean of up to `memory` values before each one; 0 where there is none."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(len(values))

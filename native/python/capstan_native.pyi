@@ -1163,3 +1163,28 @@ class LivePath:
         """Give the records taken since the last call."""
 
     def digest(self) -> bytes: ...
+
+@final
+class BarRuns:
+    """Many parameter sets over one market's bars. `engine.research.bar_runs` is the front of it.
+
+    Columns are float64 arrays as bytes: open, high, low, close, funding due at the close, depth and slippage at the
+    open.
+    A set is a row of 11 numbers: rule, four parameters, whether it may be short, sizing, four parameters.
+    """
+
+    COLUMNS: list[str]
+
+    def __new__(
+        cls, columns: Sequence[bytes], *, equity: float, fee: float, half_spread: float, closes: bool
+    ) -> BarRuns: ...
+    def __len__(self) -> int: ...
+    def evaluate(self, sets: bytes, begin: int, end: int, history: int | None = None) -> bytes:
+        """Run each set over the bars `begin` to `end`; return rows of `COLUMNS`. Other threads go on meanwhile.
+
+        Raises:
+            ValueError: A set that contradicts itself, or a range that is not there.
+        """
+
+    def curve(self, set: bytes, begin: int, end: int, history: int | None = None) -> tuple[bytes, bytes, bytes]:
+        """Run one set; return units held and result, bar by bar, and its row of `COLUMNS`."""

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bars;
+pub mod batch;
 pub mod book;
 pub mod depth;
 pub mod digits;

@@ -1,6 +1,7 @@
 //! Python binding: converts, calls, maps errors. What things mean is told in `capstan_native.pyi`.
 
 mod amm;
+mod bar_runs;
 mod book;
 mod engine;
 mod engine_config;
@@ -22,6 +23,7 @@ use pyo3::prelude::*;
 fn capstan_native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     amm::register(m)?;
+    bar_runs::register(m)?;
     book::register(m)?;
     engine::register(m)?;
     feed::register(m)?;
