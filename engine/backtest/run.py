@@ -82,6 +82,8 @@ class Finished:
     market_values: tuple[float, ...]
     """What each market traded, in ticks times lots; `market_lots` alike in lots."""
     market_lots: tuple[float, ...]
+    strategies: tuple[Strategy | Native, ...] = ()
+    """What decided, as it stood at the end."""
 
 
 def run_backtest(
@@ -164,6 +166,7 @@ def run_backtest(
         looks=looks_at(events, fills, commands),
         market_values=traded_values(events, len(markets)),
         market_lots=traded_lots(events, len(markets)),
+        strategies=strategies,
     )
 
 

@@ -15,6 +15,7 @@ from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
 )
+from engine.strategies.execute import Execute, ExecuteSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 
@@ -32,6 +33,7 @@ class Entry(NamedTuple):
 
 ENTRIES: Final = (
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
+    Entry(ExecuteSettings, Execute),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
 )

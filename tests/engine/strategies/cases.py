@@ -93,8 +93,28 @@ class Case:
         return BacktestConfig.model_validate(given)
 
 
+def _execute(name: str, *, fills: int = 3, qty: str = "0.4", **algorithm: Any) -> Case:
+    """A parent order of a few seconds by one algorithm."""
+    order = {
+        "kind": "execute",
+        "instrument": ETHUSDC,
+        "side": "buy",
+        "qty": qty,
+        "algorithm": {"name": name, **algorithm},
+    }
+    return Case(strategies=[order], fills=fills, name=f"execute-{name}", flow=NO_TRADES)
+
+
+NO_TRADES = "the engine passes no public trades on to strategies yet"
+PACE: Mapping[str, Any] = {"duration_s": 4, "every_s": 1, "lead_ms": 300, "reprice_ms": 100}
+
 CASES: tuple[Case, ...] = (
     # By kind, so that additions seldom meet.
+    _execute("twap", **PACE),
+    _execute("vwap", **PACE, curve=[1, 3, 2]),
+    _execute("pov", **{**PACE, "duration_s": 15}, share="0.02"),
+    _execute("iceberg", show="0.1"),
+    _execute("shortfall", **PACE, risk_aversion="0.001", volatility="1", impact="0.5"),
     Case(
         strategies=[
             {
