@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.routing.places import PoolPlace, pool_route
 from engine.routing.route import Route
-from engine.routing.split import Allocation, best_single, split
+from engine.routing.split import NODES_MAX, Allocation, best_single, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,24 @@ class Routed:
 
 
 def route_order(
-    places: Sequence[Route | PoolPlace], units: int, *, reserve: int | None = None, tolerance: int = 0
+    places: Sequence[Route | PoolPlace],
+    units: int,
+    *,
+    reserve: int | None = None,
+    tolerance: int = 0,
+    nodes_max: int = NODES_MAX,
 ) -> Routed:
-    """Split an order over places, each a route or a pool.
+    """Split an order over places, each a route or a pool. The arguments are those of `split`.
 
     The best single route is among the splits that are compared, so the answer is never worse than it, whatever the
     search had time for.
     """
     routes = _routes(places, units, (None,) * len(places))
-    found = split(routes, units, reserve=reserve, tolerance=tolerance)
-    at, single = best_single(routes, units, reserve=reserve)
     if any(isinstance(place, PoolPlace) for place in places):
-        # What one route alone would get, too, is exact: pools are sampled at the whole order's size.
-        routes = _routes(places, units, found.units)
-        found = split(routes, units, reserve=reserve, tolerance=tolerance)
-        at, single = best_single(routes, units, reserve=reserve)
+        first = split(routes, units, reserve=reserve, tolerance=tolerance, nodes_max=nodes_max)
+        routes = _routes(places, units, first.units)
+    found = split(routes, units, reserve=reserve, tolerance=tolerance, nodes_max=nodes_max)
+    at, single = best_single(routes, units, reserve=reserve)
     if single.cost < found.cost:
         alone = tuple(single.units[0] if place == at else 0 for place in range(len(routes)))
         found = Allocation(alone, single.unfilled, single.cost, found.bound, found.nodes)

@@ -122,6 +122,8 @@ class PoolPlace:
     charge: int = 0
     lot: int = 1
     """Units that amounts are rounded to."""
+    units_max: int | None = None
+    """What may be spent there: a balance."""
 
     @property
     def fixed(self) -> int:
@@ -164,7 +166,8 @@ def pool_route(place: PoolPlace, units: int, *, around: int | None = None, sampl
     Straight lines lie above a convex cost: a size between two samples never costs more than the route says. With
     `around`, a size an earlier split chose, its neighbourhood is sampled that much finer again.
     """
-    capacity = _quotable(place, units // place.lot * place.lot)
+    wanted = units if place.units_max is None else min(units, place.units_max)
+    capacity = _quotable(place, wanted // place.lot * place.lot)
     if capacity == 0:
         return Route.of(place.name, ())
     points = _points(0, capacity, samples, place.lot)

@@ -18,6 +18,7 @@ from engine.strategies.cross_exchange_market_making import (
 from engine.strategies.execute import Execute, ExecuteSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
+from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
 
 
 class Entry(NamedTuple):
@@ -36,6 +37,7 @@ ENTRIES: Final = (
     Entry(ExecuteSettings, Execute),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
+    Entry(RoutedOrderSettings, RoutedOrder),
 )
 CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
 

@@ -165,4 +165,18 @@ CASES: tuple[Case, ...] = (
         ],
         fills=5,
     ),
+    Case(
+        strategies=[
+            {
+                "kind": "routed-order",
+                "side": "buy",
+                "qty": "3",
+                "routes": [{"instrument": ETHUSDC}, {"instrument": "second:ETHUSDC"}],
+                "slices": 3,
+                "interval_ms": 300,
+            }
+        ],
+        instruments={ETHUSDC: {}, "second:ETHUSDC": {"lot_size": "0.01", "taker_fee_bps": "3.9"}},
+        fills=3,
+    ),
 )

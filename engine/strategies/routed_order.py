@@ -1,0 +1,384 @@
+"""One parent order, routed: split over exchanges and pools by all-in cost, again for whatever came back unexecuted.
+
+    WAIT ──time──> split ──> children (immediate-or-cancel orders, swaps) ──ended──> rest left? split again ──> DONE
+
+A round splits what is left over the places that can be used (`engine.routing`), sends an immediate-or-cancel order to
+each exchange, bounded by the last level it was meant to take and `slip_bps`, and a swap to each pool, bounded by
+`pool_slippage_bps`. What came back unexecuted is split anew, without the pools that still owe an answer, and each
+place's history of misses and latency counts in the next split. `slices` cuts the order into parts with `interval_ms`
+between them. All places must be quoted in one unit of account.
+
+A pool's buy counts as what was asked for; what others did to the pool before moves its output within the bound.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from domain import Instrument
+from engine.market import PoolMarket
+from engine.routing import (
+    SHARE,
+    UNIT_DECIMALS,
+    Charges,
+    PoolPlace,
+    Route,
+    RouteHistory,
+    book_route,
+    cost_quote,
+    route_order,
+)
+from engine.sdk import BookView, Context, EventView
+from engine.strategies.base import CatalogSettings, CatalogStrategy, NotNegative, Positive
+from runtime import SettingsPart
+
+UNIT: Final = 10**UNIT_DECIMALS
+MINED: Final = 1
+HEADROOM: Final = Decimal("0.995")
+"""Of a quote balance: prices move between the split and the trade."""
+TIP_WEI: Final = 1_000_000_000
+TOLERANCE: Final = 2_000_000
+"""A split within this part of the order's value of the best is good enough: 0.005 bps."""
+NODES_MAX: Final = 200
+
+
+class RouteSettings(SettingsPart):
+    """One exchange's instrument."""
+
+    instrument: str
+    contract: Literal["spot", "linear", "inverse"] = "spot"
+    face: Positive | None = None
+    """Quote units a contract is worth, of an inverse contract."""
+    latency_ms: NotNegative = Decimal(5)
+    """From decision to matching, until answers tell."""
+    impact_bps: NotNegative = Decimal(0)
+    """What taking all levels that are looked at would cost beyond their prices."""
+
+    @model_validator(mode="after")
+    def _has_a_face(self) -> RouteSettings:
+        if (self.contract == "inverse") != (self.face is not None):
+            raise ValueError("an inverse contract has a face, others have none")
+        return self
+
+
+class RoutedOrderSettings(CatalogSettings):
+    """See the module."""
+
+    kind: Literal["routed-order"] = "routed-order"
+    side: Literal["buy", "sell"]
+    qty: Positive
+    """Base units."""
+    routes: tuple[RouteSettings, ...] = Field(min_length=1, max_length=16)
+    pools: tuple[str, ...] = Field(default=(), max_length=8)
+    limit: Positive | None = None
+    """Worst price of a unit, its fee included. Without it: `collar_bps` beyond the first mid that is seen."""
+    collar_bps: Positive = Decimal(50)
+    slices: int = Field(default=1, ge=1, le=1_000)
+    interval_ms: int = Field(default=1_000, ge=0)
+    start_after_ms: int = Field(default=0, ge=0)
+    """From the first book it sees."""
+    rounds_max: int = Field(default=20, ge=1)
+    """Splits that are sent, of every slice together."""
+    retry_ms: int = Field(default=200, ge=1)
+    """Pause after a round, and before a place that executed nothing is asked again."""
+    levels: int = Field(default=20, ge=1, le=200)
+    slip_bps: NotNegative = Decimal(1)
+    pool_slippage_bps: NotNegative = Decimal(10)
+    pool_wait_s: NotNegative = Decimal(12)
+    """How long a swap takes, for what the market may do meanwhile."""
+    pool_deadline_s: int = Field(default=60, gt=0)
+    gas_units: int = Field(default=180_000, gt=0)
+    volatility_bps: NotNegative = Decimal(1)
+    """Standard deviation of the mid after one second. 0 and `miss_bps` 0: prices, fees and gas alone decide."""
+    miss_bps: NotNegative = Decimal(2)
+    """What executing later and elsewhere costs, of what a place misses."""
+
+    fixed: ClassVar[tuple[str, ...]] = ("side", "qty", "routes")
+
+    @model_validator(mode="after")
+    def _names_each_place_once(self) -> RoutedOrderSettings:
+        names = [route.instrument for route in self.routes]
+        if len({*names, *self.pools}) != len(names) + len(self.pools):
+            raise ValueError("an instrument or a pool is named twice")
+        return self
+
+    def instrument_names(self) -> tuple[str, ...]:
+        return tuple(route.instrument for route in self.routes)
+
+    def pool_names(self) -> tuple[str, ...]:
+        return self.pools
+
+
+class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
+    """See the module. Quantities are units of 1e-8 base."""
+
+    saved = ("filled", "rounds", "arrival", "_begin_ns", "_not_before_ns", "_children", "_swaps", "_histories")
+
+    def __init__(self, settings: RoutedOrderSettings) -> None:
+        super().__init__(settings)
+        self.filled = 0
+        self.rounds = 0
+        self.arrival = 0.0
+        """The first mid seen, in quote units."""
+        self._begin_ns = 0
+        self._not_before_ns = 0
+        self._children: dict[str, list[int]] = {}
+        """By client id: which route, units of a lot, lots sent, when, whether its venue answered."""
+        self._swaps: dict[str, list[int]] = {}
+        """By id: which pool, units."""
+        places = len(settings.routes) + len(settings.pools)
+        self._histories = [RouteHistory().state() for _ in range(places)]
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._children and not self._swaps
+
+    @property
+    def qty(self) -> int:
+        return int(self.settings.qty * UNIT)
+
+    def on_start(self, ctx: Context) -> None:
+        self._instruments = [ctx.instrument(route.instrument) for route in self.settings.routes]
+        self._terms: list[Instrument] = [ctx.terms(at) for at in self._instruments]
+        self._base = ctx.symbol_of(self._terms[0].base.id)
+
+    # --- what happens
+
+    def on_book(self, ctx: Context, book: BookView) -> None:
+        if self._begin_ns == 0 and book.is_valid:
+            self._begin_ns = ctx.now_ns + self.settings.start_after_ms * 1_000_000
+        self._go_on(ctx)
+
+    def on_fill(self, ctx: Context, event: EventView) -> None:
+        self._follow(ctx, event)
+
+    def on_order(self, ctx: Context, event: EventView) -> None:
+        self._follow(ctx, event)
+
+    def on_timer(self, ctx: Context, event: EventView) -> None:
+        self._collect(ctx)
+        self._go_on(ctx)
+
+    def on_settled(self, ctx: Context, event: EventView) -> None:
+        swap = self._swaps.pop(str(event.client_id), None)
+        if swap is None:
+            return
+        at, units = swap
+        is_mined = event.price & 0xFF == MINED
+        self.filled += units if is_mined else 0
+        self._learn(ctx, len(self._instruments) + at, units, units if is_mined else 0)
+        self._go_on(ctx)
+
+    def _follow(self, ctx: Context, event: EventView) -> None:
+        child = self._children.get(str(event.client_id))
+        if child is not None and not child[4]:
+            child[4] = 1
+            history = self._history(child[0])
+            history.answered(ctx.now_ns - child[3])
+            self._histories[child[0]] = history.state()
+        self._collect(ctx)
+        self._go_on(ctx)
+
+    def _collect(self, ctx: Context) -> None:
+        """Take the children that ended."""
+        for name, (at, lot, lots, _, _) in list(self._children.items()):
+            if ctx.is_open(int(name)):
+                continue
+            order = ctx.order(int(name))
+            done = order.filled if order is not None else 0
+            del self._children[name]
+            self.filled += done * lot
+            self._learn(ctx, at, lots * lot, done * lot)
+            if not done:
+                self._not_before_ns = max(self._not_before_ns, ctx.now_ns + self.settings.retry_ms * 1_000_000)
+
+    # --- deciding
+
+    def _go_on(self, ctx: Context) -> None:
+        settings = self.settings
+        if self._begin_ns == 0 or ctx.now_ns < max(self._begin_ns, self._not_before_ns):
+            return
+        if self._children or self.rounds >= settings.rounds_max or ctx.stopping or ctx.halted:
+            return
+        due = self._due(ctx) - self.filled - sum(units for _, units in self._swaps.values())
+        if due <= 0:
+            return
+        self._round(ctx, due)
+
+    def _due(self, ctx: Context) -> int:
+        """Units that the slices begun so far are of."""
+        settings = self.settings
+        if settings.interval_ms == 0:
+            return self.qty
+        begun = (ctx.now_ns - self._begin_ns) // (settings.interval_ms * 1_000_000) + 1
+        return self.qty * min(int(begun), settings.slices) // settings.slices
+
+    def _round(self, ctx: Context, units: int) -> None:
+        mids = [book.bid + book.ask for book in map(ctx.book, self._instruments) if book.is_valid]
+        if not mids:
+            return
+        if self.arrival == 0.0:
+            at = next(i for i in self._instruments if ctx.book(i).is_valid)
+            self.arrival = (ctx.book(at).bid + ctx.book(at).ask) / 2 * ctx.tick(at)
+        found, places = [], []
+        for at in range(len(self._histories)):
+            place = self._place(ctx, at, units)
+            if place is not None:
+                found.append(at)
+                places.append(place)
+        if not places:
+            return
+        worst = self._worst()
+        reserve = worst if self.settings.side == "buy" else -worst
+        routed = route_order(
+            places, units, reserve=reserve, tolerance=abs(reserve) * units // TOLERANCE, nodes_max=NODES_MAX
+        )
+        self.rounds += 1 if any(routed.allocation.units) else 0
+        ctx.signal(
+            "routed",
+            units / UNIT,
+            arrival=self.arrival,
+            cost=float(cost_quote(routed.allocation.cost)),
+            single=float(cost_quote(routed.single.cost)),
+            single_place=routed.routes[routed.single_route].name,
+            **{route.name: share / UNIT for route, share in zip(routed.routes, routed.allocation.units, strict=True)},
+        )
+        self._not_before_ns = ctx.now_ns + self.settings.retry_ms * 1_000_000
+        for at, route, share in zip(found, routed.routes, routed.allocation.units, strict=True):
+            if share and at < len(self._instruments):
+                self._take(ctx, at, route, share)
+            elif share:
+                self._swap(ctx, at - len(self._instruments), share)
+
+    def _worst(self) -> int:
+        """The worst all-in price, in 1e-26 quote a unit."""
+        sign = 1 if self.settings.side == "buy" else -1
+        price = self.settings.limit
+        if price is None:
+            price = Decimal(repr(self.arrival)) * (1 + sign * self.settings.collar_bps / 10_000)
+        return int(price * 10**10) * SHARE
+
+    def _place(self, ctx: Context, at: int, units: int) -> Route | PoolPlace | None:
+        history = self._history(at)
+        if not history.is_usable(ctx.now_ns):
+            return None
+        if at < len(self._instruments):
+            return self._book(ctx, at, units, history)
+        return self._pool(ctx, at - len(self._instruments), history)
+
+    def _book(self, ctx: Context, at: int, units: int, history: RouteHistory) -> Route | None:
+        book, route, terms = ctx.book(self._instruments[at]), self.settings.routes[at], self._terms[at]
+        if not book.is_valid:
+            return None
+        is_buy = self.settings.side == "buy"
+        levels = book.levels(self.settings.levels)[1 if is_buy else 0].tolist()
+        charges = self._charges(history, history.latency_s / 2 or float(route.latency_ms) / 1e3)
+        if route.contract == "spot":
+            held = ctx.balance((terms.quote if is_buy else terms.base).id)
+            whole = Decimal(held) / (terms.quote if is_buy else terms.base).unit
+            units = min(units, int((whole / (levels[0][0] * terms.tick_size) * HEADROOM if is_buy else whole) * UNIT))
+        return book_route(
+            route.instrument,
+            self.settings.side,
+            levels,
+            tick=terms.tick_size,
+            lot=terms.lot_size,
+            taker_fee_bps=terms.taker_fee_bps,
+            charge=charges.share(),
+            notional_min=terms.min_notional,
+            face=route.face,
+            impact_bps=route.impact_bps,
+            units_max=units,
+        )
+
+    def _pool(self, ctx: Context, at: int, history: RouteHistory) -> PoolPlace | None:
+        market = ctx.pool(self.settings.pools[at])
+        if not market.replica.is_valid or any(pool == at for pool, _ in self._swaps.values()):
+            return None
+        base, quote = self._tokens(ctx, market)
+        gas_wei = self.settings.gas_units * (ctx.base_fee_wei + TIP_WEI)
+        coin = ctx.mark("ETH")
+        if coin == 0.0:
+            return None
+        is_buy = self.settings.side == "buy"
+        spent = quote if is_buy else base
+        whole = float(ctx.balance(spent.id)) / spent.unit
+        units = int((whole / market.mid(base.id) * float(HEADROOM) if is_buy else whole) * UNIT)
+        return PoolPlace(
+            name=market.id,
+            side=self.settings.side,
+            replica=market.replica,
+            base=base.id,
+            quote=quote.id,
+            base_decimals=base.decimals,
+            quote_decimals=quote.decimals,
+            gas=Decimal(gas_wei) / 10**18 * Decimal(repr(coin)),
+            charge=self._charges(history, float(self.settings.pool_wait_s)).share(),
+            lot=10 ** max(UNIT_DECIMALS - base.decimals, UNIT_DECIMALS - 6),
+            units_max=units,
+        )
+
+    def _charges(self, history: RouteHistory, latency_s: float) -> Charges:
+        return Charges(
+            latency_s=latency_s,
+            volatility_bps=float(self.settings.volatility_bps),
+            miss_rate=history.miss_rate,
+            miss_bps=float(self.settings.miss_bps),
+        )
+
+    # --- acting
+
+    def _take(self, ctx: Context, at: int, route: Route, units: int) -> None:
+        instrument, terms = self._instruments[at], self._terms[at]
+        lots = units // route.lot
+        is_buy = self.settings.side == "buy"
+        levels, rest, last = ctx.book(instrument).levels(self.settings.levels)[1 if is_buy else 0].tolist(), lots, 0
+        for price, size in levels:
+            last, rest = price, rest - size
+            if rest <= 0:
+                break
+        slip = 1 + (1 if is_buy else -1) * float(self.settings.slip_bps) / 1e4
+        all_in = 1 + (1 if is_buy else -1) * float(terms.taker_fee_bps) / 1e4
+        bound = self._worst() / SHARE / 1e10 / float(terms.tick_size) / all_in
+        limit = int(min(last * slip, bound)) if is_buy else -int(-max(last * slip, bound) // 1)
+        order = ctx.take(instrument, 0 if is_buy else 1, limit, lots)
+        if order is None:
+            # The gate refused: as a venue that did.
+            self._learn(ctx, at, units, 0)
+        else:
+            self._children[str(order)] = [at, route.lot, lots, ctx.now_ns, 0]
+
+    def _swap(self, ctx: Context, at: int, units: int) -> None:
+        market = ctx.pool(self.settings.pools[at])
+        base, quote = self._tokens(ctx, market)
+        raw = units * 10**base.decimals // UNIT
+        slippage = int(self.settings.pool_slippage_bps * 100)
+        if self.settings.side == "buy":
+            token, amount = quote, market.replica.quote_exact_out_up(base.id, raw)
+            least = raw * (1_000_000 - slippage) // 1_000_000
+        else:
+            token, amount = base, raw
+            least = market.replica.quote_exact_in_down(base.id, raw) * (1_000_000 - slippage) // 1_000_000
+        deadline = ctx.block_time_s + self.settings.pool_deadline_s
+        swap = ctx.swap(market.id, token.id, amount, least, deadline)
+        if swap is None:
+            self._learn(ctx, len(self._instruments) + at, units, 0)
+        else:
+            self._swaps[str(swap)] = [at, units]
+
+    def _tokens(self, ctx: Context, market: PoolMarket) -> tuple[Any, Any]:
+        is_base0 = ctx.symbol_of(market.token0.id) == self._base
+        return (market.token0, market.token1) if is_base0 else (market.token1, market.token0)
+
+    def _history(self, at: int) -> RouteHistory:
+        history = RouteHistory()
+        history.restore(self._histories[at])
+        return history
+
+    def _learn(self, ctx: Context, at: int, sent: int, filled: int) -> None:
+        history = self._history(at)
+        history.ended(ctx.now_ns, sent, filled)
+        self._histories[at] = history.state()
