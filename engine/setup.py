@@ -146,7 +146,7 @@ def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfoli
         if names := settings.pool_names():
             pools = _pools(settings.id, names, config, portfolio, None)
             settings = settings.model_copy(update={"pools": pools})
-        return make(settings)
+        return make(settings, folder)
     instrument = _find(settings.id, settings.instrument, config)
     base, quote = (portfolio.economic_symbol(a.id) for a in (instrument.base, instrument.quote))
     match settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -39,6 +38,7 @@ from engine.data import (
     read_funding,
 )
 from engine.data.captures import Events
+from engine.data.paths import data_path
 from engine.records import EventKind
 
 MarketData = CaptureData | StoreData | ParquetData | OhlcvData | SyntheticData
@@ -143,21 +143,6 @@ def _numbered(events: Events, instrument: int) -> Events:
     events = events.copy()
     events["instrument"] = instrument
     return events
-
-
-def data_path(path: Path, folder: Path) -> Path:
-    """Where a data file of a configuration in `folder` is.
-
-    Raises:
-        InputError: It begins with `$CAPSTAN_DATA`, which is not set.
-    """
-    text = str(path)
-    if text.startswith("$CAPSTAN_DATA"):
-        root = os.environ.get("CAPSTAN_DATA")
-        if not root:
-            raise InputError(f"{text}: CAPSTAN_DATA is not set", hint="set it to the folder that holds market/")
-        return Path(root + text.removeprefix("$CAPSTAN_DATA"))
-    return folder / path
 
 
 def _plain(value: Decimal) -> str:

@@ -250,7 +250,7 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
         case PythonSettings():
             return load_strategy(item.id, item.strategy, item.parameters, folder)
         case CatalogSettings():
-            return make(item)
+            return make(item, folder)
     raise InvariantError(f"no strategy is made of {type(item).__name__}")
 
 

@@ -13,10 +13,10 @@ import polars as pl
 
 from domain import InputError
 from engine.backtest.config import BacktestConfig, PythonSettings
-from engine.backtest.data import data_path
 from engine.backtest.run import Finished, run_backtest
 from engine.data import export_parquet, import_parquet, open_store, read_bars, write_store
 from engine.data.captures import Events
+from engine.data.paths import data_path
 
 
 def run_prefix(config: BacktestConfig, events: Events, folder: Path) -> Finished:

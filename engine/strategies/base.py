@@ -7,6 +7,7 @@ context; so the same class, made of the same settings, runs in a backtest, on pa
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, ClassVar, Generic, TypeVar
 
 from pydantic import Field
@@ -41,10 +42,17 @@ S = TypeVar("S", bound=CatalogSettings)
 class CatalogStrategy(Strategy, Generic[S]):
     """A strategy made of its settings. It reads its parameters from `self.settings` whenever it decides."""
 
+    folder: Path | None = None
+    """Where relative paths in its settings begin: beside the backtest's file, or the installation's data directory."""
+
     def __init__(self, settings: S) -> None:
         super().__init__(settings.id)
         self.settings = settings
         self.instruments = settings.instrument_names()
+
+    def located(self, path: Path) -> Path:
+        """Give a path of its settings as one that can be opened."""
+        return path if self.folder is None else self.folder / path
 
     def reconfigure(self, ctx: Context, settings: S) -> None:
         """Take new parameters between two events; whoever keeps something computed of them overrides this.

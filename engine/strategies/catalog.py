@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from engine.strategies.base import CatalogSettings, CatalogStrategy
@@ -16,6 +17,7 @@ from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMakingSettings,
 )
 from engine.strategies.execute import Execute, ExecuteSettings
+from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
@@ -35,6 +37,7 @@ class Entry(NamedTuple):
 ENTRIES: Final = (
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
     Entry(ExecuteSettings, Execute),
+    Entry(ModelSignalSettings, ModelSignal),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),
@@ -45,6 +48,8 @@ CatalogUnion: Any = reduce(or_, (entry.settings for entry in ENTRIES))
 """Any of the settings, for pydantic: it goes by `kind`."""
 
 
-def make(settings: CatalogSettings) -> CatalogStrategy[Any]:
-    """Make the strategy that settings are of."""
-    return CATALOG[str(settings.kind)].strategy(settings)  # type: ignore[attr-defined]
+def make(settings: CatalogSettings, folder: Path | None = None) -> CatalogStrategy[Any]:
+    """Make the strategy that settings are of; relative paths in them begin in `folder`."""
+    made = CATALOG[str(settings.kind)].strategy(settings)  # type: ignore[attr-defined]
+    made.folder = folder
+    return made

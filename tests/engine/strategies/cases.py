@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.backtest.config import BacktestConfig
 from tests.engine.strategies.flow import Flow
+from tests.support.shipped_models import shipped
 
 ETHUSDC = "sandbox:ETHUSDC"
 TERMS: Mapping[str, Any] = {
@@ -115,6 +116,30 @@ CASES: tuple[Case, ...] = (
     _execute("pov", **{**PACE, "duration_s": 15}, share="0.02"),
     _execute("iceberg", show="0.1"),
     _execute("shortfall", **PACE, risk_aversion="0.001", volatility="1", impact="0.5"),
+    Case(
+        # A forest of bars of a minute that was trained on other bars: the gate would close, so it is opened wide.
+        strategies=[
+            {
+                "kind": "model-signal",
+                "instrument": ETHUSDC,
+                "model": str(shipped("forest")),
+                "qty": "0.05",
+                "enter": 0.02,
+                "drift": {"reach": 1e9, "share_max": 1.0},
+            }
+        ],
+        data=[
+            {
+                "kind": "ohlcv",
+                "instrument": ETHUSDC,
+                "path": str(shipped("forest").parents[1] / "bars.csv"),
+                "period_minutes": 1,
+                "tradable": {},
+            }
+        ],
+        fills=3,
+        flow="bars are not passed on live yet",
+    ),
     Case(
         strategies=[
             {
