@@ -16,6 +16,7 @@ from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
 )
+from engine.strategies.exchange_arbitrage import ExchangeArbitrage, ExchangeArbitrageSettings
 from engine.strategies.execute import Execute, ExecuteSettings
 from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
@@ -38,6 +39,7 @@ ENTRIES: Final = (
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
     Entry(ExecuteSettings, Execute),
     Entry(ModelSignalSettings, ModelSignal),
+    Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),

@@ -164,6 +164,33 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
+                "kind": "exchange-arbitrage",
+                "instruments": [ETHUSDC, "other:ETHUSDC"],
+                "notional_max": "300",
+                "cooldown_ms": 20,
+                "position_max": "1",
+                "profit_min": "0",
+                "inventory_bps": "5",
+            }
+        ],
+        instruments={ETHUSDC: {}, "other:ETHUSDC": {}},
+        data=[
+            {"kind": "synthetic", "instrument": ETHUSDC, "seconds": 10, "price": "3000", "size": "2"},
+            {
+                "kind": "synthetic",
+                "instrument": "other:ETHUSDC",
+                "seconds": 10,
+                "price": "3006",
+                "size": "2",
+                "seed": 8,
+            },
+        ],
+        fills=4,
+        flow=Flow(volatility=0.01),
+    ),
+    Case(
+        strategies=[
+            {
                 "kind": "order-book-imbalance",
                 "instrument": ETHUSDC,
                 "qty": "0.05",
