@@ -1,261 +1,54 @@
-"""Strategies in Python on the native kernel, in the shell's process: their contexts, and who is told what.
+"""Strategies in Python on the native kernel, in the shell's process: who is told what.
 
 The kernel says who is to be woken; the event in words says which callback it is. What strategies ask for goes into the
-kernel at once. See `engine.sdk` for what they may see and do.
+kernel at once. See `engine.sdk` for what they may see and do, `engine.live_context` for how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
-import numpy as np
-from capstan_native import Kernel as NativeKernel
-
-from domain import InputError, Instrument, Side
+from domain import InputError, Side
 from domain import events as e
-from engine.edge import Numbers, SwapRequest, client_number
+from engine.edge import Numbers, client_number
 from engine.edge.payloads import STATUSES
-from engine.market import Book, PoolMarket
-from engine.records import EVENT, EventFlag
-from engine.sdk import Input, Lasting, Levels, OpenOrder, OrderKind, Quotes, Signal, Strategy, Trades, callbacks
-from engine.view import RunView
+from engine.live_context import TRADES_MAX, LiveContext, Told
+from engine.records import EventFlag, EventKind
+from engine.sdk import Strategy, builds_bars, callbacks
+from engine.sdk.time_bars import TimeBar, TimeBars
 
-_LIMIT, _MAKER, _MARKET = 0, 1, 2
-_GTC, _IOC, _FOK = 0, 1, 2
-_LASTING: Final = {"gtc": _GTC, "ioc": _IOC, "fok": _FOK}
-_NOT_TOLD: Final = frozenset({"on_event", "on_trades", "on_bar"})
-_NO_TRADES: Final = np.zeros(0, EVENT)
-
-
-@dataclass(slots=True)
-class Told:
-    """What `engine.sdk.EventView` shows, of one event in words."""
-
-    time_ns: int
-    time_exchange_ns: int = 0
-    instrument: int = 0
-    kind: int = 0
-    side: int = 0
-    flags: int = 0
-    price: int = 0
-    size: int = 0
-    sequence: int = 0
-    aux0: int = 0
-    aux1: int = 0
-    client_id: int = 0
-    is_maker: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Resting:
-    """What `engine.sdk.OpenOrder` shows."""
-
-    client_id: int
-    side: int
-    price: int
-    size: int
-    filled: int
-    is_cancelling: bool
-    is_open: bool = True
-
-
-class LiveBook:
-    """What `engine.sdk.BookView` shows: the newest book, while the kernel believes it."""
-
-    def __init__(self, native: NativeKernel, book: Book, instrument: int) -> None:
-        self._native, self._book, self.instrument = native, book, instrument
-
-    @property
-    def is_valid(self) -> bool:
-        return self._book.valid and self._native.book_is_valid(self.instrument)
-
-    @property
-    def bid(self) -> int:
-        return self._book.bids[0][0] if self.is_valid else 0
-
-    @property
-    def ask(self) -> int:
-        return self._book.asks[0][0] if self.is_valid else 0
-
-    @property
-    def bid_size(self) -> int:
-        return self._book.bids[0][1] if self.is_valid else 0
-
-    @property
-    def ask_size(self) -> int:
-        return self._book.asks[0][1] if self.is_valid else 0
-
-    @property
-    def changed_ns(self) -> int:
-        return self._book.changed_ns
-
-    def levels(self, depth: int) -> tuple[Levels, Levels]:
-        if not self.is_valid:
-            return _levels(()), _levels(())
-        return _levels(self._book.bids[:depth]), _levels(self._book.asks[:depth])
-
-
-class LiveContext:
-    """One strategy's `engine.sdk.Context`."""
-
-    def __init__(self, place: int, native: NativeKernel, view: RunView, numbers: Numbers) -> None:
-        self._place, self._native, self._view, self._numbers = place, native, view, numbers
-        self._names = tuple(i.id for i in numbers.instruments)
-        books = view.markets.books
-        self._books = tuple(LiveBook(native, books[name], at) for at, name in enumerate(self._names))
-
-    @property
-    def now_ns(self) -> int:
-        return self._native.now_ns
-
-    @property
-    def stopping(self) -> bool:
-        return self._native.is_stopping
-
-    @property
-    def halted(self) -> bool:
-        return bool(self._native.stage_of(self._place))
-
-    @property
-    def instruments(self) -> tuple[str, ...]:
-        return self._names
-
-    def instrument(self, name: str) -> int:
-        return self._numbers.instrument_at[name]
-
-    def tick(self, instrument: int) -> float:
-        return float(self._numbers.instruments[instrument].tick_size)
-
-    def lot(self, instrument: int) -> float:
-        return float(self._numbers.instruments[instrument].lot_size)
-
-    def terms(self, instrument: int) -> Instrument:
-        return self._numbers.instruments[instrument]
-
-    def book(self, instrument: int) -> LiveBook:
-        return self._books[instrument]
-
-    def trades(self) -> Trades:
-        return _NO_TRADES  # The venues' adapters of this shell do not pass public trades on.
-
-    def position(self, instrument: int) -> int:
-        return self._native.position(self._place, instrument)
-
-    def units(self, symbol: str) -> float:
-        return sum(
-            self._native.moved(self._place, at) / asset.unit
-            for at, asset in enumerate(self._numbers.assets)
-            if self._view.portfolio.economic_symbol(asset.id) == symbol
-        )
-
-    def balance(self, asset: str) -> int:
-        return self._native.balance(self._numbers.asset_at[asset])
-
-    def mark(self, symbol: str) -> float:
-        return self._view.marks.get(symbol, 0.0)
-
-    def symbol_of(self, asset: str) -> str:
-        return self._view.portfolio.economic_symbol(asset)
-
-    def pool(self, name: str) -> PoolMarket:
-        return self._view.markets.pools[name]
-
-    @property
-    def base_fee_wei(self) -> int:
-        return self._native.head[2]
-
-    @property
-    def block_time_s(self) -> int:
-        return self._native.head[1]
-
-    def open_orders(self, instrument: int) -> list[OpenOrder]:
-        return [
-            _seen(o)
-            for o in cast("list[dict[str, Any]]", self._native.open_orders())
-            if o["strategy"] == self._place and o["instrument"] == instrument
-        ]
-
-    def order(self, client_id: int) -> OpenOrder | None:
-        found = cast("dict[str, Any] | None", self._native.order(client_id))
-        return None if found is None or found["strategy"] != self._place else _seen(found)
-
-    def is_open(self, client_id: int) -> bool:
-        order = self._native.order(client_id)
-        return order is not None and bool(order["is_open"])
-
-    def signal(self, name: str, value: float, /, **inputs: Input) -> None:
-        strategy = self._view.numbers.strategy(self._place) or ""
-        made = Signal(time_ns=self.now_ns, strategy=strategy, name=name, value=float(value), inputs=inputs)
-        self._view.on_signal(made)
-
-    # --- actions
-
-    def quote(self, instrument: int, bids: Quotes, asks: Quotes) -> None:
-        self._native.set_targets(self._place, instrument, bids, asks)
-
-    def take(self, instrument: int, side: int, limit: int, size: int) -> int | None:
-        return self._native.place(self._place, instrument, side, limit, size, order_type=_LIMIT, time_in_force=_IOC)
-
-    def place(
-        self,
-        instrument: int,
-        side: int,
-        price: int,
-        size: int,
-        *,
-        order_type: OrderKind = "limit",
-        time_in_force: Lasting = "gtc",
-        reduce_only: bool = False,
-    ) -> int | None:
-        if side not in (0, 1):
-            raise ValueError(f"side {side}: 0 buys, 1 sells")
-        kind, lasting = _kind_and_lasting(order_type, time_in_force, price)
-        return self._native.place(
-            self._place, instrument, side, price, size, order_type=kind, time_in_force=lasting, reduce_only=reduce_only
-        )
-
-    def cancel(self, client_id: int) -> None:
-        self._native.cancel(client_id)
-
-    def cancel_all(self, instrument: int) -> None:
-        self._native.set_targets(self._place, instrument, (), ())
-        for order in self.open_orders(instrument):
-            self._native.cancel(order.client_id)
-
-    def timer(self, at_ns: int, tag: int = 1) -> None:
-        self._native.timer(self._place, at_ns, tag)
-
-    def swap(self, pool: str, token_in: str, amount_in: int, min_amount_out: int, deadline_s: int) -> int | None:
-        at = self._numbers.pool_at[pool]
-        tokens = self._numbers.pools[at]
-        if token_in not in (tokens.token0, tokens.token1):
-            raise InputError(f"{token_in} is none of pool {pool}'s tokens")
-        token_out = tokens.token1 if token_in == tokens.token0 else tokens.token0
-        request = SwapRequest(at, token_in == tokens.token0, amount_in, min_amount_out, deadline_s)
-        asset_in, asset_out = self._numbers.asset_at[token_in], self._numbers.asset_at[token_out]
-        return self._native.swap(self._place, request.to_bytes(), at, asset_in, amount_in, asset_out, min_amount_out)
+_SIDE_NONE: Final = 255
 
 
 class Host:
     """One strategy: told what concerns it, in the order in which things happen.
 
     Raises:
-        InputError: It waits for what this shell has not: public trades, bars, single records.
+        InputError: It waits for what this shell has not: single records.
     """
 
     def __init__(self, place: int, strategy: Strategy, context: LiveContext, numbers: Numbers) -> None:
-        if missing := [name for name in callbacks(strategy) if name in _NOT_TOLD]:
+        wanted = strategy.instruments or tuple(numbers.instrument_at)
+        told = callbacks(strategy)
+        if "on_event" in told:
             raise InputError(
-                f"strategy {strategy.id} waits for {', '.join(missing)}, which come in backtests only",
-                hint="decide in on_book or on_timer; exchanges' public trades are not passed on live yet",
+                f"strategy {strategy.id} waits for on_event, which comes in backtests only",
+                hint="live, books come whole: decide in on_book, on_trades, on_bar or on_timer",
+            )
+        if "on_bar" in told and not builds_bars(strategy):
+            raise InputError(
+                f"strategy {strategy.id} waits for bars and does not say of what time",
+                hint="set bar_interval_ns: live, bars are built from public trades",
             )
         self.strategy = strategy
         self._place, self._context, self._numbers = place, context, numbers
-        wanted = strategy.instruments or tuple(numbers.instrument_at)
         self._wanted = frozenset(wanted)
         self._next_book_ns: dict[str, int] = {}
+        self._next_trades_ns = 0
+        self._has_trades = "on_trades" in told
+        # By place, as the native kernel tells them.
+        places = sorted(numbers.instrument_at[name] for name in self._wanted)
+        self._bars = {at: TimeBars(strategy.bar_interval_ns) for at in places} if builds_bars(strategy) else {}
         self._is_started = self._is_stopped = False
 
     def tell(self, event: e.Event) -> None:
@@ -264,10 +57,18 @@ class Host:
         if not self._is_started:
             self._is_started = True
             strategy.on_start(context)
+        if self._bars:
+            self._tell_bars(event)
+        if not self._tell_of_ours(event):
+            self._tell_of_the_market(event)
+        if context.stopping and not self._is_stopped:
+            strategy.on_stop(context)
+        self._is_stopped = context.stopping
+
+    def _tell_of_ours(self, event: e.Event) -> bool:
+        """Tell what became of orders and swaps; say whether it was that."""
+        strategy, context = self.strategy, self._context
         match event:
-            case e.BookChanged(instrument=name) | e.BookInvalidated(instrument=name):
-                if name in self._wanted and self._is_due(name, event):
-                    strategy.on_book(context, context.book(self._numbers.instrument_at[name]))
             case e.FillReported():
                 strategy.on_fill(context, self._fill(event))
             case e.OrderReported():
@@ -276,6 +77,20 @@ class Host:
                 strategy.on_order(context, Told(event.time_ns))
             case e.SwapSettled():
                 strategy.on_settled(context, self._settled(event))
+            case _:
+                return False
+        return True
+
+    def _tell_of_the_market(self, event: e.Event) -> None:
+        """Tell what is new in the market and on the clock."""
+        strategy, context = self.strategy, self._context
+        match event:
+            case e.BookChanged(instrument=name) | e.BookInvalidated(instrument=name):
+                if name in self._wanted and self._is_due(name, event):
+                    strategy.on_book(context, context.book(self._numbers.instrument_at[name]))
+            case e.TradePrinted(instrument=name):
+                if self._has_trades and name in self._wanted:
+                    self._take_trade(event)
             case e.TimerFired():
                 if event.tag == 0 or event.strategy == self._place:
                     strategy.on_timer(context, Told(event.time_ns, aux0=event.tag))
@@ -283,9 +98,38 @@ class Host:
                 strategy.on_block(context, Told(event.time_ns))
             case _:
                 pass
-        if context.stopping and not self._is_stopped:
-            strategy.on_stop(context)
-        self._is_stopped = context.stopping
+
+    def restarted(self, now_ns: int) -> None:
+        """Another process goes on from here."""
+        for bars in self._bars.values():
+            bars.resume(now_ns)
+
+    def _tell_bars(self, event: e.Event) -> None:
+        """Tell the bars that are over at a trade or a tick, then build on with the trade."""
+        if not isinstance(event, e.TradePrinted | e.TimerFired):
+            return
+        for at, bars in self._bars.items():
+            for bar in bars.over(event.time_ns):
+                self.strategy.on_bar(self._context, _told_bar(bar, at, event.time_ns))
+        if isinstance(event, e.TradePrinted):
+            found = self._bars.get(self._numbers.instrument_at[event.instrument])
+            if found is not None:
+                found.trade(event.time_ns, event.price_ticks, event.qty_lots)
+
+    def _take_trade(self, event: e.TradePrinted) -> None:
+        """Keep a trade; tell all that wait at the first of an interval, as the native kernel does."""
+        waiting = self._context.waiting
+        waiting.take(event, self._numbers.instrument_at[event.instrument])
+        is_due = event.time_ns >= self._next_trades_ns
+        every_ns = self.strategy.trades_interval_ns
+        # Full, the native kernel does not ask its interval.
+        if waiting.count < TRADES_MAX:
+            if not is_due:
+                return
+            if every_ns > 0:
+                self._next_trades_ns = (event.time_ns // every_ns + 1) * every_ns
+        self.strategy.on_trades(self._context, waiting.seen())
+        waiting.count = 0
 
     def _is_due(self, name: str, event: e.BookChanged | e.BookInvalidated) -> bool:
         """Whether a book is the first of its interval, by the clock of `Interval` in Rust; a stale one always is."""
@@ -325,41 +169,17 @@ class Host:
         )
 
 
-def _kind_and_lasting(order_type: str, time_in_force: str, price: int) -> tuple[int, int]:
-    """The kernel's numbers of an order's kind and of how long it lasts, as native/python/src/sdk/context.rs has them.
-
-    Raises:
-        ValueError: A word that does not exist, or a maker order that is not good till cancelled.
-    """
-    if time_in_force not in _LASTING:
-        raise ValueError(f'time in force "{time_in_force}": gtc, ioc or fok')
-    lasting = _LASTING[time_in_force]
-    match order_type:
-        case "limit":
-            return _LIMIT, lasting
-        case "limit_maker":
-            if lasting != _GTC:
-                raise ValueError("a maker order is good till cancelled")
-            return _MAKER, lasting
-        case "market" if price <= 0:
-            return _MARKET, _IOC  # For the gate to refuse.
-        case "market":
-            # Nothing leaves without a bound: it takes at once what there is down to its price, and is over.
-            return _LIMIT, _IOC if lasting == _GTC else lasting
-    raise ValueError(f'order type "{order_type}": limit, limit_maker or market')
-
-
-def _seen(order: dict[str, Any]) -> Resting:
-    return Resting(
-        order["client_id"],
-        order["side"],
-        order["price"],
-        order["size"],
-        order["filled"],
-        bool(order["cancel_ns"]),
-        order["is_open"],
+def _told_bar(bar: TimeBar, instrument: int, now_ns: int) -> Told:
+    return Told(
+        now_ns,
+        time_exchange_ns=bar.end_ns,
+        instrument=instrument,
+        kind=int(EventKind.BAR),
+        side=_SIDE_NONE,
+        flags=int(EventFlag.LAST),
+        price=bar.close,
+        size=bar.size,
+        sequence=bar.low,
+        aux0=bar.open,
+        aux1=bar.high,
     )
-
-
-def _levels(levels: Sequence[tuple[int, int]]) -> Levels:
-    return np.array(levels, dtype=np.int64).reshape(-1, 2)

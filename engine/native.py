@@ -20,7 +20,8 @@ from capstan_native import KernelBroken
 from domain import Asset, InputError, Instrument, InvariantError, OrderState
 from domain import events as e
 from engine.edge import Decoder, Encoder, Numbers, PoolTokens, client_number, run_number
-from engine.host import Host, LiveContext
+from engine.host import Host
+from engine.live_context import LiveContext
 from engine.market import Markets
 from engine.portfolio import Portfolio
 from engine.risk_limits import native_limits, native_shares, order_lots_max
@@ -80,6 +81,9 @@ class NativeKernel(RunView):
             return []
         records = self._encoder.records(event)
         self.see(event)
+        if isinstance(event, e.EngineRestarted):
+            for host in self._hosts:
+                host.restarted(event.time_ns)
         if not records:
             return []
         try:

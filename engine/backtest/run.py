@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +17,7 @@ from engine.backtest.config import (
     AvellanedaStoikovSettings,
     BacktestConfig,
     InstrumentSettings,
+    OhlcvData,
     PythonSettings,
     QuotingSettings,
     SimulatorSettings,
@@ -25,7 +26,7 @@ from engine.backtest.config import (
 from engine.backtest.looks import looks_at, traded_lots, traded_values
 from engine.data.captures import Events
 from engine.records import COMMAND, EVENT
-from engine.sdk import Signal, Strategy
+from engine.sdk import Signal, Strategy, builds_bars
 from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
 from engine.sdk.run import terms as instrument_of
@@ -106,6 +107,7 @@ def run_backtest(
     markets = tuple(market(name, terms) for name, terms in config.instruments.items())
     pools = pool_terms(config)
     strategies = tuple(make_strategy(item, config, folder) for item in config.strategies)
+    _check_periods(config, strategies)
     settings = engine_config(
         markets,
         [(item.id, made) for item, made in zip(config.strategies, strategies, strict=True)],
@@ -168,6 +170,22 @@ def run_backtest(
         market_lots=traded_lots(events, len(markets)),
         strategies=strategies,
     )
+
+
+def _check_periods(config: BacktestConfig, strategies: Sequence[Strategy | Native]) -> None:
+    """Refuse bars from outside of another time than a strategy wants: it would take them for what they are not."""
+    for item in config.data:
+        if not isinstance(item, OhlcvData):
+            continue
+        period_ns = item.period_minutes * 60 * 10**9
+        for made in strategies:
+            if not isinstance(made, Strategy) or not builds_bars(made):
+                continue
+            if item.instrument in (made.instruments or (item.instrument,)) and made.bar_interval_ns != period_ns:
+                raise InputError(
+                    f"strategy {made.id} wants bars of {made.bar_interval_ns / 6e10:g} minutes, the data of "
+                    f"{item.instrument} has bars of {item.period_minutes}",
+                )
 
 
 def market(name: str, terms: InstrumentSettings) -> Market:

@@ -9,7 +9,7 @@ See docs/sdk.md.
 
 from engine.sdk.context import BookView, Context, EventView, Lasting, Levels, OpenOrder, OrderKind, Quotes, Trades
 from engine.sdk.signals import Input, Signal
-from engine.sdk.strategy import CALLBACKS, Strategy, callbacks, subscriptions, wakes
+from engine.sdk.strategy import CALLBACKS, Strategy, builds_bars, callbacks, subscriptions, wakes
 
 __all__ = [
     "CALLBACKS",
@@ -25,6 +25,7 @@ __all__ = [
     "Signal",
     "Strategy",
     "Trades",
+    "builds_bars",
     "callbacks",
     "subscriptions",
     "wakes",

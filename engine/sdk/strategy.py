@@ -50,6 +50,10 @@ class Strategy:
     """`on_trades` comes once per message with what it traded; above 0 with everything since the last call, at the first
     trade of each interval."""
 
+    bar_interval_ns: int = 0
+    """Above 0, `on_bar` comes with bars of that many nanoseconds, built from public trades, of each wanted instrument
+    that has no bars from outside. See `engine.sdk.time_bars`."""
+
     instruments: tuple[str, ...] = ()
     """Whose books, trades and bars it wants, by name (`binance:BTCUSDT`); none means all of the run's."""
 
@@ -79,7 +83,11 @@ class Strategy:
         """Called with public trades as a NumPy view of `engine.records.EVENT`, oldest first, all instruments mixed."""
 
     def on_bar(self, ctx: Context, event: EventView) -> None:
-        """Called with a finished bar: `price` is the close, `size` the volume, `aux` open and high, `sequence` low."""
+        """Called with a finished bar: `price` is the close, `size` the volume, `aux` open and high, `sequence` low.
+
+        `time_exchange_ns` is when it ended. A bar built from trades comes before whatever else the event that ended it
+        is told as.
+        """
 
     def on_fill(self, ctx: Context, event: EventView) -> None:
         """Called with a trade of its own, once each: the position holds it already."""
@@ -155,7 +163,13 @@ def callbacks(strategy: Strategy) -> tuple[str, ...]:
 
 def wakes(strategy: Strategy) -> int:
     """Return the kernel's wake reasons a strategy subscribes to."""
-    return reduce(or_, (WAKES.get(name, 0) for name in callbacks(strategy)), 0)
+    why = reduce(or_, (WAKES.get(name, 0) for name in callbacks(strategy)), 0)
+    return why | WAKES["on_trades"] | WAKES["on_timer"] if builds_bars(strategy) else why
+
+
+def builds_bars(strategy: Strategy) -> bool:
+    """Whether bars are built for it from public trades."""
+    return strategy.bar_interval_ns > 0 and type(strategy).on_bar is not Strategy.on_bar
 
 
 _BY_INSTRUMENT: Final = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 8 | 1 << 9 | 1 << 11

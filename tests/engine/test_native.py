@@ -254,10 +254,3 @@ def test_a_book_interval_lets_the_first_of_each_through_and_every_loss():
         (start + SECOND + 6, False),
         (start + 2 * SECOND, True),
     ]
-
-
-@pytest.mark.parametrize("callback", ["on_trades", "on_bar", "on_event"])
-def test_a_strategy_that_waits_for_what_never_comes_is_refused(callback):
-    kind = type("Waiting", (Strategy,), {callback: lambda self, ctx, it: None})
-    with pytest.raises(InputError, match=callback):
-        native_kernel(kind("w"))

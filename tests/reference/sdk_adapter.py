@@ -12,7 +12,7 @@ import numpy as np
 
 from domain import Instrument, Order, OrderType, Side, TimeInForce
 from domain import events as e
-from engine.host import Resting, Told
+from engine.live_context import Resting, Told
 from engine.market import Book, PoolMarket
 from engine.records import EventFlag
 from engine.sdk import Lasting, Levels, OrderKind, Quotes, Strategy, Trades

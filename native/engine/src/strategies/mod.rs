@@ -3,9 +3,11 @@
 pub mod avellaneda_stoikov;
 pub mod floats;
 pub mod quoting;
+pub mod time_bars;
 
 pub use avellaneda_stoikov::AvellanedaStoikov;
 pub use quoting::Quoting;
+pub use time_bars::{TimeBar, TimeBars};
 
 use crate::event::BUY;
 use crate::kernel::Kernel;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use capstan_engine::event::{Event, Kind};
+use capstan_engine::event::{Event, Kind, LAST, SIDE_NONE};
 use capstan_engine::kernel::Kernel;
-use capstan_engine::strategies::Interval;
+use capstan_engine::strategies::{Interval, TimeBar, TimeBars};
 use capstan_engine::{wakes, Strategy};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -90,6 +90,8 @@ pub struct PyStrategy {
     /// By instrument.
     books_due: Vec<Interval>,
     trades_due: Interval,
+    /// By instrument; empty where none are built.
+    bars: Vec<TimeBars>,
     stopped: bool,
     /// Reasons, besides books, trades and records, that a callback is there for.
     handled: u16,
@@ -140,6 +142,10 @@ impl PyStrategy {
             on_book.push(made);
         }
         let has = |name: &str| names.iter().any(|n| n == name);
+        let bar_interval: i64 = object.getattr("bar_interval_ns")?.extract()?;
+        let builds_bars = has("on_bar") && bar_interval > 0;
+        let built = |is_wanted: &bool| TimeBars::new(if *is_wanted { bar_interval } else { 0 });
+        let bars = if builds_bars { is_wanted.iter().map(built).collect() } else { Vec::new() };
         let handled = [
             (has("on_bar"), wakes::BAR),
             (has("on_fill"), wakes::FILL),
@@ -165,6 +171,7 @@ impl PyStrategy {
             on_stop: alone("on_stop")?,
             books_due: vec![Interval::new(book_interval); count],
             trades_due: Interval::new(trades_interval),
+            bars,
             object: object.unbind(),
             context,
             event,
@@ -192,10 +199,47 @@ impl PyStrategy {
             context.waiting.store(waiting + 1, Ordering::Relaxed);
             due.trades = waiting + 1 == TRADES_MAX || (event.is_last() && self.trades_due.is_due(event.time_local_ns));
         }
+        due.bars = !self.bars.is_empty() && self.bars_change(why, event);
         due.event = self.on_event.is_some();
         due.other = why & self.handled != 0;
         due.stop = is_stopping && !self.stopped && self.on_stop.is_some();
         due
+    }
+
+    /// Takes what bars are built of; returns whether one is over. Then the trade is taken once they are told.
+    fn bars_change(&mut self, why: u16, event: &Event) -> bool {
+        if let (true, Some(bars)) = (why & wakes::BAR != 0, self.bars.get_mut(event.instrument as usize)) {
+            bars.come_from_outside();
+        }
+        if why & (wakes::TRADE | wakes::TIMER) == 0 {
+            return false;
+        }
+        let is_over = self.bars.iter().any(|bars| bars.is_over(event.time_local_ns));
+        if !is_over {
+            self.build_bar(why, event);
+        }
+        is_over
+    }
+
+    fn build_bar(&mut self, why: u16, event: &Event) {
+        if let (true, Some(bars)) = (why & wakes::TRADE != 0, self.bars.get_mut(event.instrument as usize)) {
+            bars.trade(event.time_local_ns, event.price, event.size);
+        }
+    }
+
+    /// Tells the bars that are over at this event, of every instrument, then takes the event's trade.
+    fn tell_bars(&mut self, py: Python<'_>, why: u16, event: &Event) -> PyResult<()> {
+        for at in 0..self.bars.len() {
+            while let Some(bar) = self.bars[at].over(event.time_local_ns) {
+                self.event.get().set(&record_of(bar, at as u32, event.time_local_ns));
+                if let Some(call) = &self.on_bar {
+                    call.run(py)?;
+                }
+            }
+        }
+        self.build_bar(why, event);
+        self.event.get().set(event);
+        Ok(())
     }
 
     /// Calls Python. The event view holds the record.
@@ -206,6 +250,10 @@ impl PyStrategy {
             self.started = true;
             run(&self.on_start)?;
         }
+        if due.bars {
+            self.tell_bars(py, why, event)?;
+        }
+        let run = |call: &Option<Call>| call.as_ref().map_or(Ok(()), |call| call.run(py));
         if due.event {
             run(&self.on_event)?;
         }
@@ -254,6 +302,23 @@ struct Due {
     trades: bool,
     other: bool,
     stop: bool,
+    bars: bool,
+}
+
+/// A bar as the record that bars from outside are.
+fn record_of(bar: TimeBar, instrument: u32, now_ns: i64) -> Event {
+    Event {
+        time_exchange_ns: bar.end_ns,
+        time_local_ns: now_ns,
+        instrument,
+        kind: Kind::Bar as u8,
+        side: SIDE_NONE,
+        flags: LAST,
+        price: bar.close,
+        size: bar.size,
+        sequence: bar.low as u64,
+        aux: [bar.open, bar.high],
+    }
 }
 
 impl Strategy for PyStrategy {
@@ -295,6 +360,9 @@ impl Strategy for PyStrategy {
         for interval in self.books_due.iter().chain([&self.trades_due]) {
             state.extend(interval.next_ns().to_le_bytes());
         }
+        for bars in &self.bars {
+            state.extend(bars.state().iter().flat_map(|value| value.to_le_bytes()));
+        }
         let context = self.context.get();
         let waiting = context.waiting.load(Ordering::Relaxed);
         state.extend((waiting as u32).to_le_bytes());
@@ -304,7 +372,8 @@ impl Strategy for PyStrategy {
     }
 
     fn restore(&mut self, state: &[u8]) -> bool {
-        let head = 2 + 8 * (self.books_due.len() + 1);
+        let intervals = 2 + 8 * (self.books_due.len() + 1);
+        let head = intervals + 64 * self.bars.len();
         let Some((conflation, rest)) = state.split_at_checked(head) else { return false };
         let Some((count, rest)) = rest.split_first_chunk().map(|(n, rest)| (u32::from_le_bytes(*n) as usize, rest))
         else {
@@ -322,6 +391,10 @@ impl Strategy for PyStrategy {
         (self.started, self.stopped) = (false, conflation[1] != 0);
         for (at, interval) in self.books_due.iter_mut().chain([&mut self.trades_due]).enumerate() {
             interval.resume(conflation[2 + 8 * at..].first_chunk().map_or(i64::MIN, |next| i64::from_le_bytes(*next)));
+        }
+        for (at, bars) in self.bars.iter_mut().enumerate() {
+            let kept = &conflation[intervals + 64 * at..][..64];
+            bars.resume(std::array::from_fn(|i| kept[8 * i..].first_chunk().map_or(0, |v| i64::from_le_bytes(*v))));
         }
         let context = self.context.get();
         context.trades.fill(|trades: &mut [u8]| trades[..waiting.len()].copy_from_slice(waiting));
