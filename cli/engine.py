@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,6 +76,82 @@ def resume(data_dir: DataDirOption = Path(), as_json: JsonOption = False) -> Non
 
     answer = asyncio.run(ask_control(DataDir(data_dir.resolve()).control, {"command": "resume"}))
     output.emit(answer) if as_json else output.say("resumed")
+
+
+@app.command()
+def reload(
+    strategy: Annotated[str, typer.Argument(help="Its id.")],
+    changes: Annotated[
+        list[str], typer.Argument(help="KEY=VALUE, or a TOML, YAML or JSON file with keys or with the strategy.")
+    ],
+    data_dir: DataDirOption = Path(),
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change parameters of a running strategy, between two events, without a restart.
+
+    The whole is checked first; keys that are fixed while it runs are named and nothing changes. What changes is in the
+    journal, so that a replay and a restart have it, and in the audit log. The settings file stays as it is: write it
+    there too, for the next run.
+    """
+    import getpass
+
+    from runtime.control import ask_control
+
+    request = {
+        "command": "reload",
+        "strategy": strategy,
+        "changes": read_changes(strategy, changes),
+        "reason": reason,
+        "by": getpass.getuser(),
+        "dry_run": dry_run,
+    }
+    answer = asyncio.run(ask_control(DataDir(data_dir.resolve()).control, request))
+    if as_json:
+        output.emit(answer)
+        return
+    for key, (before, after) in answer["changed"].items():
+        output.say(f"{key}: {before} -> {after}")
+    output.say("changed" if answer["applied"] else "nothing changed" if answer["changed"] else "nothing would change")
+
+
+def read_changes(strategy: str, given: list[str]) -> dict[str, Any]:
+    """Read changes as they stand on the command line, later ones over earlier ones.
+
+    Raises:
+        InputError: Neither KEY=VALUE nor a file, or a file with several strategies and none of this id.
+    """
+    from domain import InputError
+    from engine.strategies.files import read_table, strategy_tables
+
+    changes: dict[str, Any] = {}
+    for item in given:
+        key, is_pair, value = item.partition("=")
+        if is_pair and not Path(item).exists():
+            changes[key.strip()] = _value(value.strip())
+            continue
+        data = read_table(Path(item))
+        tables = strategy_tables(data)
+        if tables is None or "kind" in data:
+            changes |= data
+            continue
+        ours = [table for table in tables if table.get("id") == strategy]
+        if len(ours) != 1:
+            raise InputError(f"{item}: no strategy with the id {strategy}")
+        changes |= ours[0]
+    return changes
+
+
+def _value(text: str) -> Any:
+    """A value as YAML writes it; a number with a point stays text, so that it is taken as it was written."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(value, float) else value
 
 
 @app.command()

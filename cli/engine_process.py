@@ -13,12 +13,14 @@ from typing import Any
 
 import structlog
 from prometheus_client import generate_latest
+from pydantic import ValidationError
 
 from cex import CcxtVenue
 from chain import ChainClient, parse_address
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
 from cli.engine_freeze import Freezer
+from cli.engine_reload import Reloader
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
 from cli.settings import CustodySettings, Settings, load_settings
@@ -37,7 +39,7 @@ from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
 from engine.runner import LiveRunner, Wiring
 from engine.sdk import Signal
-from engine.setup import RunConfig, build_kernel, pool_label
+from engine.setup import RunConfig, build_kernel, continued, pool_label
 from engine.signal_log import SignalLog
 from engine.simulation import Simulator
 from runtime import SystemClock, configure_logging
@@ -100,7 +102,8 @@ async def run_engine(data: DataDir) -> None:
     async with AsyncExitStack() as stack:
         paper = PaperTrading(clock, {}) if settings.mode == "paper" else None
         world = await _connect(stack, settings, data, relay, paper)
-        config = _configure(settings, data, world)
+        wanted = _configure(settings, data, world)
+        config = _begun(data, wanted)
         kernel = build_kernel(config, data.root)
         journal = Journal.open(data.journal, config.to_header())
         stack.callback(journal.close)
@@ -118,24 +121,24 @@ async def run_engine(data: DataDir) -> None:
         if (freezer := Freezer.of(settings, data.root, database, clock.now_ns)) is not None:
             wiring.freeze = freezer.by_engine
         runner = LiveRunner(kernel, journal, wiring)
+        reloader = Reloader(runner, database, clock.now_ns)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools})
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
         wiring.on_step = board.count
-        signals = SignalLog(data.signals)
-        stack.callback(signals.close)
-        wiring.on_signal = _told(board.take, signals.write)
+        signals = _log_signals(stack, data, wiring, board)
         if paper is not None:
             paper.balances = _paper_balances(settings, kernel)
             paper.connect(Simulator(kernel.markets), runner.emit, kernel.portfolio.balances)
             wiring.on_step = _both(board.count, paper.on_step)
         relay.connect(runner.emit)
         wiring.prepare = _preparation(stack, settings, world, runner, desk, clock, stop)
-        await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world)))
+        await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world, reloader)))
         await stack.enter_async_context(_write_status(data, board, latencies, signals))
 
         def started() -> None:
             board.state = "trading"
             log.info("engine.trading", run=config.run, mode=settings.mode)
+            reloader.begin(wanted.settings.strategies)
 
         await runner.run(stop, started=started)
         board.state = "ended"
@@ -162,12 +165,17 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
     return call
 
 
-def _told(*listeners: Callable[[Signal], None]) -> Callable[[Signal], None]:
-    def call(signal: Signal) -> None:
-        for listener in listeners:
-            listener(signal)
+def _log_signals(stack: AsyncExitStack, data: DataDir, wiring: Wiring, board: StatusBoard) -> SignalLog:
+    """Show and keep what strategies signal."""
+    signals = SignalLog(data.signals)
+    stack.callback(signals.close)
 
-    return call
+    def take(signal: Signal) -> None:
+        board.take(signal)
+        signals.write(signal)
+
+    wiring.on_signal = take
+    return signals
 
 
 async def _connect(
@@ -206,6 +214,16 @@ def _configure(settings: Settings, data: DataDir, world: World) -> RunConfig:
         pools=tuple(world.book.pools.values()) if world.book else (),
         gas_asset=world.book.native if world.book else None,
     )
+
+
+def _begun(data: DataDir, wanted: RunConfig) -> RunConfig:
+    """How the run of this data directory began, where it may go on with what the settings say now."""
+    if not data.journal.exists() or not data.journal.stat().st_size:
+        return wanted
+    try:
+        return continued(RunConfig.from_header(read_journal(data.journal)[0]), wanted)
+    except (InputError, ValidationError):
+        return wanted  # Another release's: the journal refuses, and says in what it differs.
 
 
 async def _open_desk(
@@ -342,7 +360,7 @@ async def _write_status(
         write_json(data.status, board.render())
 
 
-def _operator(runner: LiveRunner, board: StatusBoard, world: World) -> Any:
+def _operator(runner: LiveRunner, board: StatusBoard, world: World, reloader: Reloader) -> Any:
     """The commands of the engine's socket."""
 
     async def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -359,8 +377,10 @@ def _operator(runner: LiveRunner, board: StatusBoard, world: World) -> Any:
             case "resume":
                 runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
                 return {"resumed": True}
+            case "reload":
+                return await reloader.reload(request)
             case other:
-                raise InputError(f"unknown command {other!r}", hint="status, metrics, kill and resume are known")
+                raise InputError(f"unknown command {other!r}", hint="known: status, metrics, kill, resume, reload")
 
     return handle
 

@@ -206,6 +206,18 @@ class OperatorSpoke(_Event, frozen=True, kw_only=True):
     stage: int = 0
 
 
+class ParametersChanged(_Event, frozen=True, kw_only=True):
+    """New parameters for a strategy that runs. Checked before it is told: keys exist, values fit, none is fixed."""
+
+    strategy: str
+    settings: str
+    """All its settings from here on, as JSON."""
+    source: str
+    """`operator`, or `file` where the settings file says so."""
+    change: str
+    """An id, by which whoever asked learns what became of it."""
+
+
 class EngineRestarted(_Event, frozen=True, kw_only=True):
     """A new process took over this journal. Open orders are asked about; ids carry the new epoch from here on."""
 
@@ -239,6 +251,7 @@ Event: TypeAlias = (
     | SwapSettled
     | TimerFired
     | OperatorSpoke
+    | ParametersChanged
     | EngineRestarted
     | DecisionsStamped
 )

@@ -16,6 +16,7 @@ from engine.live_context import TRADES_MAX, LiveContext, Told
 from engine.records import EventFlag, EventKind
 from engine.sdk import Strategy, builds_bars, callbacks
 from engine.sdk.time_bars import TimeBar, TimeBars
+from engine.strategies.base import CatalogSettings, CatalogStrategy
 
 _SIDE_NONE: Final = 255
 
@@ -54,9 +55,7 @@ class Host:
     def tell(self, event: e.Event) -> None:
         """Tell what the kernel woke it for."""
         strategy, context = self.strategy, self._context
-        if not self._is_started:
-            self._is_started = True
-            strategy.on_start(context)
+        self._start()
         if self._bars:
             self._tell_bars(event)
         if not self._tell_of_ours(event):
@@ -98,6 +97,31 @@ class Host:
                 strategy.on_block(context, Told(event.time_ns))
             case _:
                 pass
+
+    def reconfigure(self, settings: CatalogSettings) -> None:
+        """Give the strategy new parameters.
+
+        Raises:
+            InputError: It is none of the catalog, or refuses them. It keeps the old ones then.
+        """
+        strategy = self.strategy
+        if not isinstance(strategy, CatalogStrategy):
+            raise InputError(f"strategy {strategy.id} is none of the catalog: its parameters are fixed")
+        self._start()
+        old = strategy.settings
+        if old.pool_names():
+            # Found by their names when the run began; names are fixed.
+            settings = settings.model_copy(update={"pools": old.pools})
+        try:
+            strategy.reconfigure(self._context, settings)
+        except Exception as exc:  # Whatever its code raises: the journal has the event, and every replay raises it too.
+            strategy.settings = old
+            raise InputError(f"strategy {strategy.id} keeps its parameters: {type(exc).__name__}: {exc}") from exc
+
+    def _start(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            self.strategy.on_start(self._context)
 
     def restarted(self, now_ns: int) -> None:
         """Another process goes on from here."""

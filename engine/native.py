@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from capstan_native import Kernel as Native
 from capstan_native import KernelBroken
+from pydantic import ValidationError
 
 from domain import Asset, InputError, Instrument, InvariantError, OrderState
 from domain import events as e
@@ -27,6 +28,7 @@ from engine.portfolio import Portfolio
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk import Strategy, subscriptions
 from engine.settings import RiskLimits
+from engine.strategies.base import CatalogSettings, CatalogStrategy
 from engine.view import RunView
 
 VALUE_DECIMALS: Final = 8
@@ -64,6 +66,14 @@ class NativeKernel(RunView):
         except (ValueError, OverflowError) as exc:
             raise InputError(f"the kernel cannot run this: {exc}") from exc
         self.strategies = tuple(strategies)
+        self.parameters: dict[str, CatalogSettings] = {
+            s.id: s.settings for s in strategies if isinstance(s, CatalogStrategy)
+        }
+        """What each strategy of the catalog runs with now."""
+        self.file_parameters = dict(self.parameters)
+        """What the settings file said last, whatever an operator changed since."""
+        self.changes: dict[str, str] = {}
+        """What became of each change of parameters: nothing when it took place, else why not."""
         self._encoder = Encoder(numbers)
         self._decoder = Decoder(numbers, self.native.swap_payload)
         self._hosts = tuple(
@@ -93,12 +103,32 @@ class NativeKernel(RunView):
         for place, host in enumerate(self._hosts):
             if woken >> place & 1:
                 host.tell(event)
+        if isinstance(event, e.ParametersChanged):
+            self._reconfigure(event)
         caused_by_ns = event.received_ns if isinstance(event, e.BookChanged) else 0
         commands = self._decoder.commands(self.native.take_commands(), caused_by_ns=caused_by_ns)
         self.note(commands)
         if isinstance(event, e.AccountAnswered) and event.is_end:
             self._follow_the_absent()
         return commands
+
+    def _reconfigure(self, event: e.ParametersChanged) -> None:
+        """Give a strategy the parameters that the event carries; what becomes of it is in `changes`."""
+        current = self.parameters.get(event.strategy)
+        if current is None:
+            self.changes[event.change] = f"there is no strategy {event.strategy} whose parameters can change"
+            return
+        host = next(host for host in self._hosts if host.strategy.id == event.strategy)
+        try:
+            new = type(current).model_validate_json(event.settings)
+            host.reconfigure(new)
+        except (ValidationError, InputError) as exc:
+            self.changes[event.change] = " ".join(str(exc).split())
+            return
+        self.changes[event.change] = ""
+        self.parameters[event.strategy] = new
+        if event.source == "file":
+            self.file_parameters[event.strategy] = new
 
     def _follow_the_absent(self) -> None:
         """Show as ended what the kernel ended because a venue's whole answer did not contain it."""

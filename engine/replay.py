@@ -24,6 +24,7 @@ _MARKET = (
     e.PoolInvalidated,
     e.BalanceReported,
     e.TimerFired,
+    e.ParametersChanged,
 )
 
 

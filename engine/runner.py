@@ -189,10 +189,7 @@ class LiveRunner:
             OutcomeUnknown: It takes longer; the cancels go on.
         """
         try:
-            async with asyncio.timeout(timeout_s):
-                while not self.kernel.halted or self.kernel.orders.open_orders():
-                    self._progress.clear()
-                    await self._progress.wait()
+            await self._until(lambda: bool(self.kernel.halted) and not self.kernel.orders.open_orders(), timeout_s)
         except TimeoutError as exc:
             left = len(self.kernel.orders.open_orders())
             raise OutcomeUnknown(
@@ -200,6 +197,27 @@ class LiveRunner:
                 request_id="kill",
                 hint="ask again, or look at the venue",
             ) from exc
+
+    async def reconfigure(self, change: e.ParametersChanged, timeout_s: float) -> None:
+        """Give a strategy new parameters between two events; see `ParametersChanged` for what was checked before.
+
+        Raises:
+            InputError: The strategy refused them, and keeps its own.
+            OutcomeUnknown: The event waits; it takes place when its turn comes.
+        """
+        self.emit(change)
+        try:
+            await self._until(lambda: change.change in self.kernel.changes, timeout_s)
+        except TimeoutError as exc:
+            raise OutcomeUnknown("the engine has not come to it yet", request_id=change.change) from exc
+        if refused := self.kernel.changes[change.change]:
+            raise InputError(refused)
+
+    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self._progress.clear()
+                await self._progress.wait()
 
     # --- the loop
 

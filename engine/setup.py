@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from engine.settings import (
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import make
+from engine.strategies.changes import fixed_among
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 
 HEADER_VERSION = 3
@@ -94,7 +95,7 @@ def build_kernel(config: RunConfig, folder: Path | None = None) -> NativeKernel:
     economic = _economic_assets(config)
     portfolio = Portfolio(economic)
     strategies = [_strategy(s, config, portfolio, folder) for s in config.settings.strategies]
-    return NativeKernel(
+    kernel = NativeKernel(
         run=config.run,
         markets=Markets(instruments, pools),
         portfolio=portfolio,
@@ -102,6 +103,31 @@ def build_kernel(config: RunConfig, folder: Path | None = None) -> NativeKernel:
         strategies=strategies,
         gas_asset=config.gas_asset,
     )
+    # As they were written: pools by the names of the settings.
+    written = {item.id: item for item in config.settings.strategies if isinstance(item, CatalogSettings)}
+    kernel.parameters, kernel.file_parameters = dict(written), dict(written)
+    return kernel
+
+
+def continued(started: RunConfig, wanted: RunConfig) -> RunConfig:
+    """The configuration with which a run goes on that began with another.
+
+    Parameters of strategies that may change while they run may also change between two processes: then it goes on as it
+    began, and what the settings say now is told to it as a change. Anything else that differs is returned as it is
+    wanted, for the journal to refuse.
+    """
+    ours, theirs = wanted.settings.strategies, started.settings.strategies
+    if len(ours) != len(theirs):
+        return wanted
+    for new, old in zip(ours, theirs, strict=True):
+        if new == old:
+            continue
+        if not (isinstance(new, CatalogSettings) and isinstance(old, CatalogSettings) and type(new) is type(old)):
+            return wanted
+        if fixed_among(old, new):
+            return wanted
+    settings = wanted.settings.model_copy(update={"strategies": theirs})
+    return replace(wanted, settings=settings)
 
 
 def _market(spec: PoolSpec) -> PoolMarket:

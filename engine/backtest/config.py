@@ -1,4 +1,4 @@
-"""What a backtest is made of, as a TOML or YAML file: data, instruments, strategies, simulator, limits, capital.
+"""What a backtest is made of, as a TOML, YAML or JSON file: data, instruments, strategies, simulator, limits, capital.
 
 Every key is checked before anything runs; a key that does not exist is an error that names the nearest one that does.
 """
@@ -6,14 +6,12 @@ Every key is checked before anything runs; a key that does not exist is an error
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from domain import InputError
@@ -28,6 +26,7 @@ from engine.backtest.chain_settings import (
 from engine.settings import ArbitrageSettings, PythonStrategySettings, RiskLimits
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import CatalogUnion
+from engine.strategies.files import read_table
 from runtime import SettingsPart
 
 Microseconds = Annotated[int, Field(ge=0, le=60_000_000)]
@@ -263,18 +262,9 @@ def load_config(path: Path) -> BacktestConfig:
     """Read a configuration and check all of it.
 
     Raises:
-        InputError: Unreadable, neither TOML nor YAML, an unknown key, or a value that cannot be; in one line.
+        InputError: Unreadable, neither TOML nor YAML nor JSON, an unknown key, or a value that cannot be; in one line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as exc:
-        raise InputError(f"cannot read {path}: {exc.strerror}", hint="examples/ has some to begin with") from exc
-    try:
-        data = yaml.safe_load(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as exc:
-        raise InputError(f"{path}: {' '.join(str(exc).split())}") from exc
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected a table of keys")
+    data = read_table(path)
     try:
         config = BacktestConfig.model_validate(data)
     except ValidationError as exc:

@@ -24,6 +24,7 @@ NO_INSTRUMENT: Final = (1 << 32) - 1
 """Of events that are about none, or about an order that names it."""
 _RECORD: Final = struct.Struct("<qqIBBHqqQqq")
 _OPERATOR: Final = {"kill": 1, "stop": 2, "resume": 3, "stage": 4}
+_PARAMETERS: Final = 5
 _STATES: Final = {
     OrderState.UNKNOWN: ReportState.LOST,
     OrderState.ACCEPTED: ReportState.ACCEPTED,
@@ -56,6 +57,7 @@ class Encoder:
             e.SwapSettled: self._settled,
             e.TimerFired: self._timer,
             e.OperatorSpoke: self._operator,
+            e.ParametersChanged: self._parameters,
             e.EngineRestarted: self._restart,
             e.AccountAnswered: self._answered,
         }
@@ -190,6 +192,10 @@ class Encoder:
         if code is None:
             raise InvariantError(f"no operator says {event.command!r}")
         return _record(event, EventKind.OPERATOR, aux=(code, event.stage))
+
+    def _parameters(self, event: e.ParametersChanged) -> bytes:
+        # The kernel only learns that somebody spoke: parameters are the strategy's.
+        return _record(event, EventKind.OPERATOR, aux=(_PARAMETERS, 0))
 
     def _restart(self, event: e.EngineRestarted) -> bytes:
         return _record(event, EventKind.RESTART, aux=(event.epoch, 0))

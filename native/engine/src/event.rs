@@ -83,6 +83,8 @@ pub mod operator {
     pub const RESUME: i64 = 3;
     /// Go to stage `aux[1]`, upwards only.
     pub const STAGE: i64 = 4;
+    /// New parameters for a strategy: nothing to the kernel.
+    pub const PARAMETERS: i64 = 5;
 }
 
 /// `side`: +1 buys are 0, sells are 1, as in `capstan_core::orders`.
