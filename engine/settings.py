@@ -116,37 +116,6 @@ class ArbitrageSettings(SettingsPart):
     cooldown_ms: int = Field(default=0, ge=0)
 
 
-class MarketMakingSettings(SettingsPart):
-    """Avellaneda–Stoikov quotes on one exchange instrument, inventory hedged in a pool of the same pair."""
-
-    kind: Literal["avellaneda-stoikov"] = "avellaneda-stoikov"
-    id: str = Field(default="mm", pattern=r"[a-z0-9]{1,8}")
-    instrument: str
-    hedge_pools: tuple[str, ...] = ()
-    order_qty: Positive
-    risk_aversion: Positive = Decimal("0.1")
-    """γ: per unit of account of risk; larger quotes wider and leans harder against inventory."""
-    arrival_decay: Positive = Decimal("0.5")
-    """κ: how fast the chance of a fill falls with distance from the mid, per unit of quote."""
-    horizon_s: Positive = Decimal(30)
-    """τ: the rolling horizon over which inventory risk is counted."""
-    volatility_floor: Positive = Decimal("0.1")
-    """Least σ in quote units per square root of a second."""
-    volatility_halflife_s: Positive = Decimal(20)
-    spread_min_bps: Positive = Decimal(2)
-    requote_bps: Positive = Decimal("0.5")
-    """Quotes move only when the target moved by more than this."""
-    inventory_max: Positive
-    """Base units beyond which only the reducing side is quoted."""
-    hedge_above: Positive
-    """Base units of inventory that trigger a hedge of all of it."""
-    hedge_cost_max_bps: Positive = Decimal(15)
-    """A hedge whose price in the pool, fee and impact included, is worse than the exchange's mid by more waits."""
-    hedge_slippage_bps: Positive = Decimal(20)
-    """How much worse than quoted a hedge may execute before it reverts."""
-    deadline_s: int = Field(default=60, gt=0)
-
-
 class PythonStrategySettings(SettingsPart):
     """A strategy of your own: a subclass of `engine.sdk.Strategy`, made with `parameters`."""
 
@@ -157,10 +126,8 @@ class PythonStrategySettings(SettingsPart):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-StrategySettings = Annotated[
-    ArbitrageSettings | MarketMakingSettings | PythonStrategySettings | CatalogUnion, Field(discriminator="kind")
-]
-"""Strategies of the catalog, of one's own, and the two that are older than the catalog."""
+StrategySettings = Annotated[ArbitrageSettings | PythonStrategySettings | CatalogUnion, Field(discriminator="kind")]
+"""Strategies of the catalog, of one's own, and one that is older than the catalog."""
 
 
 class EngineSettings(SettingsPart):

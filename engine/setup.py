@@ -18,17 +18,15 @@ from engine.sdk.loading import load_strategy
 from engine.settings import (
     ArbitrageSettings,
     EngineSettings,
-    MarketMakingSettings,
     PythonStrategySettings,
     StrategySettings,
 )
-from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import make
 from engine.strategies.changes import fixed_among
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 
-HEADER_VERSION = 3
+HEADER_VERSION = 4
 """Raised whenever a field of the header is added, removed or changes its meaning."""
 
 
@@ -170,8 +168,8 @@ def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfoli
         for name in settings.instrument_names():
             _find(settings.id, name, config)
         if names := settings.pool_names():
-            pools = _pools(settings.id, names, config, portfolio, None)
-            settings = settings.model_copy(update={"pools": pools})
+            pair = None if (name_ := settings.pair()) is None else _pair(_find(settings.id, name_, config), portfolio)
+            settings = settings.with_pools(_pools(settings.id, names, config, portfolio, pair))
         return make(settings, folder)
     instrument = _find(settings.id, settings.instrument, config)
     base, quote = (portfolio.economic_symbol(a.id) for a in (instrument.base, instrument.quote))
@@ -186,9 +184,6 @@ def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfoli
                 )
             pools = _pools(settings.id, settings.pools, config, portfolio, {base, quote})
             return CrossVenueArbitrage(settings, instrument=instrument, base=base, pools=pools)
-        case MarketMakingSettings():
-            pools = _pools(settings.id, settings.hedge_pools, config, portfolio, {base, quote})
-            return AvellanedaStoikov(settings, base=base, hedge_pools=pools)
     raise InvariantError(f"no strategy is made of {type(settings).__name__}")
 
 
@@ -198,6 +193,10 @@ def _find(strategy: str, name: str, config: RunConfig) -> Instrument:
         known = ", ".join(i.id for i in config.instruments)
         raise InputError(f"strategy {strategy}: {name} is not among {known}")
     return instrument
+
+
+def _pair(instrument: Instrument, portfolio: Portfolio) -> set[str]:
+    return {portfolio.economic_symbol(asset.id) for asset in (instrument.base, instrument.quote)}
 
 
 def _pools(

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from domain import InputError
 from engine.settings import ArbitrageSettings
+from engine.strategies.base import CatalogSettings
 from runtime import SettingsPart
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ def check_chain(path: Path, config: BacktestConfig) -> None:
     for at, item in enumerate(config.strategies):
         if isinstance(item, ArbitrageSettings):
             _check_arbitrage(f"{path}: strategies.{at}", item, config)
+        elif isinstance(item, CatalogSettings) and (pair := item.pair()) is not None:
+            for name in item.pool_names():
+                _check_pair(f"{path}: strategies.{at}", name, pair, config)
 
 
 def _check_data(path: Path, config: BacktestConfig) -> None:

@@ -157,24 +157,6 @@ class QuotingSettings(SettingsPart):
     """Run the Python class instead of the native kernel: the decisions are the same."""
 
 
-class AvellanedaStoikovSettings(SettingsPart):
-    """Avellaneda–Stoikov quotes without hedges; the native kernel, or the same in Python."""
-
-    kind: Literal["avellaneda-stoikov"]
-    id: str = Field(default="mm", pattern=r"[a-z0-9-]{1,16}")
-    instrument: str
-    order_qty: Positive
-    inventory_max: Positive
-    risk_aversion: Positive = Decimal("0.1")
-    arrival_decay: Positive = Decimal("0.5")
-    horizon_s: Positive = Decimal(30)
-    volatility_floor: Positive = Decimal("0.1")
-    volatility_halflife_s: Positive = Decimal(20)
-    spread_min_bps: Positive = Decimal(2)
-    requote_bps: Positive = Decimal("0.5")
-    python: bool = False
-
-
 class PythonSettings(PythonStrategySettings):
     """A strategy of your own, as live and on paper; longer names are allowed."""
 
@@ -182,7 +164,7 @@ class PythonSettings(PythonStrategySettings):
 
 
 StrategySettings = Annotated[
-    QuotingSettings | AvellanedaStoikovSettings | ArbitrageSettings | PythonSettings | CatalogUnion,
+    QuotingSettings | ArbitrageSettings | PythonSettings | CatalogUnion,
     Field(discriminator="kind"),
 ]
 

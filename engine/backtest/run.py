@@ -14,7 +14,6 @@ import numpy as np
 from domain import InputError, InvariantError
 from engine.backtest.chain import chain_model, gas, pool_terms
 from engine.backtest.config import (
-    AvellanedaStoikovSettings,
     BacktestConfig,
     InstrumentSettings,
     OhlcvData,
@@ -30,12 +29,13 @@ from engine.sdk import Signal, Strategy, builds_bars
 from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
 from engine.sdk.run import terms as instrument_of
-from engine.settings import ArbitrageSettings, MarketMakingSettings
-from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, lots_down
+from engine.settings import ArbitrageSettings
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikovSettings
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import make
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 from engine.strategies.quoting import Quoting
+from engine.strategies.rounding import lots_down
 
 SAMPLES: Final = 2_000
 """How often the state is looked at, for the curve and the figures made of it."""
@@ -259,8 +259,10 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
                 "position_max": most,
                 "interval_ns": round(item.interval_ms * 1_000_000),
             }
-        case AvellanedaStoikovSettings():
-            return _avellaneda_stoikov(item, config)
+        case AvellanedaStoikovSettings() if not item.python and not item.hedge_pools:
+            grid = config.instruments[item.instrument]
+            at = list(config.instruments).index(item.instrument)
+            return "avellaneda-stoikov", {"instrument": at, **item.native(float(grid.tick_size), float(grid.lot_size))}
         case ArbitrageSettings():
             terms = config.instruments[item.instrument]
             instrument = instrument_of(market(item.instrument, terms))
@@ -270,24 +272,6 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
         case CatalogSettings():
             return make(item, folder)
     raise InvariantError(f"no strategy is made of {type(item).__name__}")
-
-
-def _avellaneda_stoikov(item: AvellanedaStoikovSettings, config: BacktestConfig) -> Strategy | Native:
-    terms = config.instruments[item.instrument]
-    model = item.model_dump(exclude={"kind", "id", "instrument", "order_qty", "python"})
-    if item.python:
-        settings = MarketMakingSettings(
-            instrument=item.instrument, order_qty=item.order_qty, hedge_above=item.inventory_max, **model
-        )
-        return AvellanedaStoikov(settings)
-    lot = float(terms.lot_size)
-    return "avellaneda-stoikov", {
-        "instrument": list(config.instruments).index(item.instrument),
-        "tick": float(terms.tick_size),
-        "lot": lot,
-        "order_lots": lots_down(float(item.order_qty), lot),
-        **{name: float(value) for name, value in model.items()},
-    }
 
 
 def _told_once(fills: Events) -> Events:

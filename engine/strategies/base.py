@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, Self, TypeVar
 
 from pydantic import Field
 
@@ -34,6 +34,14 @@ class CatalogSettings(SettingsPart):
     def pool_names(self) -> tuple[str, ...]:
         """Every pool, as the settings name them. A kind that has some keeps them in `pools`."""
         return ()
+
+    def pair(self) -> str | None:
+        """The instrument whose two assets every pool has to trade; nothing where pools may trade others."""
+        return None
+
+    def with_pools(self, pools: tuple[str, ...]) -> Self:
+        """Return the same with its pools by the names that the run has for them."""
+        return self.model_copy(update={"pools": pools})
 
 
 S = TypeVar("S", bound=CatalogSettings)

@@ -11,21 +11,19 @@ from operator import or_
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from engine.strategies.base import CatalogSettings, CatalogStrategy
-from engine.strategies.breakout import BreakoutSettings, BreakoutStrategy
 from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
 )
 from engine.strategies.exchange_arbitrage import ExchangeArbitrage, ExchangeArbitrageSettings
 from engine.strategies.execute import Execute, ExecuteSettings
-from engine.strategies.macd import MacdSettings, MacdStrategy
+from engine.strategies.glft import Glft, GlftSettings
 from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
-from engine.strategies.moving_average import MovingAverage, MovingAverageSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
-from engine.strategies.rsi import RsiSettings, RsiStrategy
 
 
 class Entry(NamedTuple):
@@ -40,17 +38,15 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = (
-    Entry(BreakoutSettings, BreakoutStrategy),
+    Entry(AvellanedaStoikovSettings, AvellanedaStoikov),
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
-    Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
     Entry(ExecuteSettings, Execute),
-    Entry(MacdSettings, MacdStrategy),
+    Entry(GlftSettings, Glft),
     Entry(ModelSignalSettings, ModelSignal),
-    Entry(MovingAverageSettings, MovingAverage),
+    Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),
-    Entry(RsiSettings, RsiStrategy),
 )
 CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
 

@@ -8,8 +8,7 @@ import pytest
 
 from domain import OrderState, Side
 from domain import events as e
-from engine.settings import MarketMakingSettings
-from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from tests.engine.markets import (
     ETHUSDC,
     SECOND,
@@ -44,7 +43,7 @@ class Desk:
     """The strategy in its kernel, and what it commanded."""
 
     def __init__(self, *, pools=(), limits=None, **settings):
-        self.strategy = AvellanedaStoikov(MarketMakingSettings(**{**BASE, **settings}), base="ETH", hedge_pools=pools)
+        self.strategy = AvellanedaStoikov(AvellanedaStoikovSettings(**{**BASE, **settings}, hedge_pools=pools))
         limits = {"book_age_ms_max": 10**9, "messages_per_second_max": 10**6, **(limits or {})}
         self.kernel = native_pool_kernel(self.strategy, pools=pools, **limits)
         self.commands: list[e.Command] = []
@@ -93,11 +92,9 @@ class Desk:
 )
 def test_quotes_are_the_papers(mid, q, gamma, kappa, sigma, tau, bid, ask):
     made = AvellanedaStoikov(
-        MarketMakingSettings(
+        AvellanedaStoikovSettings(
             **{**BASE, "risk_aversion": gamma, "arrival_decay": kappa, "volatility_floor": sigma, "horizon_s": tau}
-        ),
-        base="ETH",
-        hedge_pools=(),
+        )
     ).targets(mid, q)
     assert made == pytest.approx((bid, ask), abs=2e-6)
 

@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from domain import OrderState, Side
 from domain import events as e
 from engine.replay import CommandDigest, replay
-from engine.settings import MarketMakingSettings
-from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from tests.engine.markets import (
     ETH,
     ETHUSDC,
@@ -41,10 +40,15 @@ LIMITS = {"open_orders_max": 6, "position_notional_max": 20_000, "exposure_notio
 
 
 def market_maker():
-    settings = MarketMakingSettings(
-        instrument=ETHUSDC.id, order_qty="0.5", inventory_max="2", hedge_above="0.7", hedge_cost_max_bps="500"
+    settings = AvellanedaStoikovSettings(
+        instrument=ETHUSDC.id,
+        hedge_pools=(V3,),
+        order_qty="0.5",
+        inventory_max="2",
+        hedge_above="0.7",
+        hedge_cost_max_bps="500",
     )
-    return Adapter(AvellanedaStoikov(settings, base="ETH", hedge_pools=(V3,)), (ETHUSDC,))
+    return Adapter(AvellanedaStoikov(settings), (ETHUSDC,))
 
 
 class KernelMachine(RuleBasedStateMachine):

@@ -17,8 +17,7 @@ from domain import events as e
 from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.replay import backtest, replay
-from engine.settings import MarketMakingSettings
-from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from tests.engine.markets import ETHUSDC, V3, block, kernel_opening, native_kernel
 
 HEADER = {"version": 1, "run": "kill-nine"}
@@ -29,12 +28,12 @@ LOOSE = {"order_notional_max": 10**6, "swap_notional_max": 10**6, "position_noti
 
 
 def kernel() -> NativeKernel:
-    settings = MarketMakingSettings(
+    settings = AvellanedaStoikovSettings(
         instrument=ETHUSDC.id, hedge_pools=(V3,), order_qty=Decimal("0.5"), inventory_max=Decimal(2),
         hedge_above=Decimal("0.6"), risk_aversion=Decimal("0.05"), spread_min_bps=Decimal(1), arrival_decay=Decimal(3),
         hedge_cost_max_bps=Decimal(500), hedge_slippage_bps=Decimal(500),
     )  # fmt: skip
-    return native_kernel(AvellanedaStoikov(settings, base="ETH", hedge_pools=(V3,)), pools=(V3,), **LOOSE)
+    return native_kernel(AvellanedaStoikov(settings), pools=(V3,), **LOOSE)
 
 
 def market(seed: int) -> Iterator[e.Event]:

@@ -14,11 +14,11 @@ from engine.settings import (
     ArbitrageSettings,
     EconomicAssetSettings,
     EngineSettings,
-    MarketMakingSettings,
     PythonStrategySettings,
     RiskLimits,
 )
 from engine.setup import RunConfig, build_kernel, pool_label
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikovSettings
 from tests.engine.markets import CHAIN, ETHUSDC, NATIVE, TOKEN_USDC, WETH
 
 POOL = PoolSpec(
@@ -38,7 +38,7 @@ ASSETS = {
 }
 STRATEGIES = (
     ArbitrageSettings(instrument=ETHUSDC.id, pools=("v3:WETH/USDC:500",), profit_min=Decimal("1.25")),
-    MarketMakingSettings(
+    AvellanedaStoikovSettings(
         instrument=ETHUSDC.id, hedge_pools=(pool_label(POOL),), order_qty=Decimal("0.1"),
         inventory_max=Decimal(1), hedge_above=Decimal("0.5"),
     ),

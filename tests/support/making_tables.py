@@ -21,7 +21,9 @@ from engine.backtest.run import run_backtest
 from tests.support.market_data import RECORDINGS, absence, market_data_folder, recording_paths
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "backtest"
-IN_BASE: Final = frozenset({"qty", "qty_step", "order_qty", "inventory_max", "position_max"})
+UP: Final = frozenset({"qty", "qty_step", "order_qty", "inventory_max", "position_max", "arrival_decay"})
+DOWN: Final = frozenset({"volatility_floor"})
+"""What is in base units (or per quote unit) is so many times larger where the price is smaller, and the other way."""
 ETH_FOR_BTC: Final = 25
 FEES: Final = {"maker_fee_bps": ("2", "0", "-0.5"), "taker_fee_bps": ("5", "2", "0")}
 """In basis points: Binance USD-M's list price, and what lies below it."""
@@ -39,7 +41,10 @@ def rows(kind: str, changes: dict[str, Any]) -> Iterator[str]:
         recording = RECORDINGS[name]
         symbol, instrument = recording.form.symbol, f"{recording.venue}:{recording.form.symbol}"
         scale = ETH_FOR_BTC if symbol.startswith("ETH") else 1
-        scaled = {key: str(float(value) * scale) if key in IN_BASE else value for key, value in strategy.items()}
+        scaled = {
+            key: str(float(value) * (scale if key in UP else 1 / scale)) if key in UP | DOWN else value
+            for key, value in strategy.items()
+        }
         nets: list[str] = []
         paid = "taker_fee_bps" if kind in TAKERS else "maker_fee_bps"
         for fee in FEES[paid]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.sdk.run import NATIVE_WAKES, engine_config
-from engine.settings import MarketMakingSettings
-from engine.strategies.avellaneda_stoikov import AvellanedaStoikov
+from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from engine.strategies.quoting import Quoting
 from tests.engine.sdk.runs import BTC, VENUE, market, records, run
 
@@ -29,7 +28,7 @@ def quoting(interval_ms, instrument=0):
 
 def avellaneda_stoikov(**changes):
     model = {**MODEL, **changes}
-    settings = MarketMakingSettings(
+    settings = AvellanedaStoikovSettings(
         instrument=BTC.name, order_qty="0.01", hedge_above="100", **{name: str(value) for name, value in model.items()}
     )
     native = {"instrument": 0, "tick": 0.1, "lot": 0.001, "order_lots": 10, **model}

@@ -108,15 +108,28 @@ def _execute(name: str, *, fills: int = 3, qty: str = "0.4", **algorithm: Any) -
 
 NO_TRADES = "the engine passes no public trades on to strategies yet"
 PACE: Mapping[str, Any] = {"duration_s": 4, "every_s": 1, "lead_ms": 300, "reprice_ms": 100}
-BARS: Mapping[str, Any] = {
-    "data": [{"kind": "ohlcv", "instrument": ETHUSDC, "path": "data/bars.csv", "tradable": {}}],
-    "flow": "needs bars built from public trades",
-}
-"""240 bars of an hour, made up, that rise and fall for some 40 at a time."""
-TREND: Mapping[str, Any] = {"instrument": ETHUSDC, "equity": "10000", "shorts": True, "sizing_bars": 5}
 
 CASES: tuple[Case, ...] = (
     # By kind, so that additions seldom meet.
+    Case(
+        strategies=[
+            {
+                "kind": "avellaneda-stoikov",
+                "instrument": ETHUSDC,
+                "order_qty": "0.05",
+                "inventory_max": "0.5",
+                "risk_aversion": "0.5",
+                "arrival_decay": "200",
+                "horizon_s": "0.1",
+                "volatility_floor": "0.01",
+                "spread_min_bps": "0.001",
+                "requote_bps": "0.05",
+                "python": True,
+            }
+        ],
+        fills=3,
+        flow=Flow(volatility=0.001, arrival_rate=60.0),
+    ),
     _execute("twap", **PACE),
     _execute("vwap", **PACE, curve=[1, 3, 2]),
     _execute("pov", **{**PACE, "duration_s": 15}, share="0.02"),
@@ -145,11 +158,6 @@ CASES: tuple[Case, ...] = (
         ],
         fills=3,
         flow="bars are not passed on live yet",
-    ),
-    Case(
-        strategies=[{"kind": "breakout", **TREND, "enter": 12, "leave": 6, "sizing": {"kind": "atr"}}],
-        fills=3,
-        **BARS,
     ),
     Case(
         strategies=[
@@ -202,18 +210,19 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
-                "kind": "macd",
-                **TREND,
-                "fast": 3,
-                "slow": 6,
-                "signal": 2,
-                "sizing": {"kind": "volatility-target", "target": "0.002"},
+                "kind": "glft",
+                "instrument": ETHUSDC,
+                "qty": "0.05",
+                "inventory_max": "0.5",
+                "decay": "20",
+                "fit_depth_bps": "1",
+                "fit_every_s": "5",
+                "spread_min_bps": "0",
+                "requote_bps": "0.05",
             }
         ],
-        fills=3,
-        **BARS,
+        fills=5,
     ),
-    Case(strategies=[{"kind": "moving-average", **TREND, "fast": 2, "slow": 5}], fills=3, **BARS),
     Case(
         strategies=[
             {
@@ -257,5 +266,4 @@ CASES: tuple[Case, ...] = (
         instruments={ETHUSDC: {}, "second:ETHUSDC": {"lot_size": "0.01", "taker_fee_bps": "3.9"}},
         fills=3,
     ),
-    Case(strategies=[{"kind": "rsi", **TREND, "length": 4, "low": 40, "high": 60}], fills=3, **BARS),
 )
