@@ -201,7 +201,7 @@ def _row(parameters: ParameterSet) -> list[float]:
     if kind not in PARAMETERS:
         raise InputError(f"no kind {kind!r} is run over bars", hint=f"there are {', '.join(PARAMETERS)}")
     rule = _RULES[kind] + (1 if kind == "moving-average" and left.pop("exponential", False) else 0)
-    shorts, bars = float(bool(left.pop("shorts", True))), float(left.pop("sizing_bars", 24))
+    shorts, bars = float(bool(left.pop("shorts", False))), float(left.pop("sizing_bars", 24))
     sizing = dict(left.pop("sizing", None) or {"fraction": 1.0})
     name = str(sizing.pop("kind", "fixed-fraction"))
     if name not in _SIZINGS:

@@ -70,7 +70,7 @@ def sma(values: Floats, length: int) -> Floats:
 class Ema(msgspec.Struct, tag=True):
     """The exponential mean with weight 2 / (length + 1), begun at the first value."""
 
-    length: float
+    length: int
     value: float = 0.0
     count: int = 0
 
@@ -81,7 +81,7 @@ class Ema(msgspec.Struct, tag=True):
         return self.value
 
 
-def ema(values: Floats, length: float) -> Floats:
+def ema(values: Floats, length: int) -> Floats:
     """Give `Ema` at each value."""
     return smoothed(values, 2 / (length + 1))
 
@@ -92,6 +92,10 @@ class Wilder(msgspec.Struct):
     length: int
     value: float = 0.0
     count: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        return self.count == self.length
 
     def update(self, value: float) -> float:
         """Take a value and return the mean; NaN until there are `length`."""

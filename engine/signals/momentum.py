@@ -58,7 +58,11 @@ class Macd(msgspec.Struct):
         self.count += 1
         difference = self.fast.update(value) - self.slow.update(value)
         histogram = difference - self.signal.update(difference)
-        return histogram if self.count >= self.slow.length + self.signal.length else nan
+        return histogram if self.is_known else nan
+
+    @property
+    def is_known(self) -> bool:
+        return self.count >= self.slow.length + self.signal.length
 
 
 def macd(values: Floats, fast: int, slow: int, signal: int) -> Floats:

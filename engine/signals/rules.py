@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.signals.averages import Ema, Floats, Sma, ema, sma
-from engine.signals.momentum import Macd, Rsi, macd, rsi
+from engine.signals.momentum import Macd, Rsi, macd, rsi, strength
 from engine.signals.ranges import Highest, Lowest, highest, lowest
 
 Sides = npt.NDArray[np.int8]
@@ -27,6 +27,10 @@ class Rule(Protocol):
 
     def update(self, high: float, low: float, close: float) -> int:
         """Take a finished bar and return the side to be on."""
+        ...
+
+    def inputs(self) -> dict[str, float]:
+        """Name what the last decision was made of; nothing before it is known."""
         ...
 
 
@@ -57,6 +61,13 @@ class MovingAverages(msgspec.Struct, tag=True):
             elif fast < slow - band:
                 self.side = -1
         return self.side
+
+    def inputs(self) -> dict[str, float]:
+        return {"fast": _mean(self.fast), "slow": _mean(self.slow)} if self.count >= self.count_min else {}
+
+
+def _mean(of: Sma | Ema) -> float:
+    return of.value if isinstance(of, Ema) else of.sum.total / of.sum.length
 
 
 def moving_average_sides(
@@ -90,6 +101,10 @@ class MacdTrend(msgspec.Struct, tag=True):
             self.side = -1
         return self.side
 
+    def inputs(self) -> dict[str, float]:
+        macd = self.macd
+        return {"macd": macd.fast.value - macd.slow.value, "signal": macd.signal.value} if macd.is_known else {}
+
 
 def macd_sides(close: Floats, fast: int, slow: int, signal: int, *, band_bps: float = 0.0) -> Sides:
     """Give `MacdTrend` at each close."""
@@ -121,6 +136,10 @@ class RsiLevels(msgspec.Struct, tag=True):
             self.side = 0
         return self.side
 
+    def inputs(self) -> dict[str, float]:
+        rises, falls = self.rsi.rises, self.rsi.falls
+        return {"rsi": strength(rises.value, falls.value)} if rises.is_known else {}
+
 
 def rsi_sides(close: Floats, length: int, *, low: float, high: float, reverts: bool = False) -> Sides:
     """Give `RsiLevels` at each close; `low` is below 50, `high` above."""
@@ -142,7 +161,9 @@ class Breakout(msgspec.Struct, tag=True):
     leave_below: Lowest
     side: int = 0
     edges: tuple[float, float, float, float] | None = None
-    """Of the bars before: the channel to enter by, the channel to leave by; nothing until they are known."""
+    """Of the bars up to now: the channel to enter by, the channel to leave by; nothing until they are known."""
+    before: tuple[float, float, float, float] | None = None
+    """The edges that the last close was compared with."""
 
     @classmethod
     def of(cls, enter: int, leave: int) -> Breakout:
@@ -150,6 +171,7 @@ class Breakout(msgspec.Struct, tag=True):
         return cls(Highest(enter), Lowest.of(enter), Highest(leave), Lowest.of(leave))
 
     def update(self, high: float, low: float, close: float) -> int:
+        self.before = self.edges
         if self.edges is not None:
             above, below, leave_above, leave_below = self.edges
             if close > above:
@@ -166,6 +188,10 @@ class Breakout(msgspec.Struct, tag=True):
         )
         self.edges = edges if self.above.count >= self.above.length else None
         return self.side
+
+    def inputs(self) -> dict[str, float]:
+        names = ("above", "below", "leave_above", "leave_below")
+        return dict(zip(names, self.before, strict=True)) if self.before is not None else {}
 
 
 def breakout_sides(high: Floats, low: Floats, close: Floats, enter: int, leave: int) -> Sides:

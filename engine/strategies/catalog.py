@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from engine.strategies.base import CatalogSettings, CatalogStrategy
+from engine.strategies.breakout import BreakoutSettings, BreakoutStrategy
 from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
@@ -20,10 +21,13 @@ from engine.strategies.cross_exchange_market_making import (
 from engine.strategies.exchange_arbitrage import ExchangeArbitrage, ExchangeArbitrageSettings
 from engine.strategies.execute import Execute, ExecuteSettings
 from engine.strategies.glft import Glft, GlftSettings
+from engine.strategies.macd import MacdSettings, MacdStrategy
 from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
+from engine.strategies.moving_average import MovingAverage, MovingAverageSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
+from engine.strategies.rsi import RsiSettings, RsiStrategy
 
 
 class Entry(NamedTuple):
@@ -39,14 +43,18 @@ class Entry(NamedTuple):
 
 ENTRIES: Final = (
     Entry(AvellanedaStoikovSettings, AvellanedaStoikov),
+    Entry(BreakoutSettings, BreakoutStrategy),
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
+    Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
     Entry(ExecuteSettings, Execute),
     Entry(GlftSettings, Glft),
+    Entry(MacdSettings, MacdStrategy),
     Entry(ModelSignalSettings, ModelSignal),
-    Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
+    Entry(MovingAverageSettings, MovingAverage),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),
+    Entry(RsiSettings, RsiStrategy),
 )
 CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
 

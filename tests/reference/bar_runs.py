@@ -115,7 +115,7 @@ def run(
             net.append(ledger.net)
         bar = float(bars.high[at]), float(bars.low[at]), float(bars.close[at])
         side = rule.update(*bar)
-        side = side if parameters.get("shorts", True) else max(side, 0)
+        side = side if parameters.get("shorts", False) else max(side, 0)
         size = sizer.update(*bar)
         if side != held and (side == 0 or size > 0.0):
             held = side

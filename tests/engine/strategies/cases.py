@@ -108,6 +108,12 @@ def _execute(name: str, *, fills: int = 3, qty: str = "0.4", **algorithm: Any) -
 
 NO_TRADES = "the engine passes no public trades on to strategies yet"
 PACE: Mapping[str, Any] = {"duration_s": 4, "every_s": 1, "lead_ms": 300, "reprice_ms": 100}
+BARS: Mapping[str, Any] = {
+    "data": [{"kind": "ohlcv", "instrument": ETHUSDC, "path": "data/bars.csv", "tradable": {}}],
+    "flow": "needs bars built from public trades",
+}
+"""240 bars of an hour, made up, that rise and fall for some 40 at a time."""
+TREND: Mapping[str, Any] = {"instrument": ETHUSDC, "equity": "10000", "shorts": True, "sizing_bars": 5}
 
 CASES: tuple[Case, ...] = (
     # By kind, so that additions seldom meet.
@@ -158,6 +164,11 @@ CASES: tuple[Case, ...] = (
         ],
         fills=3,
         flow="bars are not passed on live yet",
+    ),
+    Case(
+        strategies=[{"kind": "breakout", **TREND, "enter": 12, "leave": 6, "sizing": {"kind": "atr"}}],
+        fills=3,
+        **BARS,
     ),
     Case(
         strategies=[
@@ -226,6 +237,21 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
+                "kind": "macd",
+                **TREND,
+                "fast": 3,
+                "slow": 6,
+                "signal": 2,
+                "sizing": {"kind": "volatility-target", "target": "0.002"},
+            }
+        ],
+        fills=3,
+        **BARS,
+    ),
+    Case(strategies=[{"kind": "moving-average", **TREND, "fast": 2, "slow": 5}], fills=3, **BARS),
+    Case(
+        strategies=[
+            {
                 "kind": "order-book-imbalance",
                 "instrument": ETHUSDC,
                 "qty": "0.05",
@@ -266,4 +292,5 @@ CASES: tuple[Case, ...] = (
         instruments={ETHUSDC: {}, "second:ETHUSDC": {"lot_size": "0.01", "taker_fee_bps": "3.9"}},
         fills=3,
     ),
+    Case(strategies=[{"kind": "rsi", **TREND, "length": 4, "low": 40, "high": 60}], fills=3, **BARS),
 )
