@@ -13,10 +13,11 @@ A pool's buy counts as what was asked for; what others did to the pool before mo
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from domain import Instrument
 from engine.market import PoolMarket
@@ -37,6 +38,8 @@ from runtime import SettingsPart
 
 UNIT: Final = 10**UNIT_DECIMALS
 MINED: Final = 1
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
 HEADROOM: Final = Decimal("0.995")
 """Of a quote balance: prices move between the split and the trade."""
 TIP_WEI: Final = 1_000_000_000
@@ -79,7 +82,9 @@ class RoutedOrderSettings(CatalogSettings):
     slices: int = Field(default=1, ge=1, le=1_000)
     interval_ms: int = Field(default=1_000, ge=0)
     start_after_ms: int = Field(default=0, ge=0)
-    """From the first book it sees."""
+    """From `start_at`, or else from the first book it sees."""
+    start_at: AwareDatetime | None = None
+    """With its time zone (`2024-08-08T23:55:00Z`)."""
     rounds_max: int = Field(default=20, ge=1)
     """Splits that are sent, of every slice together."""
     retry_ms: int = Field(default=200, ge=1)
@@ -96,7 +101,7 @@ class RoutedOrderSettings(CatalogSettings):
     miss_bps: NotNegative = Decimal(2)
     """What executing later and elsewhere costs, of what a place misses."""
 
-    fixed: ClassVar[tuple[str, ...]] = ("side", "qty", "routes")
+    fixed: ClassVar[tuple[str, ...]] = ("side", "qty", "routes", "start_at", "start_after_ms")
 
     @model_validator(mode="after")
     def _names_each_place_once(self) -> RoutedOrderSettings:
@@ -115,7 +120,17 @@ class RoutedOrderSettings(CatalogSettings):
 class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
     """See the module. Quantities are units of 1e-8 base."""
 
-    saved = ("filled", "rounds", "arrival", "_begin_ns", "_not_before_ns", "_children", "_swaps", "_histories")
+    saved = (
+        "filled",
+        "rounds",
+        "arrival",
+        "is_done",
+        "_begin_ns",
+        "_not_before_ns",
+        "_children",
+        "_swaps",
+        "_histories",
+    )
 
     def __init__(self, settings: RoutedOrderSettings) -> None:
         super().__init__(settings)
@@ -123,6 +138,8 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
         self.rounds = 0
         self.arrival = 0.0
         """The first mid seen, in quote units."""
+        self.is_done = False
+        """Nothing is left that any exchange takes."""
         self._begin_ns = 0
         self._not_before_ns = 0
         self._children: dict[str, list[int]] = {}
@@ -149,7 +166,9 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
 
     def on_book(self, ctx: Context, book: BookView) -> None:
         if self._begin_ns == 0 and book.is_valid:
-            self._begin_ns = ctx.now_ns + self.settings.start_after_ms * 1_000_000
+            start = self.settings.start_at
+            start_ns = ctx.now_ns if start is None else (start - EPOCH) // MICROSECOND * 1_000
+            self._begin_ns = start_ns + self.settings.start_after_ms * 1_000_000
         self._go_on(ctx)
 
     def on_fill(self, ctx: Context, event: EventView) -> None:
@@ -201,12 +220,13 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
         settings = self.settings
         if self._begin_ns == 0 or ctx.now_ns < max(self._begin_ns, self._not_before_ns):
             return
-        if self._children or self.rounds >= settings.rounds_max or ctx.stopping or ctx.halted:
+        if self._children or self.is_done or self.rounds >= settings.rounds_max or ctx.stopping or ctx.halted:
             return
         due = self._due(ctx) - self.filled - sum(units for _, units in self._swaps.values())
-        if due <= 0:
-            return
-        self._round(ctx, due)
+        if due > 0:
+            self._round(ctx, due)
+        else:
+            self.is_done = self.filled >= self.qty
 
     def _due(self, ctx: Context) -> int:
         """Units that the slices begun so far are of."""
@@ -229,24 +249,30 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
             if place is not None:
                 found.append(at)
                 places.append(place)
-        if not places:
+        self._not_before_ns = ctx.now_ns + self.settings.retry_ms * 1_000_000
+        least = min((place.least for place in places if isinstance(place, Route)), default=0)
+        if units < least:
+            # Gas for a crumb is never earned: what no exchange takes stays. Done, if it is all that is left.
+            self.is_done = units + self.filled == self.qty
             return
         worst = self._worst()
         reserve = worst if self.settings.side == "buy" else -worst
         routed = route_order(
             places, units, reserve=reserve, tolerance=abs(reserve) * units // TOLERANCE, nodes_max=NODES_MAX
         )
-        self.rounds += 1 if any(routed.allocation.units) else 0
+        if not any(routed.allocation.units):
+            return
+        self.rounds += 1
         ctx.signal(
             "routed",
             units / UNIT,
             arrival=self.arrival,
             cost=float(cost_quote(routed.allocation.cost)),
+            bound=float(cost_quote(routed.allocation.bound)),
             single=float(cost_quote(routed.single.cost)),
             single_place=routed.routes[routed.single_route].name,
             **{route.name: share / UNIT for route, share in zip(routed.routes, routed.allocation.units, strict=True)},
         )
-        self._not_before_ns = ctx.now_ns + self.settings.retry_ms * 1_000_000
         for at, route, share in zip(found, routed.routes, routed.allocation.units, strict=True):
             if share and at < len(self._instruments):
                 self._take(ctx, at, route, share)
