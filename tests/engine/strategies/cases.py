@@ -103,14 +103,15 @@ def _execute(name: str, *, fills: int = 3, qty: str = "0.4", **algorithm: Any) -
         "qty": qty,
         "algorithm": {"name": name, **algorithm},
     }
-    return Case(strategies=[order], fills=fills, name=f"execute-{name}", flow=NO_TRADES)
+    return Case(strategies=[order], fills=fills, name=f"execute-{name}", flow=BUSY, speed=5)
 
 
-NO_TRADES = "the engine passes no public trades on to strategies yet"
+BUSY = Flow(arrival_rate=60.0)
 PACE: Mapping[str, Any] = {"duration_s": 4, "every_s": 1, "lead_ms": 300, "reprice_ms": 100}
 BARS: Mapping[str, Any] = {
     "data": [{"kind": "ohlcv", "instrument": ETHUSDC, "path": "data/bars.csv", "tradable": {}}],
-    "flow": "needs bars built from public trades",
+    "flow": Flow(volatility=0.01, arrival_rate=60.0),
+    "speed": 50_000,
 }
 """240 bars of an hour, made up, that rise and fall for some 40 at a time."""
 TREND: Mapping[str, Any] = {"instrument": ETHUSDC, "equity": "10000", "shorts": True, "sizing_bars": 5}
@@ -293,4 +294,32 @@ CASES: tuple[Case, ...] = (
         fills=3,
     ),
     Case(strategies=[{"kind": "rsi", **TREND, "length": 4, "low": 40, "high": 60}], fills=3, **BARS),
+    Case(
+        name="several",
+        strategies=[
+            {
+                "kind": "order-book-imbalance",
+                "id": "a",
+                "instrument": ETHUSDC,
+                "qty": "0.05",
+                "position_max": "0.2",
+                "enter": "0.3",
+                "leave": "0.05",
+            },
+            {
+                "kind": "pure-market-making",
+                "id": "b",
+                "instrument": ETHUSDC,
+                "qty": "0.05",
+                "inventory_max": "0.5",
+                "spread_bps": "0.2",
+                "refresh_ms": 50,
+                "requote_bps": "0.1",
+            },
+            {"kind": "moving-average", "id": "c", **TREND, "bar_s": 1, "fast": 1, "slow": 2},
+        ],
+        fills=6,
+        flow=BUSY,
+        speed=5,
+    ),
 )

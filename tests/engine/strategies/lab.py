@@ -115,6 +115,8 @@ class Traded:
     """Ours: the postings of every fill."""
     held: Mapping[str, int]
     """What the exchanges say we hold, of what we trade."""
+    opening: Mapping[str, int]
+    """What they said before."""
     decided: str
     """A digest of every command."""
 
@@ -156,21 +158,33 @@ async def trade_on_sandbox(case: Case, folder: Path) -> Traded:
             on_step=lambda _event, _commands: stepped.set(),
         )
         runner = LiveRunner(kernel, journal, wiring)
+        opening = await _held(venues, kernel)
         relay.connect(runner.emit)
         stop, started = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(runner.run(stop, started=started.set))
         try:
             async with asyncio.timeout(SECONDS_MAX):
-                while kernel.trades_booked < case.fills and not task.done():
+                while not (_has_traded(case, kernel) or task.done()):
                     stepped.clear()
                     await stepped.wait()
         finally:
             stop.set()
             await task
-        held: dict[str, int] = {}
-        for venue_ in venues.values():
-            held |= {asset: raw for asset, raw in (await venue_.balances()).items() if kernel.portfolio.knows(asset)}
-        return Traded(kernel, config, journal.path, signals, books.balances, held, runner.decisions.hex)
+        held = await _held(venues, kernel)
+        return Traded(kernel, config, journal.path, signals, books.balances, held, opening, runner.decisions.hex)
+
+
+def _has_traded(case: Case, kernel: NativeKernel) -> bool:
+    """Whether the case has its fills, and each strategy some of them."""
+    return kernel.trades_booked >= case.fills and len(kernel.portfolio.strategies()) == len(case.strategies)
+
+
+async def _held(venues: Mapping[str, ExchangeVenue], kernel: NativeKernel) -> dict[str, int]:
+    """What the exchanges say we hold of what the run knows."""
+    held: dict[str, int] = {}
+    for venue in venues.values():
+        held |= {asset: raw for asset, raw in (await venue.balances()).items() if kernel.portfolio.knows(asset)}
+    return held
 
 
 def run_config(case: Case, venues: Mapping[str, ExchangeVenue]) -> RunConfig:
