@@ -119,7 +119,7 @@ def of_history(bars: Events) -> Vectors:
     ).astype(np.float64)
     if (fields[:4] <= 0).any():
         raise InputError("a bar has a price of zero or below")
-    times = np.ascontiguousarray(bars["time_local_ns"][WINDOW - 1 :])
+    times = np.ascontiguousarray(bars["time_exchange_ns"][WINDOW - 1 :])
     views = [np.lib.stride_tricks.sliding_window_view(field, WINDOW) for field in fields]
     made = [
         compute(

@@ -3,7 +3,7 @@
 At the close of each bar the features of the last bars go through the drift gate and to the model; its probability of a
 rise less one half is the edge. From `enter` on the position is `qty`, from minus `enter` down it is minus `qty` if
 `short`; within `leave` of nothing it is closed, between the two it stays. One order is out at a time, immediate and
-bounded. When the gate closes, or the bars are not the model's, the position is closed and nothing is opened again.
+bounded. When the gate closes the position is closed and nothing is opened again.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class ModelSignalSettings(CatalogSettings):
     instrument: str
     model: Path
     """The model's folder, `NAME/DIGEST`; relative to the configuration, or to the installation's data directory."""
+    period_minutes: int = Field(default=60, ge=1, le=1_440)
+    """Of the bars it asks for; the model's must be the same."""
     digest: str = Field(default="", pattern=r"([0-9a-f]{16,64})?")
     """Beginning of the digest it must have; the folder's name says 16 digits of it anyway."""
     service: str = ""
@@ -50,7 +52,7 @@ class ModelSignalSettings(CatalogSettings):
     """How much worse than the touch an order may trade."""
     drift: DriftSettings = DriftSettings()
 
-    fixed: ClassVar[tuple[str, ...]] = ("model", "digest", "service", "service_timeout_ms", "drift")
+    fixed: ClassVar[tuple[str, ...]] = ("model", "period_minutes", "digest", "service", "service_timeout_ms", "drift")
 
     def instrument_names(self) -> tuple[str, ...]:
         return (self.instrument,)
@@ -69,17 +71,17 @@ class ModelSignalSettings(CatalogSettings):
 class ModelSignal(CatalogStrategy[ModelSignalSettings]):
     """See the module."""
 
-    saved = ("_rows", "_vectors", "_recent", "_reason", "_last_ns", "_order")
+    saved = ("_rows", "_vectors", "_recent", "_reason", "_order")
 
     def __init__(self, settings: ModelSignalSettings) -> None:
         super().__init__(settings)
+        self.bar_interval_ns = settings.period_minutes * 60_000_000_000
         self._rows: list[list[int]] = []
         self._vectors: list[list[float]] = []
         """Features of the last bars, as many as the model reads."""
         self._recent: list[int] = []
         self._reason = ""
         """Why the drift gate is closed."""
-        self._last_ns = 0
         self._order: int | None = None
 
     def on_start(self, ctx: Context) -> None:
@@ -89,11 +91,15 @@ class ModelSignal(CatalogStrategy[ModelSignalSettings]):
             raise InputError(
                 f"strategy {self.id}: the model at {settings.model} is {artefact.digest[:16]}, not {settings.digest}"
             )
+        if artefact.card.period_minutes != settings.period_minutes:
+            raise InputError(
+                f"strategy {self.id}: the model reads bars of {artefact.card.period_minutes} minutes, "
+                f"period_minutes is {settings.period_minutes}"
+            )
         local = LocalModel(artefact)
         self._card, self._model = artefact.card, self._predictor(local, artefact.digest)
         self._features = FeatureStream(self._rows)
         self._gate = DriftGate(artefact.card, settings.drift, self._recent, self._reason)
-        self._period_ns = artefact.card.period_minutes * 60_000_000_000
 
     def on_bar(self, ctx: Context, event: EventView) -> None:
         edge = self._edge(ctx, event)
@@ -107,12 +113,8 @@ class ModelSignal(CatalogStrategy[ModelSignalSettings]):
 
     def _edge(self, ctx: Context, event: EventView) -> float | None:
         """The model's probability of a rise less one half; None while it says nothing."""
-        since = event.time_ns - self._last_ns
-        if self._last_ns and since < self._period_ns:
-            self._stop(ctx, f"a bar came after {since / 6e10:g} minutes, the model reads {self._card.period_minutes}")
-        self._last_ns = event.time_ns
         prices = (event.aux0, event.aux1, event.sequence, event.price)
-        vector = self._features.update(event.time_ns, prices, event.size)
+        vector = self._features.update(event.time_exchange_ns, prices, event.size)
         if vector is None:
             return None
         self._vectors.append([float(value) for value in vector])
@@ -121,17 +123,13 @@ class ModelSignal(CatalogStrategy[ModelSignalSettings]):
             return None
         x = np.array(self._vectors, dtype=np.float32) if self._card.steps > 1 else vector
         if not self._gate.admit(x):
-            self._stop(ctx, self._gate.reason)
+            if not self._reason:
+                self._reason = self._gate.reason
+                ctx.signal("stopped", 1.0, reason=self._reason)
             return None
         probability = self._model.probability(x)
         ctx.signal("probability", probability, **dict(zip(self._card.features, self._vectors[-1], strict=True)))
         return probability - 0.5
-
-    def _stop(self, ctx: Context, reason: str) -> None:
-        """Close the gate, if it is not closed yet, and say why, once."""
-        if not self._reason:
-            self._reason = self._gate.reason = reason
-            ctx.signal("stopped", 1.0, reason=reason)
 
     @property
     def stopped_because(self) -> str:

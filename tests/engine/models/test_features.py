@@ -14,7 +14,7 @@ from tests.support.model_bars import bars
 
 def told(stream, bar):
     prices = (int(bar["aux"][0]), int(bar["aux"][1]), int(bar["sequence"]), int(bar["price"]))
-    return stream.update(int(bar["time_local_ns"]), prices, int(bar["size"]))
+    return stream.update(int(bar["time_exchange_ns"]), prices, int(bar["size"]))
 
 
 def test_bar_by_bar_is_the_history_to_the_last_bit():

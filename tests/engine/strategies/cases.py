@@ -149,8 +149,9 @@ CASES: tuple[Case, ...] = (
                 "kind": "model-signal",
                 "instrument": ETHUSDC,
                 "model": str(shipped("forest")),
+                "period_minutes": 1,
                 "qty": "0.05",
-                "enter": 0.02,
+                "enter": 0.01,
                 "drift": {"reach": 1e9, "share_max": 1.0},
             }
         ],
@@ -163,8 +164,9 @@ CASES: tuple[Case, ...] = (
                 "tradable": {},
             }
         ],
-        fills=3,
-        flow="bars are not passed on live yet",
+        fills=2,
+        flow=Flow(arrival_rate=60.0),
+        speed=2_500.0,
     ),
     Case(
         strategies=[{"kind": "breakout", **TREND, "enter": 12, "leave": 6, "sizing": {"kind": "atr"}}],
