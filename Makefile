@@ -7,6 +7,7 @@ export UV_PYTHON_PREFERENCE ?= system
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 RUN := $(UV) run --no-sync --quiet
 PYTEST_ARGS ?=
+TEST_WORKERS ?= 2
 SECONDS_DEMO ?= 60
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 500
@@ -53,7 +54,7 @@ demo: install ## Run the main job for 60 s and open with a report
 test: install test-rust test-contracts test-python ## Run the whole test suite
 
 test-python:
-	@$(RUN) pytest $(PYTEST_ARGS)
+	@$(RUN) pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-rust:
 	@cargo test --quiet --locked --manifest-path native/Cargo.toml --workspace --exclude capstan-native
