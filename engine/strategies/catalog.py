@@ -24,6 +24,7 @@ from engine.strategies.glft import Glft, GlftSettings
 from engine.strategies.macd import MacdSettings, MacdStrategy
 from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
 from engine.strategies.moving_average import MovingAverage, MovingAverageSettings
+from engine.strategies.netted import Netted, NettedSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
@@ -51,6 +52,7 @@ ENTRIES: Final = (
     Entry(MacdSettings, MacdStrategy),
     Entry(ModelSignalSettings, ModelSignal),
     Entry(MovingAverageSettings, MovingAverage),
+    Entry(NettedSettings, Netted),
     Entry(OrderBookImbalanceSettings, OrderBookImbalance),
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),

@@ -255,6 +255,29 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
+                "kind": "netted",
+                "members": [
+                    {
+                        "capital": "1000",
+                        "strategy": {
+                            "kind": "order-book-imbalance",
+                            "instrument": ETHUSDC,
+                            "qty": "0.05",
+                            "position_max": "0.2",
+                            "enter": enter,
+                            "leave": "0.05",
+                            "depth": depth,
+                        },
+                    }
+                    for enter, depth in (("0.3", 5), ("0.2", 2))
+                ],
+            }
+        ],
+        fills=5,
+    ),
+    Case(
+        strategies=[
+            {
                 "kind": "order-book-imbalance",
                 "instrument": ETHUSDC,
                 "qty": "0.05",
