@@ -11,6 +11,7 @@
 A strategy passes books, timers and reports to `advance`, fills to `on_fill`, trades to `on_trades`. See docs/execution.
 """
 
+from engine.execution.composite import Composite, Oco, Oto, Part, Single, Stop
 from engine.execution.iceberg import Iceberg
 from engine.execution.leg import BUY, SELL, Leg
 from engine.execution.paced import Pace, Paced, ParentOrder
@@ -23,16 +24,22 @@ __all__ = [
     "BUY",
     "SELL",
     "AlmgrenChriss",
+    "Composite",
     "Curve",
     "ExecutionReport",
     "Iceberg",
     "Leg",
     "Linear",
+    "Oco",
+    "Oto",
     "Pace",
     "Paced",
     "ParentOrder",
+    "Part",
     "Participating",
     "Saved",
     "Schedule",
+    "Single",
+    "Stop",
     "report_on",
 ]

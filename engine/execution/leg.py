@@ -29,6 +29,7 @@ class Leg(Saved):
         "instrument",
         "side",
         "done",
+        "value",
         "order",
         "placed_ns",
         "mine",
@@ -41,6 +42,8 @@ class Leg(Saved):
         self.side = side
         self.done = 0
         """Filled by all of its orders."""
+        self.value = 0
+        """Price times lots of what was filled."""
         self.order = 0
         """The one that may be open, 0 when there is none."""
         self.placed_ns = 0
@@ -106,6 +109,7 @@ class Leg(Saved):
         if not self.owns(event):
             return False
         self.done += event.size
+        self.value += event.price * event.size
         self.failures = self.again_ns = 0
         return True
 

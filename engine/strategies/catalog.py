@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from engine.strategies.base import CatalogSettings, CatalogStrategy
 from engine.strategies.breakout import BreakoutSettings, BreakoutStrategy
+from engine.strategies.composite_order import CompositeOrder, CompositeOrderSettings
 from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
@@ -47,6 +48,7 @@ ENTRIES: Final = (
     Entry(BreakoutSettings, BreakoutStrategy),
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
     Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
+    Entry(CompositeOrderSettings, CompositeOrder),
     Entry(ExecuteSettings, Execute),
     Entry(GlftSettings, Glft),
     Entry(MacdSettings, MacdStrategy),

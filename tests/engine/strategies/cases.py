@@ -107,6 +107,20 @@ def _execute(name: str, *, fills: int = 3, qty: str = "0.4", **algorithm: Any) -
 
 
 BUSY = Flow(arrival_rate=60.0)
+
+
+def _composite(name: str, *, label: str = "", side: str = "buy", fills: int = 1, **order: Any) -> Case:
+    """A composite order whose prices are near enough to be reached."""
+    made = {
+        "kind": "composite-order",
+        "instrument": ETHUSDC,
+        "side": side,
+        "qty": "0.4",
+        "order": {"name": name, **order},
+    }
+    return Case(strategies=[made], fills=fills, name=f"composite-{label or name}")
+
+
 PACE: Mapping[str, Any] = {"duration_s": 4, "every_s": 1, "lead_ms": 300, "reprice_ms": 100}
 BARS: Mapping[str, Any] = {
     "data": [{"kind": "ohlcv", "instrument": ETHUSDC, "path": "data/bars.csv", "tradable": {}}],
@@ -137,9 +151,15 @@ CASES: tuple[Case, ...] = (
         fills=3,
         flow=Flow(volatility=0.001, arrival_rate=60.0),
     ),
+    _composite("stop-limit", stop="+0.1bps", limit="+20bps"),
+    _composite("trailing", side="sell", distance_bps="0.2"),
+    _composite("oco", side="sell", limit="+0.2bps", stop="-0.1bps"),
+    _composite("oto", fills=2, entry="+20bps", then="+0.05bps"),
+    _composite("bracket", fills=2, target="+0.1bps", stop="-0.1bps"),
+    _composite("bracket", label="bracket-trailing", side="sell", fills=2, target="-0.1bps", trail_bps="0.1"),
     _execute("twap", **PACE),
     _execute("vwap", **PACE, curve=[1, 3, 2]),
-    _execute("pov", **{**PACE, "duration_s": 15}, share="0.02"),
+    _execute("pov", fills=2, **{**PACE, "duration_s": 15}, share="0.002"),
     _execute("iceberg", show="0.1"),
     _execute("shortfall", **PACE, risk_aversion="0.001", volatility="1", impact="0.5"),
     Case(
