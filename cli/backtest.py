@@ -16,6 +16,7 @@ from domain import InputError
 app = typer.Typer(no_args_is_help=True, help="Backtests: strategies over recorded markets, on simulated venues.")
 for _command in (backtest_studies.walkforward, backtest_studies.optimize, backtest_studies.worker):
     app.command()(_command)
+app.command("montecarlo")(backtest_studies.run_montecarlo)
 
 QUIET_S = 2.0
 """Nothing is said of work that takes less."""

@@ -104,6 +104,77 @@ def optimize(
         output.say(f"the best of {len(found.trials)} is more than luck with {found.deflated:.1%}")
 
 
+def run_montecarlo(
+    run: Annotated[Path, typer.Argument(help="A backtest's TOML or YAML, or the folder of a saved run.")],
+    draws: Annotated[int, typer.Option(min=10, max=1_000_000, help="Resamples of each kind.")] = 5_000,
+    reruns: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Runs in other conditions: latency, queue, slippage, delays.")
+    ] = 20,
+    latency_spread: Annotated[float, typer.Option(min=0, max=3, help="Deviation of the latency's logarithm.")] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed is the same answer.")] = 7,
+    processes: Processes = 1,
+    broker: Broker = "",
+    save: Save = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a backtest's trades and steps anew, and run it in other conditions: how deep might it have fallen?
+
+    A saved run is resampled only; a configuration is run, and run again in other conditions.
+    """
+    from dataclasses import replace
+
+    from cli.backtest import ProgressLine
+    from engine.backtest.saved import load_run
+    from engine.research import montecarlo as simulation
+    from engine.research.pages import write_monte_carlo
+
+    line = ProgressLine()
+    if run.is_dir():
+        found = simulation.resampled(load_run(run), draws=draws, seed=seed)
+    else:
+        from engine.backtest.config import load_config
+        from engine.backtest.data import load_events
+        from engine.backtest.run import run_backtest
+
+        settings, folder = load_config(run), run.resolve().parent
+        base = run_backtest(settings, load_events(settings, folder, line), folder)
+        found = simulation.resampled(base, draws=draws, seed=seed)
+        if reruns:
+            with _executor(processes, broker) as executor:
+                other = simulation.perturbed(
+                    settings,
+                    folder,
+                    executor,
+                    reruns=reruns,
+                    latency_spread=latency_spread,
+                    seed=seed,
+                    progress=lambda done, total: line("running again", done, total),
+                )
+            found = replace(found, distributions=(*found.distributions, other))
+    line.end()
+    told = simulation.summary(found)
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        write_monte_carlo(save / "montecarlo.html", found)
+        _write(save / "montecarlo.json", told)
+        told["saved"] = str(save)
+    if as_json:
+        output.emit(told)
+        return
+    rows = [
+        {
+            "drawn": one["kind"],
+            "draws": one["draws"],
+            "loses": one["loses"],
+            **{f"net {name}": one["net"][name] for name in ("p5", "p50", "p95")},
+            **{f"drawdown {name}": one["drawdown"][name] for name in ("p50", "p95", "p99")},
+        }
+        for one in told["distributions"]
+    ]
+    _table(tuple(rows[0]), rows)
+    output.say(f"\nthe run: {found.net:+,.2f} {found.account}, {found.drawdown:,.2f} below its peak at most")
+
+
 def worker(
     broker: Annotated[str, typer.Option(help="redis://host:port/db, or a folder that all of them see.")],
     processes: Annotated[int, typer.Option(min=1, max=256, help="Units of work at a time.")] = 1,
@@ -120,7 +191,7 @@ def worker(
     else:
         output.say(f"working for {broker}")
     pool = ["--pool", "solo"] if processes == 1 else ["--concurrency", str(processes)]
-    app.worker_main(["worker", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", *pool])
+    app.worker_main(["--quiet", "worker", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", *pool])
 
 
 @contextmanager

@@ -25,9 +25,14 @@ def steps(net: Floats, times: npt.NDArray[np.int64]) -> tuple[Floats, float] | N
     """
     if len(net) < 3 or times[-1] - times[0] < _SPAN_MIN_NS:
         return None
+    changes, step_s = equal_steps(net, times)
+    return changes, statistics.YEAR_S / step_s
+
+
+def equal_steps(net: Floats, times: npt.NDArray[np.int64]) -> tuple[Floats, float]:
+    """Changes of the result in equal steps of time, and the seconds of a step; of two looks or more."""
     grid = np.linspace(times[0], times[-1], min(_GRID, len(net)) + 1)
-    step_s = (times[-1] - times[0]) / 1e9 / (len(grid) - 1)
-    return np.diff(np.interp(grid, times, net)), statistics.YEAR_S / step_s
+    return np.diff(np.interp(grid, times, net)), (times[-1] - times[0]) / 1e9 / (len(grid) - 1)
 
 
 def sharpe(net: Floats, times: npt.NDArray[np.int64]) -> float | None:

@@ -95,14 +95,11 @@ def make_research_app(settings: TaskSettings, folder: Path) -> Celery:
     Whoever can write to its broker can have any backtest run, own classes included: it is for machines that trust one
     another.
     """
+    from runtime.folder_results import results_in
     from runtime.tasks import make_app
 
     app = make_app(settings, folder)
-    if settings.broker:
-        backend = settings.broker
-    else:
-        (folder / "results").mkdir(mode=0o700, parents=True, exist_ok=True)
-        backend = f"file://{(folder / 'results').resolve()}"
+    backend = settings.broker or results_in(folder / "results")
     app.conf.update(
         result_backend=backend,
         result_backend_transport_options={"global_keyprefix": f"{settings.namespace}:"},

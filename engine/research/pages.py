@@ -12,7 +12,8 @@ import numpy as np
 from engine.backtest.charts import figure, times_of
 from engine.backtest.saved import write_whole
 from engine.report_html import STYLE
-from engine.research import statistics
+from engine.research import montecarlo, statistics
+from engine.research.montecarlo import MonteCarlo
 from engine.research.search import Found
 from engine.research.walkforward import MarketResult, WalkForward, summary
 
@@ -79,6 +80,36 @@ def write_search(path: Path, found: Found) -> None:
     ]
     sub = f"{len(found.trials):,} trials, {found.settings.search}, seed {found.settings.seed}"
     write_whole(path, _page(f"Search {found.settings.name}", sub, body))
+
+
+def write_monte_carlo(path: Path, found: MonteCarlo) -> None:
+    """Write the distributions of a Monte-Carlo."""
+    from plotly.graph_objects import Histogram
+
+    told = montecarlo.summary(found)
+    parts: list[str] = []
+    for what, actual in (("net", found.net), ("drawdown", found.drawdown)):
+        made = figure("share of draws", 320)
+        for one in found.distributions:
+            values = getattr(one, what)
+            if float(np.ptp(values)) > 1e-9 * max(1.0, abs(found.net)):  # Shuffled trips keep their sum.
+                made.add_trace(Histogram(x=values, name=one.name, histnorm="probability", opacity=0.55, nbinsx=70))
+        made.add_vline(x=actual, line={"color": "#17202a", "dash": "dash"}, annotation_text="the run")
+        made.update_layout(barmode="overlay", xaxis_title=found.account)
+        parts.append(_drawn(made, first=not parts))
+    rows = [
+        {key: value for key, value in one.items() if not isinstance(value, Mapping)}
+        | {f"net {name}": value for name, value in one["net"].items()}
+        | {f"drawdown {name}": value for name, value in one["drawdown"].items()}
+        for one in told["distributions"]
+    ]
+    body = [
+        f"<h2>Net result</h2>{parts[0]}",
+        f"<h2>Deepest drawdown</h2>{parts[1]}",
+        f"<h2>Quantiles</h2>{_table(rows)}",
+    ]
+    sub = f"the run: {found.net:+,.2f} {found.account} net, {found.drawdown:,.2f} below its peak at most"
+    write_whole(path, _page(f"Monte-Carlo {found.name}", sub, body))
 
 
 def _axis_value(value: Any) -> Any:

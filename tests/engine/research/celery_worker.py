@@ -17,4 +17,6 @@ if __name__ == "__main__":
             if "://" in broker
             else make_research_app(TaskSettings(namespace=name), Path(broker))
         )
-        app.worker_main(["worker", "--loglevel", "ERROR", "--pool", "solo", "--without-gossip", "--without-mingle"])
+        app.worker_main(
+            ["--quiet", "worker", "--loglevel", "ERROR", "--pool", "solo", "--without-gossip", "--without-mingle"]
+        )
