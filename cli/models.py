@@ -159,7 +159,7 @@ def serve(
         raise InputError(f"no models to serve in {models}", hint="capstan models train")
     service = create_model_app([LocalModel(artefact) for artefact in artefacts], reach=reach)
     # Bound before uvicorn starts: so the port is known, and a taken one is an error of ours.
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         taken = listener.getsockname()[1]
         url = f"http://{host}:{taken}"
         ready = {"url": url, "port": taken, "models": [artefact.digest for artefact in artefacts]}
@@ -168,7 +168,12 @@ def serve(
         server.run(sockets=[listener])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """Give a socket that listens; port 0 takes a free one.
+
+    Raises:
+        InputError: It cannot.
+    """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -109,8 +109,11 @@ class ServedModel:
     def __init__(self, local: LocalModel, remote: RemoteModel) -> None:
         self._local, self._remote = local, remote
         self._failures = self._skip = 0
+        self._is_checked = False
         self.fallbacks = 0
         """Inputs that were computed here."""
+        self.refusal = ""
+        """Why the service is not asked at all: it has another model, or computes it with another version."""
 
     @property
     def card(self) -> Card:
@@ -120,11 +123,16 @@ class ServedModel:
         """Give the probability of a rise for one input: the same number whoever computes it."""
         if self._skip:
             self._skip -= 1
-        else:
+        elif not self.refusal:
             try:
+                if not self._is_checked:
+                    self._remote.check()
+                    self._is_checked = True
                 answer = self._remote.probability(x)
+            except InputError as exc:
+                self.refusal = str(exc)
             except VenueUnavailable:
-                self._failures += 1
+                self._failures, self._is_checked = self._failures + 1, False  # It may come back as another.
                 if self._failures >= _FAILURES_MAX:
                     self._failures, self._skip = 0, _PAUSE
             else:

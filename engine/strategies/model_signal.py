@@ -21,7 +21,6 @@ from engine.models.artefact import load_artefact
 from engine.models.drift import DriftGate, DriftSettings
 from engine.models.features import FeatureStream
 from engine.models.inference import LocalModel, Predictor
-from engine.models.remote import RemoteModel, ServedModel, loopback
 from engine.sdk import Context, EventView
 from engine.strategies.base import CatalogSettings, CatalogStrategy, Positive
 
@@ -60,6 +59,8 @@ class ModelSignalSettings(CatalogSettings):
     @field_validator("service")
     @classmethod
     def _is_ours(cls, url: str) -> str:
+        from engine.models.remote import loopback
+
         if url:
             try:
                 loopback(url)
@@ -164,5 +165,7 @@ class ModelSignal(CatalogStrategy[ModelSignalSettings]):
         settings = self.settings
         if not settings.service:
             return local
+        from engine.models.remote import RemoteModel, ServedModel
+
         remote = RemoteModel(settings.service, digest, settings.service_timeout_ms / 1e3)
         return ServedModel(local, remote)

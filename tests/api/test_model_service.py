@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from api.model_service import create_model_app
-from cli.models import _listening as listening
+from cli.models import listening
 from domain import InputError, VenueUnavailable
 from engine.backtest.data import load_events
 from engine.backtest.run import run_backtest
@@ -153,11 +153,24 @@ def test_a_silent_service_is_told_and_left_alone_for_a_while(models):
     with pytest.raises(VenueUnavailable, match="does not answer"):
         remote.probability(x)
     asked = []
-    remote.probability = lambda x: asked.append(x) or _refuse()
+    remote.check = lambda: asked.append(x) or _refuse()
     served = ServedModel(model, remote)
     assert [served.probability(x) for _ in range(50)] == [model.probability(x)] * 50
     assert len(asked) == 3
     assert served.fallbacks == 50
+
+
+def test_a_service_that_computes_otherwise_is_not_asked(service, models, monkeypatch):
+    model = models["lstm"]
+    x = inputs(model, 1)[0]
+    served = ServedModel(model, RemoteModel(service, model.artefact.digest, 10.0))
+    assert served.probability(x) == model.probability(x)
+    assert (served.fallbacks, served.refusal) == (0, "")
+    monkeypatch.setattr("engine.models.remote.runtime_version", lambda: "0.1")
+    other = ServedModel(model, RemoteModel(service, model.artefact.digest, 10.0))
+    assert [other.probability(x) for _ in range(3)] == [model.probability(x)] * 3
+    assert other.fallbacks == 3
+    assert "ONNX Runtime" in other.refusal
 
 
 def test_an_answer_for_another_model_is_not_believed(models, service):

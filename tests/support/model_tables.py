@@ -38,7 +38,6 @@ MARKETS = {
     "btc": ("BTCUSDT", "binance_BTCUSDT_1h_2017-2023.parquet", "0.01", "0.00001", "2022-01-01T00:00:00Z"),
     "eth": ("ETHUSDT", "binance_ETHUSDT_1h_2017-2023.parquet", "0.01", "0.0001", "2022-01-01T00:00:00Z"),
     "sol": ("SOLUSDT", "binance_SOLUSDT_1h_2021-2023.csv.gz", "0.01", "0.01", "2023-01-01T00:00:00Z"),
-    "xrp": ("XRPUSDT", "binance_XRPUSDT_1h_2021-2023.csv.gz", "0.0001", "1", "2023-01-01T00:00:00Z"),
 }
 
 
@@ -79,18 +78,20 @@ def skill(folder: Path) -> None:
 
 def trade(folder: Path) -> None:
     """Backtest each model on what it never saw, at 5 bps a side, spread and impact; print a row each."""
-    print("| model | gate | fills | net | fees | before fees | deepest drawdown | ends |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| model | gate | days | trades | net | fees | spread, impact | before costs | deepest fall | stopped by |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for model, market, gate in _runs():
         config = config_of(model, market, gate, folder)
         finished = run_backtest(config, load_events(config, folder), folder)
         result = result_of(finished)
         stopped = [signal for signal in finished.signals if signal.name == "stopped"]
-        net, fees = (float(result["pnl"][key]) for key in ("net", "fees"))
-        why = str(stopped[0].inputs["reason"]) if stopped else "with the data"
+        costs, days = result["costs"], (finished.ended_ns - finished.began_ns) / 86_400e9
+        slipped = costs["spread"] + costs["slippage"]
+        why = str(stopped[0].inputs["reason"]) if stopped else ""
         print(
-            f"| {model.parent.name} | {gate} | {len(finished.fills)} | {net:+,.0f} | {fees:,.0f} | {net + fees:+,.0f} "
-            f"| {result['drawdown']} | {why} |",
+            f"| {model.parent.name} | {gate} | {days:.0f} | {result['orders']['filled']} | {costs['net']:+,.0f} "
+            f"| {costs['fees']:,.0f} | {slipped:,.0f} | {costs['net'] + costs['fees'] + slipped:+,.0f} "
+            f"| {result['drawdown_max']:,.0f} | {why} |",
             flush=True,
         )
 
@@ -111,7 +112,7 @@ def config_of(model: Path, market: str, gate: str, folder: Path) -> BacktestConf
         "kind": "model-signal",
         "instrument": name,
         "model": model.resolve(),
-        "qty": {"btc": "0.22", "eth": "2.7", "sol": "1000", "xrp": "29000"}[market],
+        "qty": {"btc": "0.22", "eth": "2.7", "sol": "1000"}[market],
         "short": True,
         "drift": drift,
     }
