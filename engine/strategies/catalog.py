@@ -30,6 +30,7 @@ from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBook
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
 from engine.strategies.rsi import RsiSettings, RsiStrategy
+from engine.strategies.statistical_arbitrage import StatisticalArbitrage, StatisticalArbitrageSettings
 
 
 class Entry(NamedTuple):
@@ -59,6 +60,7 @@ ENTRIES: Final = (
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),
     Entry(RsiSettings, RsiStrategy),
+    Entry(StatisticalArbitrageSettings, StatisticalArbitrage),
 )
 CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
 

@@ -238,7 +238,7 @@ CASES: tuple[Case, ...] = (
                 "seed": 8,
             },
         ],
-        fills=4,
+        fills=2,
         flow=Flow(volatility=0.01),
     ),
     Case(
@@ -366,5 +366,31 @@ CASES: tuple[Case, ...] = (
         fills=6,
         flow=BUSY,
         speed=5,
+    ),
+    Case(
+        strategies=[
+            {
+    Case(
+        strategies=[
+            {
+                "kind": "statistical-arbitrage",
+                "y": ETHUSDC,
+                "x": "other:ETHUSDC",
+                "notional": "300",
+                "sample_s": "0.05",
+                "window": 20,
+                "test_every": 2,
+                "level": "off",
+                "hedge": "window",
+                "enter": "1",
+                "leave": "0.2",
+                "stop": "20",
+                "ratio_max": "50",
+            }
+        ],
+        # Free of fees: two walks of some seconds do not pay any.
+        instruments={ETHUSDC: {"taker_fee_bps": "0"}, "other:ETHUSDC": {"taker_fee_bps": "0"}},
+        fills=2,
+        flow=Flow(volatility=0.02),
     ),
 )
