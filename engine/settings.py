@@ -97,25 +97,6 @@ class EconomicAssetSettings(SettingsPart):
     mark: str | None = None
 
 
-class ArbitrageSettings(SettingsPart):
-    """Cross-venue arbitrage between one exchange instrument and the pools of the same pair."""
-
-    kind: Literal["cross-venue-arbitrage"] = "cross-venue-arbitrage"
-    id: str = Field(default="arb", pattern=r"[a-z0-9]{1,8}")
-    instrument: str
-    pools: tuple[str, ...]
-    """Pool addresses or labels from the chain's address book."""
-    profit_min: Positive = Decimal(1)
-    """Least expected profit of a trade after both legs' fees and gas, in the quote asset."""
-    notional_max: Positive = Decimal(1_000)
-    slippage_bps: Positive = Decimal(10)
-    """How much worse than quoted the pool leg may execute before it reverts."""
-    unwind_slippage_bps: Positive = Decimal(50)
-    gas_units: int = Field(default=180_000, gt=0)
-    deadline_s: int = Field(default=60, gt=0)
-    cooldown_ms: int = Field(default=0, ge=0)
-
-
 class PythonStrategySettings(SettingsPart):
     """A strategy of your own: a subclass of `engine.sdk.Strategy`, made with `parameters`."""
 
@@ -126,8 +107,8 @@ class PythonStrategySettings(SettingsPart):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-StrategySettings = Annotated[ArbitrageSettings | PythonStrategySettings | CatalogUnion, Field(discriminator="kind")]
-"""Strategies of the catalog, of one's own, and one that is older than the catalog."""
+StrategySettings = Annotated[PythonStrategySettings | CatalogUnion, Field(discriminator="kind")]
+"""Strategies of the catalog, and of one's own."""
 
 
 class EngineSettings(SettingsPart):

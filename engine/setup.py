@@ -16,7 +16,6 @@ from engine.portfolio import EconomicAsset, Portfolio
 from engine.sdk import Strategy
 from engine.sdk.loading import load_strategy
 from engine.settings import (
-    ArbitrageSettings,
     EngineSettings,
     PythonStrategySettings,
     StrategySettings,
@@ -24,7 +23,7 @@ from engine.settings import (
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import make
 from engine.strategies.changes import fixed_among
-from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrageSettings
 
 HEADER_VERSION = 4
 """Raised whenever a field of the header is added, removed or changes its meaning."""
@@ -167,24 +166,23 @@ def _strategy(settings: StrategySettings, config: RunConfig, portfolio: Portfoli
     if isinstance(settings, CatalogSettings):
         for name in settings.instrument_names():
             _find(settings.id, name, config)
+        if isinstance(settings, CrossVenueArbitrageSettings):
+            _check_unwind(settings, config)
         if names := settings.pool_names():
             pair = None if (name_ := settings.pair()) is None else _pair(_find(settings.id, name_, config), portfolio)
             settings = settings.with_pools(_pools(settings.id, names, config, portfolio, pair))
         return make(settings, folder)
-    instrument = _find(settings.id, settings.instrument, config)
-    base, quote = (portfolio.economic_symbol(a.id) for a in (instrument.base, instrument.quote))
-    match settings:
-        case ArbitrageSettings():
-            collar = config.settings.risk.price_collar_bps
-            if settings.unwind_slippage_bps > collar:
-                raise InputError(
-                    f"strategy {settings.id}: unwind_slippage_bps {settings.unwind_slippage_bps} is beyond the price "
-                    f"collar of {collar}",
-                    hint="the gate would refuse every unwind: lower it, or raise engine.risk.price_collar_bps",
-                )
-            pools = _pools(settings.id, settings.pools, config, portfolio, {base, quote})
-            return CrossVenueArbitrage(settings, instrument=instrument, base=base, pools=pools)
     raise InvariantError(f"no strategy is made of {type(settings).__name__}")
+
+
+def _check_unwind(settings: CrossVenueArbitrageSettings, config: RunConfig) -> None:
+    collar = config.settings.risk.price_collar_bps
+    if settings.unwind_slippage_bps > collar:
+        raise InputError(
+            f"strategy {settings.id}: unwind_slippage_bps {settings.unwind_slippage_bps} is beyond the price "
+            f"collar of {collar}",
+            hint="the gate would refuse every unwind: lower it, or raise engine.risk.price_collar_bps",
+        )
 
 
 def _find(strategy: str, name: str, config: RunConfig) -> Instrument:

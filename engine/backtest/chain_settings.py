@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from domain import InputError
-from engine.settings import ArbitrageSettings
 from engine.strategies.base import CatalogSettings
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrageSettings
 from runtime import SettingsPart
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def check_chain(path: Path, config: BacktestConfig) -> None:
         raise InputError(f"{path}: chain.name: {config.chain.name} is a venue", hint="give the chain another name")
     _check_data(path, config)
     for at, item in enumerate(config.strategies):
-        if isinstance(item, ArbitrageSettings):
+        if isinstance(item, CrossVenueArbitrageSettings):
             _check_arbitrage(f"{path}: strategies.{at}", item, config)
         elif isinstance(item, CatalogSettings) and (pair := item.pair()) is not None:
             for name in item.pool_names():
@@ -117,7 +117,7 @@ def _check_data(path: Path, config: BacktestConfig) -> None:
         raise InputError(f"{path}: data: pools follow a market, and there is none")
 
 
-def _check_arbitrage(place: str, item: ArbitrageSettings, config: BacktestConfig) -> None:
+def _check_arbitrage(place: str, item: CrossVenueArbitrageSettings, config: BacktestConfig) -> None:
     terms = _instrument(place, item.instrument, config)
     if terms.contract != "spot":
         raise InputError(f"{place}: {item.instrument} is no spot market, but {terms.contract}")

@@ -23,7 +23,7 @@ from engine.backtest.chain_settings import (
     SyntheticPoolData,
     check_chain,
 )
-from engine.settings import ArbitrageSettings, PythonStrategySettings, RiskLimits
+from engine.settings import PythonStrategySettings, RiskLimits
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import CatalogUnion
 from engine.strategies.files import read_table
@@ -164,7 +164,7 @@ class PythonSettings(PythonStrategySettings):
 
 
 StrategySettings = Annotated[
-    QuotingSettings | ArbitrageSettings | PythonSettings | CatalogUnion,
+    QuotingSettings | PythonSettings | CatalogUnion,
     Field(discriminator="kind"),
 ]
 

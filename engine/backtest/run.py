@@ -28,12 +28,9 @@ from engine.records import COMMAND, EVENT
 from engine.sdk import Signal, Strategy, builds_bars
 from engine.sdk.loading import load_strategy
 from engine.sdk.run import Market, Native, engine_config
-from engine.sdk.run import terms as instrument_of
-from engine.settings import ArbitrageSettings
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikovSettings
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import make
-from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage
 from engine.strategies.quoting import Quoting
 from engine.strategies.rounding import lots_down
 
@@ -263,10 +260,6 @@ def make_strategy(item: StrategySettings, config: BacktestConfig, folder: Path |
             grid = config.instruments[item.instrument]
             at = list(config.instruments).index(item.instrument)
             return "avellaneda-stoikov", {"instrument": at, **item.native(float(grid.tick_size), float(grid.lot_size))}
-        case ArbitrageSettings():
-            terms = config.instruments[item.instrument]
-            instrument = instrument_of(market(item.instrument, terms))
-            return CrossVenueArbitrage(item, instrument=instrument, base=terms.base, pools=item.pools)
         case PythonSettings():
             return load_strategy(item.id, item.strategy, item.parameters, folder)
         case CatalogSettings():

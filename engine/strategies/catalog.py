@@ -19,6 +19,7 @@ from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
 )
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, CrossVenueArbitrageSettings
 from engine.strategies.exchange_arbitrage import ExchangeArbitrage, ExchangeArbitrageSettings
 from engine.strategies.execute import Execute, ExecuteSettings
 from engine.strategies.glft import Glft, GlftSettings
@@ -45,6 +46,8 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = (
+    Entry(StatisticalArbitrageSettings, StatisticalArbitrage),
+    Entry(CrossVenueArbitrageSettings, CrossVenueArbitrage),
     Entry(AvellanedaStoikovSettings, AvellanedaStoikov),
     Entry(BreakoutSettings, BreakoutStrategy),
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
@@ -60,7 +63,6 @@ ENTRIES: Final = (
     Entry(PureMarketMakingSettings, PureMarketMaking),
     Entry(RoutedOrderSettings, RoutedOrder),
     Entry(RsiSettings, RsiStrategy),
-    Entry(StatisticalArbitrageSettings, StatisticalArbitrage),
 )
 CATALOG: Final = {entry.kind: entry for entry in ENTRIES}
 

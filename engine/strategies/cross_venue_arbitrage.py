@@ -17,8 +17,10 @@ import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
+from pydantic import Field
 
 from dex.arbitrage import (
     ArbitrageSize,
@@ -26,11 +28,11 @@ from dex.arbitrage import (
     optimal_buy_on_book_sell_on_pool,
     optimal_buy_on_pool_sell_on_book,
 )
-from domain import Asset, InputError, Instrument, InvariantError, Refused, Side
+from domain import Asset, InputError, InvariantError, Refused, Side
 from engine.market import PoolMarket
 from engine.records import EventFlag
-from engine.sdk import BookView, Context, EventView, Strategy
-from engine.settings import ArbitrageSettings
+from engine.sdk import BookView, Context, EventView
+from engine.strategies.base import CatalogSettings, CatalogStrategy, Positive
 
 UNWIND_RETRY_NS = 200_000_000
 """An unwind that did not fill whole is tried again at a fresh price after this long."""
@@ -90,19 +92,40 @@ class _State(msgspec.Struct):
     seen_block: dict[str, int]
 
 
-class CrossVenueArbitrage(Strategy):
-    """See the module. `base` is the economic asset that both venues trade against the unit of account."""
+class CrossVenueArbitrageSettings(CatalogSettings):
+    """Cross-venue arbitrage between one exchange instrument and the pools of the same pair."""
 
-    def __init__(
-        self, settings: ArbitrageSettings, *, instrument: Instrument, base: str, pools: tuple[str, ...]
-    ) -> None:
-        super().__init__(settings.id)
-        self.instruments = (instrument.id,)
+    kind: Literal["cross-venue-arbitrage"] = "cross-venue-arbitrage"
+    id: str = Field(default="arb", pattern=r"[a-z0-9-]{1,16}")
+    instrument: str
+    pools: tuple[str, ...]
+    """Pool addresses or labels from the chain's address book; in a backtest their ids."""
+    profit_min: Positive = Decimal(1)
+    """Least expected profit of a trade after both legs' fees and gas, in the quote asset."""
+    notional_max: Positive = Decimal(1_000)
+    slippage_bps: Positive = Decimal(10)
+    """How much worse than quoted the pool leg may execute before it reverts."""
+    unwind_slippage_bps: Positive = Decimal(50)
+    gas_units: int = Field(default=180_000, gt=0)
+    deadline_s: int = Field(default=60, gt=0)
+    cooldown_ms: int = Field(default=0, ge=0)
+
+    def instrument_names(self) -> tuple[str, ...]:
+        return (self.instrument,)
+
+    def pool_names(self) -> tuple[str, ...]:
+        return self.pools
+
+    def pair(self) -> str:
+        return self.instrument
+
+
+class CrossVenueArbitrage(CatalogStrategy[CrossVenueArbitrageSettings]):
+    """See the module."""
+
+    def __init__(self, settings: CrossVenueArbitrageSettings) -> None:
+        super().__init__(settings)
         self.stage = Stage.IDLE
-        self._settings = settings
-        self._instrument = instrument
-        self._base = base
-        self._pools = pools
         self._trade: Trade | None = None
         self._not_before_ns = 0
         self._resume_ns = 0
@@ -117,7 +140,9 @@ class CrossVenueArbitrage(Strategy):
     # --- what happens
 
     def on_start(self, ctx: Context) -> None:
-        self._market = ctx.instrument(self._instrument.id)
+        self._market = ctx.instrument(self.settings.instrument)
+        self._instrument = ctx.terms(self._market)
+        self._base = ctx.symbol_of(self._instrument.base.id)
 
     def on_book(self, ctx: Context, book: BookView) -> None:
         self._look(ctx)
@@ -190,7 +215,7 @@ class CrossVenueArbitrage(Strategy):
         if context.stopping or not book.is_valid or context.now_ns < max(self._not_before_ns, self._resume_ns):
             return
         best: tuple[ArbitrageSize, Side, str] | None = None
-        for pool_id in self._pools:
+        for pool_id in self.settings.pools:
             pool = context.pool(pool_id)
             if not pool.replica.is_valid or pool.replica.block_number < self._seen_block.get(pool_id, 0):
                 continue
@@ -200,9 +225,11 @@ class CrossVenueArbitrage(Strategy):
         if best is None or best[0].profit_quote_raw < self._profit_min(context, best[2]):
             return
         found, side, pool_id = best
+        profit = found.profit_quote_raw / self._tokens(context, context.pool(pool_id))[1].unit
+        context.signal("profit", profit, pool=pool_id, side=side.value, lots=found.lots)
         order_id = context.take(self._market, _SIDE[side], found.limit_ticks, found.lots)
         # Refused or not, the same book is not asked again at once.
-        self._not_before_ns = context.now_ns + self._settings.cooldown_ms * 1_000_000
+        self._not_before_ns = context.now_ns + self.settings.cooldown_ms * 1_000_000
         if order_id is not None:
             self._trade = Trade(side=side, pool=pool_id, order_id=order_id, order_ids=[order_id])
             self.stage = Stage.EXCHANGE
@@ -213,11 +240,11 @@ class CrossVenueArbitrage(Strategy):
         """The best size in each direction, within the notional limit and what is held on either side."""
         base, quote = self._tokens(context, pool)
         terms = BookTerms.of(self._instrument, base, quote)
-        gas_wei = self._settings.gas_units * (context.base_fee_wei + PRIORITY_FEE_WEI)
+        gas_wei = self.settings.gas_units * (context.base_fee_wei + PRIORITY_FEE_WEI)
         gas_quote_raw = math.ceil(gas_wei / 1e18 * context.mark("ETH") * quote.unit)
         bids, asks = (tuple(map(tuple, side.tolist())) for side in book.levels(LEVELS_MAX))
         price = (book.bid + book.ask) / 2 * float(self._instrument.tick_size)
-        within_notional = self._instrument.lots_down(float(self._settings.notional_max) / price)
+        within_notional = self._instrument.lots_down(float(self.settings.notional_max) / price)
         lots_held = self._instrument.lots_down(context.balance(self._instrument.base.id) / self._instrument.base.unit)
         lots_affordable = self._instrument.lots_down(
             context.balance(self._instrument.quote.id) / self._instrument.quote.unit / price * HEADROOM
@@ -259,7 +286,7 @@ class CrossVenueArbitrage(Strategy):
             return
         pool = context.pool(trade.pool)
         base, quote = self._tokens(context, pool)
-        slippage = int(self._settings.slippage_bps)
+        slippage = int(self.settings.slippage_bps)
         try:
             if trade.side is Side.BUY:
                 token_in, amount_in = base, _rescale_down(trade.base_raw, self._instrument.base, base)
@@ -271,7 +298,7 @@ class CrossVenueArbitrage(Strategy):
         except Refused:
             self._fail(context)
             return
-        deadline = context.block_time_s + self._settings.deadline_s
+        deadline = context.block_time_s + self.settings.deadline_s
         intent = context.swap(trade.pool, token_in.id, amount_in, minimum, deadline)
         if intent is None:
             self._fail(context)
@@ -318,7 +345,7 @@ class CrossVenueArbitrage(Strategy):
             self._end()
             return
         self._unwind_ns = context.now_ns + UNWIND_RETRY_NS
-        slip = 1 + side.sign * float(self._settings.unwind_slippage_bps) / 1e4
+        slip = 1 + side.sign * float(self.settings.unwind_slippage_bps) / 1e4
         limit = int((book.bid + book.ask) / 2 * slip)
         if trade.unwind_lots_max:
             lots = min(lots, trade.unwind_lots_max)
@@ -350,7 +377,7 @@ class CrossVenueArbitrage(Strategy):
 
     def _profit_min(self, context: Context, pool_id: str) -> int:
         _, quote = self._tokens(context, context.pool(pool_id))
-        return math.ceil(self._settings.profit_min * quote.unit)
+        return math.ceil(self.settings.profit_min * quote.unit)
 
     def _tokens(self, context: Context, pool: PoolMarket) -> tuple[Asset, Asset]:
         is_base0 = context.symbol_of(pool.token0.id) == self._base

@@ -7,8 +7,7 @@ import pytest
 from dex.arbitrage import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
 from domain import OrderState, Side
 from domain import events as e
-from engine.settings import ArbitrageSettings
-from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, Stage
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, CrossVenueArbitrageSettings, Stage
 from tests.engine.markets import (
     ETH,
     ETHUSDC,
@@ -39,12 +38,7 @@ class Desk:
 
     def __init__(self, *, pools=(V3,), limits=None, **settings):
         settings = {"notional_max": 3_000, "profit_min": 1, **settings}
-        self.strategy = CrossVenueArbitrage(
-            ArbitrageSettings(instrument=ETHUSDC.id, pools=pools, **settings),
-            instrument=ETHUSDC,
-            base="ETH",
-            pools=pools,
-        )
+        self.strategy = CrossVenueArbitrage(CrossVenueArbitrageSettings(instrument=ETHUSDC.id, pools=pools, **settings))
         self.kernel = native_pool_kernel(self.strategy, pools=pools, book_age_ms_max=10**9, **(limits or {}))
         self.kernel.step(book())
         self.commands: list[e.Command] = []

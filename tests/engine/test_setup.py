@@ -11,7 +11,6 @@ from dex import PoolSpec
 from domain import Address, ChainId, InputError, PoolId
 from engine.journal import Journal
 from engine.settings import (
-    ArbitrageSettings,
     EconomicAssetSettings,
     EngineSettings,
     PythonStrategySettings,
@@ -19,6 +18,7 @@ from engine.settings import (
 )
 from engine.setup import RunConfig, build_kernel, pool_label
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikovSettings
+from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrageSettings
 from tests.engine.markets import CHAIN, ETHUSDC, NATIVE, TOKEN_USDC, WETH
 
 POOL = PoolSpec(
@@ -37,7 +37,7 @@ ASSETS = {
     "ETH": EconomicAssetSettings(members=("ETH", "WETH"), mark=ETHUSDC.id),
 }
 STRATEGIES = (
-    ArbitrageSettings(instrument=ETHUSDC.id, pools=("v3:WETH/USDC:500",), profit_min=Decimal("1.25")),
+    CrossVenueArbitrageSettings(instrument=ETHUSDC.id, pools=("v3:WETH/USDC:500",), profit_min=Decimal("1.25")),
     AvellanedaStoikovSettings(
         instrument=ETHUSDC.id, hedge_pools=(pool_label(POOL),), order_qty=Decimal("0.1"),
         inventory_max=Decimal(1), hedge_above=Decimal("0.5"),
@@ -89,8 +89,8 @@ def test_journal_of_other_settings_is_refused_and_unchanged(tmp_path, changed):
         ({"assets": {}}, "no economic asset"),
         ({"assets": {**ASSETS, "ETH": EconomicAssetSettings(members=("ETH", "WETH"), mark="x:Y")}}, "x:Y"),
         ({"assets": {**ASSETS, "B": EconomicAssetSettings(members=("ETH",))}}, "two economic assets"),
-        ({"strategies": (ArbitrageSettings(instrument="x:Y", pools=()),)}, "x:Y"),
-        ({"strategies": (ArbitrageSettings(instrument=ETHUSDC.id, pools=("v9:A/B:1",)),)}, "no pool"),
+        ({"strategies": (CrossVenueArbitrageSettings(instrument="x:Y", pools=()),)}, "x:Y"),
+        ({"strategies": (CrossVenueArbitrageSettings(instrument=ETHUSDC.id, pools=("v9:A/B:1",)),)}, "no pool"),
         ({"strategies": (STRATEGIES[0], STRATEGIES[0])}, "same id"),
         ({"risk": RiskLimits(price_collar_bps=Decimal(40))}, "unwind_slippage_bps"),
     ],

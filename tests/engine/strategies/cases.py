@@ -238,7 +238,7 @@ CASES: tuple[Case, ...] = (
                 "seed": 8,
             },
         ],
-        fills=2,
+        fills=4,
         flow=Flow(volatility=0.01),
     ),
     Case(
@@ -370,6 +370,39 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
+                "kind": "cross-venue-arbitrage",
+                "instrument": ETHUSDC,
+                "pools": ["weth-usdc"],
+                "profit_min": "0.2",
+                "notional_max": "5000",
+                "gas_units": 1000,
+            }
+        ],
+        data=[
+            {"kind": "synthetic", "instrument": ETHUSDC, "seconds": 60, "price": "3000", "size": "2"},
+            {
+                "kind": "synthetic-pool",
+                "instrument": ETHUSDC,
+                "pool": "weth-usdc",
+                "base_reserve": "1000",
+                "deviation_bps": "80",
+            },
+        ],
+        tables={
+            "pools": [
+                {
+                    "id": "weth-usdc",
+                    "token0": {"symbol": "USDC", "form": "USDC", "decimals": 6},
+                    "token1": {"symbol": "WETH", "form": "ETH", "decimals": 18},
+                    "fee_pips": 3000,
+                }
+            ],
+            "chain": {"block_s": "2", "base_fee_gwei": "1", "tip_gwei": "0.1"},
+            "simulator": {"fee_asset": "received"},
+            "capital": {"chain/WETH": "50", "chain/USDC": "150000", "chain/ETH": "5"},
+        },
+        flow="its pools are on the devnet: the demo runs it there, through custody (tests/cli/test_demo.py)",
+    ),
     Case(
         strategies=[
             {
