@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from dex import PoolReplica
 from domain import InputError, Refused
 from engine.routing.charges import BPS
 from engine.routing.route import COST_DECIMALS, PRICE_DECIMALS, SHARE, UNIT_DECIMALS, Route
+
+if TYPE_CHECKING:
+    from dex import PoolReplica
 
 UNIT: Final = 10**UNIT_DECIMALS
 PRICE: Final = 10**PRICE_DECIMALS

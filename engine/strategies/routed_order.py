@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from domain import Instrument
-from engine.market import PoolMarket
 from engine.routing import (
     SHARE,
     UNIT_DECIMALS,
@@ -35,6 +34,9 @@ from engine.routing import (
 from engine.sdk import BookView, Context, EventView
 from engine.strategies.base import CatalogSettings, CatalogStrategy, NotNegative, Positive
 from runtime import SettingsPart
+
+if TYPE_CHECKING:
+    from engine.market import PoolMarket
 
 UNIT: Final = 10**UNIT_DECIMALS
 MINED: Final = 1

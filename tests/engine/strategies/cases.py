@@ -275,6 +275,27 @@ CASES: tuple[Case, ...] = (
     Case(
         strategies=[
             {
+                "kind": "moving-average",
+                **TREND,
+                "fast": 2,
+                "slow": 5,
+                "stop_bps": "30",
+                "sizing": {"kind": "fixed-fractional", "risk": "0.002"},
+            }
+        ],
+        fills=3,
+        name="moving-average-fixed-fractional",
+        **BARS,
+    ),
+    Case(
+        strategies=[{"kind": "moving-average", **TREND, "fast": 2, "slow": 5, "sizing": {"kind": "kelly"}}],
+        fills=3,
+        name="moving-average-kelly",
+        **BARS,
+    ),
+    Case(
+        strategies=[
+            {
                 "kind": "netted",
                 "members": [
                     {

@@ -148,3 +148,58 @@ def test_a_band_may_change_while_it_runs_and_the_means_go_on() -> None:
     strategy.reconfigure(None, settings.model_copy(update={"band_bps": 7_000}))  # type: ignore[arg-type]
     assert (strategy._rule.band_bps, strategy._rule.count, strategy._rule.side) == (7_000.0, 3, 1)
     assert strategy._rule.update(0.9, 0.9, 0.9) == 1  # 1.95 to 1.97: within the band.
+
+
+def test_a_stop_goes_flat_at_the_close_that_hits_it_and_stays_so_until_the_side_changes() -> None:
+    plain = run({**RULES[0], "shorts": True})
+    stopped = run({**RULES[0], "shorts": True, "stop_bps": "20"})
+    assert len(stopped.fills) > len(plain.fills)
+    position = np.cumsum(np.where(stopped.fills["side"] == 0, stopped.fills["size"], -stopped.fills["size"]))
+    assert (position == 0).sum() > 0
+    closes = {signal.time_ns: signal.inputs["close"] for signal in stopped.signals if signal.name == "side"}
+    sides = [(signal.value, signal.inputs["close"]) for signal in stopped.signals if signal.name == "side"]
+    assert len(closes) == len(sides)
+    # By hand: the closes at which a held side was 20 bps under its entry, once each.
+    held, entry, stops, is_out = 0.0, 0.0, 0, False
+    for side, close in sides:
+        if side != held:
+            held, entry, is_out = side, close, False
+        elif held and not is_out and held * (close / entry - 1) <= -0.002:
+            stops, is_out = stops + 1, True
+    assert stops == (position == 0).sum()
+
+
+def test_a_size_for_a_stop_loses_what_was_risked_and_needs_the_stop() -> None:
+    sizing = {"kind": "fixed-fractional", "risk": "0.001"}
+    finished = run({**RULES[0], "shorts": True, "stop_bps": "20", "sizing": sizing}, spread_bps=1, impact=0)
+    first = next(s for s in finished.signals if s.name == "side" and s.value)
+    # 10 dollars at 20 bps: 5,000 dollars' worth.
+    assert float(first.inputs["lots"]) * 0.0001 * float(first.inputs["close"]) == pytest.approx(5_000, abs=1)
+    with pytest.raises(ValidationError, match="stop_bps is 0"):
+        MovingAverageSettings.model_validate(
+            {"instrument": ETHUSDC, "equity": 1, "sizing": {"kind": "fixed-fractional"}}
+        )
+
+
+def test_kelly_takes_a_share_of_the_edge_seen_and_nothing_against_it() -> None:
+    finished = run({**RULES[0], "shorts": True, "sizing": {"kind": "kelly", "cap": "0.3"}, "sizing_bars": 6})
+    closes: list[float] = []
+    seen = set()
+    for signal in (s for s in finished.signals if s.name == "side"):
+        closes.append(float(signal.inputs["close"]))
+        if len(closes) < 7:
+            assert signal.inputs["lots"] == 0
+            continue
+        returns = np.diff(closes[-7:]) / np.array(closes[-7:-1])
+        edge = signal.value * returns.mean() / (returns**2).mean() / 2
+        worth = float(signal.inputs["lots"]) * 0.0001 * closes[-1] / 10_000
+        assert worth == pytest.approx(max(-0.3, min(0.3, edge)), abs=1e-4)
+        seen.add(np.sign(worth))
+    assert seen >= {-1, 1}
+    # Against the edge it holds nothing: never a position against the rule's side.
+    position = np.cumsum(np.where(finished.fills["side"] == 0, finished.fills["size"], -finished.fills["size"]))
+    sides = {s.time_ns: s.value for s in finished.signals if s.name == "side"}
+    times = np.array(sorted(sides))
+    for fill, held in zip(finished.fills, position, strict=True):
+        side = sides[int(times[np.searchsorted(times, fill["time_local_ns"]) - 1])]
+        assert held * side >= 0
