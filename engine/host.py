@@ -111,7 +111,7 @@ class Host:
         old = strategy.settings
         if old.pool_names():
             # Found by their names when the run began; names are fixed.
-            settings = settings.model_copy(update={"pools": old.pools})
+            settings = settings.with_pools(old.pool_names())
         try:
             strategy.reconfigure(self._context, settings)
         except Exception as exc:  # Whatever its code raises: the journal has the event, and every replay raises it too.

@@ -122,6 +122,7 @@ class LiveContext:
         books = view.markets.books
         self._books = tuple(LiveBook(native, books[name], at) for at, name in enumerate(self._names))
         self.waiting = Waiting()
+        self._places = {name: at for at, name in enumerate(numbers.strategies)}
 
     @property
     def now_ns(self) -> int:
@@ -159,6 +160,11 @@ class LiveContext:
 
     def position(self, instrument: int) -> int:
         return self._native.position(self._place, instrument)
+
+    def position_of(self, strategy: str, instrument: int) -> int:
+        if strategy not in self._places:
+            raise KeyError(f"no strategy {strategy} in this run")
+        return self._native.position(self._places[strategy], instrument)
 
     def units(self, symbol: str) -> float:
         return sum(

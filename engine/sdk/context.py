@@ -160,6 +160,14 @@ class Context(Protocol):
         """Lots this strategy gained (+) or owes (-), fees left out."""
         ...
 
+    def position_of(self, strategy: str, instrument: int) -> int:
+        """Lots that another strategy of the run gained (+) or owes (-).
+
+        Raises:
+            KeyError: There is no such strategy.
+        """
+        ...
+
     def units(self, symbol: str) -> float:
         """Whole units of an economic asset that this strategy gained or owes, in all its forms and places."""
         ...

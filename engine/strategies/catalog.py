@@ -15,6 +15,7 @@ from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaSt
 from engine.strategies.base import CatalogSettings, CatalogStrategy
 from engine.strategies.breakout import BreakoutSettings, BreakoutStrategy
 from engine.strategies.composite_order import CompositeOrder, CompositeOrderSettings
+from engine.strategies.copy_trading import CopyTrading, CopyTradingSettings
 from engine.strategies.cross_exchange_market_making import (
     CrossExchangeMarketMaking,
     CrossExchangeMarketMakingSettings,
@@ -50,6 +51,7 @@ ENTRIES: Final = (
     Entry(CrossVenueArbitrageSettings, CrossVenueArbitrage),
     Entry(AvellanedaStoikovSettings, AvellanedaStoikov),
     Entry(BreakoutSettings, BreakoutStrategy),
+    Entry(CopyTradingSettings, CopyTrading),
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
     Entry(ExchangeArbitrageSettings, ExchangeArbitrage),
     Entry(CompositeOrderSettings, CompositeOrder),

@@ -194,6 +194,32 @@ CASES: tuple[Case, ...] = (
         **BARS,
     ),
     Case(
+        name="copy-trading",
+        strategies=[
+            {
+                "kind": "order-book-imbalance",
+                "id": "leader",
+                "instrument": ETHUSDC,
+                "qty": "0.05",
+                "position_max": "0.2",
+                "enter": "0.3",
+                "leave": "0.05",
+            },
+            {
+                "kind": "copy-trading",
+                "id": "follower",
+                "leader": "leader",
+                "leader_instrument": ETHUSDC,
+                "instrument": "second:ETHUSDC",
+                "scale": "2",
+                "position_max": "0.3",
+                "slippage_max_bps": "20",
+            },
+        ],
+        instruments={ETHUSDC: {}, "second:ETHUSDC": {}},
+        fills=6,
+    ),
+    Case(
         strategies=[
             {
                 "kind": "cross-exchange-market-making",

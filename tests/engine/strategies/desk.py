@@ -12,6 +12,7 @@ from domain import events as e
 from engine.market import Markets
 from engine.native import NativeKernel
 from engine.portfolio import EconomicAsset, Portfolio
+from engine.sdk import Strategy
 from engine.settings import RiskLimits
 from engine.strategies.base import CatalogSettings
 from engine.strategies.catalog import make
@@ -49,6 +50,7 @@ class Desk:
         *,
         venues: Sequence[str] = ("one",),
         holdings: Mapping[str, int] = MappingProxyType({}),
+        others: Sequence[Strategy] = (),
         **limits: Any,
     ) -> None:
         self.instruments = [instrument(venue) for venue in venues]
@@ -62,7 +64,7 @@ class Desk:
             markets=Markets({i.id: i for i in self.instruments}, {}),
             portfolio=Portfolio(economic),
             limits=RiskLimits(**{**ROOMY, **limits}),
-            strategies=(self.strategy,),
+            strategies=(*others, self.strategy),
             gas_asset=None,
         )
         self.commands: list[e.Command] = []

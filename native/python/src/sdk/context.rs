@@ -197,6 +197,16 @@ impl Context {
         self.with(|kernel| kernel.position(self.id, instrument))
     }
 
+    /// Returns the lots that another strategy of the run gained or owes.
+    fn position_of(&self, strategy: &str, instrument: u32) -> PyResult<i64> {
+        self.known(instrument)?;
+        self.with(|kernel| {
+            let at = kernel.config().strategies.iter().position(|s| s.name == strategy)?;
+            Some(kernel.position(at as u8, instrument))
+        })?
+        .ok_or_else(|| PyKeyError::new_err(format!("no strategy {strategy} in this run")))
+    }
+
     /// Returns the whole units of an economic asset that the strategy gained or owes, over all its forms.
     fn units(&self, symbol: &str) -> PyResult<f64> {
         self.with(|kernel| {
