@@ -110,4 +110,5 @@ def _capacity(run: Finished, traded: float, seconds: float) -> statistics.Capaci
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else round(value, digits)
+    # NumPy's own floats would not be encoded.
+    return None if value is None else round(float(value), digits)

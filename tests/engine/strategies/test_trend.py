@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -70,6 +71,12 @@ def test_kernel_and_batch_come_to_the_same(rule: dict[str, Any], sizing: dict[st
     ticks = 0.01 * np.abs(curve.units).max() * 2 * len(finished.fills)
     assert result_of(finished)["pnl"]["net"] == pytest.approx(curve.figures["net"][0], abs=ticks)
     assert abs(curve.figures["net"][0]) > 3 * ticks
+
+
+def test_a_result_of_days_is_plain_numbers() -> None:
+    found = result_of(run(RULES[0]))
+    assert found["ratios"]["calmar"] is not None
+    assert msgspec.json.decode(msgspec.json.encode(found)) == found
 
 
 def test_what_size_costs_is_alike_in_kernel_and_batch() -> None:
