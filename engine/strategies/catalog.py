@@ -24,6 +24,7 @@ from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, CrossVe
 from engine.strategies.exchange_arbitrage import ExchangeArbitrage, ExchangeArbitrageSettings
 from engine.strategies.execute import Execute, ExecuteSettings
 from engine.strategies.glft import Glft, GlftSettings
+from engine.strategies.grid import Grid, GridSettings
 from engine.strategies.macd import MacdSettings, MacdStrategy
 from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
 from engine.strategies.moving_average import MovingAverage, MovingAverageSettings
@@ -57,6 +58,7 @@ ENTRIES: Final = (
     Entry(CompositeOrderSettings, CompositeOrder),
     Entry(ExecuteSettings, Execute),
     Entry(GlftSettings, Glft),
+    Entry(GridSettings, Grid),
     Entry(MacdSettings, MacdStrategy),
     Entry(ModelSignalSettings, ModelSignal),
     Entry(MovingAverageSettings, MovingAverage),

@@ -284,6 +284,11 @@ CASES: tuple[Case, ...] = (
         fills=5,
     ),
     Case(
+        strategies=[{"kind": "grid", "instrument": ETHUSDC, "qty": "0.05", "cells": 60, "width_bps": "5"}],
+        fills=3,
+        flow=BUSY,
+    ),
+    Case(
         strategies=[
             {
                 "kind": "macd",
