@@ -8,7 +8,8 @@ each exchange, bounded by the last level it was meant to take and `slip_bps`, an
 place's history of misses and latency counts in the next split. `slices` cuts the order into parts with `interval_ms`
 between them. All places must be quoted in one unit of account.
 
-A pool's buy counts as what was asked for; what others did to the pool before moves its output within the bound.
+A pool's buy is exact in what it spends. What it brought is read from the strategy's own books when it settles; where
+the base pays the gas too (ETH) it counts as what was asked for.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 HEADROOM: Final = Decimal("0.995")
 """Of a quote balance: prices move between the split and the trade."""
+GAS_COIN: Final = "ETH"
 TIP_WEI: Final = 1_000_000_000
 TOLERANCE: Final = 2_000_000
 """A split within this part of the order's value of the best is good enough: 0.005 bps."""
@@ -148,6 +150,8 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
         """By client id: which route, units of a lot, lots sent, when, whether its venue answered."""
         self._swaps: dict[str, list[int]] = {}
         """By id: which pool, units."""
+        self._units = 0.0
+        """Base units gained when an event of its own was last told."""
         places = len(settings.routes) + len(settings.pools)
         self._histories = [RouteHistory().state() for _ in range(places)]
 
@@ -188,12 +192,16 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
         if swap is None:
             return
         at, units = swap
-        is_mined = event.price & 0xFF == MINED
-        self.filled += units if is_mined else 0
-        self._learn(ctx, len(self._instruments) + at, units, units if is_mined else 0)
+        done = units if event.price & 0xFF == MINED else 0
+        before, self._units = self._units, ctx.units(self._base)
+        if done and self._base != GAS_COIN:
+            done = round(abs(self._units - before) * UNIT)
+        self.filled += done
+        self._learn(ctx, len(self._instruments) + at, units, done)
         self._go_on(ctx)
 
     def _follow(self, ctx: Context, event: EventView) -> None:
+        self._units = ctx.units(self._base)
         child = self._children.get(str(event.client_id))
         if child is not None and not child[4]:
             child[4] = 1
@@ -328,7 +336,7 @@ class RoutedOrder(CatalogStrategy[RoutedOrderSettings]):
             return None
         base, quote = self._tokens(ctx, market)
         gas_wei = self.settings.gas_units * (ctx.base_fee_wei + TIP_WEI)
-        coin = ctx.mark("ETH")
+        coin = ctx.mark(GAS_COIN)
         if coin == 0.0:
             return None
         is_buy = self.settings.side == "buy"
