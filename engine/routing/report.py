@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.backtest.run import Finished
 from engine.records import EventFlag
-from engine.strategies.routed_order import RoutedOrderSettings
+from engine.strategies.routed_order_settings import RoutedOrderSettings
 
 _OTHERS: Final = {"arrival", "cost", "bound", "single", "single_place"}
 

@@ -31,7 +31,8 @@ from engine.strategies.moving_average import MovingAverage, MovingAverageSetting
 from engine.strategies.netted import Netted, NettedSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
-from engine.strategies.routed_order import RoutedOrder, RoutedOrderSettings
+from engine.strategies.routed_order import RoutedOrder
+from engine.strategies.routed_order_settings import RoutedOrderSettings
 from engine.strategies.rsi import RsiSettings, RsiStrategy
 from engine.strategies.statistical_arbitrage import StatisticalArbitrage, StatisticalArbitrageSettings
 

@@ -16,7 +16,7 @@ from engine.backtest.data import load_events
 from engine.backtest.run import Finished, run_backtest
 from engine.records import CommandKind
 from engine.strategies.catalog import make
-from engine.strategies.routed_order import RoutedOrderSettings
+from engine.strategies.routed_order_settings import RoutedOrderSettings
 from tests.engine.strategies.desk import SECOND, Desk
 
 HERE = Path(__file__).parent
