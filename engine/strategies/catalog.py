@@ -30,6 +30,7 @@ from engine.strategies.model_signal import ModelSignal, ModelSignalSettings
 from engine.strategies.moving_average import MovingAverage, MovingAverageSettings
 from engine.strategies.netted import Netted, NettedSettings
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
+from engine.strategies.portfolio_rebalancing import PortfolioRebalancing, PortfolioRebalancingSettings
 from engine.strategies.pure_market_making import PureMarketMaking, PureMarketMakingSettings
 from engine.strategies.routed_order import RoutedOrder
 from engine.strategies.routed_order_settings import RoutedOrderSettings
@@ -49,6 +50,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = (
+    Entry(PortfolioRebalancingSettings, PortfolioRebalancing),
     Entry(StatisticalArbitrageSettings, StatisticalArbitrage),
     Entry(CrossVenueArbitrageSettings, CrossVenueArbitrage),
     Entry(AvellanedaStoikovSettings, AvellanedaStoikov),

@@ -478,4 +478,19 @@ CASES: tuple[Case, ...] = (
         fills=2,
         flow=Flow(volatility=0.02),
     ),
+    Case(
+        strategies=[
+            {
+                "kind": "portfolio-rebalancing",
+                "weights": {ETHUSDC: "0.5"},
+                "cash": "3000",
+                "band": "0.00005",
+                "look_s": "0.1",
+                "trade_min": "0",
+            }
+        ],
+        instruments={ETHUSDC: {"min_notional": "0"}},
+        fills=1,
+        flow=Flow(volatility=0.01),
+    ),
 )
