@@ -2,10 +2,10 @@
 
     event ──> every member ──> wishes ──> meet at the mid ──> rest to the venue ──> fills shared out ──> members
 
-Members are kinds of the catalog, unchanged; what they see is their own position and their own orders. A member may hold
-positions worth its `capital` less what it lost (`engine.netting`), on top of the risk gate, which judges the desk. The
-rows of all members, and the desk's own for trades nobody asked for, add up to what the kernel booked, to the unit, or
-the run stops.
+Members are kinds of the catalog, unchanged; what they see is their own position and their own orders. A member may
+hold positions worth its `capital` less what it lost (`engine.netting`), on top of the risk gate, which judges the desk.
+Every lot and every raw unit of a fill goes to a row: a member's, or the desk's own for trades nobody asked for. The
+rows' lots are compared with the kernel's position after every fill, and the run stops when they differ.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from domain import InputError, Side
+from domain import Fill, InputError, Side
+from domain.events import BookChanged, FillReported
 from engine.backtest.config import BacktestConfig
 from engine.backtest.data import load_events
 from engine.backtest.run import Finished, run_backtest
@@ -94,22 +95,52 @@ def test_the_rows_add_up_to_every_fill_and_every_fee():
     lopsided(made, bids=9_000, asks=100)
     (order,) = made.kernel.orders.open_orders("s")
     assert order.qty_lots == 800
-    made.fill(order, lots=333)
+    fill(made, order, lots=333, fee=7)
     rows = strategy.desk.ledgers
     assert [rows.row(at, 0).lots for at in (0, 1)] == [208, 125]
-    made.fill(order)
+    assert [rows.row(at, 0).fee_quote for at in (0, 1)] == [4, 3]
+    fill(made, order, lots=467, fee=1_000)
     assert [rows.row(at, 0).lots for at in (0, 1)] == [500, 300]
     assert rows.total(0).lots == 800
     assert made.kernel.portfolio.position("ETH", "s") == pytest.approx(0.8)
     assert rows.total(0).quote == -800 * 2 * order.price_ticks
+    # The kernel's balances say the same in raw units: half ticks of 0.01 times lots of 0.001.
+    quote = made.instruments[0].quote
+    moved = made.kernel.portfolio.balances[quote.id] - 3_000_000 * quote.unit
+    total = rows.total(0)
+    assert total.fee_quote == 1_007
+    assert (moved + total.fee_quote) * 200_000 == total.quote * quote.unit
+
+
+def fill(made: Desk, order: Any, *, lots: int, fee: int) -> None:
+    """A fill with its value and its fee, as a venue tells it."""
+    made.now_ns += 1
+    made.tell(
+        FillReported(
+            time_ns=made.now_ns,
+            fill=Fill(
+                venue=made.instruments[0].venue,
+                symbol=made.instruments[0].symbol,
+                trade_id=str(made.now_ns),
+                client_order_id=order.client_order_id,
+                venue_order_id="v",
+                side=order.side,
+                price_ticks=order.price_ticks,
+                qty_lots=lots,
+                quote_raw=order.price_ticks * lots * made.instruments[0].quote.unit // 100_000,
+                fee_asset="USDC",
+                fee_raw=fee,
+                is_maker=False,
+                venue_time_ns=made.now_ns,
+            ),
+        )
+    )
 
 
 def lopsided(made: Desk, *, bids: int, asks: int) -> None:
-    from domain import events as e
-
     made.now_ns += 1_000_000_000
     made.tell(
-        e.BookChanged(
+        BookChanged(
             time_ns=made.now_ns,
             instrument=made.instruments[0].id,
             bids=tuple((299_990 - level, bids) for level in range(5)),
