@@ -125,3 +125,58 @@ fn over(bars: Bars<'_>, costs: Costs, set: &Set, span: Span, watch: &mut impl Wa
     }
     ledger.figures
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COSTS: Costs = Costs { equity: 1_000.0, fee: 0.001, half_spread: 0.0005, closes: true };
+    const SET: Set = Set {
+        terms: Terms::Breakout(BreakoutTerms { enter: 2, leave: 1 }),
+        shorts: true,
+        sizing: Sizing::Fraction { share: 1.0 },
+    };
+
+    fn run_over(close: &[f64], funding: f64, depth: f64) -> (Figures, Curve) {
+        let count = close.len();
+        let (funding, depth, slip) = (vec![funding; count], vec![depth; count], vec![0.0; count]);
+        let bars = Bars { open: close, high: close, low: close, close, funding: &funding, depth: &depth, slip: &slip };
+        let mut curve = Curve::default();
+        (run(bars, COSTS, &SET, Span { first: 0, begin: 0, end: count }, &mut curve), curve)
+    }
+
+    #[test]
+    fn a_breakout_is_bought_at_the_next_open_and_sold_at_the_end() {
+        // 12 is above 10 and 11: 1000 / 12 units at the open after it, which is 12 too.
+        let (figures, curve) = run_over(&[10.0, 11.0, 12.0, 12.0, 15.0], 0.0, 1e9);
+        let units = 1_000.0 / 12.0;
+        assert_eq!(curve.units, [0.0, 0.0, 0.0, units, 0.0]);
+        assert_eq!(figures.orders, 2.0);
+        let costs = figures.fees + figures.spread;
+        assert!((figures.net - (units * 3.0 - costs)).abs() < 1e-9);
+        assert!((figures.spread - units * 27.0 * 0.0005).abs() < 1e-9);
+        assert!((figures.fees - units * (12.006 + 14.9925) * 0.001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_not_there_is_bought_later_and_longs_pay_funding() {
+        let (figures, curve) = run_over(&[10.0, 11.0, 12.0, 12.0, 12.0, 12.0], 0.0001, 50.0);
+        assert_eq!(curve.units[3], 50.0);
+        assert_eq!(curve.units[4], 1_000.0 / 12.0);
+        let held = 50.0 + 2.0 * 1_000.0 / 12.0;
+        assert!((figures.funding - held * 12.0 * 0.0001).abs() < 1e-9);
+        assert_eq!(figures.bars_held, 3.0);
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        let average = |fast, slow, band| Terms::Sma(AverageTerms { fast, slow, band });
+        assert!(average(2, 3, 0.0).is_sound());
+        for wrong in [average(3, 3, 0.0), average(0, 3, 0.0), average(2, 3, -1.0), average(2, 3, f64::NAN)] {
+            assert!(!wrong.is_sound());
+        }
+        assert!(!Terms::Breakout(BreakoutTerms { enter: 2, leave: 3 }).is_sound());
+        assert!(!Terms::Rsi(RsiTerms { length: 5, low: 60.0, high: 70.0, reverts: false }).is_sound());
+        assert!(!Sizing::Fraction { share: 0.0 }.is_sound());
+    }
+}

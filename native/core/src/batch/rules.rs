@@ -250,46 +250,46 @@ impl Rule for Levels {
     }
 }
 
-/// Which of the last `length` values is the greatest: numbers of those that may still be, each lower than the one before.
+/// The greatest (or, `LOW`, the least) of the last `length` values: those that may still be, each behind the one before.
 #[derive(Debug)]
-struct Highest {
+struct Edge<const LOW: bool> {
     length: usize,
-    ring: Vec<u32>,
+    /// Numbers and values, from `head` on; as long as a power of two.
+    ring: Vec<(usize, f64)>,
     head: usize,
-    count: usize,
+    tail: usize,
 }
 
-impl Highest {
+impl<const LOW: bool> Edge<LOW> {
     fn new(length: usize) -> Self {
-        Self { length, ring: vec![0; length.next_power_of_two()], head: 0, count: 0 }
+        Self { length, ring: vec![(0, 0.0); length.next_power_of_two()], head: 0, tail: 0 }
     }
 
     #[inline]
-    fn update(&mut self, values: &[f64], at: usize, is_lowest: bool) -> f64 {
-        let mask = self.ring.len() - 1;
-        if self.count > 0 && self.ring[self.head & mask] as usize + self.length <= at {
-            self.head += 1;
-            self.count -= 1;
+    fn update(&mut self, value: f64, at: usize) -> f64 {
+        let Self { length, ring, head, tail } = self;
+        let mask = ring.len() - 1;
+        if *tail > *head && ring[*head & mask].0 + *length <= at {
+            *head += 1;
         }
-        let value = values[at];
-        while self.count > 0 {
-            let last = values[self.ring[(self.head + self.count - 1) & mask] as usize];
-            if if is_lowest { last < value } else { last > value } {
+        while *tail > *head {
+            let last = ring[(*tail - 1) & mask].1;
+            if if LOW { last < value } else { last > value } {
                 break;
             }
-            self.count -= 1;
+            *tail -= 1;
         }
-        self.ring[(self.head + self.count) & mask] = at as u32;
-        self.count += 1;
-        values[self.ring[self.head & mask] as usize]
+        ring[*tail & mask] = (at, value);
+        *tail += 1;
+        ring[*head & mask].1
     }
 }
 
 pub struct Breakout {
-    above: Highest,
-    below: Highest,
-    leave_above: Highest,
-    leave_below: Highest,
+    above: Edge<false>,
+    below: Edge<true>,
+    leave_above: Edge<false>,
+    leave_below: Edge<true>,
     edges: [f64; 4],
     enter: usize,
     side: i8,
@@ -298,10 +298,10 @@ pub struct Breakout {
 impl Breakout {
     pub fn new(terms: BreakoutTerms) -> Self {
         Self {
-            above: Highest::new(terms.enter),
-            below: Highest::new(terms.enter),
-            leave_above: Highest::new(terms.leave),
-            leave_below: Highest::new(terms.leave),
+            above: Edge::new(terms.enter),
+            below: Edge::new(terms.enter),
+            leave_above: Edge::new(terms.leave),
+            leave_below: Edge::new(terms.leave),
             edges: [f64::NAN; 4],
             enter: terms.enter,
             side: 0,
@@ -324,10 +324,10 @@ impl Rule for Breakout {
             }
         }
         self.edges = [
-            self.above.update(bars.high, at, false),
-            self.below.update(bars.low, at, true),
-            self.leave_above.update(bars.high, at, false),
-            self.leave_below.update(bars.low, at, true),
+            self.above.update(bars.high[at], at),
+            self.below.update(bars.low[at], at),
+            self.leave_above.update(bars.high[at], at),
+            self.leave_below.update(bars.low[at], at),
         ];
         self.side
     }
