@@ -127,7 +127,7 @@ BARS: Mapping[str, Any] = {
     "flow": Flow(volatility=0.01, arrival_rate=60.0),
     "speed": 50_000,
 }
-"""240 bars of an hour, made up, that rise and fall for some 40 at a time."""
+"""240 bars of an hour, made up, that rise and fall for some 40 at a time; on the sandbox made of trades."""
 TREND: Mapping[str, Any] = {"instrument": ETHUSDC, "equity": "10000", "shorts": True, "sizing_bars": 5}
 
 CASES: tuple[Case, ...] = (
@@ -189,7 +189,7 @@ CASES: tuple[Case, ...] = (
         speed=2_500.0,
     ),
     Case(
-        strategies=[{"kind": "breakout", **TREND, "enter": 12, "leave": 6, "sizing": {"kind": "atr"}}],
+        strategies=[{"kind": "breakout", **TREND, "enter": 4, "leave": 2, "sizing": {"kind": "atr"}}],
         fills=3,
         **BARS,
     ),
