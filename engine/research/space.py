@@ -8,7 +8,7 @@ from itertools import product
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from domain import InputError
 from runtime import SettingsPart
@@ -20,10 +20,10 @@ _TRIES: Final = 1_000
 
 
 class Whole(SettingsPart):
-    """A whole number, both ends included."""
+    """A whole number, both ends included. `0.0` is none: a range that begins so is one of fractions."""
 
-    low: int
-    high: int
+    low: StrictInt
+    high: StrictInt
     step: int = Field(default=1, ge=1)
     log: bool = False
 

@@ -1,14 +1,9 @@
-"""Folds, spaces, walk-forward and search: nothing is trained on what is tested, luck is told from skill, and the work
-gives the same result here, in processes and on Celery workers."""
+"""Folds, spaces, walk-forward and search: nothing is trained on what is tested, luck is told from skill,
+the same here and in processes."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.main import main
-from domain import InputError, VenueUnavailable
+from domain import InputError
 from engine.research import units
 from engine.research.bar_runs import FIGURES
-from engine.research.executors import Here, Processes, Workers, make_research_app
+from engine.research.executors import Here, Processes
 from engine.research.folds import blocks, purged, walk_forward
 from engine.research.overfitting import overfitting
 from engine.research.scores import joined, scores
@@ -30,7 +25,7 @@ from engine.research.search import run_search
 from engine.research.space import Space, draw, grid, nested
 from engine.research.study import StudySettings, load_study
 from engine.research.walkforward import run_walk_forward, summary
-from runtime.task_settings import TaskSettings
+from tests.engine.research.studies import market, write_study
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -120,6 +115,7 @@ SPACE = Space.model_validate(
             "fast": {"low": 2, "high": 20},
             "slow": {"low": 5, "high": 50, "step": 5},
             "band_bps": {"low": 0.0, "high": 30.0, "step": 10.0},
+            "share": {"low": 0.0, "high": 1.0},
             "pull": {"low": 0.01, "high": 1.0, "log": True},
             "sizing.fraction": [0.5, 1.0],
         },
@@ -137,6 +133,8 @@ def test_drawn_sets_are_within_the_space_all_different_and_by_the_seed():
         assert one["band_bps"] in (0.0, 10.0, 20.0, 30.0)
         assert 0.01 <= one["pull"] <= 1.0
         assert one["fast"] < one["slow"]
+    assert 0.4 < np.mean([one["share"] for one in sets]) < 0.6
+    assert len({one["share"] for one in sets}) == 200
     assert draw(SPACE, 200, 1) == sets != draw(SPACE, 200, 2)
     assert nested(sets[0])["sizing"]["fraction"] in (0.5, 1.0)
 
@@ -184,48 +182,9 @@ def test_scores_are_those_of_the_returns_and_ranges_join():
 # --- walk-forward and search
 
 
-def market(path, n=2_500, seed=5, period=60):
-    """Bars that swing with a period: a moving average of about half of it earns, on top of noise."""
-    random = np.random.default_rng(seed)
-    close = 100 * np.exp(0.15 * np.sin(np.arange(n) * 2 * np.pi / period) + random.normal(0, 0.002, n).cumsum())
-    open_ = np.concatenate([[100.0], close[:-1]])
-    begin = pl.datetime(2022, 1, 1)
-    times = pl.datetime_range(begin, begin + pl.duration(hours=n - 1), "1h", eager=True)
-    high, low = np.maximum(open_, close) * 1.0005, np.minimum(open_, close) * 0.9995
-    columns = {"time": times, "open": open_, "high": high, "low": low, "close": close, "volume": np.full(n, 1e5)}
-    pl.DataFrame(columns).write_parquet(path)
-
-
-STUDY = """
-name = "t"
-trials = 24
-where = [["fast", "<", "slow"]]
-[fixed]
-kind = "moving-average"
-[space]
-fast = { low = 2, high = 40 }
-slow = { low = 8, high = 300, log = true }
-[[markets]]
-name = "A"
-path = "a.parquet"
-[[markets]]
-name = "B"
-path = "b.parquet"
-[walkforward]
-train = 600
-test = 200
-purge = 10
-embargo = 10
-blocks = 6
-"""
-
-
 @pytest.fixture
 def study(tmp_path):
-    market(tmp_path / "a.parquet")
-    market(tmp_path / "b.parquet", seed=6, n=2_000)
-    (tmp_path / "study.toml").write_text(STUDY)
-    return tmp_path / "study.toml"
+    return write_study(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +239,7 @@ def test_data_that_is_not_the_same_elsewhere_is_refused(study):
 
 @pytest.mark.parametrize("search", ["optuna", "random", "grid"])
 def test_search_finds_a_good_set_that_holds_on_bars_it_did_not_see(study, search):
-    settings = load_study(study).model_copy(update={"search": search, "trials": 80, "points": 7})
+    settings = load_study(study).model_copy(update={"search": search, "trials": 48, "points": 7})
     found = run_search(settings, study.parent, Here())
     assert found.best.score == max(trial.score for trial in found.trials)
     assert found.best.score > 2
@@ -358,41 +317,3 @@ def test_command_line_writes_pages(study, capsys, tmp_path):
         text = (tmp_path / "out" / page).read_text()
         assert "<script src" not in text
     assert {"walkforward.json", "optimize.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
-
-
-# --- Celery
-
-
-@pytest.fixture
-def broker(tmp_path):
-    """Redis where there is one, as between machines; else a folder."""
-    return os.environ.get("CAPSTAN_TEST_REDIS_URL") or str(tmp_path / "broker")
-
-
-def test_two_celery_workers_give_the_same_as_one_process(study, broker, tmp_path):
-    settings = load_study(study)
-    expected = run_walk_forward(settings, study.parent, Here()).digest
-    name = f"research-{os.getpid()}-{time.monotonic_ns()}"
-    command = [sys.executable, "-m", "tests.engine.research.celery_worker", broker, name]
-    workers = [subprocess.Popen(command, cwd=ROOT, start_new_session=True) for _ in range(2)]
-    try:
-        at = TaskSettings(namespace=name, broker=broker if "://" in broker else "")
-        app = make_research_app(at, tmp_path / "here" if at.broker else Path(broker))
-        assert run_walk_forward(settings, study.parent, Workers(app, patience_s=60)).digest == expected
-        with pytest.raises(InputError, match="a worker refused: no unit of work"):
-            Workers(app, patience_s=60).run([{"kind": "nothing"}])
-    finally:
-        for worker in workers:
-            worker.send_signal(signal.SIGTERM)
-        for worker in workers:
-            try:
-                worker.wait(20)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
-
-
-def test_work_that_nobody_does_is_given_up(tmp_path):
-    app = make_research_app(TaskSettings(namespace="research"), tmp_path)
-    with pytest.raises(VenueUnavailable, match="no worker answered"):
-        Workers(app, patience_s=0.0).run([{"kind": "nothing"}])
