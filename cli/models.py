@@ -88,12 +88,12 @@ def list_models(models: Models = Path("models"), as_json: AsJson = False) -> Non
         output.say(f"no models in {models}: capstan models train")
         return
     _table(
-        ["model", "kind", "trained until", "AUC", "skill", "IC"],
+        ["model", "kind", "until", "AUC", "skill", "IC"],
         [
-            [row["model"], row["problem"], "", "", "", ""]
+            [_reference(row), row["problem"], "", "", "", ""]
             if "problem" in row
             else [
-                row["model"],
+                _reference(row),
                 row["kind"],
                 row["trained_until"][:10],
                 *(_number(row[key]) for key in SHOWN),
@@ -198,6 +198,10 @@ def _range(row: dict[str, Any]) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
+def _reference(row: dict[str, Any]) -> str:
+    return "/".join(Path(row["model"]).parts[-2:])
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return ""
@@ -208,7 +212,9 @@ def _table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=at == 0)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

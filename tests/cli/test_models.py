@@ -11,7 +11,9 @@ import sys
 import pytest
 
 from cli.main import main
+from domain import InputError
 from engine.models.artefact import load_artefact
+from engine.models.tracking import track, tracked_runs
 from tests.engine.models.trained import forest
 from tests.support.model_bars import source, table
 from tests.support.shipped_models import FOLDER, shipped
@@ -55,8 +57,6 @@ def test_a_model_is_trained_tracked_listed_and_evaluated(folder, capsys, monkeyp
     told = json.loads(capsys.readouterr().out)
     assert told["digest"] == forest().artefact.digest
 
-    from engine.models.tracking import tracked_runs
-
     (tracked,) = tracked_runs(models)
     assert (tracked.id, tracked.digest, tracked.name) == (told["mlflow_run"], told["digest"], "tried")
     assert tracked.metrics["test.auc"] == told["skill"]["test"]["auc"]
@@ -78,6 +78,14 @@ def test_a_model_is_trained_tracked_listed_and_evaluated(folder, capsys, monkeyp
     printed = capsys.readouterr()
     assert json.loads(printed.out)["is_out_of_sample"] is False
     assert "no skill out of sample" in printed.err
+
+
+def test_a_damaged_store_is_told_as_that(folder):
+    pytest.importorskip("mlflow", reason="the extra ml is not installed")
+    (folder / "mlflow.db").write_bytes(b"no database, but long enough to be read as one" * 50)
+    with pytest.raises(InputError, match="MLflow store"):
+        track(folder, forest())
+    assert list(tracked_runs(folder / "none")) == []
 
 
 def test_people_see_a_table_and_where_the_model_is(folder, capsys):

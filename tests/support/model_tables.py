@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from domain import InputError
 from engine.backtest.config import BacktestConfig
 from engine.backtest.data import load_events
+from engine.backtest.images import write_images
 from engine.backtest.result import result_of
 from engine.backtest.run import run_backtest
 from engine.models.artefact import list_artefacts, save_artefact
@@ -32,6 +34,7 @@ from engine.models.training import evaluate, read_source, train_on
 from tests.support.market_data import absence, market_data_folder
 
 MODELS = Path("var/models")
+SHEETS = Path("var/model-sheets")
 KINDS: tuple[ModelSettings, ...] = (RandomForestSettings(), GradientBoostingSettings(), LstmSettings())
 SHORT = {"random-forest": "rf", "gradient-boosting": "gb", "lstm": "lstm"}
 MARKETS = {
@@ -77,7 +80,7 @@ def skill(folder: Path) -> None:
 
 
 def trade(folder: Path) -> None:
-    """Backtest each model on what it never saw, at 5 bps a side, spread and impact; print a row each."""
+    """Backtest each model on what it never saw, at 5 bps a side, spread and impact; print a row, draw a sheet each."""
     print("| model | gate | days | trades | net | fees | spread, impact | before costs | deepest fall | stopped by |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for model, market, gate in _runs():
@@ -87,7 +90,11 @@ def trade(folder: Path) -> None:
         stopped = [signal for signal in finished.signals if signal.name == "stopped"]
         costs, days = result["costs"], (finished.ended_ns - finished.began_ns) / 86_400e9
         slipped = costs["spread"] + costs["slippage"]
-        why = str(stopped[0].inputs["reason"]) if stopped else ""
+        write_images(SHEETS / f"{model.parent.name}-{gate}", finished)
+        why = ""
+        if stopped:
+            day = datetime.fromtimestamp(stopped[0].time_ns // 10**9, UTC).date()
+            why = f"{day}: {stopped[0].inputs['reason']}"
         print(
             f"| {model.parent.name} | {gate} | {days:.0f} | {result['orders']['filled']} | {costs['net']:+,.0f} "
             f"| {costs['fees']:,.0f} | {slipped:,.0f} | {costs['net'] + costs['fees'] + slipped:+,.0f} "
@@ -118,6 +125,7 @@ def config_of(model: Path, market: str, gate: str, folder: Path) -> BacktestConf
     }
     return BacktestConfig.model_validate(
         {
+            "name": f"{model.parent.name}, {gate} gate",
             "data": [data],
             "instruments": {
                 name: {
