@@ -202,7 +202,10 @@ class AvellanedaStoikov(CatalogStrategy[AvellanedaStoikovSettings]):
             min(math.floor(low / self._tick), book.ask - 1) if inventory < self._inventory_max else None,
             max(math.ceil(high / self._tick), book.bid + 1) if inventory > -self._inventory_max else None,
         )
-        self._quoted = near_enough(self._quoted, wanted, mid_ticks * self._requote_bps / 1e4)
+        before, self._quoted = self._quoted, near_enough(self._quoted, wanted, mid_ticks * self._requote_bps / 1e4)
+        if self._quoted != before:
+            mid = mid_ticks * self._tick
+            ctx.signal("reservation", (low + high) / 2, mid=mid, inventory=inventory, variance=self._variance)
         bids, asks = (self._order(price) for price in self._quoted)
         ctx.quote(self._instrument, bids, asks)
 

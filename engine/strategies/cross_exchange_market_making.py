@@ -175,6 +175,7 @@ class CrossExchangeMarketMaking(CatalogStrategy[CrossExchangeMarketMakingSetting
             side, limit = 1, ticks_up(taker.bid * (1.0 - slippage / 1e4), 1.0)
         else:
             side, limit = 0, ticks_down(taker.ask * (1.0 + slippage / 1e4), 1.0)
+        ctx.signal("unhedged", open_units, slippage_bps=slippage, attempts=self._attempts)
         self._hedged_before = ctx.position(self._taker)
         self._hedge = ctx.take(self._taker, side, limit, lots)
         if self._hedge is None:
@@ -203,6 +204,7 @@ class CrossExchangeMarketMaking(CatalogStrategy[CrossExchangeMarketMakingSetting
         settings, unhedged, position = self.settings, self.unhedged(ctx), ctx.position(self._maker) * self._lot
         unhedged_max = float(settings.unhedged_max or settings.qty)
         bids, asks = taker.levels(DEPTH)
+        before = list(self._quoted)
         sides: list[tuple[tuple[int, int], ...]] = []
         for side, sign, levels in ((0, 1, bids), (1, -1, asks)):
             lots = lots_down(min(float(settings.qty), float(settings.position_max) - sign * position), self._lot)
@@ -214,6 +216,9 @@ class CrossExchangeMarketMaking(CatalogStrategy[CrossExchangeMarketMakingSetting
                 self._quoted[side] = self._price(side, price * self._hedge_tick, best, touch)
             quoted = self._quoted[side]
             sides.append(() if quoted is None else ((quoted, lots),))
+        if self._quoted != before:
+            basis = self._basis[1] if self._basis is not None else 0.0
+            ctx.signal("basis", basis, unhedged=unhedged, maker_bid=maker.bid, hedge_bid=taker.bid)
         ctx.quote(self._maker, sides[0], sides[1])
 
     def _price(self, side: int, hedged_at: float, best: int, touch: int) -> int | None:

@@ -109,7 +109,7 @@ class Glft(CatalogStrategy[GlftSettings]):
             self._withdraw(ctx)
             return
         mid = (book.bid + book.ask) / 2
-        self._learn(ctx.now_ns, mid)
+        self._learn(ctx, mid)
         if ctx.halted:
             return
         if ctx.stopping:
@@ -150,8 +150,9 @@ class Glft(CatalogStrategy[GlftSettings]):
         centre, width = -lean * orders, max(half + lean / 2.0, least)
         return width - centre, width + centre
 
-    def _learn(self, now_ns: int, mid: float) -> None:
+    def _learn(self, ctx: Context, mid: float) -> None:
         """End an interval: its change into the variance, its reach into the counts, now and then a new fit."""
+        now_ns = ctx.now_ns
         if self._last is not None and now_ns > self._last[0]:
             settings, seconds, unit = self.settings, (now_ns - int(self._last[0])) / 1e9, self._last[1] / 1e4
             self._variance = variance_after(
@@ -166,17 +167,20 @@ class Glft(CatalogStrategy[GlftSettings]):
                 if ticks > 0.0:
                     reached(self._counts, ticks / unit, self._step_bps)
             if now_ns - self._fitted_ns >= float(settings.fit_every_s) * 1e9:
-                self._fit(now_ns)
+                self._fit(ctx)
         self._last, self._reach = [now_ns, mid], [0.0, 0.0]
 
-    def _fit(self, now_ns: int) -> None:
+    def _fit(self, ctx: Context) -> None:
         settings = self.settings
         if (found := fit(self._counts, self._exposure_s, self._step_bps)) is not None:
             self._model = list(found)
+            ctx.signal(
+                "intensity", found[0], decay=found[1], sigma_bps=math.sqrt(self._variance), exposure_s=self._exposure_s
+            )
         keep = half_to_the(float(settings.fit_every_s) / float(settings.fit_halflife_s))
         self._counts = [count * keep for count in self._counts]
         self._exposure_s *= keep
-        self._fitted_ns = now_ns
+        self._fitted_ns = ctx.now_ns
 
     def _withdraw(self, ctx: Context) -> None:
         self._quoted = [None, None]

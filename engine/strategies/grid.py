@@ -149,7 +149,9 @@ class Grid(CatalogStrategy[GridSettings]):
 
     def _leave(self, ctx: Context, book: BookView) -> None:
         """Withdraw and close, an order of `active` cells at a time."""
-        self._is_out = True
+        if not self._is_out:
+            self._is_out = True
+            ctx.signal("exit", (book.bid + book.ask) / 2, lower=self._edges[0], upper=self._edges[-1])
         ctx.cancel_all(self._instrument)
         position = ctx.position(self._instrument)
         if position == 0 or (self._closing is not None and ctx.is_open(self._closing)):

@@ -62,23 +62,24 @@ class OrderBookImbalance(CatalogStrategy[OrderBookImbalanceSettings]):
             return
         if self._order is not None and ctx.is_open(self._order):
             return
-        wanted = self._wanted(ctx, book)
+        bids, asks = book.levels(self.settings.depth)
+        bid_lots, ask_lots = int(bids[:, 1].sum()), int(asks[:, 1].sum())
+        imbalance = (bid_lots - ask_lots) / (bid_lots + ask_lots)
+        wanted = self._wanted(imbalance, ctx.lot(book.instrument))
         if wanted is None:
             return
         qty = lots_down(float(self.settings.qty), ctx.lot(book.instrument))
         change = max(-qty, min(qty, wanted - ctx.position(book.instrument)))
         if change:
             side, limit = (0, book.ask) if change > 0 else (1, book.bid)
+            ctx.signal("imbalance", imbalance, bid_lots=bid_lots, ask_lots=ask_lots, change=change)
             self._order = ctx.take(book.instrument, side, limit, abs(change))
 
-    def _wanted(self, ctx: Context, book: BookView) -> int | None:
+    def _wanted(self, imbalance: float, lot: float) -> int | None:
         """The position it wants in lots, or nothing where it keeps what it has."""
-        bids, asks = book.levels(self.settings.depth)
-        bid, ask = int(bids[:, 1].sum()), int(asks[:, 1].sum())
-        imbalance = (bid - ask) / (bid + ask)
         if abs(imbalance) <= float(self.settings.leave):
             return 0
         if abs(imbalance) < float(self.settings.enter):
             return None
-        most = lots_down(float(self.settings.position_max), ctx.lot(book.instrument))
+        most = lots_down(float(self.settings.position_max), lot)
         return most if imbalance > 0 else -most

@@ -100,10 +100,13 @@ class PureMarketMaking(CatalogStrategy[PureMarketMakingSettings]):
             ctx.cancel_all(self._instrument)
             return
         mid = (book.bid + book.ask) / 2
-        wanted = self._wanted(mid, book.bid, book.ask, self._shift(ctx))
+        shift, before = self._shift(ctx), self._quoted
+        wanted = self._wanted(mid, book.bid, book.ask, shift)
         self._follow(wanted, mid, (book.bid, book.ask), is_paused=ctx.now_ns < self._paused_until_ns)
         self._hanging = hang.still_worth(self._hanging, mid, mid * float(self.settings.hanging_distance_max_bps) / 1e4)
         self._drop_what_was_met(ctx, book)
+        if self._quoted != before:
+            ctx.signal("shift", shift, mid_ticks=mid, hanging=len(self._hanging))
         bids, asks = (self._sized(ctx, side) for side in (0, 1))
         ctx.quote(self._instrument, hang.together(bids, self._hanging, 0), hang.together(asks, self._hanging, 1))
 
@@ -161,6 +164,7 @@ class PureMarketMaking(CatalogStrategy[PureMarketMakingSettings]):
     def _follow(self, wanted: list[list[int | None]], mid: float, touch: tuple[int, int], *, is_paused: bool) -> None:
         """Move the levels that are too far from where they should be; in a pause add none that is not there."""
         tolerance = mid * float(self.settings.requote_bps) / 1e4
+        followed: list[list[int | None]] = []
         for side, prices in enumerate(wanted):
             old = [*self._quoted[side], *([None] * len(prices))]
             kept: list[int | None] = []
@@ -172,7 +176,8 @@ class PureMarketMaking(CatalogStrategy[PureMarketMakingSettings]):
                     and (before < touch[1] if side == 0 else before > touch[0])
                 )
                 kept.append(before if is_near or (is_paused and before is None) else price)
-            self._quoted[side] = kept
+            followed.append(kept)
+        self._quoted = followed
 
     def _sized(self, ctx: Context, side: int) -> list[tuple[int, int]]:
         """Price and lots of each level of a side, as far as the inventory fits."""

@@ -259,6 +259,9 @@ class Adapter:
         for order in self.kernel.open_orders(self.names[instrument]):
             self.kernel.cancel(order.client_order_id)
 
+    def signal(self, name: str, value: float, /, **inputs: object) -> None:
+        """Logged nowhere: no decision depends on it."""
+
     def timer(self, at_ns: int, tag: int = 1) -> None:
         raise NotImplementedError("the Python kernel has no timers of strategies")
 

@@ -386,3 +386,33 @@ def test_chain_without_pools_is_a_mistake(tmp_path):
     (tmp_path / "run.toml").write_text(text[:begin] + text[end:])
     with pytest.raises(InputError, match="chain: there are no pools on it"):
         load_config(tmp_path / "run.toml")
+
+
+def test_market_making_hedges_its_inventory_in_the_pool(tmp_path):
+    text = EXAMPLE.read_text()
+    old = text[text.index("[[strategies]]") : text.index("[simulator]")]
+    maker = """[[strategies]]
+kind = "avellaneda-stoikov"
+instrument = "sim:ETHUSDC"
+hedge_pools = ["weth-usdc"]
+order_qty = "0.5"
+inventory_max = "2"
+hedge_above = "1"
+risk_aversion = "0.01"
+arrival_decay = "200"
+horizon_s = "0.1"
+volatility_floor = "0.01"
+spread_min_bps = "0.001"
+requote_bps = "0.01"
+hedge_cost_max_bps = "200"
+hedge_slippage_bps = "200"
+
+"""
+    run = finished(tmp_path, (old, maker))
+    hedges = [swap for swap in run.settlements if swap.is_mined]
+    assert hedges
+    # What was bought at the exchange was sold in the pool, and the other way: less is left than was hedged.
+    traded = np.where(run.fills["side"] == 0, 1, -1) @ run.fills["size"] * 0.0001
+    assert abs(traded + moved(run, "chain/WETH") / 1e18) <= 2.5
+    with pytest.raises(InputError, match="no pool elsewhere"):
+        finished(tmp_path, (old, maker.replace("weth-usdc", "elsewhere")))
