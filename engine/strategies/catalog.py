@@ -23,6 +23,7 @@ from engine.strategies.cross_exchange_market_making import (
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, CrossVenueArbitrageSettings
 from engine.strategies.exchange_arbitrage import ExchangeArbitrage, ExchangeArbitrageSettings
 from engine.strategies.execute import Execute, ExecuteSettings
+from engine.strategies.funding_arbitrage import FundingArbitrage, FundingArbitrageSettings
 from engine.strategies.glft import Glft, GlftSettings
 from engine.strategies.grid import Grid, GridSettings
 from engine.strategies.macd import MacdSettings, MacdStrategy
@@ -50,6 +51,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = (
+    Entry(FundingArbitrageSettings, FundingArbitrage),
     Entry(PortfolioRebalancingSettings, PortfolioRebalancing),
     Entry(StatisticalArbitrageSettings, StatisticalArbitrage),
     Entry(CrossVenueArbitrageSettings, CrossVenueArbitrage),

@@ -493,4 +493,24 @@ CASES: tuple[Case, ...] = (
         fills=1,
         flow=Flow(volatility=0.01),
     ),
+    Case(
+        strategies=[
+            {
+                "kind": "funding-arbitrage",
+                "spot": ETHUSDC,
+                "perpetual": "other:ETHUSDC",
+                "notional": "300",
+                "look_s": "0.1",
+                "memory_s": "0.5",
+                "interest_bps": "1",
+                "damp_bps": "1000",
+                "hold_periods": 1000,
+                "open_bps": "0",
+            }
+        ],
+        # Two spot markets stand for spot and perpetual: what it decides on is their prices alone.
+        instruments={ETHUSDC: {}, "other:ETHUSDC": {}},
+        fills=2,
+        flow=Flow(volatility=0.005),
+    ),
 )
