@@ -13,7 +13,9 @@ import pytest
 
 from chain.devnet import DevnetWorld
 from cli.demo.installation import VAULT, settings_toml
+from custody.audit import list_audit
 from domain import ChainId, native_asset, token_asset
+from runtime.database import Database
 from runtime.processes import die_with_parent
 from tests.cli.demo_run import ROOT, assert_books_are_true
 
@@ -63,18 +65,37 @@ def test_paper_run_balances_and_sends_nothing(tmp_path):
         deadline = time.monotonic() + 60
         while wait_for(tmp_path / "status.json", engine)["orders_sent"] < 20 and time.monotonic() < deadline:
             time.sleep(0.1)
+        assert reloaded(tmp_path, "spread_min_bps=3", "--reason", "wider") == {"spread_min_bps": ["1", "3"]}
         engine.send_signal(signal.SIGTERM)
         assert engine.wait(60) == 0, engine.communicate()[1]
 
         result = json.loads((tmp_path / "result.json").read_text())
         assert_books_are_true(result)
         assert result["orders"]["sent"] >= 20
+        assert changes_recorded(tmp_path / "paper.db") == [("strategy/mm", "wider", "taken")]
         assert not (tmp_path / "capstan.db").exists()  # No custody, no real books.
         assert _transactions_of(VAULT, world["rpc_url"]) == 0
         assert _sandbox_orders(world["exchange_url"]) == 0
     finally:
         (tmp_path / "world.lease").unlink()
         world_process.wait(30)
+
+
+def reloaded(folder, *changes):
+    """Change parameters of the market maker while it runs; what changed, by the command's own word."""
+    command = [sys.executable, "-m", "cli", "engine", "reload", "mm", *changes, "--data-dir", str(folder), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["applied"]
+    return answer["changed"]
+
+
+def changes_recorded(path):
+    with Database.at(path).snapshot() as session:
+        rows = list_audit(session, kind="strategy.reconfigured")
+        details = [json.loads(row.detail) for row in rows]
+        return [(row.subject, told["reason"], told["outcome"]) for row, told in zip(rows, details, strict=True)]
 
 
 def _transactions_of(address, rpc_url):
