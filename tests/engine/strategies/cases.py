@@ -2,8 +2,9 @@
 
 A case runs three times (see `lab.py`): in a backtest, with the backtest's data cut off (prefix replay), and on the
 sandbox exchange through the real runner. The settings are the same in all three: one strategy, unchanged. To add one,
-append to `CASES`; nothing else is needed. What the defaults are: the sandbox's ETHUSDC at 3,000, a synthetic book for
-each instrument, limits that leave room, plenty of both assets at every venue.
+append to `CASES`; nothing else is needed. Kinds with pools are in `test_on_devnet.py` besides. What the defaults are:
+the sandbox's ETHUSDC at 3,000, a synthetic book for each instrument, limits that leave room, plenty of both assets at
+every venue.
 """
 
 from __future__ import annotations
@@ -453,7 +454,7 @@ CASES: tuple[Case, ...] = (
             "simulator": {"fee_asset": "received"},
             "capital": {"chain/WETH": "50", "chain/USDC": "150000", "chain/ETH": "5"},
         },
-        flow="its pools are on the devnet: the demo runs it there, through custody (tests/cli/test_demo.py)",
+        flow="its pools are on the devnet: test_on_devnet.py",
     ),
     Case(
         strategies=[

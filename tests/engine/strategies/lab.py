@@ -72,7 +72,7 @@ def cut(events: Events, share: float) -> Events:
 # --- the sandbox
 
 
-class _Relay:
+class Relay:
     """Holds what venues tell before the runner is there."""
 
     def __init__(self) -> None:
@@ -136,10 +136,10 @@ async def trade_on_sandbox(case: Case, folder: Path) -> Traded:
         raise ValueError(case.flow)
     async with AsyncExitStack() as stack:
         venues: dict[str, ExchangeVenue] = {}
-        relay = _Relay()
+        relay = Relay()
         for at, (name, symbols) in enumerate(_venues(case).items()):
-            url = await stack.enter_async_context(_exchange(case.flow, symbols, case.flow.seed + at))
-            venue = CcxtVenue(_settings(name, url, symbols), clock=SystemClock())
+            url = await stack.enter_async_context(exchange(case.flow, symbols, case.flow.seed + at))
+            venue = CcxtVenue(venue_settings(name, url, symbols), clock=SystemClock())
             await venue.start(relay.emit)
             stack.push_async_callback(venue.stop)
             venues[name] = venue
@@ -218,7 +218,7 @@ def _venues(case: Case) -> dict[str, list[str]]:
     return venues
 
 
-def _settings(name: str, url: str, symbols: list[str]) -> VenueSettings:
+def venue_settings(name: str, url: str, symbols: list[str]) -> VenueSettings:
     return VenueSettings.model_validate(
         {
             "id": name,
@@ -232,7 +232,7 @@ def _settings(name: str, url: str, symbols: list[str]) -> VenueSettings:
 
 
 @asynccontextmanager
-async def _exchange(flow: Flow, symbols: list[str], seed: int) -> AsyncIterator[str]:
+async def exchange(flow: Flow, symbols: list[str], seed: int) -> AsyncIterator[str]:
     """Serve a lively exchange on a free port."""
     account = AccountSpec(
         "lab",
