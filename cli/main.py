@@ -23,6 +23,7 @@ COMMANDS = {
     "backtest": ("cli.backtest", "Strategies over recorded or made-up markets, on simulated venues."),
     "strategies": ("cli.strategies", "Strategies that ship: kinds, schemas, files."),
     "models": ("cli.models", "Models of bars: train, list, evaluate, serve."),
+    "execute": ("cli.execute", "Parent orders: plan, try on a market, report."),
     "data": ("cli.data", "Recordings into event stores, and what is in them."),
     "sandbox": ("cli.sandbox", "An exchange of your own that speaks the Binance spot API."),
     "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),

@@ -190,7 +190,7 @@ class Execute(CatalogStrategy[ExecuteSettings]):
     def __init__(self, settings: ExecuteSettings) -> None:
         super().__init__(settings)
         self.order = parent_order(settings)
-        self._is_sized = False
+        self._is_sized = self._is_reported = False
         self._terms: Instrument | None = None
 
     def report(self, now_ns: int) -> ExecutionReport:
@@ -235,6 +235,12 @@ class Execute(CatalogStrategy[ExecuteSettings]):
             order.child_min = max(order.child_min, least)
             order.child_max = order.child_max and max(order.child_max, order.child_min)
         order.advance(ctx)
+        if order.is_done and not self._is_reported and self._terms is not None:
+            self._is_reported = True
+            told = report_on(order, self._terms, now_ns=ctx.now_ns)
+            if told.shortfall_total_bps is not None:
+                inputs = {name: value for name, value in told.to_json().items() if value is not None}
+                ctx.signal("executed", told.shortfall_total_bps, **inputs)
 
     def on_book(self, ctx: Context, book: BookView) -> None:
         self._advance(ctx)
@@ -255,11 +261,13 @@ class Execute(CatalogStrategy[ExecuteSettings]):
         self.order.on_trades(ctx, trades)
 
     def state(self) -> bytes:
-        return msgspec.json.encode([self._is_sized, self.order.state()], order="deterministic")
+        return msgspec.json.encode([self._is_sized, self._is_reported, self.order.state()], order="deterministic")
 
     def restore(self, state: bytes) -> None:
         try:
-            self._is_sized, found = msgspec.json.decode(state, type=tuple[bool, dict[str, Any]])
+            self._is_sized, self._is_reported, found = msgspec.json.decode(
+                state, type=tuple[bool, bool, dict[str, Any]]
+            )
         except msgspec.DecodeError as exc:
             raise InputError(f"strategy {self.id}: the saved state is damaged: {exc}") from exc
         self.order.restore(found)
