@@ -145,7 +145,7 @@ CASES: tuple[Case, ...] = (
                 "horizon_s": "0.1",
                 "volatility_floor": "0.01",
                 "spread_min_bps": "0.001",
-                "requote_bps": "0.05",
+                "requote_bps": "1",
                 "python": True,
             }
         ],
