@@ -17,22 +17,19 @@ import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from pydantic import Field
 
-from dex.arbitrage import (
-    ArbitrageSize,
-    BookTerms,
-    optimal_buy_on_book_sell_on_pool,
-    optimal_buy_on_pool_sell_on_book,
-)
 from domain import Asset, InputError, InvariantError, Refused, Side
-from engine.market import PoolMarket
 from engine.records import EventFlag
 from engine.sdk import BookView, Context, EventView
 from engine.strategies.base import CatalogSettings, CatalogStrategy, Positive
+
+if TYPE_CHECKING:
+    from dex.arbitrage import ArbitrageSize
+    from engine.market import PoolMarket
 
 UNWIND_RETRY_NS = 200_000_000
 """An unwind that did not fill whole is tried again at a fresh price after this long."""
@@ -238,6 +235,9 @@ class CrossVenueArbitrage(CatalogStrategy[CrossVenueArbitrageSettings]):
         self, context: Context, book: BookView, pool: PoolMarket
     ) -> tuple[tuple[Side, ArbitrageSize | None], tuple[Side, ArbitrageSize | None]]:
         """The best size in each direction, within the notional limit and what is held on either side."""
+        # Not at the top: settings import this module, and every command would load the chains' libraries.
+        from dex.arbitrage import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
+
         base, quote = self._tokens(context, pool)
         terms = BookTerms.of(self._instrument, base, quote)
         gas_wei = self.settings.gas_units * (context.base_fee_wei + PRIORITY_FEE_WEI)
