@@ -22,6 +22,7 @@ COMMANDS = {
     "replay": ("cli.replay", "Replay a run's journal: the same decisions, or where they differ."),
     "backtest": ("cli.backtest", "Strategies over recorded or made-up markets, on simulated venues."),
     "strategies": ("cli.strategies", "Strategies that ship: kinds, schemas, files."),
+    "advise": ("cli.advise", "A target allocation from what can be borne, and the strategy that keeps it."),
     "models": ("cli.models", "Models of bars: train, list, evaluate, serve."),
     "execute": ("cli.execute", "Parent orders: plan, try on a market, report."),
     "data": ("cli.data", "Recordings into event stores, and what is in them."),

@@ -1,0 +1,1 @@
+"""What is made of strategies for people: advice, and whatever else serves a client rather than a market."""
