@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cli.engine_freeze import Freezer
 from cli.engine_reload import Reloader
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
+from cli.ramp_state import StartStage, ramps_of
 from cli.settings import CustodySettings, Settings, load_settings
 from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
 from compliance import DenyListScreener
@@ -39,6 +40,7 @@ from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
 from engine.runner import LiveRunner, Wiring
 from engine.sdk import Signal
+from engine.settings import EngineSettings
 from engine.setup import RunConfig, build_kernel, continued, pool_label
 from engine.signal_log import SignalLog
 from engine.simulation import Simulator
@@ -102,13 +104,14 @@ async def run_engine(data: DataDir) -> None:
     async with AsyncExitStack() as stack:
         paper = PaperTrading(clock, {}) if settings.mode == "paper" else None
         world = await _connect(stack, settings, data, relay, paper)
-        wanted = _configure(settings, data, world)
-        config = _begun(data, wanted)
-        kernel = build_kernel(config, data.root)
-        journal = Journal.open(data.journal, config.to_header())
-        stack.callback(journal.close)
         database, ledger = await asyncio.to_thread(open_ledger, settings, data)
         stack.callback(database.dispose)
+        stage = await asyncio.to_thread(StartStage.of, settings.engine, ramps_of(database, clock.now_ns, settings.mode))
+        wanted = _configure(settings, stage.settings, data, world)
+        config = _begun(data, wanted)
+        kernel = build_kernel(config, data.root)
+        journal = stack.enter_context(closing(Journal.open(data.journal, config.to_header())))
+        await asyncio.to_thread(stage.note, config.run)
         custody, desk = await _open_desk(stack, settings, data, world, database, ledger, clock, relay, paper)
         wiring = Wiring(
             venues=world.venues,
@@ -122,7 +125,7 @@ async def run_engine(data: DataDir) -> None:
             wiring.freeze = freezer.by_engine
         runner = LiveRunner(kernel, journal, wiring)
         reloader = Reloader(runner, database, clock.now_ns)
-        board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools})
+        board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools}, ramp=stage.shown())
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
         wiring.on_step = board.count
         signals = _log_signals(stack, data, wiring, board)
@@ -201,7 +204,7 @@ async def _connect(
     return World(venues, client, book, network)
 
 
-def _configure(settings: Settings, data: DataDir, world: World) -> RunConfig:
+def _configure(settings: Settings, engine: EngineSettings, data: DataDir, world: World) -> RunConfig:
     """The run of this data directory: a new one, or the one its journal began."""
     run = f"c{secrets.token_hex(4)}"
     if data.journal.exists() and data.journal.stat().st_size:
@@ -209,7 +212,7 @@ def _configure(settings: Settings, data: DataDir, world: World) -> RunConfig:
     return RunConfig(
         run=run,
         mode=settings.mode,
-        settings=settings.engine,
+        settings=engine,
         instruments=tuple(i for v in world.venues.values() for i in v.instruments.values()),
         pools=tuple(world.book.pools.values()) if world.book else (),
         gas_asset=world.book.native if world.book else None,
@@ -217,13 +220,24 @@ def _configure(settings: Settings, data: DataDir, world: World) -> RunConfig:
 
 
 def _begun(data: DataDir, wanted: RunConfig) -> RunConfig:
-    """How the run of this data directory began, where it may go on with what the settings say now."""
+    """How the run of this data directory began, where it may go on with what the settings say now.
+
+    Raises:
+        InputError: It began at another stage of the ramp.
+    """
     if not data.journal.exists() or not data.journal.stat().st_size:
         return wanted
     try:
-        return continued(RunConfig.from_header(read_journal(data.journal)[0]), wanted)
+        started = RunConfig.from_header(read_journal(data.journal)[0])
+        config = continued(started, wanted)
     except (InputError, ValidationError):
         return wanted  # Another release's: the journal refuses, and says in what it differs.
+    if wanted.settings.ramp is not None and started.settings.risk != wanted.settings.risk:
+        raise InputError(
+            f"run {started.run} in {data.journal.name} has other limits than the stage of the ramp that holds now",
+            hint=f"once it has ended cleanly, move it to journal-{started.run}.bin and start again",
+        )
+    return config
 
 
 async def _open_desk(

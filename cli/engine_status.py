@@ -15,14 +15,21 @@ from runtime import LatencyRecorder
 
 
 class StatusBoard:
-    """Counts what passes and draws the present state; cheap enough for every step."""
+    """Counts what passes and draws the present state; cheap enough for every step.
 
-    def __init__(self, runner: LiveRunner, labels: Mapping[str, str]) -> None:
+    Args:
+        runner: Whose state.
+        labels: What pools are called.
+        ramp: The stage of the capital ramp, where there is one.
+    """
+
+    def __init__(self, runner: LiveRunner, labels: Mapping[str, str], *, ramp: Mapping[str, Any] | None = None) -> None:
         self._runner = runner
         self._labels = labels
         self.state = "starting"
         self.orders_sent = 0
         self.risk_rejected = 0
+        self._ramp = ramp
         self._signals: dict[str, dict[str, dict[str, Any]]] = {}
 
     def count(self, _event: e.Event, commands: list[e.Command]) -> None:
@@ -64,6 +71,7 @@ class StatusBoard:
             "orders_sent": self.orders_sent,
             "risk_rejected": self.risk_rejected,
             "tick_to_order_us": self._runner.tick_to_order.percentiles_us(newest=1_000),
+            **({} if self._ramp is None else {"ramp": dict(self._ramp)}),
         }
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": ("cli.doctor", "Say what is installed, reachable and switched on."),
     "kill": ("cli.kill", "Cancel every open order and stop all strategies."),
     "engine": ("cli.engine", "Run the trading engine; trade its market again."),
+    "ramp": ("cli.ramp", "Capital by stages: up by two people and checks, down by one."),
     "replay": ("cli.replay", "Replay a run's journal: the same decisions, or where they differ."),
     "backtest": ("cli.backtest", "Strategies over recorded or made-up markets, on simulated venues."),
     "strategies": ("cli.strategies", "Strategies that ship: kinds, schemas, files."),

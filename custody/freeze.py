@@ -121,11 +121,45 @@ def sign_lift(key: Secret, freeze_id: int, operator: str, reason: str) -> bytes:
     Raises:
         InputError: It is no such key.
     """
+    return sign(key, _lift_statement(freeze_id, operator, reason))
+
+
+def sign(key: Secret, statement: bytes) -> bytes:
+    """Sign a statement with an operator's Ed25519 key: 32 bytes in hex.
+
+    Raises:
+        InputError: It is no such key.
+    """
     try:
         private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key.reveal().strip()))
     except ValueError as exc:
         raise InputError("an operator's key is 32 bytes in hex") from exc
-    return private.sign(_lift_statement(freeze_id, operator, reason))
+    return private.sign(statement)
+
+
+def ensure_signed(operators: Mapping[str, str], operator: str, signature: bytes | None, statement: bytes) -> None:
+    """Let a statement pass that an operator signed.
+
+    Raises:
+        Refused: Nobody of that name, or it is not this person's signature (rule `operator`).
+    """
+    try:
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(operators[operator]))
+        public.verify(signature or b"", statement)
+    except (KeyError, ValueError, InvalidSignature) as exc:
+        raise Refused(
+            f"{operator} did not sign this", rule="operator", hint="give your key with --key-ref file:PATH"
+        ) from exc
+
+
+def check_name(operator: str, reason: str, what: str) -> None:
+    """Let a person's name and reason pass.
+
+    Raises:
+        InputError: One is missing or malformed.
+    """
+    if not _NAME.fullmatch(operator) or not reason.strip():
+        raise InputError(f"{what} needs an operator's name and a reason")
 
 
 class Freezes:
@@ -189,8 +223,7 @@ class Freezes:
             InputError: No such freeze stands, this person has agreed already, or a name or the reason is missing.
             Refused: Operators have keys, and this is not signed by theirs (rule `operator`).
         """
-        if not _NAME.fullmatch(operator) or not reason.strip():
-            raise InputError("lifting a freeze needs an operator's name and a reason")
+        check_name(operator, reason, "lifting a freeze")
         self._check_signature(freeze_id, operator, reason, signature)
         with self._database.transaction() as session:
             self._database.serialize(session, f"freeze-lift/{freeze_id}")
@@ -212,9 +245,8 @@ class Freezes:
         if not self._operators:
             return
         try:
-            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._operators[operator]))
-            public.verify(signature or b"", _lift_statement(freeze_id, operator, reason))
-        except (KeyError, ValueError, InvalidSignature) as exc:
+            ensure_signed(self._operators, operator, signature, _lift_statement(freeze_id, operator, reason))
+        except Refused as exc:
             raise Refused(f"{operator} did not sign for freeze {freeze_id} to end", rule="operator") from exc
 
     def standing(self) -> list[Freeze]:

@@ -15,6 +15,7 @@ import custody.deposits.tables
 import custody.freeze
 import custody.ledger.tables
 import custody.policy.tables
+import custody.ramp
 import custody.session_keys.tables
 import custody.transactions.tables
 import custody.withdrawals.tables  # noqa: F401 - declares the tables, as do those before

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from engine.services.ramp_settings import RampSettings
 from engine.strategies.base import Positive
 from engine.strategies.catalog import CatalogUnion
 from runtime import SettingsPart
@@ -113,6 +114,8 @@ StrategySettings = Annotated[PythonStrategySettings | CatalogUnion, Field(discri
 
 class EngineSettings(SettingsPart):
     risk: RiskLimits = RiskLimits()
+    ramp: RampSettings | None = None
+    """Stages of capital below `[engine.risk]`; see docs/ramp.md."""
     assets: dict[str, EconomicAssetSettings] = Field(default_factory=dict)
     strategies: tuple[StrategySettings, ...] = ()
     timer_ms: int = Field(default=250, ge=10)

@@ -52,7 +52,8 @@ class RunConfig:
             "version": HEADER_VERSION,
             "run": self.run,
             "mode": self.mode,
-            "settings": self.settings.model_dump(mode="json"),
+            # A ramp's stage is in the limits already; its later stages are nothing that the run depends on.
+            "settings": self.settings.model_dump(mode="json", exclude={"ramp"}),
             "instruments": [_instrument_to_json(i) for i in self.instruments],
             "pools": [_pool_to_json(p) for p in self.pools],
             "gas_asset": _asset_to_json(self.gas_asset) if self.gas_asset else None,

@@ -1,1 +1,1 @@
-"""What is made of strategies for people: advice, and whatever else serves a client rather than a market."""
+"""What is made around strategies for people: advice, and how much of the capital may be put to work."""
