@@ -128,7 +128,7 @@ class StatisticalArbitrage(CatalogStrategy[StatisticalArbitrageSettings]):
             mids = [(one.bid + one.ask) / 2 * ctx.tick(at) for one, at in zip(books, self._places, strict=True)]
             z, spread, ratio = self._learn(ln(mids[0]), ln(mids[1]))
             if ratio:
-                ctx.signal("z", z, spread=spread, ratio=ratio, cointegrated=self._holds, halflife=self._halflife)
+                ctx.signal("z", z, spread=spread, ratio=ratio, cointegrated=int(self._holds), halflife=self._halflife)
                 self._decide(ctx, z, spread, ratio, mids)
         self._reach(ctx)
 
