@@ -126,7 +126,8 @@ class ExchangeArbitrage(CatalogStrategy[ExchangeArbitrageSettings]):
 
     def on_start(self, ctx: Context) -> None:
         self._places: list[Place] = []
-        for name in self.settings.instruments:
+        # In an order of its own: what is saved of each must not depend on how they were listed.
+        for name in sorted(self.settings.instruments):
             at = ctx.instrument(name)
             terms = ctx.terms(at)
             base = "" if name in self.settings.derivatives else terms.base.id

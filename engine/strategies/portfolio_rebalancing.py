@@ -77,7 +77,7 @@ class PortfolioRebalancing(CatalogStrategy[PortfolioRebalancingSettings]):
         """By instrument, fees that were taken in its base."""
         self._looked = self._period = -1
         self._targets: list[int] = []
-        """Positions wanted, in the order of the weights; empty while nothing is under way."""
+        """Positions wanted, by instrument in order of their names; empty while nothing is under way."""
         self._deadline_ns = 0
         self._legs: Legs = {}
 
@@ -88,7 +88,8 @@ class PortfolioRebalancing(CatalogStrategy[PortfolioRebalancingSettings]):
     # --- what happens
 
     def on_start(self, ctx: Context) -> None:
-        self._places = [ctx.instrument(name) for name in self.settings.weights]
+        # In an order of its own: changed weights may come in another.
+        self._places = [ctx.instrument(name) for name in sorted(self.settings.weights)]
         self._terms = [ctx.terms(at) for at in self._places]
         self._look_ns = int(self.settings.look_s * 1_000_000_000)
 
@@ -125,7 +126,7 @@ class PortfolioRebalancing(CatalogStrategy[PortfolioRebalancingSettings]):
     # --- decisions
 
     def held(self, ctx: Context, at: int) -> float:
-        """Base units of the instrument at a place of the weights, by its own reckoning."""
+        """Base units of one instrument (by order of names), by its own reckoning."""
         terms = self._terms[at]
         first = float(self.settings.holdings.get(terms.id, 0)) - self._fees_raw.get(terms.id, 0) / terms.base.unit
         return first + ctx.position(self._places[at]) * ctx.lot(self._places[at])
@@ -140,7 +141,7 @@ class PortfolioRebalancing(CatalogStrategy[PortfolioRebalancingSettings]):
         value = self.cash() + math.fsum(worth)
         if value <= 0.0:
             return
-        targets = [float(weight) for weight in settings.weights.values()]
+        targets = [float(settings.weights[terms.id]) for terms in self._terms]
         drifts = [one / value - target for one, target in zip(worth, targets, strict=True)]
         bands = [self._band(target) for target in targets]
         worst = max(drifts, key=abs)

@@ -155,6 +155,15 @@ def test_state_is_taken_up():
     assert made.signed == other.signed
 
 
+def test_new_weights_in_another_order_are_those_of_their_instruments():
+    made = Portfolio()
+    made.at()
+    changes = {"weights": {B: "0.6", A: "0.2"}}
+    made.strategy.settings = PortfolioRebalancingSettings(**{**GIVEN, **changes})
+    assert made.at()
+    assert made.weights() == pytest.approx([0.2, 0.6], abs=0.002)
+
+
 def test_stopping_leaves_things_as_they_are():
     made = Portfolio()
     made.desk.stop()
