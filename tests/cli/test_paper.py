@@ -15,11 +15,24 @@ from chain.devnet import DevnetWorld
 from cli.demo.installation import VAULT, settings_toml
 from custody.audit import list_audit
 from domain import ChainId, native_asset, token_asset
+from engine.journal import read_journal
 from runtime.database import Database
 from runtime.processes import die_with_parent
 from tests.cli.demo_run import ROOT, assert_books_are_true
 
 pytestmark = [pytest.mark.demo, pytest.mark.anvil, pytest.mark.timeout(180)]
+
+
+RAMP = """[engine.ramp.expected]
+mean = 10
+deviation = 5
+[[engine.ramp.stages]]
+capital = 240000
+drawdown_max = 100
+[[engine.ramp.stages]]
+capital = 900000
+drawdown_max = 1000
+"""
 
 
 def start(*arguments):
@@ -49,9 +62,10 @@ def paper_settings(book, exchange_url):
         held[token_asset(chain, token.address, symbol, token.decimals).id] = amount
     balances = "".join(f'"{asset}" = "{amount}"\n' for asset, amount in held.items())
     live = settings_toml(book, exchange_url=exchange_url)
-    return live.replace('mode = "live"', 'mode = "paper"').replace(
+    paper = live.replace('mode = "live"', 'mode = "paper"').replace(
         "[chain]", f"[paper_balances]\n{balances}\n[chain]", 1
     )
+    return f"{paper}\n{RAMP}"
 
 
 def test_paper_run_balances_and_sends_nothing(tmp_path):
@@ -72,6 +86,8 @@ def test_paper_run_balances_and_sends_nothing(tmp_path):
         result = json.loads((tmp_path / "result.json").read_text())
         assert_books_are_true(result)
         assert result["orders"]["sent"] >= 20
+        assert json.loads((tmp_path / "status.json").read_text())["ramp"]["stage"] == 1
+        assert ramp_result(tmp_path) == pytest.approx(result["pnl"]["total"], abs=1e-4)
         assert changes_recorded(tmp_path / "paper.db") == [("strategy/mm", "wider", "taken")]
         assert not (tmp_path / "capstan.db").exists()  # No custody, no real books.
         assert _transactions_of(VAULT, world["rpc_url"]) == 0
@@ -96,6 +112,21 @@ def changes_recorded(path):
         rows = list_audit(session, kind="strategy.reconfigured")
         details = [json.loads(row.detail) for row in rows]
         return [(row.subject, told["reason"], told["outcome"]) for row, told in zip(rows, details, strict=True)]
+
+
+def ramp_result(folder):
+    """What the lowest stage brought: the engine began it, under its limits."""
+    header, _ = read_journal(folder / "journal.bin")
+    assert header["settings"]["risk"]["capital"] == "240000"
+    asked = start_reading("-m", "cli", "ramp", "status", "--data-dir", str(folder), "--json")
+    told = json.loads(asked)
+    assert (told["stage"], told["unknown"], told["realised"]["days"]) == (1, "", 0)
+    assert "0 whole days at this stage, 7 are needed" in told["against"]
+    return told["realised"]["result"]
+
+
+def start_reading(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def _transactions_of(address, rpc_url):
