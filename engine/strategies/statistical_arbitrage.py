@@ -124,9 +124,11 @@ class StatisticalArbitrage(CatalogStrategy[StatisticalArbitrageSettings]):
         books = [ctx.book(at) for at in self._places]
         sample = ctx.now_ns // self._sample_ns
         if sample > self._sample and all(one.is_valid for one in books):
-            self._sample = sample
+            # Books may come at every second sample only: that one of so many begins is what counts, not its number.
+            every = self.settings.test_every
+            is_due, self._sample = sample // every > self._sample // every, sample
             mids = [(one.bid + one.ask) / 2 * ctx.tick(at) for one, at in zip(books, self._places, strict=True)]
-            z, spread, ratio = self._learn(ln(mids[0]), ln(mids[1]))
+            z, spread, ratio = self._learn(ln(mids[0]), ln(mids[1]), is_due=is_due)
             if ratio:
                 ctx.signal("z", z, spread=spread, ratio=ratio, cointegrated=int(self._holds), halflife=self._halflife)
                 self._decide(ctx, z, spread, ratio, mids)
@@ -146,7 +148,7 @@ class StatisticalArbitrage(CatalogStrategy[StatisticalArbitrageSettings]):
 
     # --- the model
 
-    def _learn(self, y: float, x: float) -> tuple[float, float, float]:
+    def _learn(self, y: float, x: float, *, is_due: bool) -> tuple[float, float, float]:
         """Take a sample; return z, the distance's standard deviation and the hedge ratio (0: none is known yet)."""
         window, lines = self.settings.window, self.settings.hedge == "window"
         error = 0.0
@@ -156,7 +158,7 @@ class StatisticalArbitrage(CatalogStrategy[StatisticalArbitrageSettings]):
             self._filter = filtered.state()
             self._errors = [*self._errors[1 - window :], error]
         self._y, self._x = [*self._y[1 - window :], y], [*self._x[1 - window :], x]
-        if len(self._y) == window and self._sample % self.settings.test_every == 0:
+        if is_due and len(self._y) == window:
             self._test()
         if not self._line:
             return 0.0, 0.0, 0.0

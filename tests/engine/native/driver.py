@@ -19,6 +19,8 @@ from capstan_native import Kernel, KernelJournal
 BOOK = 1
 SNAPSHOT_EVERY = 400
 DOT_EVERY = 16
+LINE = 40
+"""Bytes of a line of FOLDER/sent: the event's number and a SHA-256 of what was decided."""
 
 
 def act(kernel: Kernel, record: bytes) -> bytes:
@@ -51,6 +53,8 @@ def main(config_text: str, events_file: str, folder: str) -> None:
     kernel = Kernel(config)
     journal = KernelJournal(root / "journal", config["run"], 0, hashlib.sha256(config_text.encode()).digest())
     sent = os.open(root / "sent", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    # A kill may cut a line where it crosses a page; what follows would then begin in the middle of one.
+    os.ftruncate(sent, os.fstat(sent).st_size // LINE * LINE)
     done = 0
     if (snapshot := journal.read_snapshot()) is not None:
         done, state = snapshot

@@ -69,7 +69,7 @@ def start(config_text: str, events: Path, folder: Path) -> subprocess.Popen[byte
 def sent(folder: Path) -> dict[int, set[bytes]]:
     """What left, by the number of the event that led to it. A line the kill cut in two is none."""
     data, found = (folder / "sent").read_bytes(), dict[int, set[bytes]]()
-    for at in range(0, len(data) - 39, 40):
+    for at in range(0, len(data) - driver.LINE + 1, driver.LINE):
         found.setdefault(int.from_bytes(data[at : at + 8], "little"), set()).add(data[at + 8 : at + 40])
     return found
 

@@ -110,6 +110,15 @@ def warm(**changes):
     return made, xs[-1]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_it_is_tested_though_only_every_second_sample_comes(first):
+    run, (ys, xs) = Pair(level="off", test_every=2, sample_s="0.25"), pair(3, 200)
+    run.desk.now_ns += first * 250_000_000
+    for y, x in zip(ys, xs, strict=True):
+        run.sample(y, x)
+    assert run.orders
+
+
 def test_dear_is_sold_cheap_is_bought_and_both_are_closed_on_return():
     for move, side in ((1.008, Side.SELL), (0.992, Side.BUY)):
         made, x = warm()
