@@ -89,9 +89,10 @@ class Reloader:
         change = e.ParametersChanged(
             time_ns=0, strategy=new.id, settings=new.model_dump_json(), source=source, change=secrets.token_hex(8)
         )
-        outcome = "taken"
+        outcome = "not known: the engine ended or failed meanwhile"
         try:
             await self._runner.reconfigure(change, WAIT_S)
+            outcome = "taken"
         except PlatformError as exc:
             outcome = str(exc)
             raise

@@ -70,6 +70,19 @@ async def test_change_is_taken_and_recorded(tmp_path):
         assert detail["changed"] == {"enter": ["0.6", "0.75"]}
 
 
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), RuntimeError("broken")])
+async def test_what_ended_before_it_was_known_is_not_recorded_as_taken(tmp_path, monkeypatch, end):
+    async def ends(*_):
+        raise end
+
+    async with engine(tmp_path) as (_, reloader, database):
+        monkeypatch.setattr(LiveRunner, "reconfigure", ends)
+        with pytest.raises(type(end)):
+            await reloader.reload(ask({"enter": "0.75"}))
+        [(_, detail)] = records(database)
+        assert detail["outcome"].startswith("not known")
+
+
 async def test_dry_run_and_what_is_refused_change_and_record_nothing(tmp_path):
     async with engine(tmp_path) as (kernel, reloader, database):
         assert not (await reloader.reload(ask({"enter": "0.75"}, dry_run=True)))["applied"]
