@@ -15,7 +15,7 @@ from cli.settings import Settings
 from custody import Custody, Ledger, open_books
 from custody.ledger import vault_account
 from dex import PoolSpec, devnet_pools
-from dex.planning import Routers, plan_approval, plan_swap
+from dex.execution.planning import Routers, plan_approval, plan_swap
 from domain import Address, Asset, ChainId, InputError, native_asset, token_asset
 from domain.events import SubmitSwap
 from engine.setup import pool_label

@@ -3,19 +3,19 @@
 Quotes never touch the network. A replica that may be wrong refuses to quote. Plans are unsigned: custody decides.
 """
 
-from dex.arbitrage import (
+from dex.arbitrage.book import (
     ArbitrageSize,
     BookTerms,
     optimal_buy_on_book_sell_on_pool,
     optimal_buy_on_pool_sell_on_book,
 )
-from dex.follower import PoolFollower
-from dex.lens import TokenState, read_pools, read_tokens
-from dex.planning import Routers, devnet_routers, min_out_down, plan_approval, plan_swap
+from dex.execution.planning import Routers, devnet_routers, min_out_down, plan_approval, plan_swap
 from dex.pools import PoolSpec, devnet_pools, pool_spec
-from dex.replica import Piece, PoolReplica
-from dex.v2 import V2Pool
-from dex.v3 import V3Pool
+from dex.replicas.base import Piece, PoolReplica
+from dex.replicas.follower import PoolFollower
+from dex.replicas.lens import TokenState, read_pools, read_tokens
+from dex.replicas.v2 import V2Pool
+from dex.replicas.v3 import V3Pool
 
 __all__ = [
     "ArbitrageSize",

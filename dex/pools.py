@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from chain import parse_address
 from chain.devnet import DevnetWorld
-from dex.replica import PoolReplica
-from dex.v2 import V2Pool
-from dex.v3 import V3Pool
+from dex.replicas.base import PoolReplica
+from dex.replicas.v2 import V2Pool
+from dex.replicas.v3 import V3Pool
 from domain.assets import Asset, token_asset
 from domain.errors import InputError
 from domain.ids import Address, ChainId, PoolId
+
+ZERO_ADDRESS: Final = Address("0x0000000000000000000000000000000000000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +23,26 @@ class PoolSpec:
 
     id: PoolId
     kind: str
-    """`v2` or `v3`."""
+    """`v2`, `v3`, `v4`, `curve-stable`, `balancer-stable` or `balancer-weighted`."""
     address: Address
+    """The contract that holds the pool: of V4 its PoolManager, of Balancer the pool's own (not the Vault)."""
     chain_id: ChainId
     token0: Asset
     token1: Asset
     token0_address: Address
     token1_address: Address
     fee_pips: int
+    pool_id: str = ""
+    """V4's and Balancer's 32-byte id as 0x and 64 digits; empty for the others."""
+    tick_spacing: int = 0
+    hooks: Address = ZERO_ADDRESS
+    more_tokens: tuple[tuple[Asset, Address], ...] = ()
+    """Tokens after the first two, of pools that have more. V4's native coin has the zero address."""
+
+    @property
+    def tokens(self) -> tuple[tuple[Asset, Address], ...]:
+        """Every token with its contract, in the contract's order."""
+        return ((self.token0, self.token0_address), (self.token1, self.token1_address), *self.more_tokens)
 
     def replica(self) -> PoolReplica:
         """Make an empty replica; it quotes once a snapshot is applied."""
@@ -36,19 +51,18 @@ class PoolSpec:
         return V3Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
 
     def address_of(self, asset_id: str) -> Address:
-        """Give the contract of one of the two tokens.
+        """Give the contract of one of the pool's tokens.
 
         Raises:
-            InputError: It is neither.
+            InputError: It is none of them.
         """
-        if asset_id == self.token0.id:
-            return self.token0_address
-        if asset_id == self.token1.id:
-            return self.token1_address
+        for asset, address in self.tokens:
+            if asset.id == asset_id:
+                return address
         raise InputError(f"pool {self.id} does not trade {asset_id}")
 
     def other(self, asset_id: str) -> Asset:
-        """Give the pool's other token."""
+        """Give the other token of a pool that has two."""
         return self.token1 if self.address_of(asset_id) == self.token0_address else self.token0
 
 

@@ -33,13 +33,24 @@ class TokenEntry(msgspec.Struct, frozen=True):
 
 
 class PoolEntry(msgspec.Struct, frozen=True):
-    """A pool. `kind` is `v2` or `v3`; `fee` is in hundredths of a basis point (3000 = 0.3 %)."""
+    """A pool, as an address book names it."""
 
     kind: str
+    """`v2`, `v3`, `v4`, `curve-stable`, `balancer-stable` or `balancer-weighted`."""
     address: Address
+    """The contract that holds the pool: of V4 its PoolManager, of Balancer the pool's own (not the Vault)."""
     token0: Address
     token1: Address
     fee: int
+    """In hundredths of a basis point (3000 = 0.3 %)."""
+    pool_id: str = ""
+    """V4's and Balancer's 32-byte id as 0x and 64 digits; empty for the others."""
+    tick_spacing: int = 0
+    """V4's; V3 pools have theirs in their contract."""
+    hooks: Address = Address("0x0000000000000000000000000000000000000000")
+    """V4's hook contract; zero for none."""
+    more_tokens: tuple[Address, ...] = ()
+    """Tokens after the first two, of pools that have more. V4's native coin is the zero address."""
 
 
 class DevnetWorld(msgspec.Struct, frozen=True):

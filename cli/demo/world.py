@@ -27,7 +27,7 @@ from chain.devnet import TEST_ADDRESSES, Devnet, DevnetConfig
 from cli.data_dir import DataDir, write_json
 from cli.demo.installation import EXCHANGE_BALANCES, EXCHANGE_KEY, EXCHANGE_SECRET, VAULT, VAULT_TOKENS
 from dex import PoolSpec, devnet_pools
-from dex.planning import devnet_routers, plan_approval, plan_swap
+from dex.execution.planning import devnet_routers, plan_approval, plan_swap
 from domain import PlatformError, parse_units
 from domain.plans import TransactionPlan
 from runtime import configure_logging

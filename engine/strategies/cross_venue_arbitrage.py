@@ -28,7 +28,7 @@ from engine.sdk import BookView, Context, EventView
 from engine.strategies.base import CatalogSettings, CatalogStrategy, Positive
 
 if TYPE_CHECKING:
-    from dex.arbitrage import ArbitrageSize
+    from dex.arbitrage.book import ArbitrageSize
     from engine.market import PoolMarket
 
 UNWIND_RETRY_NS = 200_000_000
@@ -236,7 +236,7 @@ class CrossVenueArbitrage(CatalogStrategy[CrossVenueArbitrageSettings]):
     ) -> tuple[tuple[Side, ArbitrageSize | None], tuple[Side, ArbitrageSize | None]]:
         """The best size in each direction, within the notional limit and what is held on either side."""
         # Not at the top: settings import this module, and every command would load the chains' libraries.
-        from dex.arbitrage import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
+        from dex.arbitrage.book import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
 
         base, quote = self._tokens(context, pool)
         terms = BookTerms.of(self._instrument, base, quote)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from custody.deposits.contracts import contract_code
-from dex.lens import lens_code
+from dex.replicas.lens import lens_code
 from domain import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import random
 from fractions import Fraction
 
 from dex import BookTerms, PoolReplica, V2Pool, V3Pool
-from dex.tick_math import sqrt_price_at
+from dex.replicas.tick_math import sqrt_price_at
 from domain.events import PoolSnapshotted
 
 BASE, QUOTE = "eip155:1337/erc20:base", "eip155:1337/erc20:quote"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from dex import PoolReplica, V2Pool, V3Pool
-from dex.tick_math import sqrt_price_at
+from dex.replicas.tick_math import sqrt_price_at
 from domain import Address, ChainId, Fill, Instrument, OrderState, Side, VenueId, native_asset, token_asset, venue_asset
 from domain import events as e
 from engine.edge import ClientId, run_number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dex.arbitrage import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
+from dex.arbitrage.book import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
 from domain import OrderState, Side
 from domain import events as e
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, CrossVenueArbitrageSettings, Stage

@@ -13,8 +13,8 @@ from chain import ChainClient
 from chain.abi import selector, uint_at
 from chain.devnet import Devnet, PoolEntry
 from dex import PoolReplica, V3Pool
-from dex.tick_math import sqrt_price_at
-from dex.v2 import V2Pool
+from dex.replicas.tick_math import sqrt_price_at
+from dex.replicas.v2 import V2Pool
 from domain import Refused
 from domain.events import PoolSnapshotted
 from tests.dex.trader import Trader

@@ -19,7 +19,7 @@ from custody.deposits.contracts import user_id
 from custody.deposits.sweep_plans import Holding, plan_batch, plan_grant, plan_transfer
 from custody.withdrawals.plans import plan_withdrawal
 from dex import plan_approval, plan_swap
-from dex.planning import Routers
+from dex.execution.planning import Routers
 from dex.pools import PoolSpec
 from domain import ChainId, IntentId, StrategyId, native_asset, token_asset
 from domain.ids import PoolId
@@ -93,12 +93,12 @@ def plain(purpose, to, data=b"", value_wei=0):
 
 ALL = Routers(v2=V2, v3=V3, v3_first=V3_FIRST)
 EXAMPLES = {
-    "dex/planning.py:plan_swap": [
+    "dex/execution/planning.py:plan_swap": [
         (swap("v2", ALL), "Swap on Uniswap V2"),
         (swap("v3", ALL), "Swap on Uniswap V3"),
         (swap("v3", replace(ALL, v3=None)), "Swap on Uniswap V3"),
     ],
-    "dex/planning.py:plan_approval": [
+    "dex/execution/planning.py:plan_approval": [
         (allowance(2_500_000_000), "Allow a spender to take tokens"),
         (allowance(0), "Take an allowance back"),
     ],

@@ -13,7 +13,7 @@ from chain.wakeups import HeadWakeups
 from dex import PoolFollower, PoolReplica, devnet_pools, read_pools
 from domain import InputError, Refused
 from domain.events import BlockSeen, Event, PoolInvalidated, PoolSnapshotted, PoolSwapped
-from tests.dex.test_exactness import _compare
+from tests.dex.replicas.test_exactness import _compare
 from tests.dex.trader import Trader
 
 pytestmark = pytest.mark.anvil

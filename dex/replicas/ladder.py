@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-from dex.swap_math import amount0_down, amount0_up, amount1_down, amount1_up, with_fee_up
-from dex.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
+from dex.replicas.swap_math import amount0_down, amount0_up, amount1_down, amount1_up, with_fee_up
+from dex.replicas.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
 
 
 class TickTable:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dex import V2Pool, V3Pool
-from dex.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
+from dex.replicas.tick_math import MAX_SQRT_PRICE, MAX_TICK, MIN_SQRT_PRICE, MIN_TICK, sqrt_price_at
 from domain import InputError, InvariantError, Refused
 from domain.events import PoolInvalidated, PoolLiquidityChanged, PoolSnapshotted, PoolSwapped, PoolSynced
 from tests.dex.books import BASE, QUOTE, random_pool, ranges_to_ticks, v3_snapshot

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
-from dex.replica import Piece, PoolReplica
+from dex.replicas.base import Piece, PoolReplica
 from domain.errors import InvariantError
 from domain.events import PoolEvent, PoolSnapshotted, PoolSynced
 

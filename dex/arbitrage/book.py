@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-from dex.replica import Piece, PoolReplica
+from dex.replicas.base import Piece, PoolReplica
 from domain.assets import Asset
 from domain.errors import InputError, Refused
 from domain.instruments import Instrument

@@ -1,6 +1,6 @@
 """Snapshots of pools and tokens, read by deployless lens contracts: one `eth_call` for many, all at one block.
 
-The lenses are ours (`contracts/src/lens`); their creation code lies beside this module, so that an installed platform
+The lenses are ours (`contracts/src/lens`); their creation code lies in `dex/bytecode`, so that an installed platform
 needs neither forge nor node.
 """
 
@@ -19,7 +19,7 @@ from dex.pools import PoolSpec
 from domain.errors import InputError, InvariantError
 from domain.events import PoolSnapshotted
 
-_CODE: Final = Path(__file__).with_name("bytecode")
+_CODE: Final = Path(__file__).parents[1] / "bytecode"
 _V2_PER_CALL: Final = 150
 _TICKS_PER_CALL: Final = 600
 _TICK_BYTES: Final = 35

@@ -12,10 +12,10 @@ import structlog
 from chain import Block, ChainClient
 from chain.heads import Applied, HeadEvent, HeadFollower, Unreachable
 from chain.wakeups import HeadWakeups
-from dex.decoding import decode_log
-from dex.lens import read_pools
 from dex.pools import PoolSpec
-from dex.replica import PoolReplica
+from dex.replicas.base import PoolReplica
+from dex.replicas.decoding import decode_log
+from dex.replicas.lens import read_pools
 from domain.errors import PlatformError, VenueUnavailable
 from domain.events import BlockSeen, Event, PoolEvent, PoolInvalidated, PoolSnapshotted
 

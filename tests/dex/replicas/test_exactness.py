@@ -11,7 +11,7 @@ from chain import ChainClient
 from chain.abi import address_at, address_word, int_at, int_word, selector, uint_at, uint_word
 from chain.devnet import Devnet, PoolEntry
 from dex import PoolReplica, PoolSpec, V3Pool
-from dex.lens import lens_code
+from dex.replicas.lens import lens_code
 from domain import InputError, Refused
 from tests.dex.trader import Trader, asset_id
 

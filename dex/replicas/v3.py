@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
-from dex.ladder import Ladder, TickTable
-from dex.replica import Piece, PoolReplica
-from dex.swap_math import (
+from dex.replicas.base import Piece, PoolReplica
+from dex.replicas.ladder import Ladder, TickTable
+from dex.replicas.swap_math import (
     PIPS,
     amount0_down,
     amount0_up,
@@ -21,7 +21,7 @@ from dex.swap_math import (
     price_after_1_out,
     with_fee_up,
 )
-from dex.tick_math import MAX_TICK, MIN_TICK, Q96
+from dex.replicas.tick_math import MAX_TICK, MIN_TICK, Q96
 from domain.errors import InvariantError
 from domain.events import PoolEvent, PoolLiquidityChanged, PoolSnapshotted, PoolSwapped
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dex.tick_math import Q96
+from dex.replicas.tick_math import Q96
 
 PIPS: Final = 1_000_000
 _MAX_UINT256: Final = (1 << 256) - 1

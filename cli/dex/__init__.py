@@ -1,0 +1,1 @@
+"""`capstan dex`: quotes, routes, swaps, liquidity, arbitrage and perpetuals on chains."""

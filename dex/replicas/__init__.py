@@ -1,0 +1,9 @@
+"""Local copies of pools, kept by events: read as a snapshot (`lens`), followed log by log (`follower`), and quoting as
+the contracts do, to the last unit.
+"""
+
+from dex.replicas.base import Piece, PoolReplica
+from dex.replicas.v2 import V2Pool
+from dex.replicas.v3 import V3Pool
+
+__all__ = ["Piece", "PoolReplica", "V2Pool", "V3Pool"]
