@@ -11,16 +11,17 @@ TEST_WORKERS ?= 2
 SECONDS_DEMO ?= 60
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 500
+CROSSCHECK := dex/crosscheck/uniswap_python
 NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
 
-.PHONY: help install tools python demo test test-python test-rust test-contracts lint format bench soak services clean
+.PHONY: help install tools python crosscheck demo test test-python test-rust test-contracts lint format bench soak services clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-install: tools python $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
+install: tools python crosscheck $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
 
 tools:
 	@scripts/check-tools
@@ -46,6 +47,13 @@ $(NODE_STAMP): package.json package-lock.json
 contracts/out/.built: $(NODE_STAMP) $(CONTRACT_SOURCES)
 	@echo "compiling contracts …"
 	@$(FORGE) build --quiet --force
+	@touch $@
+
+# uniswap-python wants an older web3 than ours: an environment of its own (docs/adr/0011).
+crosscheck: $(CROSSCHECK)/.venv/.synced ## Install uniswap-python, the second opinion on quotes
+
+$(CROSSCHECK)/.venv/.synced: $(CROSSCHECK)/uv.lock | $(UV)
+	@$(UV) sync --locked --quiet --project $(CROSSCHECK)
 	@touch $@
 
 demo: install ## Run the main job for 60 s and open with a report
@@ -88,4 +96,4 @@ services: ## Start PostgreSQL and Redis for the tests that use them
 	@scripts/services start
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv .tools node_modules native/target contracts/out contracts/cache var
+	@rm -rf .venv .tools $(CROSSCHECK)/.venv node_modules native/target contracts/out contracts/cache var
