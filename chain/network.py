@@ -5,10 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+import aiohttp
+
 from chain.client import ChainClient
 from chain.devnet.accounts import DEVNET_GENESIS_HASH, is_test_address
 from chain.errors import NodeRefused
-from domain.errors import Refused
+from domain.errors import InputError, Refused, VenueUnavailable
 from domain.ids import ChainId
 
 TESTNETS: Final = frozenset(
@@ -70,3 +72,29 @@ def ensure_keys_fit(kind: NetworkKind, addresses: tuple[str, ...]) -> None:
                 rule="test_keys",
                 hint="Everybody knows its key: funds sent there are lost.",
             )
+
+
+async def chain_id_at(url: str) -> ChainId:
+    """Ask a node which chain it serves, before anything else is known of it.
+
+    Raises:
+        InputError: Not an HTTP address.
+        VenueUnavailable: No node answers there.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"not an HTTP RPC URL: {url.partition('@')[2] or url!r}")
+    where = url.partition("://")[2].rpartition("@")[2].partition("/")[0]  # Keys stand in paths and before the @.
+    question = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5, sock_connect=2)) as session,
+            session.post(url, json=question) as response,
+        ):
+            answer = await response.json(content_type=None)
+            return ChainId(int(answer["result"], 16))
+    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        raise VenueUnavailable(
+            f"no node answers at {where}: {type(exc).__name__}", hint="Start one with `capstan chain devnet`."
+        ) from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise VenueUnavailable(f"{where} is not an Ethereum node", hint="Correct the RPC URL.") from exc
