@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
+import signal
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -137,6 +139,7 @@ class UniswapPython:
                 limit=_ANSWER_BYTES_MAX,
                 # Nothing of our environment: settings and secrets may stand there.
                 env={"PATH": os.defpath, "HOME": tempfile.gettempdir(), "PYTHONDONTWRITEBYTECODE": "1"},
+                start_new_session=True,
                 preexec_fn=die_with_parent,
             )
         return self._process
@@ -144,6 +147,7 @@ class UniswapPython:
     async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            if process.returncode is None:
-                process.kill()
+            # The whole group: a child of its own would hold the pipes, and waiting waits for those.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
