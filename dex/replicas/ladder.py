@@ -6,6 +6,9 @@ does not depend on where the price stands, so both are summed once, from boundar
 needed so far. A quote is then a bisection and one partial step, however many ticks it crosses; a swap only moves the
 entry point; a mint or burn cuts the ladder where its range begins.
 
+Ladders are forked with the pool they belong to: forks share the sums, which only grow, until one of them must change
+what is there already; that one takes a copy.
+
 A whole step happens exactly when the remaining input covers the step's input and fee, since
 floor(r * (1e6 - f) / 1e6) >= a  <=>  r >= a + ceil(a * f / (1e6 - f)).
 """
@@ -26,6 +29,12 @@ class TickTable:
         self.net: dict[int, int] = {}
         self.gross: dict[int, int] = {}
         self.ordered: list[int] = []
+
+    def copy(self) -> TickTable:
+        """Give a table of its own with the same ticks."""
+        other = TickTable(self.spacing)
+        other.net, other.gross, other.ordered = self.net.copy(), self.gross.copy(), self.ordered.copy()
+        return other
 
     def change(self, tick: int, net_delta: int, gross_delta: int) -> bool:
         """Apply one end of a mint or burn; return False when the gross would fall below zero."""
@@ -69,13 +78,13 @@ class Ladder:
     """
 
     __slots__ = (
-        "_fee_pips",
+        "_is_shared",
         "_table",
         "entry",
+        "fee_pips",
         "first_in",
         "first_out",
         "is_anchored",
-        "is_complete",
         "is_up",
         "keys",
         "liquidity",
@@ -86,7 +95,7 @@ class Ladder:
 
     def __init__(self, table: TickTable, fee_pips: int, *, is_up: bool) -> None:
         self._table = table
-        self._fee_pips = fee_pips
+        self.fee_pips = fee_pips
         self.is_up = is_up
         self.keys: list[int] = []
         self.prices: list[int] = []
@@ -94,14 +103,38 @@ class Ladder:
         """Beyond each boundary."""
         self.sums_in: list[int] = []
         self.sums_out: list[int] = []
-        self.is_complete = False
-        """No liquidity lies beyond the last boundary."""
+        self._is_shared = False
         self.is_anchored = False
         self.entry = 0
         """Index of the first boundary ahead of the price."""
         self.first_in = 0
         self.first_out = 0
         """Whole step from the price to that boundary."""
+
+    def fork(self) -> Ladder:
+        """Give a ladder over the same sums, to be anchored elsewhere. Both may go on growing them."""
+        other = Ladder(self._table, self.fee_pips, is_up=self.is_up)
+        other.keys, other.prices, other.liquidity = self.keys, self.prices, self.liquidity
+        other.sums_in, other.sums_out = self.sums_in, self.sums_out
+        self._is_shared = other._is_shared = True
+        return other
+
+    def detach(self, table: TickTable) -> None:
+        """Go on with sums of its own over another table of the same ticks, which is going to change."""
+        self._table = table
+        self._truncate(len(self.keys))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no liquidity lies beyond the last boundary."""
+        if not self.keys:
+            return False
+        boundary, ordered = (self.keys[-1] if self.is_up else -self.keys[-1]), self._table.ordered
+        if boundary in (MIN_TICK, MAX_TICK):
+            return True
+        if self.liquidity[-1]:
+            return False
+        return not ordered or (ordered[-1] <= boundary if self.is_up else ordered[0] >= boundary)
 
     def release(self) -> None:
         """Forget where the price stands; the next quote anchors anew."""
@@ -153,7 +186,7 @@ class Ladder:
             taken, given = amount1_up(liquidity, start, end), amount0_down(liquidity, start, end)
         else:
             taken, given = amount0_up(liquidity, end, start), amount1_down(liquidity, end, start)
-        return with_fee_up(taken, self._fee_pips), given
+        return with_fee_up(taken, self.fee_pips), given
 
     def _append(self, boundary: int, liquidity_before: int) -> None:
         net = self._table.net.get(boundary, 0)
@@ -164,14 +197,12 @@ class Ladder:
         self.liquidity.append(liquidity)
         self.sums_in.append(0)
         self.sums_out.append(0)
-        ordered = self._table.ordered
-        if boundary in (MIN_TICK, MAX_TICK):
-            self.is_complete = True
-        elif liquidity == 0:
-            self.is_complete = not ordered or (ordered[-1] <= boundary if self.is_up else ordered[0] >= boundary)
 
     def _truncate(self, length: int) -> None:
-        if length < len(self.keys):
-            self.is_complete = False
+        if self._is_shared:
+            self.keys, self.prices, self.liquidity = self.keys[:length], self.prices[:length], self.liquidity[:length]
+            self.sums_in, self.sums_out = self.sums_in[:length], self.sums_out[:length]
+            self._is_shared = False
+            return
         for column in (self.keys, self.prices, self.liquidity, self.sums_in, self.sums_out):
             del column[length:]

@@ -5,6 +5,7 @@ A square-root price is Q64.96: sqrt(raw token1 / raw token0) * 2**96. Tick t sta
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Final
 
@@ -17,6 +18,8 @@ MIN_SQRT_PRICE: Final = 4_295_128_739
 MAX_SQRT_PRICE: Final = 1_461_446_703_485_210_103_287_273_052_203_988_822_378_723_970_342
 
 _MAX_UINT256: Final = (1 << 256) - 1
+_TICKS_PER_DOUBLING: Final = 2 / math.log2(1.0001)
+"""Ticks that double the square-root price."""
 # Q128.128 of 1.0001**(-2**k / 2) for k = 0..19, from TickMath.sol.
 _FACTORS: Final = (
     0xFFFCB933BD6FAD37AA2D162D1A594001,
@@ -58,3 +61,20 @@ def sqrt_price_at(tick: int) -> int:
     if tick > 0:
         ratio = _MAX_UINT256 // ratio
     return (ratio >> 32) + (1 if ratio & 0xFFFFFFFF else 0)
+
+
+def tick_at(sqrt_price: int) -> int:
+    """Give the greatest tick whose square-root price is at most this one.
+
+    Raises:
+        InputError: Not a price of Uniswap V3.
+    """
+    if not MIN_SQRT_PRICE <= sqrt_price < MAX_SQRT_PRICE:
+        raise InputError(f"square-root price {sqrt_price} lies outside {MIN_SQRT_PRICE}..{MAX_SQRT_PRICE}")
+    # The logarithm is right to 1e-9 of a tick, so it errs by at most one where a tick begins.
+    tick = min(max(math.floor((math.log2(sqrt_price) - 96) * _TICKS_PER_DOUBLING), MIN_TICK), MAX_TICK - 1)
+    while sqrt_price_at(tick) > sqrt_price:
+        tick -= 1
+    while sqrt_price_at(tick + 1) <= sqrt_price:
+        tick += 1
+    return tick
