@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from chain.abi import address_word, call_data, selector, uint_at
 from chain.broadcast import Sent, broadcast
-from chain.errors import revert_reason
+from chain.errors import NodeRefused, revert_reason
 from chain.keccak import checksum, keccak256
 from chain.records import (
     Block,
@@ -26,7 +26,7 @@ from chain.records import (
     transaction_from,
 )
 from chain.rpc import JsonRpc, Request
-from chain.survey import Survey, agreed_nonce, survey
+from chain.survey import BATCH_MAX, Survey, agreed_nonce, survey
 from domain.errors import InputError, OutcomeUnknown
 from domain.ids import BlockNumber, ChainId, Wei
 
@@ -102,6 +102,14 @@ class ChainClient:
         method = "eth_getBlockByHash" if is_hash(ref) else "eth_getBlockByNumber"
         answer = await self.rpc.request(method, block_param(ref), False)
         return None if answer is None else block_from(answer)
+
+    async def find_blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """Give many blocks by number in few round trips; None for one the node does not know."""
+        questions: list[Request] = [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
+        answers: list[Any] = []
+        for start in range(0, len(questions), BATCH_MAX):
+            answers += await self.rpc.batch(questions[start : start + BATCH_MAX])
+        return [None if answer is None or isinstance(answer, NodeRefused) else block_from(answer) for answer in answers]
 
     async def logs(
         self,

@@ -2,8 +2,9 @@
 
 Nodes differ in what they announce when a chain reorganises (anvil 1.7.1 announces nothing), so this asks: which block
 is the head now, and does its ancestry meet the blocks already applied? Blocks on the way there are applied in order,
-blocks that lost are reverted in reverse order. Each block's logs are asked for by its hash, so that they cannot belong
-to another.
+blocks that lost are reverted in reverse order, with the logs they were applied with (`chain.undo` keeps what takes
+each back). Each block's logs are asked for by its hash, so that they cannot belong to another; a long gap is filled by
+ranges (`chain.backfill`).
 
 `HeadChain` decides and does no I/O; `HeadFollower` asks the node.
 """
@@ -15,15 +16,20 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
+from chain.backfill import RangeSource, headers_between, logs_of
 from chain.errors import NodeRefused
-from chain.records import Block, BlockRef, Log
+from chain.finality import Finality, FinalityMarks, FinalityRule
+from chain.records import Block, Log
 from domain.errors import InputError, InvariantError, VenueUnavailable
 
 log = structlog.get_logger(__name__)
+
+_FILL_FROM: Final = 8
+"""From how many missing blocks on headers are asked for by range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,16 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Reverted:
-    """A block left the chain; what it did is undone."""
+    """A block left the chain; what it did is undone. Of several the newest comes first."""
 
     block: Block
     logs: tuple[Log, ...]
+    """As they were applied, oldest first."""
+
+    @property
+    def undone(self) -> tuple[Log, ...]:
+        """The logs in the order in which they are taken back."""
+        return self.logs[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +74,6 @@ class Unreachable:
 
 HeadEvent: TypeAlias = Applied | Reverted | Restarted | Unreachable
 Handle: TypeAlias = Callable[[Sequence[HeadEvent]], Awaitable[None]]
-
-
-class BlockSource(Protocol):
-    """What the follower needs of a node; `ChainClient` satisfies it."""
-
-    async def find_block(self, ref: BlockRef) -> Block | None: ...
-
-    async def logs(self, *, addresses: Sequence[str], block_hash: str) -> list[Log]: ...
 
 
 class HeadChain:
@@ -118,29 +122,47 @@ class HeadFollower:
     """Turns a node's head into a gapless sequence of applied and reverted blocks.
 
     Begin with `begin`, then call `advance` whenever something may have happened, or let `run` poll. One task at a
-    time.
+    time. `addresses` may be changed by `follow`; `topics` narrows their logs as `eth_getLogs` does. The ring holds
+    `depth` blocks; who is more than `gap_max` behind begins again.
     """
 
     def __init__(
         self,
-        source: BlockSource,
+        source: RangeSource,
         addresses: Sequence[str],
         *,
+        topics: Sequence[str | Sequence[str] | None] = (),
         depth: int = 64,
         gap_max: int = 256,
         poll_s: float = 0.1,
+        finality: FinalityRule | None = None,
     ) -> None:
         self._source = source
         self._addresses = tuple(addresses)
+        self._topics = tuple(topics)
         self._chain = HeadChain(depth)
         self._gap_max = gap_max
         self._poll_s = poll_s
+        self._finality = finality
         self._wake = asyncio.Event()
+        self.marks = FinalityMarks()
+        """The highest safe and final blocks, as far as `finality` says how they are known."""
 
     @property
     def head(self) -> Block | None:
         """The newest block applied."""
         return self._chain.head
+
+    def follow(self, addresses: Sequence[str]) -> None:
+        """Follow the logs of these addresses from the next block on; their state must be known at the newest one."""
+        self._addresses = tuple(addresses)
+
+    def label(self, block: Block) -> Finality | None:
+        """Tell how sure a block is; None when it is not, or no longer, among the applied ones."""
+        held = self._chain.at(block.number)
+        if held is None or held.hash != block.hash:
+            return None
+        return self.marks.label(block.number)
 
     def begin(self, block: Block) -> None:
         """Take a block whose state is already known as the starting point; nothing is emitted for it."""
@@ -170,7 +192,10 @@ class HeadFollower:
             return []
         if isinstance(path, str):
             return [self._restart(target, path)]
-        return await self._walk(*path)
+        events = await self._walk(*path)
+        if events and self._finality is not None:
+            await self._mark(self._finality)
+        return events
 
     async def run(self, handle: Handle) -> None:
         """Follow until cancelled; hand over each round's events together. An unreachable node is waited for.
@@ -218,6 +243,9 @@ class HeadFollower:
         if ours is not None and ours.hash == target.hash:
             return ours, []  # The chain was rolled back to a block we hold.
         path = [target]
+        if target.number - head.number >= _FILL_FROM:
+            # A gap: all its headers at once. What does not link up is walked by parent hash below.
+            path = await headers_between(self._source, head.number, target)
         while True:
             parent = self._chain.at(path[-1].number - 1)
             if parent is not None and parent.hash == path[-1].parent_hash:
@@ -232,17 +260,37 @@ class HeadFollower:
     async def _walk(self, ancestor: Block, path: list[Block]) -> list[HeadEvent]:
         # All logs first: a node that lost a block in between leaves the applied chain as it is.
         steps = []
-        for block in path:
+        if path:
             try:
-                logs = await self._source.logs(addresses=self._addresses, block_hash=block.hash)
+                logs = await logs_of(self._source, path, self._addresses, self._topics)
             except NodeRefused as exc:
-                log.info("chain.block_gone", block=block.number, reason=str(exc))
+                log.info("chain.block_gone", block=path[-1].number, reason=str(exc))
                 return []
-            steps.append(Applied(block, tuple(logs)))
+            steps = [Applied(block, found) for block, found in zip(path, logs, strict=True)]
         events: list[HeadEvent] = []
         while (head := self._chain.head) is not None and head.number > ancestor.number:
             undone = self._chain.pop()
+            if undone.block.number <= self.marks.final:
+                log.error("chain.final_block_reverted", block=undone.block.number, hash=undone.block.hash)
             events.append(Reverted(undone.block, undone.logs))
         for step in steps:
             self._chain.push(step)
         return events + list(steps)
+
+    async def _mark(self, rule: FinalityRule) -> None:
+        head = self._chain.head
+        if head is None:
+            return
+        safe = final = None
+        if rule.kind == "tags":
+            safe, final = await self._tagged("safe"), await self._tagged("finalized")
+        self.marks = self.marks.risen(rule, head.number, safe, final)
+
+    async def _tagged(self, tag: str) -> int | None:
+        try:
+            block = await self._source.find_block(tag)
+        except (NodeRefused, VenueUnavailable) as exc:
+            # The events are applied already: a label that comes later is better than losing them.
+            log.info("chain.no_tag", tag=tag, reason=str(exc))
+            return None
+        return None if block is None else int(block.number)

@@ -17,7 +17,7 @@ from chain.rpc import Endpoint, JsonRpc, NoAnswer, Request
 from domain.errors import VenueUnavailable
 
 QUORUM: Final = 2
-_BATCH_MAX: Final = 250
+BATCH_MAX: Final = 250
 """Questions in one round trip: nodes bound the size of batches."""
 
 
@@ -141,7 +141,7 @@ async def ask_in_parts(rpc: JsonRpc, endpoint: Endpoint, requests: Sequence[Requ
     Raises:
         NoAnswer: A batch was not answered.
     """
-    parts = [requests[start : start + _BATCH_MAX] for start in range(0, len(requests), _BATCH_MAX)]
+    parts = [requests[start : start + BATCH_MAX] for start in range(0, len(requests), BATCH_MAX)]
     answers = await asyncio.gather(*(rpc.ask(endpoint, part) for part in parts))
     return [answer for part in answers for answer in part]
 

@@ -6,14 +6,18 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from chain import Block, ChainClient, Log, NodeRefused
 from chain.abi import address_word, selector, topic, uint_word
+from chain.backfill import Topics
 from chain.devnet import DEPLOYER, TEST_ADDRESSES, Devnet
+from chain.finality import Finality, FinalityRule
 from chain.heads import Applied, HeadEvent, HeadFollower, Restarted, Reverted, Unreachable
 from chain.records import BlockRef
+from chain.undo import UndoRing
 from domain.errors import InvariantError, VenueUnavailable
 from domain.ids import Address, BlockNumber, Wei
 
@@ -28,6 +32,8 @@ class TreeChain:
     blocks: dict[str, Block] = field(default_factory=dict)
     head: str = ""
     forgets: float = 0.0
+    range_max: int = 1_000
+    asked: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -58,6 +64,11 @@ class TreeChain:
             self.grow_elsewhere()
         if ref == "latest":
             return self.blocks[self.head]
+        if ref in ("safe", "finalized"):
+            return None
+        if isinstance(ref, int):
+            chain = self.canonical()
+            return self.blocks[chain[ref]] if ref < len(chain) else None
         block = self.blocks.get(str(ref))
         return block if block is not None and block.hash in self.canonical() else None
 
@@ -66,11 +77,43 @@ class TreeChain:
         self.roll_back(self.random.randint(1, 3))
         self.grow(self.random.randint(1, 4))
 
-    async def logs(self, *, addresses: Sequence[str], block_hash: str) -> list[Log]:
-        if block_hash not in self.canonical():
+    async def find_blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        if self.random.random() < self.forgets:
+            self.grow_elsewhere()
+        chain = self.canonical()
+        return [self.blocks[chain[number]] if number < len(chain) else None for number in numbers]
+
+    async def logs(
+        self,
+        *,
+        addresses: Sequence[str] = (),
+        topics: Topics = (),
+        from_block: BlockRef | None = None,
+        to_block: BlockRef | None = None,
+        block_hash: str | None = None,
+    ) -> list[Log]:
+        if self.random.random() < self.forgets:
+            self.grow_elsewhere()
+        chain = self.canonical()
+        self.asked += 1
+        if block_hash is None:
+            assert isinstance(from_block, int)
+            assert isinstance(to_block, int)
+            if to_block - from_block >= self.range_max:
+                raise NodeRefused("range too long", code=-32005)
+            return [
+                entry for number in range(from_block, to_block + 1) for entry in self._logs(chain[number : number + 1])
+            ]
+        if block_hash not in chain:
             raise NodeRefused("unknown block", code=-32000)
-        number = self.blocks[block_hash].number
-        return [Log(CONTRACT, (), block_hash.encode(), number, block_hash, "0x", i) for i in range(number % 3)]
+        return self._logs([block_hash])
+
+    def _logs(self, hashes: Sequence[str]) -> list[Log]:
+        return [
+            Log(CONTRACT, (), h.encode(), self.blocks[h].number, h, "0x", i)
+            for h in hashes
+            for i in range(self.blocks[h].number % 3)
+        ]
 
 
 class FlakyChain(TreeChain):
@@ -123,7 +166,8 @@ async def test_the_applied_chain_is_the_canonical_chain_after_any_reorganisation
         source.forgets = 0.2 if chance.random() < 0.5 else 0.0
         if chance.random() < 0.3:
             source.roll_back(chance.randint(0, 9))
-        source.grow(chance.randint(0, 6))
+        source.grow(chance.randint(0, 14))
+        source.range_max = chance.choice([1, 5, 1_000])
         mirror.take(await follower.advance())
         assert follower.head is not None
         assert follower.head.hash == mirror.chain[-1]
@@ -161,6 +205,124 @@ async def test_a_gap_too_long_to_fill_restarts() -> None:
     source.grow(11)
     assert mirror.take(await follower.advance()) == 1
     assert mirror.restarts == 1
+
+
+async def test_a_long_gap_is_filled_with_few_questions_and_halved_ranges() -> None:
+    source = TreeChain(5)
+    start = source.blocks[source.head]
+    mirror = Mirror(start)
+    follower = HeadFollower(source, [CONTRACT], depth=250, gap_max=400)
+    follower.begin(start)
+    source.grow(200)
+    assert mirror.take(await follower.advance()) == 200
+    assert source.asked == 1
+    source.range_max = 60
+    source.grow(200)
+    assert mirror.take(await follower.advance()) == 200
+    assert source.asked == 1 + 2 + 4  # 200 and 100 were too long; four times 50.
+    source.range_max = 1
+    source.grow(20)
+    assert mirror.take(await follower.advance()) == 20
+    assert all(len(mirror.logs[block]) == source.blocks[block].number % 3 for block in source.canonical()[1:])
+
+
+class Swapping(TreeChain):
+    """Reorganises while a range of logs is being read."""
+
+    async def logs(self, **criteria: Any) -> list[Log]:
+        found = await super().logs(**criteria)
+        if criteria.get("block_hash") is None:
+            self.grow_elsewhere()
+        return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_range_of_logs_is_not_believed_when_the_chain_moved_under_it(seed: int) -> None:
+    source = Swapping(seed)
+    start = source.blocks[source.head]
+    mirror = Mirror(start)
+    follower = HeadFollower(source, [CONTRACT])
+    follower.begin(start)
+    source.grow(9)
+    mirror.take(await follower.advance())
+    assert set(mirror.logs) <= set(source.blocks)
+    for block_hash, logs in mirror.logs.items():
+        assert len(logs) == source.blocks[block_hash].number % 3
+
+
+async def test_blocks_are_labelled_by_depth_and_labels_never_go_back() -> None:
+    source = TreeChain(6)
+    follower = HeadFollower(source, [], finality=FinalityRule("tags", safe_depth=3, final_depth=6))
+    follower.begin(source.blocks[source.head])
+    source.grow(10)
+    await follower.advance()
+    labels = [follower.label(source.blocks[block]) for block in source.canonical()]
+    assert labels == [Finality.FINAL] * 5 + [Finality.SAFE] * 3 + [Finality.LATEST] * 3
+    lost = source.blocks[source.head]
+    source.roll_back(2)
+    source.grow(1)
+    await follower.advance()
+    assert follower.label(lost) is None
+    assert (follower.marks.safe, follower.marks.final) == (7, 4)
+
+
+@pytest.mark.anvil
+async def test_the_node_s_own_tags_label_blocks(devnet: Devnet, chain_client: ChainClient) -> None:
+    start = await chain_client.head()
+    follower = HeadFollower(chain_client, [], finality=FinalityRule())
+    follower.begin(start)
+    await chain_client.rpc.request("anvil_mine", hex(3))
+    await follower.advance()
+    tagged = [await chain_client.find_block(tag) for tag in ("safe", "finalized")]
+    assert [follower.marks.safe, follower.marks.final] == [block.number for block in tagged if block is not None]
+    assert follower.label(await chain_client.head()) is Finality.LATEST
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_what_the_undo_ring_gives_back_restores_the_state_log_by_log(seed: int) -> None:
+    source = TreeChain(seed)
+    follower = HeadFollower(source, [CONTRACT], depth=8)
+    follower.begin(source.blocks[source.head])
+    ring: UndoRing[tuple[str, ...]] = UndoRing(8)
+    state: tuple[str, ...] = ()
+    chance = random.Random(seed)
+    for _ in range(60):
+        source.roll_back(chance.randint(0, 6))
+        source.grow(chance.randint(0, 6))
+        for event in await follower.advance():
+            if isinstance(event, Applied):
+                ring.begin(event.block)
+                for entry in event.logs:
+                    ring.keep(state)
+                    state = (*state[-3:], f"{entry.block_hash}:{entry.index}")
+            elif isinstance(event, Reverted):
+                undos = ring.take(event.block)
+                assert undos is not None
+                assert len(undos) == len(event.undone)
+                for entry, undo in zip(event.undone, undos, strict=True):
+                    assert state[-1] == f"{entry.block_hash}:{entry.index}"
+                    state = undo
+            else:
+                assert isinstance(event, Restarted)
+                ring.clear()
+                state = ()
+    assert len(ring) <= 8
+
+
+def test_the_undo_ring_takes_blocks_back_newest_first_and_says_when_it_ends() -> None:
+    blocks = [Block(BlockNumber(n), f"0x{n}", "", n, Wei(1), 0, 0, ()) for n in range(4)]
+    ring: UndoRing[int] = UndoRing(2)
+    with pytest.raises(InvariantError):
+        ring.keep(1)
+    for block in blocks[:3]:
+        ring.begin(block)
+        ring.keep(int(block.number))
+        ring.keep(int(block.number) + 10)
+    with pytest.raises(InvariantError):
+        ring.take(blocks[1])
+    assert ring.take(blocks[2]) == [12, 2]
+    assert ring.take(blocks[1]) == [11, 1]
+    assert ring.take(blocks[0]) is None
 
 
 async def test_following_without_a_starting_block_is_our_bug() -> None:
