@@ -1,4 +1,4 @@
-"""Arbitrage: against an exchange's book (`book`), and around cycles of pools."""
+"""Arbitrage: against an exchange's book (`book`), and around cycles of pools (`cycles`, `index`)."""
 
 from dex.arbitrage.book import (
     ArbitrageSize,
@@ -6,5 +6,21 @@ from dex.arbitrage.book import (
     optimal_buy_on_book_sell_on_pool,
     optimal_buy_on_pool_sell_on_book,
 )
+from dex.arbitrage.curves import curve_of
+from dex.arbitrage.cycles import Cycle, CycleOptimum, Leg, solve_cycle
+from dex.arbitrage.index import CycleIndex, CycleScanner, disjoint
 
-__all__ = ["ArbitrageSize", "BookTerms", "optimal_buy_on_book_sell_on_pool", "optimal_buy_on_pool_sell_on_book"]
+__all__ = [
+    "ArbitrageSize",
+    "BookTerms",
+    "Cycle",
+    "CycleIndex",
+    "CycleOptimum",
+    "CycleScanner",
+    "Leg",
+    "curve_of",
+    "disjoint",
+    "optimal_buy_on_book_sell_on_pool",
+    "optimal_buy_on_pool_sell_on_book",
+    "solve_cycle",
+]
