@@ -37,7 +37,7 @@ def devnet(
     btc_price: Annotated[int, typer.Option(min=1, help="Starting price of WBTC in USDC.")] = 60_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
-    """Run anvil with WETH, USDC, WBTC, Uniswap V2 and V3 at mainnet's addresses until SIGTERM or SIGINT.
+    """Run anvil with tokens and genuine DeFi contracts at mainnet's addresses until SIGTERM or SIGINT.
 
     Its accounts come from the public test mnemonic: use them here and nowhere else.
     """
@@ -96,8 +96,10 @@ def _write(path: Path, world: DevnetWorld) -> None:
 
 
 def _describe(world: DevnetWorld) -> None:
+    from chain.devnet import NATIVE_COIN
+
     typer.echo(f"devnet on {world.rpc_url}, chain id {world.chain_id}, genesis {world.genesis_hash}")
-    symbols = {token.address: symbol for symbol, token in world.tokens.items()}
+    symbols = {NATIVE_COIN: "ETH"} | {token.address: symbol for symbol, token in world.tokens.items()}
     for name, address in world.contracts.items():
         typer.echo(f"  {name:<28} {address}")
     for pool in world.pools:

@@ -102,7 +102,7 @@ def pool_spec(
 
 
 def devnet_pools(world: DevnetWorld) -> dict[PoolId, PoolSpec]:
-    """Describe every pool of a devnet, by id."""
+    """Describe the V2 and V3 pools of a devnet, by id."""
     by_address = {token.address: (symbol, token.decimals) for symbol, token in world.tokens.items()}
     specs = (
         pool_spec(
@@ -114,5 +114,6 @@ def devnet_pools(world: DevnetWorld) -> dict[PoolId, PoolSpec]:
             fee_pips=pool.fee,
         )
         for pool in world.pools
+        if pool.kind in ("v2", "v3")
     )
     return {spec.id: spec for spec in specs}

@@ -1,4 +1,4 @@
-"""A local chain for development and tests: anvil with WETH, USDC, WBTC and genuine Uniswap V2 and V3.
+"""A local chain for development and tests: anvil with tokens and the genuine DeFi contracts on it.
 
     async with await Devnet.start(DevnetConfig(chain_id=1337)) as devnet:
         devnet.world.pool("v3", "WETH", "USDC", 500)
@@ -13,14 +13,16 @@ from chain.devnet.accounts import (
     TEST_PATH,
     is_test_address,
 )
-from chain.devnet.build import DEPLOYER, Market, V3Seed
+from chain.devnet.deployer import DEPLOYER
 from chain.devnet.devnet import Devnet, DevnetConfig
-from chain.devnet.world import CANONICAL, DevnetWorld, PoolEntry, TokenEntry
+from chain.devnet.market import Market, V2Seed, V3Seed, V4Seed
+from chain.devnet.world import CANONICAL, NATIVE_COIN, DevnetWorld, PoolEntry, TokenEntry
 
 __all__ = [
     "CANONICAL",
     "DEPLOYER",
     "DEVNET_GENESIS_HASH",
+    "NATIVE_COIN",
     "TEST_ADDRESSES",
     "TEST_MNEMONIC",
     "TEST_PATH",
@@ -30,6 +32,8 @@ __all__ = [
     "Market",
     "PoolEntry",
     "TokenEntry",
+    "V2Seed",
     "V3Seed",
+    "V4Seed",
     "is_test_address",
 ]

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from chain.keccak import keccak256
 from domain.errors import InputError
 
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
+_LITERAL = re.compile(rb'hex"([0-9a-f]+)"')
+_V4 = "@uniswap/v4-periphery/foundry-out"
 
 # WETH9 is Aave's copy: the one in @uniswap/v2-periphery rejects bare ETH.
 PATHS: Final[dict[str, str]] = {
     "WETH9": "@aave/core-v3/artifacts/contracts/dependencies/weth/WETH9.sol/WETH9.json",
     "MintableERC20": "@aave/core-v3/artifacts/contracts/mocks/tokens/MintableERC20.sol/MintableERC20.json",
     "UniswapV2Factory": "@uniswap/v2-core/build/UniswapV2Factory.json",
+    "UniswapV2Pair": "@uniswap/v2-core/build/UniswapV2Pair.json",
     "UniswapV2Router02": "@uniswap/v2-periphery/build/UniswapV2Router02.json",
     "UniswapV3Factory": "@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json",
+    "UniswapV3Pool": "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json",
     "NonfungiblePositionManager": (
         "@uniswap/v3-periphery/artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json"
     ),
@@ -27,33 +33,61 @@ PATHS: Final[dict[str, str]] = {
     "Quoter": "@uniswap/v3-periphery/artifacts/contracts/lens/Quoter.sol/Quoter.json",
     "QuoterV2": "@uniswap/swap-router-contracts/artifacts/contracts/lens/QuoterV2.sol/QuoterV2.json",
     "TickLens": "@uniswap/v3-periphery/artifacts/contracts/lens/TickLens.sol/TickLens.json",
+    "PoolManager": "@uniswap/v4-core/out/PoolManager.sol/PoolManager.json",
+    "DynamicFeeHook": "@uniswap/v4-core/out/DynamicFeesTestHook.sol/DynamicFeesTestHook.json",
+    "PositionManager": f"{_V4}/PositionManager.sol/PositionManager.json",
+    "V4Quoter": f"{_V4}/V4Quoter.sol/V4Quoter.json",
+    "StateView": f"{_V4}/StateView.sol/StateView.json",
+    "UniversalRouter": "@uniswap/universal-router/artifacts/contracts/UniversalRouter.sol/UniversalRouter.json",
 }
+
+_PERMIT2: Final = "@uniswap/v4-periphery/lib/permit2/test/utils/DeployPermit2.sol"
 
 
 class _Artifact(msgspec.Struct):
-    """Hardhat puts the code at the top, waffle below `evm`; what else is there does not matter."""
+    """Hardhat puts the code at the top, forge below `bytecode`, waffle below `evm`; what else is there is no matter."""
 
-    bytecode: str = ""
+    bytecode: str | dict[str, object] = ""
     evm: dict[str, object] = {}
 
 
-def creation_code(name: str, folder: Path) -> bytes:
+def creation_code(name: str, folder: Path, libraries: Mapping[str, str] | None = None) -> bytes:
     """Give the code that deploys a contract, before its constructor's arguments.
+
+    `libraries` are addresses by full name (`contracts/Pool.sol:Logic`), put where the compiler left room for them.
 
     Raises:
         InputError: The package is missing or not what we expect.
     """
     path = folder / PATHS[name]
     try:
-        artifact = msgspec.json.decode(path.read_bytes(), type=_Artifact)
-    except FileNotFoundError as exc:
-        raise InputError(f"the artifact of {name} is missing: {PATHS[name]}", hint="Run `make install`.") from exc
+        artifact = msgspec.json.decode(_read(path, name), type=_Artifact)
     except msgspec.MsgspecError as exc:
         raise InputError(f"the artifact of {name} is unreadable: {exc}") from exc
-    code = artifact.bytecode
-    if not code:
-        below = artifact.evm.get("bytecode")
-        code = str(below.get("object", "")) if isinstance(below, dict) else ""
-    if not _HEX.fullmatch(code):
+    code = artifact.bytecode or artifact.evm.get("bytecode") or ""
+    text = str(code.get("object", "")) if isinstance(code, dict) else str(code)
+    for library, address in (libraries or {}).items():
+        # solc marks the place of a library with the first 17 bytes of its name's hash.
+        text = text.replace(f"__${keccak256(library.encode()).hex()[:34]}$__", address[2:].lower())
+    if not _HEX.fullmatch(text):
         raise InputError(f"the artifact of {name} holds no linked bytecode")
-    return bytes.fromhex(code.removeprefix("0x"))
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def permit2_runtime(folder: Path) -> bytes:
+    """Give Permit2's deployed code, which its authors publish as a literal in a Solidity file.
+
+    Raises:
+        InputError: The package is missing or not what we expect.
+    """
+    found = _LITERAL.search(_read(folder / _PERMIT2, "Permit2"))
+    if found is None:
+        raise InputError(f"no bytecode of Permit2 in {_PERMIT2}")
+    return bytes.fromhex(found[1].decode())
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as exc:
+        raise InputError(f"the artifact of {name} is missing: {path.name}", hint="Run `make install`.") from exc

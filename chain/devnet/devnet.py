@@ -14,7 +14,9 @@ import structlog
 from chain.abi import address_word, selector, uint_word
 from chain.client import ChainClient
 from chain.devnet.accounts import TEST_ADDRESSES
-from chain.devnet.build import DEPLOYER, Builder, Market
+from chain.devnet.build import build
+from chain.devnet.deployer import DEPLOYER
+from chain.devnet.market import Market
 from chain.devnet.node import AnvilNode, free_port, node_modules
 from chain.devnet.world import DevnetWorld
 from domain.errors import InputError, InvariantError
@@ -76,7 +78,7 @@ class Devnet:
             await node.wait_until_listening()
             async with ChainClient([node.url], config.chain_id) as client:
                 genesis = await client.block(0)
-                built = await Builder(client, artifacts).build(config.market)
+                built = await build(client, artifacts, config.market)
                 if config.follow_wall_clock:
                     await client.rpc.request("evm_setTime", int(time.time()))
                 if config.block_time_s:

@@ -12,6 +12,8 @@ CANONICAL: Final[dict[str, str]] = {
     "WETH9": "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2",
     "USDC": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48",
     "WBTC": "0x2260FAC5E5542a773Aa44fBCfeDf7C193bc2C599",
+    "DAI": "0x6B175474E89094C44Da98b954EedeAC495271d0F",
+    "USDT": "0xdAC17F958D2ee523a2206206994597C13D831ec7",
     "UniswapV2Factory": "0x5C69bEe701ef814a2B6a3EDD4B1652CB9cc5aA6f",
     "UniswapV2Router02": "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D",
     "UniswapV3Factory": "0x1F98431c8aD98523631AE4a59f267346ea31F984",
@@ -21,8 +23,19 @@ CANONICAL: Final[dict[str, str]] = {
     "Quoter": "0xb27308f9F90D607463bb33eA1BeBb41C27CE5AB6",
     "QuoterV2": "0x61fFE014bA17989E743c5F6cB21bF9697530B21e",
     "TickLens": "0xbfd8137f7d1516D3ea5cA83523914859ec47F573",
+    "Permit2": "0x000000000022D473030F116dDEE9F6B43aC78BA3",
+    "PoolManager": "0x000000000004444c5dc75cB358380D2e3dE08A90",
+    "PositionManager": "0xbD216513d74C8cf14cf4747E6AaA6420FF64ee9e",
+    "V4Quoter": "0x52F0E24D1c21C8A0cB1e5a5dD6198556BD9E1203",
+    "StateView": "0x7fFE42C4a5DEeA5b0feC41C94C136Cf115597227",
+    "UniversalRouter": "0x66a9893cC07D91D95644AEDD05D03f95e1dBA8Af",
+    # Not mainnet's: the address says which of its functions the PoolManager calls (after initialising, before a swap).
+    "DynamicFeeHook": "0xCa95000000000000000000000000000000001080",
 }
 """Ethereum mainnet's addresses: tools that hard-code them run on a devnet unmodified."""
+
+NATIVE_COIN: Final = Address("0x0000000000000000000000000000000000000000")
+"""What V4 calls the chain's own coin."""
 
 
 class TokenEntry(msgspec.Struct, frozen=True):
@@ -47,7 +60,7 @@ class PoolEntry(msgspec.Struct, frozen=True):
     """V4's and Balancer's 32-byte id as 0x and 64 digits; empty for the others."""
     tick_spacing: int = 0
     """V4's; V3 pools have theirs in their contract."""
-    hooks: Address = Address("0x0000000000000000000000000000000000000000")
+    hooks: Address = NATIVE_COIN
     """V4's hook contract; zero for none."""
     more_tokens: tuple[Address, ...] = ()
     """Tokens after the first two, of pools that have more. V4's native coin is the zero address."""
@@ -65,16 +78,27 @@ class DevnetWorld(msgspec.Struct, frozen=True):
     test_accounts: tuple[Address, ...]
 
     def pool(self, kind: str, symbol_a: str, symbol_b: str, fee: int = 3000) -> PoolEntry:
-        """Find a pool by its kind, two token symbols in any order, and its fee.
+        """Find a pool by its kind, two token symbols in any order (`ETH` is the coin itself), and its fee.
 
         Raises:
             KeyError: There is none.
         """
-        wanted = {self.tokens[symbol_a].address, self.tokens[symbol_b].address}
+        wanted = {NATIVE_COIN if s == "ETH" else self.tokens[s].address for s in (symbol_a, symbol_b)}
         for pool in self.pools:
             if pool.kind == kind and pool.fee == fee and {pool.token0, pool.token1} == wanted:
                 return pool
         raise KeyError((kind, symbol_a, symbol_b, fee))
+
+    @property
+    def classic_pools(self) -> tuple[PoolEntry, ...]:
+        """The V2 and V3 pools that trade WETH and WBTC against USDC."""
+        usual = {self.tokens[symbol].address for symbol in ("WETH", "WBTC")}
+        usdc = self.tokens["USDC"].address
+        return tuple(
+            pool
+            for pool in self.pools
+            if pool.kind in ("v2", "v3") and {pool.token0, pool.token1} in [{token, usdc} for token in usual]
+        )
 
     def to_json(self) -> bytes:
         """Write the addresses file."""

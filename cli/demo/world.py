@@ -92,7 +92,8 @@ async def _trade_on_pools(devnet: Devnet, seed: int, stop: asyncio.Event) -> Non
     """Swap random amounts at random times, in either direction, until the world ends."""
     rng = random.Random(seed)
     routers = devnet_routers(devnet.world)
-    pools = [spec for spec in devnet_pools(devnet.world).values() if spec.fee_pips <= 3000]
+    usual = {pool.address for pool in devnet.world.classic_pools if pool.fee <= 3000}
+    pools = [spec for spec in devnet_pools(devnet.world).values() if spec.address in usual]
     async with devnet.client() as client:
         for plan in _approvals(pools, devnet):
             await _send(client, plan)

@@ -23,7 +23,7 @@ from domain import InputError
 from domain.plans import TransactionPlan
 
 SENDER = TEST_ADDRESSES[2]
-UNIT = {"WETH": 10**18, "USDC": 10**6, "WBTC": 10**8}
+UNIT = {"WETH": 10**18, "USDC": 10**6, "WBTC": 10**8, "DAI": 10**18, "USDT": 10**6}
 
 
 async def _execute(client: ChainClient, plan: TransactionPlan) -> Receipt:

@@ -63,7 +63,7 @@ async def _compare(trader: Trader, pool: PoolEntry, replica: PoolReplica, chance
 
 async def test_fresh_pools_quote_like_the_contracts_for_random_amounts(trader: Trader) -> None:
     chance = random.Random(20260101)
-    for pool in trader.devnet.world.pools:
+    for pool in trader.devnet.world.classic_pools:
         assert await _compare(trader, pool, await trader.replica(pool), chance, 120) > 100
 
 
@@ -94,7 +94,7 @@ async def test_quotes_stay_exact_over_many_ticks_zero_net_ticks_and_gaps(trader:
 
 
 async def test_amounts_beyond_the_liquidity_are_refused_not_filled_in_part(trader: Trader) -> None:
-    for pool in trader.devnet.world.pools[:3]:
+    for pool in trader.devnet.world.classic_pools[:3]:
         replica, spec = await trader.replica(pool), trader.specs[pool.address]
         for token in (pool.token0, pool.token1):
             name = asset_id(spec, token)
@@ -128,9 +128,7 @@ async def test_an_emptied_and_refilled_position_leaves_no_trace(trader: Trader) 
 
 async def test_a_pool_of_spacing_one_is_read_in_pages_and_quoted_exactly(trader: Trader) -> None:
     world = trader.devnet.world
-    # Fee tier 100 came to mainnet's factory by a vote, after deployment; its 6,932 bitmap words exceed one call's gas.
-    enable = selector("enableFeeAmount(uint24,int24)") + uint_word(100) + uint_word(1)
-    await trader.send(world.contracts["UniswapV3Factory"], enable)
+    # The 6,932 bitmap words of fee tier 100 exceed one call's gas.
     model = world.pool("v3", "USDC", "WBTC", 500)
     key = address_word(model.token0) + address_word(model.token1) + uint_word(100)
     price = uint_at(await trader.client.call(model.address, selector("slot0()")), 0)

@@ -58,7 +58,7 @@ async def _assert_equal_to_chain(devnet: Devnet, client: ChainClient, audience: 
 
 
 async def _act(trader: Trader, chance: random.Random, positions: list[int]) -> None:
-    pool = chance.choice(trader.devnet.world.pools)
+    pool = chance.choice(trader.devnet.world.classic_pools)
     what = chance.random()
     if pool.kind == "v2" or what < 0.5:
         token = chance.choice([pool.token0, pool.token1])
@@ -92,14 +92,14 @@ async def test_replicas_equal_the_chain_after_random_trading_and_reorganisations
             await _act(trader, chance, positions)
             if step % 8 == 7:  # Quotes in between fill the prefix sums that the next mint or burn must cut.
                 await audience.until_block((await chain_client.head()).hash)
-                pool = chance.choice(devnet.world.pools)
+                pool = chance.choice(devnet.world.classic_pools)
                 await _compare(trader, pool, audience.replicas[trader.specs[pool.address].id], chance, 15)
             if step % 40 == 39:
                 await _assert_equal_to_chain(devnet, chain_client, audience)
                 await chain_client.rpc.request("anvil_reorg", chance.randint(1, 5), [])
                 positions.clear()  # Some of them are gone with the old branch.
                 await _assert_equal_to_chain(devnet, chain_client, audience)
-        for pool in devnet.world.pools:
+        for pool in devnet.world.classic_pools:
             spec = trader.specs[pool.address]
             await _compare(trader, pool, audience.replicas[spec.id], chance, 20)
     finally:
@@ -107,7 +107,7 @@ async def test_replicas_equal_the_chain_after_random_trading_and_reorganisations
     assert follower.audits >= 1
     assert follower.audits_failed == 0
     # At least once for each of the five reorganisations, which a snapshot may have met in the middle.
-    assert len(audience.of(PoolInvalidated)) >= 5 * len(devnet.world.pools)
+    assert len(audience.of(PoolInvalidated)) >= 5 * len(devnet.world.classic_pools)
     assert audience.of(PoolSwapped)
 
 
