@@ -29,6 +29,7 @@ COMMANDS = {
     "data": ("cli.data", "Recordings into event stores, and what is in them."),
     "sandbox": ("cli.sandbox", "An exchange of your own that speaks the Binance spot API."),
     "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),
+    "dex": ("cli.dex.command", "Decentralised exchanges: quote, route, swap, liquidity, arbitrage."),
     "wallets": ("cli.wallets", "Create, import and derive keys."),
     "signer": ("cli.signer", "The process that holds the keys."),
     "withdrawals": ("cli.withdrawals", "Clients' withdrawals, on a chain or by an exchange."),

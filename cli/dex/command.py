@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from cli.dex import quote
+
 app = typer.Typer(no_args_is_help=True, help="Decentralised exchanges: quote, route, swap, liquidity, arbitrage.")
 
 
 @app.callback()
 def _group() -> None:
     """Decentralised exchanges: quotes and routes from local replicas, swaps through custody."""
+
+
+# Modules of verbs import what they work with inside their functions: `capstan` must start fast.
+app.command("quote")(quote.quote)
+app.command("route")(quote.route)

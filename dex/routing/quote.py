@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from dex.pools import PoolSpec
 from domain.assets import Asset
@@ -24,13 +25,19 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Hops one after the other, each taking all that the former gave."""
+    """Hops one after the other, each taking all that the former gave.
+
+    Where one hop gives the chain's coin and the next takes its ERC-20 form, or the reverse, the same amount is wrapped
+    or unwrapped between them.
+    """
 
     hops: tuple[Hop, ...]
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.hops, self.hops[1:], strict=False):
-            if (before.token_out.id, before.amount_out) != (after.token_in.id, after.amount_in):
+        for before, after in pairwise(self.hops):
+            given, taken = before.token_out.id, after.token_in.id
+            is_wrapping = given != taken and "/slip44:" in given + taken
+            if before.amount_out != after.amount_in or not (given == taken or is_wrapping):
                 raise InvariantError(f"a path breaks between {before.pool.id} and {after.pool.id}")
 
     @property

@@ -1,0 +1,102 @@
+"""`capstan dex quote` and `route`: what a swap would give now, and the way it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+from cli.dex.options import JsonOption, RpcUrlOption
+from domain import InputError
+
+if TYPE_CHECKING:
+    from dex.routing import Quote
+
+TokenIn = Annotated[str, typer.Option("--token-in", help="Token to give: a symbol, or an address.")]
+TokenOut = Annotated[str, typer.Option("--token-out", help="Token to get: a symbol, or an address.")]
+AmountIn = Annotated[str, typer.Option("--amount-in", help="Give exactly so much, in the token's smallest unit.")]
+AmountOut = Annotated[str, typer.Option("--amount-out", help="Or get exactly so much.")]
+MaxHops = Annotated[int, typer.Option("--max-hops", min=1, max=3, help="Pools one after another, at most.")]
+
+
+def quote(
+    token_in: TokenIn,
+    token_out: TokenOut,
+    rpc_url: RpcUrlOption = "http://127.0.0.1:8545",
+    amount_in: AmountIn = "",
+    amount_out: AmountOut = "",
+    max_hops: MaxHops = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a swap would give at the newest block, to the last unit. Nothing is sent and no key is touched."""
+    found = asyncio.run(find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops))
+    if as_json:
+        from cli.dex.routes import quote_json
+
+        output.emit(quote_json(found))
+        return
+    from cli.dex.routes import print_quote
+
+    print_quote(found)
+
+
+def route(
+    token_in: TokenIn,
+    token_out: TokenOut,
+    rpc_url: RpcUrlOption = "http://127.0.0.1:8545",
+    amount_in: AmountIn = "",
+    amount_out: AmountOut = "",
+    max_hops: MaxHops = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the way a swap would take: every pool, its share, and what flows through."""
+    found = asyncio.run(find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops))
+    if as_json:
+        from cli.dex.routes import quote_json
+
+        output.emit(quote_json(found))
+        return
+    from cli.dex.routes import print_quote, print_route
+
+    print_route(found)
+    print_quote(found)
+
+
+async def find_quote(
+    rpc_url: str, token_in: str, token_out: str, amount_in: str, amount_out: str, *, max_hops: int
+) -> Quote:
+    """Quote an exact input or an exact output, whichever is given.
+
+    Raises:
+        InputError: Neither or both amounts, or one that is no whole number.
+        Refused: No route.
+    """
+    amount = raw_amount("--amount-in", amount_in) if amount_in else raw_amount("--amount-out", amount_out)
+    if amount_in and amount_out:
+        raise InputError("give either --amount-in or --amount-out", hint="The other one is what is asked for.")
+    from cli.dex.market import open_market
+    from dex.routing import Router
+
+    async with open_market(rpc_url, (token_in, token_out)) as opened:
+        given, wanted = opened.discovery.token(token_in), opened.discovery.token(token_out)
+        router = Router(opened.market, max_hops=max_hops)
+        if amount_in:
+            return router.quote_exact_in(given, wanted, amount)
+        return router.quote_exact_out(given, wanted, amount)
+
+
+def raw_amount(option: str, text: str) -> int:
+    """Read an amount in a token's smallest unit.
+
+    Raises:
+        InputError: Not a positive whole number.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) > 0 and len(text) <= 78):
+        found = f", found {text!r}" if text else ""
+        raise InputError(
+            f"{option} takes a positive whole number{found}",
+            hint="Raw units: one USDC is 1000000, one ETH 1000000000000000000.",
+        )
+    return int(text)

@@ -1,0 +1,99 @@
+"""The pools of one chain at one block, as a graph of tokens that routes are looked for in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dex.pools import PoolSpec
+from dex.replicas.base import PoolReplica
+from domain.assets import Asset
+from domain.errors import InputError
+from domain.ids import ChainId
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge:
+    """One direction through one pool. Nodes are asset ids, where the chain's coin and its ERC-20 form are one node."""
+
+    pool: PoolSpec
+    replica: PoolReplica
+    token_in: Asset
+    token_out: Asset
+    source: str
+    target: str
+
+    def quote_in(self, amount_in: int, state: PoolReplica | None = None) -> int:
+        """Give the output, rounded down, on the pool's state or on a later one."""
+        return (state or self.replica).quote_exact_in_down(self.token_in.id, amount_in)
+
+    def quote_out(self, amount_out: int, state: PoolReplica | None = None) -> int:
+        """Give the input that buys `amount_out`, rounded up."""
+        return (state or self.replica).quote_exact_out_up(self.token_out.id, amount_out)
+
+    def mid_price(self) -> Fraction:
+        """Raw output per raw input at the margin, fee aside."""
+        price = self.replica.mid_price_raw()
+        return price if self.token_in.id == self.pool.token0.id else 1 / price
+
+
+class Market:
+    """Valid replicas and the edges they make. A market is of one block: make a new one for the next.
+
+    Replicas that may be wrong are left out and named in `left_out` with their reasons.
+    """
+
+    def __init__(
+        self,
+        pools: Iterable[tuple[PoolSpec, PoolReplica]],
+        *,
+        chain_id: ChainId,
+        block_number: int,
+        block_hash: str,
+        native: Asset,
+        wrapped: Asset | None,
+    ) -> None:
+        self.chain_id = chain_id
+        self.block_number = block_number
+        self.block_hash = block_hash
+        self.native = native
+        self.wrapped = wrapped
+        self.left_out: dict[str, str] = {}
+        edges: list[Edge] = []
+        for spec, replica in pools:
+            if not replica.is_valid:
+                self.left_out[spec.id] = replica.invalid_reason
+                continue
+            assets = [asset for asset, _ in spec.tokens]
+            edges += (
+                Edge(spec, replica, a, b, self.node(a), self.node(b)) for a in assets for b in assets if a.id != b.id
+            )
+        self.edges: tuple[Edge, ...] = tuple(edges)
+        outgoing: dict[str, list[Edge]] = {}
+        for edge in edges:
+            outgoing.setdefault(edge.source, []).append(edge)
+        self._outgoing = outgoing
+
+    def node(self, asset: Asset) -> str:
+        """Name an asset's node: the coin and its wrapped form change into each other 1:1 and free of fees."""
+        return self.wrapped.id if self.wrapped is not None and asset.id == self.native.id else asset.id
+
+    def outgoing(self, node: str) -> Sequence[Edge]:
+        """List the edges that begin at a token."""
+        return self._outgoing.get(node, ())
+
+    def ensure_known(self, asset: Asset) -> str:
+        """Give an asset's node.
+
+        Raises:
+            InputError: No pool trades it.
+        """
+        node = self.node(asset)
+        if node not in self._outgoing:
+            raise InputError(f"no pool of this market trades {asset.symbol}", hint=self._reasons())
+        return node
+
+    def _reasons(self) -> str:
+        broken: Mapping[str, str] = self.left_out
+        return "; ".join(f"{pool} is left out: {why}" for pool, why in list(broken.items())[:3])
