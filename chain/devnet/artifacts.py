@@ -14,7 +14,17 @@ from domain.errors import InputError
 
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]+")
 _LITERAL = re.compile(rb'hex"([0-9a-f]+)"')
+_LITERAL_TS = re.compile(rb"multicall3Bytecode =\s*'0x([0-9a-f]+)'")
 _V4 = "@uniswap/v4-periphery/foundry-out"
+_AAVE = "@aave/core-v3/artifacts/contracts"
+_SAFE = "@safe-global/safe-contracts/build/artifacts/contracts"
+_BALANCER = "@balancer-labs/v2-deployments/dist/tasks"
+
+AAVE_LIBRARIES: Final = (
+    *("SupplyLogic", "BorrowLogic", "LiquidationLogic", "EModeLogic"),
+    *("BridgeLogic", "ConfiguratorLogic", "FlashLoanLogic", "PoolLogic"),
+)
+"""The parts Aave's pool is linked with, each after those it needs itself."""
 
 # WETH9 is Aave's copy: the one in @uniswap/v2-periphery rejects bare ETH.
 PATHS: Final[dict[str, str]] = {
@@ -39,8 +49,32 @@ PATHS: Final[dict[str, str]] = {
     "V4Quoter": f"{_V4}/V4Quoter.sol/V4Quoter.json",
     "StateView": f"{_V4}/StateView.sol/StateView.json",
     "UniversalRouter": "@uniswap/universal-router/artifacts/contracts/UniversalRouter.sol/UniversalRouter.json",
+    "BalancerAuthorizer": f"{_BALANCER}/20210418-authorizer/artifact/Authorizer.json",
+    "BalancerVault": f"{_BALANCER}/20210418-vault/artifact/Vault.json",
+    "BalancerStablePoolFactory": f"{_BALANCER}/deprecated/20210624-stable-pool/artifact/StablePoolFactory.json",
+    "BalancerWeightedPoolFactory": f"{_BALANCER}/deprecated/20210418-weighted-pool/artifact/WeightedPoolFactory.json",
+    **{f"Aave{name}": f"{_AAVE}/protocol/libraries/logic/{name}.sol/{name}.json" for name in AAVE_LIBRARIES},
+    "AavePoolAddressesProvider": (
+        f"{_AAVE}/protocol/configuration/PoolAddressesProvider.sol/PoolAddressesProvider.json"
+    ),
+    "AaveACLManager": f"{_AAVE}/protocol/configuration/ACLManager.sol/ACLManager.json",
+    "AavePoolCode": f"{_AAVE}/protocol/pool/Pool.sol/Pool.json",
+    "AavePoolConfigurator": f"{_AAVE}/protocol/pool/PoolConfigurator.sol/PoolConfigurator.json",
+    "AaveRates": (
+        f"{_AAVE}/protocol/pool/DefaultReserveInterestRateStrategy.sol/DefaultReserveInterestRateStrategy.json"
+    ),
+    "AaveAToken": f"{_AAVE}/protocol/tokenization/AToken.sol/AToken.json",
+    "AaveStableDebt": f"{_AAVE}/protocol/tokenization/StableDebtToken.sol/StableDebtToken.json",
+    "AaveVariableDebt": f"{_AAVE}/protocol/tokenization/VariableDebtToken.sol/VariableDebtToken.json",
+    "SafeL2": f"{_SAFE}/SafeL2.sol/SafeL2.json",
+    "SafeProxyFactory": f"{_SAFE}/proxies/SafeProxyFactory.sol/SafeProxyFactory.json",
+    "SafeFallbackHandler": f"{_SAFE}/handler/CompatibilityFallbackHandler.sol/CompatibilityFallbackHandler.json",
+    "SafeMultiSendCallOnly": f"{_SAFE}/libraries/MultiSendCallOnly.sol/MultiSendCallOnly.json",
+    "EntryPoint": "@account-abstraction/contracts/artifacts/EntryPoint.json",
+    "SimpleAccountFactory": "@account-abstraction/contracts/artifacts/SimpleAccountFactory.json",
 }
 
+_MULTICALL3: Final = "viem/constants/contracts.ts"
 _PERMIT2: Final = "@uniswap/v4-periphery/lib/permit2/test/utils/DeployPermit2.sol"
 
 
@@ -59,9 +93,18 @@ def creation_code(name: str, folder: Path, libraries: Mapping[str, str] | None =
     Raises:
         InputError: The package is missing or not what we expect.
     """
-    path = folder / PATHS[name]
+    return artifact_code(PATHS[name], folder, libraries)
+
+
+def artifact_code(path: str, folder: Path, libraries: Mapping[str, str] | None = None) -> bytes:
+    """Give the creation code of any artifact, by its path below `node_modules`.
+
+    Raises:
+        InputError: The package is missing or not what we expect.
+    """
+    name = Path(path).stem
     try:
-        artifact = msgspec.json.decode(_read(path, name), type=_Artifact)
+        artifact = msgspec.json.decode(_read(folder / path, name), type=_Artifact)
     except msgspec.MsgspecError as exc:
         raise InputError(f"the artifact of {name} is unreadable: {exc}") from exc
     code = artifact.bytecode or artifact.evm.get("bytecode") or ""
@@ -83,6 +126,18 @@ def permit2_runtime(folder: Path) -> bytes:
     found = _LITERAL.search(_read(folder / _PERMIT2, "Permit2"))
     if found is None:
         raise InputError(f"no bytecode of Permit2 in {_PERMIT2}")
+    return bytes.fromhex(found[1].decode())
+
+
+def multicall3_creation(folder: Path) -> bytes:
+    """Give the code that deploys Multicall3, which viem publishes as a constant.
+
+    Raises:
+        InputError: The package is missing or not what we expect.
+    """
+    found = _LITERAL_TS.search(_read(folder / _MULTICALL3, "Multicall3"))
+    if found is None:
+        raise InputError(f"no bytecode of Multicall3 in {_MULTICALL3}")
     return bytes.fromhex(found[1].decode())
 
 

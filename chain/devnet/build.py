@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chain.client import ChainClient
-from chain.devnet import uniswap, uniswap4
+from chain.devnet import aave, balancer, smart_accounts, uniswap, uniswap4
 from chain.devnet.deployer import Deployer
 from chain.devnet.market import DECIMALS, Market
 from chain.devnet.tokens import Tokens
@@ -30,12 +30,17 @@ async def build(client: ChainClient, artifacts: Path, market: Market) -> Built:
     tokens = await Tokens.deploy(to)
     await uniswap.deploy(to)
     await uniswap4.deploy(to)
+    await balancer.deploy(to)
+    await aave.deploy(to)
+    await smart_accounts.deploy(to)
     await tokens.fund(market)
-    await tokens.approve(*uniswap.SPENDERS, "Permit2")
+    await tokens.approve(*uniswap.SPENDERS, "Permit2", "BalancerVault", "AavePool")
     await uniswap4.permit(to, tokens)
     pools = [await uniswap.seed_v2(to, tokens, seed, market) for seed in market.pairs]
     pools += [await uniswap.seed_v3(to, tokens, seed, market) for seed in market.v3]
     pools += [await uniswap4.seed_v4(to, tokens, seed, market) for seed in market.v4]
+    pools += [await balancer.seed(to, tokens, seed, market) for seed in market.balancer]
+    await aave.supply(to, tokens, market)
     await to.finish()
     known = {symbol: TokenEntry(tokens.address(symbol), decimals) for symbol, decimals in DECIMALS.items()}
     return Built(to.contracts, known, tuple(pools))

@@ -53,22 +53,33 @@ class Deployer:
         self, name: str, arguments: bytes = b"", *, artifact: str = "", libraries: Mapping[str, str] | None = None
     ) -> Address:
         """Deploy a contract at its canonical address."""
-        ask = self.client.rpc.request
-        address = checksum(CANONICAL[name])
-        creation = creation_code(artifact or name, self.artifacts, libraries) + arguments
-        await ask("anvil_setCode", address, "0x" + creation.hex())
+        creation = creation_code(artifact or name, self.artifacts, libraries)
+        return await self.place_creation(name, creation + arguments)
+
+    async def place_creation(self, name: str, creation: bytes) -> Address:
+        """Run creation code at a contract's canonical address."""
+        address = await self.place_runtime(name, creation)
         runtime = await self.client.call(address, b"", sender=DEPLOYER)
         await self.send(address, b"", what=f"constructor of {name}")
-        return await self.place_runtime(name, runtime)
+        await self.client.rpc.request("anvil_setCode", address, "0x" + runtime.hex())
+        return address
 
     async def place_runtime(self, name: str, runtime: bytes) -> Address:
         """Put deployed code, whose constructor has run or need not run, at its canonical address."""
         address = checksum(CANONICAL[name])
-        await self.client.rpc.request("anvil_setCode", address, "0x" + runtime.hex())
-        # EIP-161: a contract starts with nonce 1; CREATE from a factory with nonce 0 would reuse that number.
+        # EIP-161: a contract starts with nonce 1, so what its constructor creates gets mainnet's address too.
         await self.client.rpc.request("anvil_setNonce", address, "0x1")
+        await self.client.rpc.request("anvil_setCode", address, "0x" + runtime.hex())
         self.contracts[name] = address
         return address
+
+    async def create(self, name: str, arguments: bytes = b"", *, libraries: Mapping[str, str] | None = None) -> Address:
+        """Deploy a contract whose address is of no interest."""
+        creation = creation_code(name, self.artifacts, libraries)
+        receipt = await self.send(None, creation + arguments, what=f"deploy {name}")
+        if receipt.created is None:
+            raise InvariantError(f"devnet: {name} was not created")
+        return receipt.created
 
     async def send(self, to: str | None, data: bytes, *, value_wei: int = 0, what: str) -> Receipt:
         """Send a transaction and see it mined; `to` None creates a contract.

@@ -55,6 +55,29 @@ class V4Seed(V3Seed):
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One token of a Balancer pool; a weight makes the pool a weighted one."""
+
+    symbol: str
+    usd: int
+    weight_percent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerSeed:
+    """Balances of one Balancer pool."""
+
+    members: tuple[Member, ...]
+    fee_pips: int
+    amplification: int = 200
+    """A stable pool's: how flat its curve is."""
+
+    @property
+    def is_weighted(self) -> bool:
+        return any(member.weight_percent for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """What the pools are worth at the start, in whole US dollars (USDC, DAI and USDT alike).
 
@@ -94,6 +117,15 @@ class Market:
         V4Seed(NATIVE, DYNAMIC_FEE, _WIDE),
     )
 
+    balancer: tuple[BalancerSeed, ...] = (
+        BalancerSeed(tuple(Member(symbol, 5_000_000) for symbol in _DOLLARS), 400),
+        BalancerSeed(
+            (Member("WBTC", 4_000_000, 40), Member("WETH", 4_000_000, 40), Member("USDC", 2_000_000, 20)), 3000
+        ),
+    )
+    aave_usd_per_token: int = 20_000_000
+    """What the lending pool holds of each token."""
+
     def raw(self, symbol: str, usd: int) -> int:
         """Give an amount of a token worth so many dollars, in its smallest unit, rounded down.
 
@@ -115,4 +147,6 @@ class Market:
     def total_usd(self) -> int:
         """What the deployer holds of each token before it seeds: more than any of them needs."""
         concentrated = sum(usd for seed in (*self.v3, *self.v4) for _, usd in seed.positions)
-        return 2 * (concentrated + sum(pair.usd_per_side for pair in self.pairs))
+        balanced = sum(member.usd for seed in self.balancer for member in seed.members)
+        paired = sum(pair.usd_per_side for pair in self.pairs)
+        return 2 * (concentrated + paired + balanced + self.aave_usd_per_token)
