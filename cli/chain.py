@@ -1,4 +1,4 @@
-"""`capstan chain`: a local chain with the genuine Uniswap contracts."""
+"""`capstan chain`: a local chain with the genuine contracts, and the chains known as data."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.chain_networks import networks
 from domain import InputError, VenueUnavailable
 
 if TYPE_CHECKING:
     from chain.devnet import DevnetConfig, DevnetWorld
 
-app = typer.Typer(no_args_is_help=True, help="A local chain with the genuine Uniswap contracts.")
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `devnet` a subcommand although it is the only one."""
+app = typer.Typer(no_args_is_help=True, help="Chains: a local one with the genuine contracts, and those known as data.")
+app.command("networks")(networks)
 
 
 @app.command()
