@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from custody.calls import deposits, erc20, guarded_vault, permit2, safe, uniswap, universal_router
+from custody.calls import deposits, erc20, gmx, guarded_vault, multicall, permit2, safe, uniswap, universal_router
 from custody.calls.canonical import Descriptions, Method, Place, unsafe
 from custody.calls.model import DecodedCall
 from domain import Address, Refused
 
-_FAMILIES: Final = (erc20, uniswap, permit2, universal_router, safe, deposits, guarded_vault)
+_FAMILIES: Final = (erc20, uniswap, permit2, universal_router, safe, deposits, guarded_vault, gmx, multicall)
 _METHODS: Final[Mapping[bytes, Method]] = MappingProxyType(
     {method.selector: method for family in _FAMILIES for method in family.METHODS}
 )

@@ -318,6 +318,8 @@ def test_every_reader_says_what_a_person_reads():
 def test_methods_that_are_known():
     assert known_methods() == {
         "approve",
+        "cancelOrder",
+        "createOrder",
         "decreaseAllowance",
         "deploy",
         "deposit",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from custody.deposits.sweep_plans import Holding, plan_batch, plan_grant, plan_t
 from custody.withdrawals.plans import plan_withdrawal
 from dex import plan_approval, plan_swap
 from dex.execution.planning import Routers
+from dex.perps.gmx import GmxOrder, OrderKind, load_book, plan_cancel, plan_order
+from dex.perps.gmx.book import GmxToken
 from dex.pools import PoolSpec
 from domain import ChainId, IntentId, StrategyId, native_asset, token_asset
 from domain.ids import PoolId
@@ -32,6 +35,7 @@ CHAIN = ChainId(1)
 WETH = address_of("weth")
 V2, V3, V3_FIRST = address_of("v2"), address_of("v3"), address_of("v3 first")
 SWEEPER = address_of("sweeper")
+_GMX = load_book(42161)
 NAMES = Names(
     chains={1: ChainName("Ethereum")},
     tokens={(1, USDC): TokenName("USDC", 6), (1, WETH): TokenName("WETH", 18)},
@@ -42,6 +46,9 @@ NAMES = Names(
         (0, V3): "Uniswap V3",
         (0, V3_FIRST): "Uniswap V3, first router",
         (0, SWEEPER): "Sweeper",
+        (0, _GMX.exchange_router): "GMX",
+        (0, _GMX.order_vault): "GMX order vault",
+        (0, _GMX.markets[0].address): "GMX ETH/USD",
     },
 )
 USDC_ID, ETH_ID = f"eip155:1/erc20:{USDC}", "eip155:1/slip44:60"
@@ -91,6 +98,25 @@ def plain(purpose, to, data=b"", value_wei=0):
     return TransactionPlan(IntentId("p"), StrategyId("custody"), purpose, CHAIN, VAULT, to, value_wei, data, 0, 0)
 
 
+def gmx_order(kind):
+    order = GmxOrder(
+        market=GMX.markets[0],
+        kind=OrderKind[kind],
+        is_long=True,
+        size_usd=Decimal(30_000),
+        collateral=USDC,
+        collateral_raw=5_000_000_000,
+        acceptable_price=Decimal(3_010),
+        trigger_price=None if OrderKind[kind].is_market else Decimal(2_900),
+    )
+    return plan_order(intent_id="o", strategy="s", book=GMX, order=order, sender=VAULT, execution_fee_wei=10**15)
+
+
+GMX = replace(
+    _GMX,
+    chain_id=CHAIN,
+    markets=(replace(_GMX.markets[0], short_token=GmxToken(USDC_ASSET, USDC), long_token=GmxToken(WETH_ASSET, WETH)),),
+)
 ALL = Routers(v2=V2, v3=V3, v3_first=V3_FIRST)
 EXAMPLES = {
     "dex/execution/planning.py:plan_swap": [
@@ -118,6 +144,16 @@ EXAMPLES = {
     ],
     "custody/deposits/sweep_plans.py:plan_grant": [
         (plan_grant("g", chain_id=CHAIN, tank=VAULT, target=PARTNER, raw=10**16), "Send coins")
+    ],
+    "dex/perps/gmx/orders.py:plan_order": [
+        (gmx_order("MARKET_INCREASE"), "Increase a long position on GMX"),
+        (gmx_order("STOP_LOSS_DECREASE"), "Decrease as a stop loss a long position on GMX"),
+    ],
+    "dex/perps/gmx/orders.py:plan_cancel": [
+        (
+            plan_cancel(intent_id="c", strategy="s", book=GMX, key=b"\x01" * 32, sender=VAULT),
+            "Take an order back from GMX",
+        )
     ],
     # Cancelling, and closing a gap among nonces: a transfer of nothing to oneself.
     "custody/transactions/fees.py:cancellation": [(plain("cancel", VAULT), "Send nothing (a transfer of 0)")],
