@@ -228,6 +228,8 @@ VIEWS = frozenset(
         "symbol()",
         "decimals()",
         "factory()",
+        "getPair(address,address)",
+        "getPool(address,address,uint24)",
         "forwarderOf(bytes32)",
         "implementation()",
         "vault()",
