@@ -112,9 +112,7 @@ def _v4(world: DevnetWorld, pool: PoolEntry, token_in: str, token_out: str, amou
     )
 
 
-def _balancer(
-    world: DevnetWorld, pool: PoolEntry, token_in: str, token_out: str, amount: int, sender: str
-) -> Step:
+def _balancer(world: DevnetWorld, pool: PoolEntry, token_in: str, token_out: str, amount: int, sender: str) -> Step:
     given_in = uint_word(0)
     single = compose(
         bytes.fromhex(pool.pool_id[2:]),
