@@ -12,11 +12,8 @@ VenueError
 
 from __future__ import annotations
 
-from chain.abi import selector, text_at, uint_at
-from domain.errors import InputError, OrderRejected, VenueError
-
-_ERROR_STRING = selector("Error(string)")
-_PANIC = selector("Panic(uint256)")
+from chain.reverts import Revert, explain
+from domain.errors import OrderRejected, VenueError
 
 
 class NodeRefused(VenueError):
@@ -36,6 +33,11 @@ class CallReverted(NodeRefused):
         self.output = output
         self.reason = reason
 
+    @property
+    def revert(self) -> Revert:
+        """Why it reverted, with whose error it is and what it means."""
+        return explain(self.output)
+
 
 class BroadcastRejected(OrderRejected):
     """The node did not take the transaction; it is in no pool."""
@@ -54,15 +56,8 @@ class InsufficientFunds(BroadcastRejected):
 
 
 def revert_reason(output: bytes) -> str:
-    """Put revert data in words: `Error(string)` text, a panic code, a custom error's selector, or nothing."""
-    try:
-        if output[:4] == _ERROR_STRING:
-            return text_at(output[4:], 0)
-        if output[:4] == _PANIC:
-            return f"panic 0x{uint_at(output[4:], 0):02x}"
-    except InputError:
-        pass
-    return f"custom error 0x{output[:4].hex()}" if len(output) >= 4 else ""
+    """Put revert data in words: a text, a panic code, a custom error with its values, its selector, or nothing."""
+    return explain(output).text
 
 
 def broadcast_rejection(code: int, message: str) -> BroadcastRejected:
