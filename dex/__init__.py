@@ -9,7 +9,8 @@ from dex.arbitrage.book import (
     optimal_buy_on_book_sell_on_pool,
     optimal_buy_on_pool_sell_on_book,
 )
-from dex.execution.planning import Routers, devnet_routers, min_out_down, plan_approval, plan_swap
+from dex.execution.planning import Routers, devnet_routers, plan_approval, plan_swap
+from dex.execution.slippage import min_out_down
 from dex.pools import PoolSpec, devnet_pools, pool_spec
 from dex.replicas.base import Piece, PoolReplica
 from dex.replicas.follower import PoolFollower

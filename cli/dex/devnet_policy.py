@@ -12,11 +12,12 @@ from custody import AllowedContract, AssetLimits, PolicySettings
 from domain import Address, native_asset
 
 TOKENS: Final = ("WETH9", "USDC", "WBTC", "DAI", "USDT")
+_V2_SWAPS: Final = frozenset({"swapExactTokensForTokens", "swapTokensForExactTokens"})
 METHODS: Final[Mapping[str, frozenset[str]]] = {
     **{token: frozenset({"approve"}) for token in TOKENS},
     "WETH9": frozenset({"approve", "deposit", "withdraw"}),
-    "UniswapV2Router02": frozenset({"swapExactTokensForTokens", "swapTokensForExactTokens"}),
-    "SwapRouter02": frozenset({"exactInputSingle", "exactInput", "exactOutputSingle", "exactOutput", "multicall"}),
+    "UniswapV2Router02": _V2_SWAPS,
+    "SwapRouter02": _V2_SWAPS | {"exactInputSingle", "exactInput", "exactOutputSingle", "exactOutput", "multicall"},
     "Permit2": frozenset({"approve"}),
     "UniversalRouter": frozenset({"execute"}),
     "BalancerVault": frozenset({"swap"}),
@@ -60,6 +61,7 @@ async def devnet_policy(client: ChainClient, more: Allowances = NO_MORE) -> Poli
             ),
             "spenders": (*(standing[name] for name in SPENDERS if name in standing), *more.spenders),
             "recipients": more.recipients,
+            "documents": frozenset({"PermitSingle"}),
             "gas_limit_max": _GAS_MAX,
         }
     )

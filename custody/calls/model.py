@@ -78,6 +78,9 @@ class DecodedCall:
     warnings: tuple[str, ...] = ()
     others: frozenset[Address] = frozenset()
     """Whoever else takes part, for screening."""
+    coins_back: int | None = None
+    """Coins come back to the caller, by the unwrapping that follows so many others within the call; None: they do not.
+    Their number is in that unwrapping's log, and nowhere in the bytes."""
     is_described: bool = False
     """Read by a descriptor: it says what the arguments mean, and nothing about what the call does. `spends`,
     `receives_min` and `approves` are empty because they are unknown, not because nothing moves."""

@@ -81,6 +81,11 @@ class Action:
     parties: frozenset[Address] = frozenset()
     """Everyone who takes part besides the sender: what screening must see."""
 
+    @property
+    def is_swap(self) -> bool:
+        """Whether it is bound as a swap: also one that carries a permit, which is a contract call by its kind."""
+        return self.kind is Kind.SWAP or (self.kind is Kind.CALL and bool(self.receives_min))
+
 
 def read_proposal(proposal: Proposal, descriptors: Descriptions = _NO_DESCRIPTORS) -> Action:
     """Decode a transaction.
@@ -204,7 +209,7 @@ def _distinct(addresses: Iterable[Address | None]) -> tuple[Address, ...]:
 
 
 def _assets(chain: int, amounts: Mapping[Address, int]) -> dict[str, int]:
-    return {_token(chain, token): raw for token, raw in amounts.items()}
+    return {asset_of(chain, token): raw for token, raw in amounts.items()}
 
 
 def _parties(sender: Address, to: Address, calls: tuple[DecodedCall, ...]) -> frozenset[Address]:
@@ -215,5 +220,6 @@ def _parties(sender: Address, to: Address, calls: tuple[DecodedCall, ...]) -> fr
     return frozenset(parties - {sender})
 
 
-def _token(chain: int, token: Address) -> str:
+def asset_of(chain: int, token: Address) -> str:
+    """Name the asset of a token's contract, or of the chain's own coin (`COIN`)."""
     return native_asset(ChainId(chain)).id if token == COIN else f"eip155:{chain}/erc20:{token}"

@@ -7,7 +7,7 @@ signer asks its own again, from the bytes it is given, without believing what cu
 from __future__ import annotations
 
 from custody.clear_signing import Names
-from custody.policy.action import Action, Kind, Proposal, read_proposal
+from custody.policy.action import Action, Proposal, read_proposal
 from custody.policy.compile import NO_RULE, CompiledRules
 from custody.policy.decision import Decision, Requirement, Spent
 from custody.policy.explain import nearest_miss
@@ -152,7 +152,7 @@ class Policy:
             and self.compiled.names.vault_of.get(action.sender, facts.vault) != facts.vault
         ):
             return Refusal("vault", f"{action.sender} is not of vault {facts.vault}")
-        if action.kind is Kind.SWAP:
+        if action.is_swap:
             return _swap(action, caps, facts.chain_time_s)
         return None
 

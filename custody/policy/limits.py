@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from custody.policy.action import Action, Kind
+from custody.policy.action import Action
 from custody.policy.conditions import Names
 from custody.policy.decision import LIFETIME_S, Spent
 from custody.policy.facts import MICRO, Facts
@@ -182,7 +182,7 @@ def _gas(rule_id: str, limit_wei: int) -> Limit:
 
 def _deadline(rule_id: str, limit_s: int) -> Limit:
     def within(action: Action, facts: Facts, _spent: Spent) -> Refusal | None:
-        if action.kind is not Kind.SWAP:
+        if not action.is_swap:
             return None
         now = facts.now_s if facts.chain_time_s is None else facts.chain_time_s
         if now is None:
@@ -196,7 +196,7 @@ def _deadline(rule_id: str, limit_s: int) -> Limit:
 
 def _slippage(rule_id: str, bps: int, max_age_s: int, names: Names) -> Limit:
     def within(action: Action, facts: Facts, _spent: Spent) -> Refusal | None:
-        if action.kind is not Kind.SWAP:
+        if not action.is_swap:
             return None
         given = usd_micro_up(action.spends, facts, names.decimals, max_age_s)
         if isinstance(given, Unknown):

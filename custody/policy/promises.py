@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from custody.policy.action import asset_of
 from custody.policy.decision import Decision
 from domain import Address, Amount, Refused
 from domain.plans import TransactionPlan
@@ -20,8 +21,9 @@ def check_promises(plan: TransactionPlan, decision: Decision) -> None:
     approves = call.approves if call is not None else {}
     recipient = call.recipient if call is not None else plan.to
     named = plan.recipient or plan.sender
-    if call is not None and call.spender is not None:
-        # An approval's plan may name the spender as its recipient, or nobody.
+    if call is not None and call.spender is not None and not receives:
+        # An approval's plan may name the spender as its recipient, or nobody. A swap that carries a permit for the
+        # router itself names who receives.
         recipient, named = call.spender, plan.recipient or call.spender
     checks: tuple[tuple[str, object, object], ...] = (
         ("spends", _by_asset(plan.spends), dict(decision.spends)),
@@ -46,4 +48,4 @@ def _by_asset(amounts: tuple[Amount, ...]) -> dict[str, int]:
 
 
 def _by_token(plan: TransactionPlan, amounts: Mapping[Address, int]) -> dict[str, int]:
-    return {f"eip155:{plan.chain_id}/erc20:{token}": raw for token, raw in amounts.items()}
+    return {asset_of(plan.chain_id, token): raw for token, raw in amounts.items()}

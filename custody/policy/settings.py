@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -11,6 +11,8 @@ from chain import parse_address
 from custody.calls import known_methods
 from domain import Address, InputError
 from runtime import SettingsPart
+
+_PERMITS: Final = frozenset({"Permit", "PermitSingle", "PermitBatch", "PermitTransferFrom", "PermitBatchTransferFrom"})
 
 
 def _raw(value: Any) -> Any:
@@ -33,6 +35,12 @@ def _address(text: str) -> Address:
 def _methods(names: frozenset[str]) -> frozenset[str]:
     if unknown := names - known_methods():
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known_methods()))}")
+    return names
+
+
+def _permits(names: frozenset[str]) -> frozenset[str]:
+    if unknown := names - _PERMITS:
+        raise ValueError(f"not permits: {', '.join(sorted(unknown))}; there are {', '.join(sorted(_PERMITS))}")
     return names
 
 
@@ -68,6 +76,9 @@ class PolicySettings(SettingsPart):
     """Who may receive proceeds, transfers and coins, besides the sender itself."""
     spenders: tuple[PolicyAddress, ...] = ()
     """Who may be given an allowance."""
+    documents: Annotated[frozenset[str], AfterValidator(_permits)] = frozenset()
+    """Permits that may be signed for the spenders, by primary type: `PermitSingle` is what Uniswap's router takes. The
+    limits of allowances hold for them too."""
     statements: frozenset[Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]] = frozenset()
     """Purposes for which the signers' Ed25519 keys make statements."""
     gas_limit_max: int = Field(default=1_000_000, gt=0)

@@ -23,13 +23,15 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
         }
         for asset, limits in sorted(settings.assets.items())
     ]
+    permits = sorted(settings.documents)
+    but_permits = {"unless": {"method": permits}} if permits else {}
     rules: list[dict[str, Any]] = [
         *(
-            {"id": name, "effect": "deny", "note": note, "when": {"kind": [kind]}}
-            for name, kind, note in (
-                ("message", "message", "this policy signs no personal messages"),
-                ("typed-data", "typed-data", "this policy signs no typed data"),
-                ("delegation", "authorization-7702", "no account runs the code of another"),
+            {"id": name, "effect": "deny", "note": note, "when": {"kind": [kind]}, **unless}
+            for name, kind, note, unless in (
+                ("message", "message", "this policy signs no personal messages", {}),
+                ("typed-data", "typed-data", "this policy signs no such typed data", but_permits),
+                ("delegation", "authorization-7702", "no account runs the code of another", {}),
             )
         ),
         {
@@ -43,7 +45,7 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
             "id": "spender",
             "effect": "deny",
             "note": "the spender is not allow-listed",
-            "when": {"kind": ["approve"]},
+            "when": {"kind": ["approve", *(["typed-data"] if settings.documents else [])]},
             **({"unless": {"spender": list(settings.spenders)}} if settings.spenders else {}),
         },
         *(
@@ -55,6 +57,15 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
             }
             for contract in settings.contracts
             if contract.methods
+        ),
+        *(
+            {
+                "id": "documents",
+                "effect": "allow",
+                "when": {"kind": ["typed-data"], "chain": [settings.chain_id], "method": permits},
+                "limits": {"amounts": amounts},
+            }
+            for _ in permits[:1]
         ),
         {
             "id": "coins",

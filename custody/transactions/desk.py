@@ -25,6 +25,7 @@ from custody.policy import Judge
 from custody.ports import ApprovalDesk, ChainPort, Statements
 from custody.transactions.admission import Admission
 from custody.transactions.dispatch import Dispatch
+from custody.transactions.documents import Documents
 from custody.transactions.following import Follower
 from custody.transactions.lease import Lease
 from custody.transactions.lifecycle import UNSIGNED, State, Step
@@ -144,6 +145,8 @@ class Custody:
         self._dispatch = Dispatch(tools, self._admission)
         self._follower = Follower(tools, self._dispatch)
         self._repair = Repair(tools, self._dispatch)
+        self.documents = Documents(tools, self._audit, self._check_running)
+        """Signs permits and other documents that policy allows."""
         self._on_settled: OnSettled = lambda _settled: None
         self._on_corrected: OnCorrected = lambda _before, _after: None
         self._submitted = asyncio.Event()

@@ -7,13 +7,16 @@ from typing import Final
 
 from chain import Receipt
 from chain.abi import topic, uint_at
+from custody.calls import decode_call
+from custody.calls.wrapped import wrapped_coin
 from custody.ledger import Entry, Posting
 from custody.ledger.postings import gas, swap, vault_account, withdrawal_sent
-from domain import Address, ChainId, native_asset
+from domain import Address, ChainId, InvariantError, native_asset
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 
 _TRANSFER: Final = topic("Transfer(address,address,uint256)")
+_UNWRAPPED: Final = topic("Withdrawal(address,uint256)")
 
 
 def token_deltas(receipt: Receipt, chain_id: ChainId, vault: Address, assets: Collection[str]) -> dict[str, int]:
@@ -36,9 +39,46 @@ def token_deltas(receipt: Receipt, chain_id: ChainId, vault: Address, assets: Co
     return {asset: raw for asset, raw in deltas.items() if raw}
 
 
+def moved(plan: TransactionPlan, receipt: Receipt, assets: Collection[str]) -> dict[str, int]:
+    """What a plan that was mined and succeeded moved into (positive) and out of the vault, by asset id."""
+    deltas = token_deltas(receipt, plan.chain_id, plan.sender, assets)
+    native = native_asset(plan.chain_id).id
+    coins = coins_back(plan, receipt) - plan.value_wei
+    if coins:
+        deltas[native] = coins
+    return deltas
+
+
+def coins_back(plan: TransactionPlan, receipt: Receipt) -> int:
+    """How many coins a swap paid out to the vault: a transfer of coins leaves no log, the unwrapping before it does.
+
+    Raises:
+        InvariantError: The plan promises coins, and nothing in the receipt says how many came.
+    """
+    native = native_asset(plan.chain_id).id
+    least = sum(amount.raw for amount in plan.receives_min if amount.asset.id == native)
+    if plan.purpose != "swap" or not (plan.value_wei or least):
+        return 0
+    call = decode_call(plan.sender, plan.to, plan.data, chain_id=plan.chain_id, value_wei=plan.value_wei)
+    if call.coins_back is None:
+        return 0
+    wrapped = wrapped_coin(plan.chain_id)
+    router = "0x" + plan.to[2:].lower().rjust(64, "0")
+    unwrapped = [
+        uint_at(log.data, 0)
+        for log in receipt.logs
+        if log.address == wrapped and log.topics[:1] == (_UNWRAPPED,) and log.topics[1].lower() == router
+    ]
+    # Each of those within the call has a log; the one that pays the vault has none when there was nothing to pay.
+    paid = unwrapped[call.coins_back] if len(unwrapped) > call.coins_back else 0
+    if len(unwrapped) > call.coins_back + 1 or paid < least:
+        raise InvariantError(f"{plan.intent_id}: {receipt.tx_hash} does not say how many coins it paid out")
+    return paid
+
+
 def settle(plan: TransactionPlan, receipt: Receipt, assets: Collection[str], now_ns: int) -> SwapSettled:
     """Say what became of a plan, from its receipt."""
-    deltas = token_deltas(receipt, plan.chain_id, plan.sender, assets) if receipt.succeeded else {}
+    deltas = moved(plan, receipt, assets) if receipt.succeeded else {}
     amount_in = -deltas.get(plan.spends[0].asset.id, 0) if plan.spends else 0
     amount_out = deltas.get(plan.receives_min[0].asset.id, 0) if plan.receives_min else 0
     return SwapSettled(
@@ -76,9 +116,7 @@ def entries(
         )
     ]
     if receipt.succeeded and did_anything and plan.purpose != "sweep":
-        deltas = token_deltas(receipt, plan.chain_id, plan.sender, assets)
-        if plan.value_wei:
-            deltas[native_asset(plan.chain_id).id] = -plan.value_wei
+        deltas = moved(plan, receipt, assets)
         if plan.purpose == "transfer":
             booked.append(_sent(plan, receipt, vault, deltas))
         elif plan.purpose == "withdrawal":

@@ -31,8 +31,6 @@ GAS_LIMIT_V2: Final = 200_000
 GAS_LIMIT_V3: Final = 500_000
 GAS_LIMIT_APPROVE: Final = 100_000
 
-_BPS: Final = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Routers:
@@ -62,19 +60,6 @@ def devnet_routers(world: DevnetWorld) -> Routers:
     """Give a devnet's routers."""
     at = world.contracts
     return Routers(v2=at["UniswapV2Router02"], v3=at["SwapRouter02"], v3_first=at["SwapRouter"])
-
-
-def min_out_down(quoted_out: int, slippage_bps: int) -> int:
-    """Give the least output to accept for a quote, rounded down, but never less than one unit.
-
-    Raises:
-        InputError: The tolerance is not within 0..9999 basis points, or the quote is not positive.
-    """
-    if not 0 <= slippage_bps < _BPS:
-        raise InputError(f"slippage must lie in 0..9999 bps, found {slippage_bps}")
-    if quoted_out <= 0:
-        raise InputError(f"a quote must be positive, found {quoted_out}")
-    return max(1, quoted_out * (_BPS - slippage_bps) // _BPS)
 
 
 def plan_swap(

@@ -85,7 +85,7 @@ def fixed_checks(document: PolicyDocument, action: Action, facts: Facts) -> None
     owners = [vault for vault, addresses in document.vaults.items() if action.sender in addresses]
     if facts.vault not in (None, "", "default") and owners and owners != [facts.vault]:
         raise Refuse("vault")
-    if action.kind is Kind.SWAP:
+    if action.kind is Kind.SWAP or (action.kind is Kind.CALL and action.receives_min):
         if action.deadline_s == 0:
             raise Refuse("deadline")
         if facts.chain_time_s is not None:
@@ -351,7 +351,7 @@ def check_limits(  # noqa: PLR0912 - one paragraph a limit, as in the text
         check_simulation(limits.simulation, action, facts)
     if limits.gas_cost_wei is not None and action.gas_limit * action.fee_per_gas_wei > limits.gas_cost_wei:
         raise Refuse("gas-cost")
-    if action.kind is Kind.SWAP:
+    if action.kind is Kind.SWAP or (action.kind is Kind.CALL and action.receives_min):
         if limits.deadline is not None:
             now = facts.chain_time_s if facts.chain_time_s is not None else facts.now_s
             if now is None:

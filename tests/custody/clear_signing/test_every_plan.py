@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from chain import checksum
 from chain.abi import selector
 from custody.approvals import ChainCall
 from custody.clear_signing import ChainName, Names, TokenName
@@ -20,10 +22,16 @@ from custody.deposits.contracts import user_id
 from custody.deposits.sweep_plans import Holding, plan_batch, plan_grant, plan_transfer
 from custody.withdrawals.plans import plan_withdrawal
 from dex import plan_approval, plan_swap
+from dex.execution.contracts import PERMIT2, RouterVersion, swap_contracts
+from dex.execution.permits import Permit, SignedPermit
 from dex.execution.planning import Routers
+from dex.execution.slippage import SlippagePolicy
+from dex.execution.swaps import choose_way, plan_quote
 from dex.perps.gmx import GmxOrder, OrderKind, load_book, plan_cancel, plan_order
 from dex.perps.gmx.book import GmxToken
-from dex.pools import PoolSpec
+from dex.pools import ZERO_ADDRESS, PoolSpec
+from dex.routing.quote import Hop, Quote
+from dex.routing.quote import Path as Route
 from domain import ChainId, IntentId, StrategyId, native_asset, token_asset
 from domain.ids import PoolId
 from domain.plans import TransactionPlan
@@ -33,12 +41,13 @@ ROOT = Path(__file__).resolve().parents[3]
 PRODUCT = ("dex", "custody", "engine", "api", "cli")
 CHAIN = ChainId(1)
 WETH = address_of("weth")
+WETH9 = checksum("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
 V2, V3, V3_FIRST = address_of("v2"), address_of("v3"), address_of("v3 first")
 SWEEPER = address_of("sweeper")
 _GMX = load_book(42161)
 NAMES = Names(
     chains={1: ChainName("Ethereum")},
-    tokens={(1, USDC): TokenName("USDC", 6), (1, WETH): TokenName("WETH", 18)},
+    tokens={(1, USDC): TokenName("USDC", 6), (1, WETH): TokenName("WETH", 18), (1, WETH9): TokenName("WETH", 18)},
     addresses={
         (0, VAULT): "Hot vault",
         (0, PARTNER): "Partner Ltd",
@@ -52,7 +61,7 @@ NAMES = Names(
     },
 )
 USDC_ID, ETH_ID = f"eip155:1/erc20:{USDC}", "eip155:1/slip44:60"
-SYMBOLS = {USDC_ID: "USDC", ETH_ID: "ETH", f"eip155:1/erc20:{WETH}": "WETH"}
+SYMBOLS = {USDC_ID: "USDC", ETH_ID: "ETH", f"eip155:1/erc20:{WETH}": "WETH", f"eip155:1/erc20:{WETH9}": "WETH"}
 USDC_ASSET, WETH_ASSET = token_asset(CHAIN, USDC, "USDC", 6), token_asset(CHAIN, WETH, "WETH", 18)
 
 
@@ -117,6 +126,47 @@ GMX = replace(
     chain_id=CHAIN,
     markets=(replace(_GMX.markets[0], short_token=GmxToken(USDC_ASSET, USDC), long_token=GmxToken(WETH_ASSET, WETH)),),
 )
+
+
+def routed(token_in, token_out, hops, *, exact_out=False, permit=False):
+    """A quote of one path as a plan, through whichever router reaches it."""
+    path = Route(tuple(hops))
+    quote = Quote(
+        id="q",
+        chain_id=CHAIN,
+        block_number=5,
+        block_hash="0x05",
+        token_in=token_in,
+        token_out=token_out,
+        amount_in=path.amount_in,
+        amount_out=path.amount_out,
+        is_exact_out=exact_out,
+        paths=(path,),
+        mid_price=Fraction(path.amount_out, path.amount_in),
+        gas_units=0,
+        gas_cost=0,
+    )
+    bounds = SlippagePolicy().bounds(quote, head_number=5, head_time_s=1_795_632_000)
+    names = {"WETH9": WETH9, "UniversalRouter": V3, "SwapRouter02": V3, "Permit2": PERMIT2}
+    contracts = swap_contracts(names, RouterVersion.V2_1)
+    way = choose_way(quote, contracts)
+    signed = None
+    if permit:
+        document = Permit(CHAIN, USDC, bounds.amount_in_max, V3, 0, bounds.deadline_s)
+        signed = SignedPermit(document, b"s" * 65)
+    return plan_quote(quote, bounds, way, contracts, intent_id="swap", strategy="dex", sender=VAULT, permit=signed)
+
+
+def hop(kind, source, target, amounts, *, coin=False):
+    """A hop over a pool of USDC and WETH (of V4: and the coin)."""
+    eth = (ETH, ZERO_ADDRESS) if coin else (WETH9_ASSET, WETH9)
+    pool = PoolSpec(PoolId("pool"), kind, address_of("pool"), CHAIN, eth[0], USDC_ASSET, eth[1], USDC, 500)
+    return Hop(replace(pool, tick_spacing=10), source, target, *amounts)
+
+
+WETH9_ASSET, ETH = token_asset(CHAIN, WETH9, "WETH", 18), native_asset(CHAIN)
+BUY, SELL = (3_000_000_000, 10**18), (10**18, 3_000_000_000)
+UNIVERSAL = "Swap on Uniswap through the UniversalRouter"
 ALL = Routers(v2=V2, v3=V3, v3_first=V3_FIRST)
 EXAMPLES = {
     "dex/execution/planning.py:plan_swap": [
@@ -127,6 +177,17 @@ EXAMPLES = {
     "dex/execution/planning.py:plan_approval": [
         (allowance(2_500_000_000), "Allow a spender to take tokens"),
         (allowance(0), "Take an allowance back"),
+    ],
+    "dex/execution/swaps.py:plan_quote": [
+        (routed(USDC_ASSET, WETH9_ASSET, [hop("v2", USDC_ASSET, WETH9_ASSET, BUY)]), "Swap on Uniswap V2"),
+        (
+            routed(USDC_ASSET, WETH9_ASSET, [hop("v3", USDC_ASSET, WETH9_ASSET, BUY)], exact_out=True),
+            "Swap on Uniswap V3",
+        ),
+        (routed(ETH, USDC_ASSET, [hop("v4", ETH, USDC_ASSET, SELL, coin=True)]), UNIVERSAL),
+        (routed(ETH, USDC_ASSET, [hop("v3", WETH9_ASSET, USDC_ASSET, SELL)], exact_out=True), UNIVERSAL),
+        (routed(USDC_ASSET, ETH, [hop("v3", USDC_ASSET, WETH9_ASSET, BUY)], permit=True), UNIVERSAL),
+        (routed(USDC_ASSET, WETH9_ASSET, [hop("v4", USDC_ASSET, ETH, BUY, coin=True)], permit=True), UNIVERSAL),
     ],
     "custody/withdrawals/plans.py:plan_withdrawal": [
         (withdrawal(USDC_ASSET), "Send tokens"),

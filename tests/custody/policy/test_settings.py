@@ -165,13 +165,14 @@ def multicall(*calls: bytes, deadline: int = NOW + 60) -> TransactionPlan:
     return changed("v3_02", data=data)
 
 
-def test_a_batch_holds_one_swap_and_nothing_else() -> None:
+def test_a_batch_holds_swaps_that_add_up_and_nothing_else() -> None:
     honest = plan("v3_02").data
     inner = bytes(decode_inner(honest))
     judge(multicall(inner))
     sweep = bytes.fromhex("df2ab5bb") + bytes(96)
-    for calls in ((), (inner, inner), (inner, sweep), (sweep,), (honest,)):
+    for calls in ((), (inner, sweep), (sweep,), (honest,)):
         assert refused(multicall(*calls)) == "unsafe-call"
+    assert refused(multicall(inner, inner)) == "amount"  # One is within the limit, both are not.
     assert refused(changed("v3_02", data=inner)) == "deadline"
 
 
