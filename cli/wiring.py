@@ -18,7 +18,7 @@ from dex import PoolSpec, devnet_pools
 from dex.execution.planning import Routers, plan_approval, plan_swap
 from domain import Address, Asset, ChainId, InputError, native_asset, token_asset
 from domain.events import SubmitSwap
-from engine.setup import pool_label
+from engine.setup import ENGINE_POOL_KINDS, pool_label
 from runtime import SystemClock
 from runtime.database import Database
 
@@ -48,7 +48,7 @@ def load_chain_book(path: Path, chain_id: int, pools: Sequence[str]) -> ChainBoo
     if world.chain_id != chain_id:
         raise InputError(f"{path} is for chain {world.chain_id}, the settings say {chain_id}")
     chain = ChainId(chain_id)
-    specs = {str(pool_id): spec for pool_id, spec in devnet_pools(world).items()}
+    specs = {str(pool_id): spec for pool_id, spec in devnet_pools(world).items() if spec.kind in ENGINE_POOL_KINDS}
     if pools:
         by_name = {name: s for s in specs.values() for name in (pool_label(s), str(s.id), str(s.address))}
         if unknown := [name for name in pools if name not in by_name]:

@@ -17,6 +17,7 @@ from dex.replicas.follower import PoolFollower
 from dex.replicas.lens import TokenState, read_pools, read_tokens
 from dex.replicas.v2 import V2Pool
 from dex.replicas.v3 import V3Pool
+from dex.replicas.v4 import V4Pool
 
 __all__ = [
     "ArbitrageSize",
@@ -29,6 +30,7 @@ __all__ = [
     "TokenState",
     "V2Pool",
     "V3Pool",
+    "V4Pool",
     "devnet_pools",
     "devnet_routers",
     "min_out_down",

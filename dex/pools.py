@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from chain import parse_address
+from chain.abi import address_word, int_word, uint_word
 from chain.devnet import DevnetWorld
+from chain.keccak import keccak256
 from dex.replicas.base import PoolReplica
 from dex.replicas.v2 import V2Pool
 from dex.replicas.v3 import V3Pool
-from domain.assets import Asset, token_asset
+from dex.replicas.v4 import V4Pool
+from domain.assets import Asset, native_asset, token_asset
 from domain.errors import InputError
 from domain.ids import Address, ChainId, PoolId
 
 ZERO_ADDRESS: Final = Address("0x0000000000000000000000000000000000000000")
+POOL_KINDS: Final = ("v2", "v3", "v4", "curve-stable", "balancer-stable", "balancer-weighted")
+DYNAMIC_FEE: Final = 0x800000
+"""In place of a V4 pool's fee: its hook sets the fee, at any time."""
+
+TokenTerms: TypeAlias = tuple[str, str, int]
+"""A token's address, symbol and decimals."""
+
+_BALANCER: Final = ("balancer-stable", "balancer-weighted")
+_POOL_ID: Final = re.compile("0x[0-9a-f]{64}")
+_SWAP_HOOKS: Final = 0b1100_1100
+"""Bits of a V4 hook's address by which the PoolManager calls it around a swap or lets it change the amounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +60,32 @@ class PoolSpec:
         """Every token with its contract, in the contract's order."""
         return ((self.token0, self.token0_address), (self.token1, self.token1_address), *self.more_tokens)
 
+    @property
+    def is_by_call(self) -> bool:
+        """Whether only the chain can quote it: V4 pools whose fee is dynamic or whose hooks act on swaps."""
+        if self.kind != "v4":
+            return False
+        return self.fee_pips == DYNAMIC_FEE or bool(int(self.hooks, 16) & _SWAP_HOOKS)
+
     def replica(self) -> PoolReplica:
-        """Make an empty replica; it quotes once a snapshot is applied."""
-        if self.kind == "v2":
-            return V2Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
-        return V3Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
+        """Make an empty replica; it quotes once a snapshot is applied.
+
+        Raises:
+            InputError: The pool is quoted by call alone.
+        """
+        if self.is_by_call:
+            raise InputError(
+                f"pool {self.id} has no replica: its hooks or its dynamic fee decide what a swap gives",
+                hint="Ask the chain for its quotes (dex.replicas.by_call).",
+            )
+        match self.kind:
+            case "v2":
+                return V2Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
+            case "v3":
+                return V3Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
+            case "v4":
+                return V4Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
+        raise InputError(f"pool {self.id}: there is no replica of kind {self.kind}")
 
     def address_of(self, asset_id: str) -> Address:
         """Give the contract of one of the pool's tokens.
@@ -62,7 +99,13 @@ class PoolSpec:
         raise InputError(f"pool {self.id} does not trade {asset_id}")
 
     def other(self, asset_id: str) -> Asset:
-        """Give the other token of a pool that has two."""
+        """Give the other token of a pool that has two.
+
+        Raises:
+            InputError: The token is not the pool's, or several others are.
+        """
+        if self.more_tokens:
+            raise InputError(f"pool {self.id} has {len(self.tokens)} tokens: name both of a swap")
         return self.token1 if self.address_of(asset_id) == self.token0_address else self.token0
 
 
@@ -71,49 +114,93 @@ def pool_spec(
     kind: str,
     chain_id: int,
     address: str,
-    token_a: tuple[str, str, int],
-    token_b: tuple[str, str, int],
+    token_a: TokenTerms,
+    token_b: TokenTerms,
     fee_pips: int,
+    pool_id: str = "",
+    tick_spacing: int = 0,
+    hooks: str = ZERO_ADDRESS,
+    more_tokens: Sequence[TokenTerms] = (),
 ) -> PoolSpec:
-    """Describe a pool from two tokens (address, symbol, decimals) in any order.
+    """Describe a pool from its tokens (address, symbol, decimals), in any order; Curve's in the order of the pool.
 
     Raises:
-        InputError: An unknown kind, equal tokens, or a malformed address.
+        InputError: An unknown kind, equal tokens, a malformed address, or what a pool of this kind cannot do without.
     """
-    if kind not in ("v2", "v3"):
-        raise InputError(f"pool kind must be v2 or v3, found {kind!r}")
-    sides = sorted(((parse_address(a), symbol, n) for a, symbol, n in (token_a, token_b)), key=lambda s: int(s[0], 16))
-    (address0, symbol0, decimals0), (address1, symbol1, decimals1) = sides
-    if address0 == address1:
-        raise InputError(f"pool {address}: both tokens are {address0}")
-    chain = ChainId(chain_id)
-    pool = parse_address(address)
-    return PoolSpec(
-        id=PoolId(f"eip155:{chain}/{pool}"),
+    if kind not in POOL_KINDS:
+        raise InputError(f"pool kind must be one of {', '.join(POOL_KINDS)}, found {kind!r}")
+    if more_tokens and kind not in ("curve-stable", *_BALANCER):
+        raise InputError(f"pool {address}: a {kind} pool has two tokens")
+    needs_id = kind in ("v4", *_BALANCER)
+    if needs_id != bool(_POOL_ID.fullmatch(pool_id)) or (kind == "v4") != (tick_spacing > 0):
+        raise InputError(
+            f"pool {address}: of kind {kind} with id {pool_id!r} and tick spacing {tick_spacing}",
+            hint="V4 pools have a 32-byte id and a tick spacing, Balancer's an id, the others neither.",
+        )
+    sides = [(parse_address(a), symbol, n) for a, symbol, n in (token_a, token_b, *more_tokens)]
+    if kind != "curve-stable":
+        sides.sort(key=lambda side: int(side[0], 16))
+    if len({side[0] for side in sides}) != len(sides):
+        raise InputError(f"pool {address}: its tokens are {', '.join(side[0] for side in sides)}")
+    chain, pool = ChainId(chain_id), parse_address(address)
+    name = f"eip155:{chain}/{pool}" + (f"/{pool_id}" if kind == "v4" else "")
+    tokens = [(_asset(chain, *side), side[0]) for side in sides]
+    spec = PoolSpec(
+        id=PoolId(name),
         kind=kind,
         address=pool,
         chain_id=chain,
-        token0=token_asset(chain, address0, symbol0, decimals0),
-        token1=token_asset(chain, address1, symbol1, decimals1),
-        token0_address=address0,
-        token1_address=address1,
+        token0=tokens[0][0],
+        token1=tokens[1][0],
+        token0_address=tokens[0][1],
+        token1_address=tokens[1][1],
         fee_pips=fee_pips,
+        pool_id=pool_id,
+        tick_spacing=tick_spacing,
+        hooks=parse_address(hooks),
+        more_tokens=tuple(tokens[2:]),
     )
+    if kind == "v4" and pool_id != "0x" + keccak256(v4_key(spec)).hex():
+        raise InputError(f"pool {pool_id} is not the V4 pool of these tokens, fee, tick spacing and hooks")
+    return spec
 
 
 def devnet_pools(world: DevnetWorld) -> dict[PoolId, PoolSpec]:
-    """Describe the V2 and V3 pools of a devnet, by id."""
-    by_address = {token.address: (symbol, token.decimals) for symbol, token in world.tokens.items()}
+    """Describe the pools of a devnet, by id: also those that have no replica (`is_by_call`)."""
+    terms = {token.address: (token.address, symbol, token.decimals) for symbol, token in world.tokens.items()}
+    terms[ZERO_ADDRESS] = (ZERO_ADDRESS, "ETH", 18)
     specs = (
         pool_spec(
             kind=pool.kind,
             chain_id=world.chain_id,
             address=pool.address,
-            token_a=(pool.token0, *by_address[pool.token0]),
-            token_b=(pool.token1, *by_address[pool.token1]),
+            token_a=terms[pool.token0],
+            token_b=terms[pool.token1],
             fee_pips=pool.fee,
+            pool_id=pool.pool_id,
+            tick_spacing=pool.tick_spacing,
+            hooks=pool.hooks,
+            more_tokens=[terms[token] for token in pool.more_tokens],
         )
         for pool in world.pools
-        if pool.kind in ("v2", "v3")
+        if pool.kind in ("v2", "v3", "v4")
     )
     return {spec.id: spec for spec in specs}
+
+
+def v4_key(spec: PoolSpec) -> bytes:
+    """Pack a V4 pool's key, whose hash is its id.
+
+    Raises:
+        InputError: It is no V4 pool.
+    """
+    if spec.kind != "v4":
+        raise InputError(f"pool {spec.id} of kind {spec.kind} has no V4 key")
+    tokens = address_word(spec.token0_address) + address_word(spec.token1_address)
+    return tokens + uint_word(spec.fee_pips) + int_word(spec.tick_spacing) + address_word(spec.hooks)
+
+
+def _asset(chain: ChainId, address: Address, symbol: str, decimals: int) -> Asset:
+    if address == ZERO_ADDRESS:
+        return native_asset(chain, symbol)
+    return token_asset(chain, address, symbol, decimals)

@@ -111,15 +111,16 @@ class BlockSeen(_Event, frozen=True, kw_only=True):
 class PoolSnapshotted(_Event, frozen=True, kw_only=True):
     """A pool's whole state at a block: on first sight, after a reorg, after a failed audit.
 
-    V2 pools fill `reserve0/1`; V3 pools fill the rest, `ticks` holding (tick, liquidity net as text) ascending and
-    `ticks_gross` the gross liquidity of each: a tick whose positions cancel in net still stops the contract's steps,
-    and disappears only when its gross reaches zero.
+    V2 pools fill `reserve0/1`; V3 and V4 pools fill price and liquidity, `ticks` holding (tick, liquidity net as text)
+    ascending and `ticks_gross` the gross liquidity of each: a tick whose positions cancel in net still stops the
+    contract's steps, and disappears only when its gross reaches zero. Stable and weighted pools fill what stands under
+    `tokens` and after.
     """
 
     pool: str
     block_number: int
     kind: str
-    """`v2` or `v3`."""
+    """`v2`, `v3`, `v4`, `curve-stable`, `balancer-stable` or `balancer-weighted`."""
     token0: str
     token1: str
     fee_pips: int
@@ -131,6 +132,23 @@ class PoolSnapshotted(_Event, frozen=True, kw_only=True):
     tick_spacing: int = 0
     ticks: tuple[tuple[int, str], ...] = ()
     ticks_gross: tuple[str, ...] = ()
+    protocol_fees_pips: tuple[int, int] = (0, 0)
+    """Of V4, besides the pool's own fee: on token 0 and on token 1 coming in."""
+    tokens: tuple[str, ...] = ()
+    """All of the pool's, in its order; the next three hold one number for each."""
+    balances: tuple[str, ...] = ()
+    scales: tuple[str, ...] = ()
+    """What a raw amount is multiplied by to have 36 decimals less the token's own rate: 10^(36 - decimals)."""
+    weights: tuple[str, ...] = ()
+    """Normalised, in 1e-18."""
+    amplification: str = "0"
+    """As the contract holds it, its own precision included."""
+    fee_raw: str = "0"
+    """The exact swap fee in the contract's unit: 1e-18 (Balancer), 1e-10 (Curve)."""
+    fee_offpeg_raw: str = "0"
+    """How many times the fee grows off the peg, in 1e-10; 0 where it is static (Curve)."""
+    fee_admin_raw: str = "0"
+    """The share of the fee that leaves the pool's balances, in 1e-10 (Curve)."""
 
 
 class PoolSynced(_Event, frozen=True, kw_only=True):
@@ -142,8 +160,16 @@ class PoolSynced(_Event, frozen=True, kw_only=True):
     reserve1: str
 
 
+class PoolBalancesSynced(_Event, frozen=True, kw_only=True):
+    """A stable or weighted pool's balances after a swap, a join or an exit, in the pool's order."""
+
+    pool: str
+    block_number: int
+    balances: tuple[str, ...]
+
+
 class PoolSwapped(_Event, frozen=True, kw_only=True):
-    """A V3 pool's price and liquidity after a `Swap` log."""
+    """A V3 or V4 pool's price and liquidity after a `Swap` log."""
 
     pool: str
     block_number: int
@@ -153,7 +179,7 @@ class PoolSwapped(_Event, frozen=True, kw_only=True):
 
 
 class PoolLiquidityChanged(_Event, frozen=True, kw_only=True):
-    """Liquidity added to (Mint) or taken from (Burn, negative) a V3 range."""
+    """Liquidity added to (Mint) or taken from (Burn, negative) a V3 or V4 range."""
 
     pool: str
     block_number: int
@@ -245,6 +271,7 @@ Event: TypeAlias = (
     | BlockSeen
     | PoolSnapshotted
     | PoolSynced
+    | PoolBalancesSynced
     | PoolSwapped
     | PoolLiquidityChanged
     | PoolInvalidated
@@ -255,7 +282,9 @@ Event: TypeAlias = (
     | EngineRestarted
     | DecisionsStamped
 )
-PoolEvent: TypeAlias = PoolSnapshotted | PoolSynced | PoolSwapped | PoolLiquidityChanged | PoolInvalidated
+PoolEvent: TypeAlias = (
+    PoolSnapshotted | PoolSynced | PoolBalancesSynced | PoolSwapped | PoolLiquidityChanged | PoolInvalidated
+)
 
 
 # --- commands

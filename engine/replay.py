@@ -19,6 +19,7 @@ _MARKET = (
     e.BlockSeen,
     e.PoolSnapshotted,
     e.PoolSynced,
+    e.PoolBalancesSynced,
     e.PoolSwapped,
     e.PoolLiquidityChanged,
     e.PoolInvalidated,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from dex import PoolSpec
 from domain import Address, Asset, ChainId, InputError, Instrument, InvariantError, PoolId, VenueId
@@ -27,6 +27,10 @@ from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrageSettings
 
 HEADER_VERSION = 4
 """Raised whenever a field of the header is added, removed or changes its meaning."""
+
+
+ENGINE_POOL_KINDS: Final = ("v2", "v3")
+"""What the native kernel computes; pools of other kinds are for `dex`'s own commands."""
 
 
 def pool_label(spec: PoolSpec) -> str:

@@ -50,6 +50,8 @@ class Routers:
         Raises:
             InputError: None is configured.
         """
+        if pool.kind not in ("v2", "v3"):
+            raise InputError(f"pool {pool.id}: no router here swaps on pools of kind {pool.kind}")
         router = self.v2 if pool.kind == "v2" else self.v3 or self.v3_first
         if router is None:
             raise InputError(f"no {pool.kind} router is configured for chain {pool.chain_id}")

@@ -5,5 +5,6 @@ the contracts do, to the last unit.
 from dex.replicas.base import Piece, PoolReplica
 from dex.replicas.v2 import V2Pool
 from dex.replicas.v3 import V3Pool
+from dex.replicas.v4 import V4Pool
 
-__all__ = ["Piece", "PoolReplica", "V2Pool", "V3Pool"]
+__all__ = ["Piece", "PoolReplica", "V2Pool", "V3Pool", "V4Pool"]

@@ -50,7 +50,8 @@ class PoolReplica(ABC):
         self.block_number = -1
         """The last block whose events are in."""
         self.invalid_reason = "no snapshot yet"
-        self._snapshot_block = -1
+        self.snapshot_block = -1
+        """The block of the last snapshot: events up to it are in it."""
 
     @property
     def is_valid(self) -> bool:
@@ -71,11 +72,20 @@ class PoolReplica(ABC):
         if isinstance(event, PoolSnapshotted):
             self._ensure_same_pool(event)
             self.invalid_reason = self._load(event)
-            self._snapshot_block = self.block_number = event.block_number
+            self.snapshot_block = self.block_number = event.block_number
             return
-        if self.is_valid and event.block_number > self._snapshot_block:
+        if self.is_valid and event.block_number > self.snapshot_block:
             self._change(event)
-            self.block_number = max(self.block_number, event.block_number)
+            self.block_number = event.block_number
+
+    def undo_of(self, event: PoolEvent) -> PoolEvent | None:
+        """Give the event that takes this one back, were it applied now; None when only a snapshot can.
+
+        Events that would be ignored are taken back by nothing: None too.
+        """
+        if not self.is_valid or isinstance(event, PoolInvalidated | PoolSnapshotted):
+            return None
+        return self._undo(event) if event.block_number > self.snapshot_block else None
 
     @abstractmethod
     def quote_exact_in_down(self, token_in: str, amount_in: int, token_out: str = "") -> int:
@@ -177,6 +187,10 @@ class PoolReplica(ABC):
 
     @abstractmethod
     def _change(self, event: PoolEvent) -> None: ...
+
+    @abstractmethod
+    def _undo(self, event: PoolEvent) -> PoolEvent | None:
+        """Give the event that restores what `_change(event)` would change, by the same block number."""
 
     def _ensure_same_pool(self, snapshot: PoolSnapshotted) -> None:
         if (snapshot.token0, snapshot.token1, snapshot.fee_pips) != (self.token0, self.token1, self.fee_pips):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple, Self
 
+import msgspec
+
 from dex.replicas.base import Piece, PoolReplica
 from dex.replicas.ladder import Ladder, TickTable
 from dex.replicas.swap_math import (
@@ -267,6 +269,15 @@ class ConcentratedPool(PoolReplica):
             self._change_range(event.tick_lower, event.tick_upper, int(event.liquidity_delta))
         else:
             raise InvariantError(f"pool {self.id} was given {type(event).__name__}")
+
+    def _undo(self, event: PoolEvent) -> PoolEvent | None:
+        if isinstance(event, PoolSwapped):
+            return msgspec.structs.replace(
+                event, sqrt_price_x96=str(self.sqrt_price_x96), tick=self.tick, liquidity=str(self.liquidity)
+            )
+        if isinstance(event, PoolLiquidityChanged):
+            return msgspec.structs.replace(event, liquidity_delta=str(-int(event.liquidity_delta)))
+        return None
 
     def _change_range(self, lower: int, upper: int, delta: int) -> None:
         if delta == 0:  # A burn of nothing only collects fees.

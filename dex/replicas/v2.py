@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, Self
 
+import msgspec
+
 from dex.replicas.base import Piece, PoolReplica
 from domain.errors import InvariantError
 from domain.events import PoolEvent, PoolSnapshotted, PoolSynced
@@ -90,3 +92,8 @@ class V2Pool(PoolReplica):
         self.reserve0, self.reserve1 = int(event.reserve0), int(event.reserve1)
         if not (self.reserve0 and self.reserve1):
             self.invalid_reason = "the pair is empty"
+
+    def _undo(self, event: PoolEvent) -> PoolEvent | None:
+        if not isinstance(event, PoolSynced):
+            return None
+        return msgspec.structs.replace(event, reserve0=str(self.reserve0), reserve1=str(self.reserve1))

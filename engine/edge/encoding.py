@@ -51,6 +51,7 @@ class Encoder:
             e.BlockSeen: self._block,
             e.PoolSnapshotted: self._pool,
             e.PoolSynced: self._pool,
+            e.PoolBalancesSynced: self._pool,
             e.PoolSwapped: self._pool,
             e.PoolLiquidityChanged: self._pool,
             e.PoolInvalidated: self._pool,

@@ -22,12 +22,12 @@ def pool_payload(event: e.PoolEvent) -> bytes:
     """A pool's state, or a change of it.
 
     Raises:
-        InputError: A number that no pool can hold.
+        InputError: A number that no pool can hold, or a pool of a kind that the kernel does not know.
     """
     match event:
         case e.PoolSnapshotted(kind="v2"):
             return b"\x01" + _u256(event.reserve0) + _u256(event.reserve1)
-        case e.PoolSnapshotted():
+        case e.PoolSnapshotted(kind="v3"):
             if len(event.ticks) != len(event.ticks_gross):
                 raise InputError(f"{event.pool}: {len(event.ticks)} ticks, but gross of {len(event.ticks_gross)}")
             ticks = b"".join(
@@ -44,6 +44,8 @@ def pool_payload(event: e.PoolEvent) -> bytes:
             return b"\x05" + struct.pack("<ii", event.tick_lower, event.tick_upper) + _i128(event.liquidity_delta)
         case e.PoolInvalidated():
             return b"\x06" + event.reason.encode()
+    kind = event.kind if isinstance(event, e.PoolSnapshotted) else "stable or weighted"
+    raise InputError(f"{event.pool}: the engine's kernel knows no {kind} pools")
 
 
 def settlement_payload(event: e.SwapSettled) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from custody.deposits.contracts import contract_code
 from dex.contracts import contract_code as trading_code
-from dex.replicas.lens import lens_code
+from dex.replicas.lens_code import lens_code
 from domain import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,6 +6,7 @@ from chain import ChainClient, Receipt
 from chain.abi import address_array, address_word, compose, int_at, int_word, selector, uint_at, uint_word
 from chain.devnet import DEPLOYER, Devnet, PoolEntry
 from dex import PoolReplica, PoolSpec, devnet_pools, read_pools
+from tests.dex.trader4 import V4Hand, quote_call
 
 NO_DEADLINE = 2**40
 _SINGLE = "(address,address,uint256,uint24,uint160)"
@@ -18,7 +19,10 @@ class Trader:
         self.devnet = devnet
         self.client = client
         self.contracts = devnet.world.contracts
-        self.specs = {spec.address: spec for spec in devnet_pools(devnet.world).values()}
+        specs = devnet_pools(devnet.world).values()
+        self.specs = {spec.address: spec for spec in specs if spec.kind != "v4"}
+        self._v4_specs = {spec.pool_id: spec for spec in specs if spec.kind == "v4"}
+        self.v4 = V4Hand(devnet, client)
 
     async def prepare(self) -> None:
         for token in self.devnet.world.tokens.values():
@@ -27,6 +31,11 @@ class Trader:
                 await self.send(token.address, data + uint_word(2**256 - 1))
         for symbol, raw in (("WETH", 10**24), ("USDC", 10**18), ("WBTC", 10**15)):
             await self.devnet.fund(DEPLOYER, 0, {symbol: raw})
+        await self.devnet.fund(DEPLOYER, 10**25, {"DAI": 10**27, "USDT": 10**18})
+        await self.v4.prepare()
+
+    def spec(self, pool: PoolEntry) -> PoolSpec:
+        return self._v4_specs[pool.pool_id] if pool.kind == "v4" else self.specs[pool.address]
 
     async def send(self, to: str, data: bytes) -> Receipt:
         request = {"from": DEPLOYER, "to": to, "data": "0x" + data.hex(), "gas": hex(8_000_000)}
@@ -38,7 +47,7 @@ class Trader:
 
     async def replica(self, pool: PoolEntry) -> PoolReplica:
         """A fresh replica of a pool, from the lens at the newest block."""
-        spec, head = self.specs[pool.address], await self.client.head()
+        spec, head = self.spec(pool), await self.client.head()
         (snapshot,) = await read_pools(self.client, [spec], block_hash=head.hash, block_number=head.number, time_ns=0)
         replica = spec.replica()
         replica.apply(snapshot)
@@ -57,7 +66,9 @@ class Trader:
         for token, amount in requests:
             other = pool.token1 if token == pool.token0 else pool.token0
             token_in, token_out = (token, other) if is_exact_in else (other, token)
-            if pool.kind == "v3":
+            if pool.kind == "v4":
+                data, to = quote_call(pool, token, amount, is_exact_in=is_exact_in), self.contracts["V4Quoter"]
+            elif pool.kind == "v3":
                 name = "quoteExactInputSingle" if is_exact_in else "quoteExactOutputSingle"
                 data = selector(name + f"({_SINGLE})") + address_word(token_in) + address_word(token_out)
                 data += uint_word(amount) + uint_word(pool.fee) + uint_word(0)
@@ -75,11 +86,13 @@ class Trader:
                 continue
             raw = bytes.fromhex(answer[2:])
             # getAmounts…: offset, count, amount in, amount out.
-            answers.append(uint_at(raw, 0 if pool.kind == "v3" else (3 if is_exact_in else 2)))
+            answers.append(uint_at(raw, 0 if pool.kind in ("v3", "v4") else (3 if is_exact_in else 2)))
         return answers
 
     async def swap(self, pool: PoolEntry, token_in: str, amount: int) -> Receipt:
         token_out = pool.token1 if token_in == pool.token0 else pool.token0
+        if pool.kind == "v4":
+            return await self.v4.swap(pool, token_in, amount)
         if pool.kind == "v3":
             method = selector("exactInputSingle((address,address,uint24,address,uint256,uint256,uint160))")
             words = address_word(token_in) + address_word(token_out) + uint_word(pool.fee) + address_word(DEPLOYER)
@@ -121,4 +134,4 @@ class Trader:
 
 
 def asset_id(spec: PoolSpec, address: str) -> str:
-    return spec.token0.id if address == spec.token0_address else spec.token1.id
+    return next(asset.id for asset, known in spec.tokens if known == address)

@@ -43,6 +43,11 @@ interface IPoolV3 {
         );
 }
 
+/// @notice What the lenses read of Uniswap V4's PoolManager: its storage, word by word.
+interface IManagerV4 {
+    function extsload(bytes32 slot) external view returns (bytes32 value);
+}
+
 /// @notice What the lenses read of an ERC-20 token.
 interface IToken {
     function balanceOf(address owner) external view returns (uint256);

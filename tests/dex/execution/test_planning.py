@@ -66,7 +66,7 @@ async def test_a_planned_swap_yields_exactly_the_quote_on_every_pool(
     routers = devnet_routers(devnet.world)
     if router == "first":
         routers = replace(routers, v3=None)
-    for spec in devnet_pools(devnet.world).values():
+    for spec in (s for s in devnet_pools(devnet.world).values() if s.kind in ("v2", "v3")):
         for source, target in ((spec.token0, spec.token1), (spec.token1, spec.token0)):
             amount = 3 * UNIT[source.symbol] // 2
             await devnet.fund(SENDER, 0, {source.symbol: amount})

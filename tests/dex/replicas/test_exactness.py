@@ -11,7 +11,7 @@ from chain import ChainClient
 from chain.abi import address_at, address_word, int_at, int_word, selector, uint_at, uint_word
 from chain.devnet import Devnet, PoolEntry
 from dex import PoolReplica, PoolSpec, V3Pool
-from dex.replicas.lens import lens_code
+from dex.replicas.lens_code import lens_code
 from domain import InputError, Refused
 from tests.dex.trader import Trader, asset_id
 
@@ -42,7 +42,7 @@ def _ours(quote: object, spec: PoolSpec, token: str, amount: int) -> int:
 
 async def _compare(trader: Trader, pool: PoolEntry, replica: PoolReplica, chance: random.Random, count: int) -> int:
     """Compare random quotes; return how many were comparable (within the pool's liquidity)."""
-    spec = trader.specs[pool.address]
+    spec = trader.spec(pool)
     requests = []
     for _ in range(count):
         token = chance.choice([pool.token0, pool.token1])
