@@ -20,8 +20,8 @@ class TransactionPlan:
     intent_id: IntentId
     strategy: StrategyId
     purpose: str
-    """`swap`, `approve`, `transfer`, `sweep` (of deposits, booked by whoever planned it), `withdrawal`, or `perpetual`
-    (an order at a protocol of perpetuals)."""
+    """`swap`, `approve`, `arbitrage` (a cycle through a contract of ours), `transfer`, `sweep` (of deposits, booked by
+    whoever planned it), `withdrawal`, or `perpetual` (an order at a protocol of perpetuals)."""
     chain_id: ChainId
     sender: Address
     to: Address

@@ -6,13 +6,38 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from custody.calls import deposits, erc20, gmx, guarded_vault, multicall, permit2, safe, uniswap, universal_router
+from custody.calls import (
+    arb_executor,
+    deployments,
+    deposits,
+    erc20,
+    gmx,
+    guarded_vault,
+    multicall,
+    permit2,
+    safe,
+    uniswap,
+    universal_router,
+)
 from custody.calls.canonical import Descriptions, Method, Place, unsafe
+from custody.calls.deployments import ArbExecutorDeployment
 from custody.calls.model import DecodedCall
 from domain import Address, Refused
 
-_FAMILIES: Final = (erc20, uniswap, permit2, universal_router, safe, deposits, guarded_vault, gmx, multicall)
-_METHODS: Final[Mapping[bytes, Method]] = MappingProxyType(
+_FAMILIES: Final = (
+    arb_executor,
+    deployments,
+    deposits,
+    erc20,
+    gmx,
+    guarded_vault,
+    multicall,
+    permit2,
+    safe,
+    uniswap,
+    universal_router,
+)
+_METHODS: Final[Mapping[bytes, Method | ArbExecutorDeployment]] = MappingProxyType(
     {method.selector: method for family in _FAMILIES for method in family.METHODS}
 )
 _DEPTH_MAX: Final = 3

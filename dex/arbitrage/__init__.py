@@ -8,7 +8,7 @@ from dex.arbitrage.book import (
 )
 from dex.arbitrage.curves import curve_of
 from dex.arbitrage.cycles import Cycle, CycleOptimum, Leg, solve_cycle
-from dex.arbitrage.index import CycleIndex, CycleScanner, disjoint
+from dex.arbitrage.index import CycleIndex, CycleScanner, disjoint, same_coin
 
 __all__ = [
     "ArbitrageSize",
@@ -22,5 +22,6 @@ __all__ = [
     "disjoint",
     "optimal_buy_on_book_sell_on_pool",
     "optimal_buy_on_pool_sell_on_book",
+    "same_coin",
     "solve_cycle",
 ]

@@ -32,8 +32,11 @@ class Curve(Protocol):
     def at(self, amount_in: float) -> Local | None:
         """Give the curve around an input; None when the pool cannot take so much."""
 
-    def favoured(self, amount_in: int) -> tuple[int, ...]:
-        """Whole inputs near one that was found, of which the pool's rounding takes least."""
+    def favoured(self, amount_in: int, reach: float) -> tuple[int, ...]:
+        """Whole inputs near one that was found, of which the pool's rounding takes least.
+
+        `reach` says how far it pays to go: moving by `reach * s` units costs half of what `s` of a unit gains for each.
+        """
 
 
 class PieceCurve:
@@ -61,15 +64,29 @@ class PieceCurve:
         bend = gamma / here
         return Local(self._outs[i] + reserve_out * effective / here, bend * reserve_out * reserve_in / here, bend)
 
-    def favoured(self, amount_in: int) -> tuple[int, ...]:
+    def favoured(self, amount_in: int, reach: float) -> tuple[int, ...]:
         # V3 rounds what is left of the last step's input after the fee down to a whole unit. Nothing is lost where the
-        # fee is just below a whole number, which happens once in 1/fee units.
+        # fee is just below a whole number, which happens once in 1/fee units; on the way up to there each unit more
+        # loses less by the fee. Each boundary that is reached rounds once more: ending before it may save that.
         if not self._fee_pips or (amount_in >= self._end and not self._reach(amount_in)):
             return (amount_in, amount_in + 1)
-        start = int(self._starts[bisect_right(self._starts, amount_in) - 1])
+        at = bisect_right(self._starts, amount_in) - 1
+        below, above = self._whole_fees(at, amount_in)
+        between = amount_in + int(min(above - amount_in, reach * self._fee_pips / 1_000_000))
+        found = [amount_in, amount_in + 1, below, between, above]
+        end = self._starts[at + 1] if at + 1 < len(self._starts) else self._end
+        if (end - amount_in) ** 2 < 2 * reach:
+            found.append(int(end) - 1)
+        if at and (amount_in - self._starts[at]) ** 2 < 2 * reach:
+            before = int(self._starts[at]) - 1
+            found += (before, self._whole_fees(at - 1, before)[0])
+        return tuple(found)
+
+    def _whole_fees(self, at: int, amount_in: int) -> tuple[int, int]:
+        """Inputs at or below and above one, on the piece `at`, of which the fee is just below a whole number."""
+        start = int(self._starts[at])
         fee = (amount_in - start) * self._fee_pips // 1_000_000
-        below, above = (start + whole * 1_000_000 // self._fee_pips for whole in (fee, fee + 1))
-        return (amount_in, amount_in + 1, below, above)
+        return start + fee * 1_000_000 // self._fee_pips, start + (fee + 1) * 1_000_000 // self._fee_pips
 
     def _reach(self, amount_in: float) -> bool:
         while amount_in >= self._end:
@@ -110,7 +127,7 @@ class SmoothCurve:
             return None
         return Local(float(out), marginal, max(0.0, (math.sqrt(marginal / beyond) - 1) / further))
 
-    def favoured(self, amount_in: int) -> tuple[int, ...]:
+    def favoured(self, amount_in: int, reach: float) -> tuple[int, ...]:
         return (amount_in - 1, amount_in, amount_in + 1)
 
 

@@ -84,11 +84,11 @@ def solve_cycle(
     Raises:
         Refused: A replica is stale.
     """
-    best = _best_input(curves)
+    best, bend = _best_input(curves)
     if best < 1:
         return None
     amount = int(best) if amount_max is None else min(int(best), amount_max)
-    return _settle(cycle, replicas, curves, amount, amount_max) if amount > 0 else None
+    return _settle(cycle, replicas, curves, amount, bend, amount_max) if amount > 0 else None
 
 
 def forward(cycle: Cycle, replicas: Mapping[str, PoolReplica], amount: int) -> tuple[int, ...] | None:
@@ -111,9 +111,9 @@ def forward(cycle: Cycle, replicas: Mapping[str, PoolReplica], amount: int) -> t
     return tuple(amounts)
 
 
-def _best_input(curves: Sequence[Curve]) -> float:
-    """Find where one more unit in gives one unit back; 0 when it never gives so much."""
-    amount, low, high = 0.0, 0.0, math.inf
+def _best_input(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Find where one more unit in gives one unit back, and how the cycle bends there; 0 when it never gives so much."""
+    amount, low, high, bend = 0.0, 0.0, math.inf, 0.0
     for _ in range(_ROUNDS_MAX):
         through, marginal, bend = amount, 1.0, 0.0
         for curve in curves:
@@ -127,21 +127,21 @@ def _best_input(curves: Sequence[Curve]) -> float:
         if marginal > 1:
             low = amount
         elif amount == 0:
-            return 0.0
+            return 0.0, bend
         else:
             high = amount
         if high < math.inf and high - low <= max(1e-13 * high, 0.25):
-            return low
+            return low, bend
         if marginal > 0 and bend > 0:
             step = (math.sqrt(marginal) - 1) / bend
             if abs(step) <= 1e-13 * amount or abs(step) < 0.25:
-                return amount
+                return amount, bend
             ahead = amount + step
             if low < ahead < high:
                 amount = ahead
                 continue
         amount = low * 2 + 1 if high == math.inf else (low + high) / 2
-    return low
+    return low, bend
 
 
 def _settle(
@@ -149,6 +149,7 @@ def _settle(
     replicas: Mapping[str, PoolReplica],
     curves: Sequence[Curve],
     amount: int,
+    bend: float,
     amount_max: int | None,
 ) -> CycleOptimum | None:
     found = forward(cycle, replicas, amount)
@@ -158,30 +159,37 @@ def _settle(
         found = forward(cycle, replicas, amount - 1 - (amount >> shift))
     if found is None:
         return None
-    best, profit = found, max(found[-1] - found[0], 1)
+    amount_in, profit = found[0], found[-1] - found[0]
+    best, gain = amount_in, profit
     for position in range(len(found)):
-        unit_worth = found[0] / max(found[position], 1)
+        unit_worth = amount_in / max(found[position], 1)
         if unit_worth < profit * _WORTH_TRYING or unit_worth < 0.5:
             continue
         near = found[position]
-        for wanted in curves[position].favoured(near) if position < len(curves) else (near, near + 1):
+        # Around the best input, going `u` away costs `bend * u**2`.
+        reach = 0.5 / (bend * unit_worth) if bend > 0 else 0.0
+        for wanted in set(curves[position].favoured(near, reach) if position < len(curves) else (near, near + 1)):
             tried = _around(cycle, replicas, position, wanted)
-            if tried is None or (amount_max is not None and tried[0] > amount_max):
-                continue
-            if tried[-1] - tried[0] > best[-1] - best[0]:
-                best = tried
-    return CycleOptimum(cycle, best) if best[-1] > best[0] else None
+            if tried is not None and tried[1] > gain and (amount_max is None or tried[0] <= amount_max):
+                best, gain = tried
+    settled = found if best == amount_in else forward(cycle, replicas, best)
+    return CycleOptimum(cycle, settled) if settled is not None and settled[-1] > settled[0] else None
 
 
-def _around(cycle: Cycle, replicas: Mapping[str, PoolReplica], position: int, amount: int) -> tuple[int, ...] | None:
-    """Reach an amount before the leg at `position` with the least input, and go on from there."""
-    if amount <= 0:
+def _around(cycle: Cycle, replicas: Mapping[str, PoolReplica], position: int, wanted: int) -> tuple[int, int] | None:
+    """Reach an amount before the leg at `position` with the least input; give that, and at least how much it earns."""
+    if wanted <= 0:
         return None
+    amount = out = wanted
     try:
         for leg in reversed(cycle.legs[:position]):
             amount = replicas[leg.pool].quote_exact_out_up(leg.token_out, amount, leg.token_in)
+        for leg in cycle.legs[position:]:
+            if out <= 0:
+                return None
+            out = replicas[leg.pool].quote_exact_in_down(leg.token_in, out, leg.token_out)
     except Refused as exc:
         if exc.rule != "pool_depth":
             raise
         return None
-    return forward(cycle, replicas, amount)
+    return amount, out - amount

@@ -13,9 +13,16 @@ from typing import Final
 from dex.arbitrage.curves import Curve, curve_of
 from dex.arbitrage.cycles import Cycle, CycleOptimum, Leg, solve_cycle
 from dex.replicas.base import PoolReplica
+from domain.assets import native_asset
 from domain.errors import InputError
+from domain.ids import Address, ChainId
 
 _CYCLES_MAX: Final = 200_000
+
+
+def same_coin(chain_id: ChainId, wrapped: Address) -> dict[str, str]:
+    """A chain's coin passes for its wrapped form: whoever carries a cycle out wraps and unwraps it one to one."""
+    return {native_asset(chain_id).id: f"eip155:{chain_id}/erc20:{wrapped}"}
 
 
 class CycleIndex:

@@ -322,6 +322,7 @@ def test_methods_that_are_known():
         "createOrder",
         "decreaseAllowance",
         "deploy",
+        "deployArbExecutor",
         "deposit",
         "exactInput",
         "exactInputSingle",

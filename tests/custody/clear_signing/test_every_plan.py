@@ -22,6 +22,11 @@ from custody.deposits.contracts import user_id
 from custody.deposits.sweep_plans import Holding, plan_batch, plan_grant, plan_transfer
 from custody.withdrawals.plans import plan_withdrawal
 from dex import plan_approval, plan_swap
+from dex.arbitrage import Cycle, CycleOptimum, Leg
+from dex.arbitrage.deployment import DEPLOYER, Factories, Roles, deployment_data, plan_deployment
+from dex.arbitrage.executor import Funding, Loan, steps_of
+from dex.arbitrage.funding import Venues
+from dex.arbitrage.planning import Bounds, plan_arbitrage
 from dex.execution.contracts import PERMIT2, RouterVersion, swap_contracts
 from dex.execution.permits import Permit, SignedPermit
 from dex.execution.planning import Routers
@@ -43,7 +48,7 @@ CHAIN = ChainId(1)
 WETH = address_of("weth")
 WETH9 = checksum("0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2")
 V2, V3, V3_FIRST = address_of("v2"), address_of("v3"), address_of("v3 first")
-SWEEPER = address_of("sweeper")
+SWEEPER, EXECUTOR = address_of("sweeper"), address_of("executor")
 _GMX = load_book(42161)
 NAMES = Names(
     chains={1: ChainName("Ethereum")},
@@ -58,6 +63,8 @@ NAMES = Names(
         (0, _GMX.exchange_router): "GMX",
         (0, _GMX.order_vault): "GMX order vault",
         (0, _GMX.markets[0].address): "GMX ETH/USD",
+        (0, EXECUTOR): "Arbitrage executor",
+        (0, DEPLOYER): "Deployment proxy",
     },
 )
 USDC_ID, ETH_ID = f"eip155:1/erc20:{USDC}", "eip155:1/slip44:60"
@@ -78,6 +85,33 @@ def swap(kind, routers):
         min_out=10**18,
         deadline_s=1_795_632_000,
     )
+
+
+def arbitrage():
+    pools = {
+        name: PoolSpec(PoolId(name), kind, address_of(name), CHAIN, USDC_ASSET, WETH_ASSET, USDC, WETH, fee)
+        for name, kind, fee in (("one", "v2", 3000), ("two", "v3", 500))
+    }
+    cycle = Cycle((Leg("one", WETH_ASSET.id, USDC_ASSET.id), Leg("two", USDC_ASSET.id, WETH_ASSET.id)))
+    optimum = CycleOptimum(cycle, (10**18, 3_000_000_000, 10**18 + 10**16))
+    return plan_arbitrage(
+        intent_id="arbitrage",
+        strategy="arb",
+        chain_id=CHAIN,
+        executor=EXECUTOR,
+        sender=VAULT,
+        optimum=optimum,
+        steps=steps_of(optimum, pools, WETH),
+        loan=Loan(Funding.FLASH_SWAP),
+        token=WETH_ASSET,
+        bounds=Bounds(tolerance_bps=100, deadline_s=1_795_632_000, block_max=21_000_000),
+    )
+
+
+def executor():
+    roles = Roles(owner=PARTNER, operator=VAULT, pauser=PARTNER, beneficiary=VAULT)
+    data = deployment_data(roles, Venues(WETH), Factories(V2, V3))
+    return plan_deployment(intent_id="deploy", strategy="arb", chain_id=CHAIN, sender=VAULT, roles=roles, data=data)
 
 
 def allowance(amount):
@@ -174,6 +208,8 @@ EXAMPLES = {
         (swap("v3", ALL), "Swap on Uniswap V3"),
         (swap("v3", replace(ALL, v3=None)), "Swap on Uniswap V3"),
     ],
+    "dex/arbitrage/deployment.py:plan_deployment": [(executor(), "Deploy an arbitrage executor")],
+    "dex/arbitrage/planning.py:plan_arbitrage": [(arbitrage(), "Arbitrage around a cycle of pools")],
     "dex/execution/planning.py:plan_approval": [
         (allowance(2_500_000_000), "Allow a spender to take tokens"),
         (allowance(0), "Take an allowance back"),

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dex import PoolReplica
@@ -63,6 +63,8 @@ def _search(profit_of: Callable[[int], int], high: int) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
+@example(seed=12_093)  # The best lay before a boundary, where the fee of the piece before is whole.
+@example(seed=1_074_966_086)  # The best lay between the optimum of the floats and where the fee rounds to nothing.
 def test_the_size_earns_what_the_best_of_all_sizes_earns(seed: int) -> None:
     market = random_market(random.Random(seed), 5)
     for cycle in _cycles(market):
@@ -82,7 +84,8 @@ def test_the_size_earns_what_the_best_of_all_sizes_earns(seed: int) -> None:
         assert found.amounts == forward(cycle, market, found.amount_in)
         assert found.profit >= best - rounding
         if len(cycle.legs) == 2 and found.profit > 10_000 * rounding:
-            assert found.profit >= min(best - 2, best * (1 - 1e-9))
+            between = _UNIT_WORTH[cycle.legs[1].token_in] / _UNIT_WORTH[cycle.token]
+            assert found.profit >= best * (1 - 1e-9) - 2 - between / 2
 
 
 def test_two_constant_products_meet_at_the_textbook_size() -> None:
