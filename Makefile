@@ -11,6 +11,7 @@ TEST_WORKERS ?= 2
 SECONDS_DEMO ?= 60
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 500
+FORGE_ARGS ?=
 CROSSCHECK := dex/crosscheck/uniswap_python
 NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
@@ -88,9 +89,13 @@ format: install ## Put every source into house form
 bench: install ## Measure; TOPIC=spine for one topic
 	@$(RUN) python -m bench $(TOPIC)
 
-soak: install ## Long fault runs; SOAK_KILLS=500 over custody, SOAK_MINUTES=10 over the engine (soak/results.json)
+soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_MINUTES=10 over the engine (soak/results.json), fuzz of the contracts
 	@$(RUN) python -m soak.custody --kills $(SOAK_KILLS) --json
 	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)
+	@$(MAKE) --no-print-directory soak-contracts
+
+soak-contracts: install ## The contracts' tests with 100,000 fuzz runs each (hours); FORGE_ARGS="--match-path 'contracts/test/arbitrage/*'"
+	@FOUNDRY_PROFILE=soak $(FORGE) test $(FORGE_ARGS)
 
 services: ## Start PostgreSQL and Redis for the tests that use them
 	@scripts/services start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from cli.chain_networks import networks
 from domain import InputError, VenueUnavailable
 
 if TYPE_CHECKING:
-    from chain.devnet import DevnetConfig, DevnetWorld
+    from chain.devnet import Devnet, DevnetConfig, DevnetWorld, SavedDevnet
 
 app = typer.Typer(no_args_is_help=True, help="Chains: a local one with the genuine contracts, and those known as data.")
 app.command("networks")(networks)
@@ -32,13 +33,19 @@ def devnet(
     ] = None,
     eth_price: Annotated[int, typer.Option(min=1, help="Starting price of WETH in USDC.")] = 3_000,
     btc_price: Annotated[int, typer.Option(min=1, help="Starting price of WBTC in USDC.")] = 60_000,
+    load: Annotated[Path | None, typer.Option(help="Go on from a dump instead of building the world.")] = None,
+    dump: Annotated[Path | None, typer.Option(help="Write the whole chain there when ended.")] = None,
+    noise_seed: Annotated[int | None, typer.Option(help="Other people trade on all pools, as this seed says.")] = None,
+    noise_per_second: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="How many trades a second on average; 1 if only seeded.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Run anvil with tokens and genuine DeFi contracts at mainnet's addresses until SIGTERM or SIGINT.
 
     Its accounts come from the public test mnemonic: use them here and nowhere else.
     """
-    from chain.devnet import DevnetConfig, Market
+    from chain.devnet import DevnetConfig, Market, SavedDevnet
     from runtime import configure_logging
 
     configure_logging(level="WARNING", json=False)
@@ -49,10 +56,25 @@ def devnet(
         block_time_s=block_time,
         market=Market(prices_usd={"WETH": eth_price, "WBTC": btc_price}),
     )
-    asyncio.run(_serve(config, addresses, as_json=as_json))
+    saved = SavedDevnet.read(load) if load is not None else None
+    noise = None
+    if noise_seed is not None or noise_per_second is not None:
+        noise = (noise_seed or 0, noise_per_second or 1.0)
+    asyncio.run(_serve(config, _Wishes(addresses, saved, dump, noise, as_json)))
 
 
-async def _serve(config: DevnetConfig, addresses: Path | None, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What a devnet does besides being there. `noise` is (seed, trades per second)."""
+
+    addresses: Path | None
+    saved: SavedDevnet | None
+    dump: Path | None
+    noise: tuple[int, float] | None
+    as_json: bool
+
+
+async def _serve(config: DevnetConfig, wishes: _Wishes) -> None:
     from chain.devnet import Devnet
 
     stop = asyncio.Event()
@@ -60,7 +82,7 @@ async def _serve(config: DevnetConfig, addresses: Path | None, *, as_json: bool)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait(), name="devnet.stop")
-    starting = asyncio.create_task(Devnet.start(config), name="devnet.start")
+    starting = asyncio.create_task(Devnet.start(config, wishes.saved), name="devnet.start")
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # Told to stop while starting.
         starting.cancel()
@@ -68,17 +90,38 @@ async def _serve(config: DevnetConfig, addresses: Path | None, *, as_json: bool)
             await starting
         return
     async with await starting as running:
-        if addresses is not None:
-            _write(addresses, running.world)
-        if as_json:
+        noise = asyncio.create_task(_make_noise(running, wishes.noise, stop), name="devnet.noise")
+        if wishes.addresses is not None:
+            _write(wishes.addresses, running.world)
+        if wishes.as_json:
             output.emit(running.world)
         else:
-            _describe(running.world)
+            _describe(running)
         ended = asyncio.create_task(running.wait(), name="devnet.node")
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, noise, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
+            if not ended.done():
+                ended.cancel()
+                await noise  # It failed.
             raise VenueUnavailable(f"anvil ended by itself with status {ended.result()}")
+        await noise
         ended.cancel()
+        if wishes.dump is not None:
+            (await running.dump()).write(wishes.dump)
+
+
+async def _make_noise(running: Devnet, noise: tuple[int, float] | None, stop: asyncio.Event) -> None:
+    """Trade as asked, or wait for the end."""
+    from chain.devnet import NoiseTrader
+
+    if noise is None:
+        await stop.wait()
+        return
+    seed, per_second = noise
+    async with running.client() as client:
+        trader = NoiseTrader(client, running.world, seed, running.config.market.prices_usd)
+        await trader.prepare()
+        await trader.run(per_second, stop)
 
 
 def _write(path: Path, world: DevnetWorld) -> None:
@@ -92,14 +135,19 @@ def _write(path: Path, world: DevnetWorld) -> None:
         raise InputError(f"cannot write {path}: {exc.strerror}") from exc
 
 
-def _describe(world: DevnetWorld) -> None:
+def _describe(running: Devnet) -> None:
     from chain.devnet import NATIVE_COIN
 
-    typer.echo(f"devnet on {world.rpc_url}, chain id {world.chain_id}, genesis {world.genesis_hash}")
+    world = running.world
+    typer.echo(
+        f"devnet on {world.rpc_url}, chain id {world.chain_id}, genesis {world.genesis_hash}, "
+        f"ready in {running.ready_s:.1f} s"
+    )
     symbols = {NATIVE_COIN: "ETH"} | {token.address: symbol for symbol, token in world.tokens.items()}
     for name, address in world.contracts.items():
         typer.echo(f"  {name:<28} {address}")
     for pool in world.pools:
-        pair = f"{symbols[pool.token0]}/{symbols[pool.token1]}"
-        typer.echo(f"  pool {pool.kind} {pair:<10} {pool.fee / 10_000:>5.2f} %  {pool.address}")
+        tokens = "/".join(symbols[token] for token in (pool.token0, pool.token1, *pool.more_tokens))
+        fee = "  hook" if pool.hooks != NATIVE_COIN else f"{pool.fee / 10_000:.2f} %"
+        typer.echo(f"  pool {pool.kind:<17} {tokens:<14} {fee:>6}  {pool.pool_id or pool.address}")
     typer.echo(f"  TEST ONLY accounts of the public mnemonic: {', '.join(world.test_accounts[:3])}, …")

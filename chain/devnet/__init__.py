@@ -16,6 +16,8 @@ from chain.devnet.accounts import (
 from chain.devnet.deployer import DEPLOYER
 from chain.devnet.devnet import Devnet, DevnetConfig
 from chain.devnet.market import Market, V2Seed, V3Seed, V4Seed
+from chain.devnet.noise import NoiseFlow, NoiseTrade, NoiseTrader
+from chain.devnet.saved import SavedDevnet
 from chain.devnet.world import CANONICAL, NATIVE_COIN, DevnetWorld, PoolEntry, TokenEntry
 
 __all__ = [
@@ -30,7 +32,11 @@ __all__ = [
     "DevnetConfig",
     "DevnetWorld",
     "Market",
+    "NoiseFlow",
+    "NoiseTrade",
+    "NoiseTrader",
     "PoolEntry",
+    "SavedDevnet",
     "TokenEntry",
     "V2Seed",
     "V3Seed",

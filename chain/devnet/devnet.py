@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import structlog
 
 from chain.abi import address_word, selector, uint_word
@@ -18,6 +20,7 @@ from chain.devnet.build import build
 from chain.devnet.deployer import DEPLOYER
 from chain.devnet.market import Market
 from chain.devnet.node import AnvilNode, free_port, node_modules
+from chain.devnet.saved import SavedDevnet
 from chain.devnet.world import DevnetWorld
 from domain.errors import InputError, InvariantError
 
@@ -56,20 +59,26 @@ class Devnet:
     Holds no connection between calls, so it may be used from several event loops in turn.
     """
 
-    def __init__(self, node: AnvilNode, world: DevnetWorld, config: DevnetConfig) -> None:
+    def __init__(self, node: AnvilNode, world: DevnetWorld, config: DevnetConfig, ready_s: float) -> None:
         self._node = node
         self.world = world
         self.config = config
+        self.ready_s = ready_s
+        """How long it took to be ready."""
 
     @classmethod
-    async def start(cls, config: DevnetConfig | None = None) -> Self:
-        """Start anvil, deploy the world, and return when it is ready (about 2 s). Call it on the main thread.
+    async def start(cls, config: DevnetConfig | None = None, saved: SavedDevnet | None = None) -> Self:
+        """Start anvil, deploy the world or load a saved one, and return when it is ready (about 1 s).
+
+        Call it on the main thread.
 
         Raises:
-            InputError: The port is in use, or the npm packages are not installed.
+            InputError: The port is in use, the npm packages are not installed, or the saved chain is another one.
             VenueUnavailable: anvil did not start.
         """
         config = config or DevnetConfig()
+        if saved is not None and saved.world.chain_id != config.chain_id:
+            raise InputError(f"the dump is of chain {saved.world.chain_id}, asked for is chain {config.chain_id}")
         artifacts = node_modules()
         began = time.monotonic()
         node = AnvilNode(config.host, config.port or free_port(config.host), config.chain_id)
@@ -77,26 +86,18 @@ class Devnet:
         try:
             await node.wait_until_listening()
             async with ChainClient([node.url], config.chain_id) as client:
-                genesis = await client.block(0)
-                built = await build(client, artifacts, config.market)
+                world = await (_load(client, saved) if saved else _build(client, artifacts, config))
                 if config.follow_wall_clock:
-                    await client.rpc.request("evm_setTime", int(time.time()))
+                    await client.rpc.request("evm_setTime", max(int(time.time()), (await client.head()).time_s + 1))
                 if config.block_time_s:
                     await client.rpc.request("evm_setIntervalMining", config.block_time_s)
         except BaseException:
             node.stop()
             raise
-        world = DevnetWorld(
-            rpc_url=node.url,
-            chain_id=config.chain_id,
-            genesis_hash=genesis.hash,
-            contracts=built.contracts,
-            tokens=built.tokens,
-            pools=built.pools,
-            test_accounts=TEST_ADDRESSES,
-        )
-        log.info("devnet.ready", url=node.url, chain_id=config.chain_id, seconds=round(time.monotonic() - began, 2))
-        return cls(node, world, config)
+        world = msgspec.structs.replace(world, rpc_url=node.url)
+        ready_s = time.monotonic() - began
+        log.info("devnet.ready", url=node.url, chain_id=config.chain_id, seconds=round(ready_s, 2))
+        return cls(node, world, config, ready_s)
 
     async def stop(self) -> None:
         """End the node; safe to repeat."""
@@ -118,6 +119,11 @@ class Devnet:
     def client(self) -> ChainClient:
         """Give a new, not yet connected client of this node."""
         return ChainClient([self.world.rpc_url], self.world.chain_id)
+
+    async def dump(self) -> SavedDevnet:
+        """Save the chain as it is now."""
+        async with self.client() as client:
+            return SavedDevnet(self.world, str(await client.rpc.request("anvil_dumpState")))
 
     async def wait(self) -> int:
         """Wait until the node ends by itself; give its exit status."""
@@ -146,6 +152,27 @@ class Devnet:
                 else:
                     hashes.append(await _send(client, token, selector("mint(address,uint256)") + given))
             await _mine(client, hashes, at_once=self.config.block_time_s == 0)
+
+
+async def _build(client: ChainClient, artifacts: Path, config: DevnetConfig) -> DevnetWorld:
+    genesis = await client.block(0)
+    built = await build(client, artifacts, config.market)
+    return DevnetWorld(
+        rpc_url="",
+        chain_id=config.chain_id,
+        genesis_hash=genesis.hash,
+        contracts=built.contracts,
+        tokens=built.tokens,
+        pools=built.pools,
+        test_accounts=TEST_ADDRESSES,
+    )
+
+
+async def _load(client: ChainClient, saved: SavedDevnet) -> DevnetWorld:
+    await client.rpc.request("anvil_loadState", saved.state)
+    # Not part of a dump: whom the node speaks for.
+    await client.rpc.request("anvil_impersonateAccount", DEPLOYER)
+    return saved.world
 
 
 async def _send(client: ChainClient, to: str, data: bytes, value_wei: int = 0) -> str:

@@ -110,7 +110,7 @@ class AnvilNode:
 
         self._process = subprocess.Popen(
             [
-                *(str(anvil_path()), "--silent", "--hardfork", "prague"),
+                *(str(anvil_path()), "--silent", "--hardfork", "prague", "--no-request-size-limit"),
                 *("--host", self.host, "--port", str(self.port)),
                 *("--chain-id", str(self.chain_id), "--timestamp", str(self._genesis_time_s)),
                 *("--mnemonic", TEST_MNEMONIC, "--cache-path", str(self._states)),

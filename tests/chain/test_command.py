@@ -121,6 +121,28 @@ def test_sigterm_while_starting_also_exits_zero() -> None:
         assert process.returncode == 0
 
 
+def test_noise_trades_by_itself_and_a_dump_goes_on_where_it_ended(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with _command("--port", "0", "--json", "--noise-seed", "7", "--noise-per-second", "200", "--dump", str(state)) as p:
+        assert p.stdout is not None
+        world = DevnetWorld.from_json(p.stdout.readline().encode())
+        built, deadline = int(_ask(world.rpc_url, "eth_blockNumber"), 16), time.monotonic() + 30
+        while int(_ask(world.rpc_url, "eth_blockNumber"), 16) < built + 80:  # Past the traders' approvals.
+            assert time.monotonic() < deadline
+        p.send_signal(signal.SIGTERM)
+        _, err = p.communicate(timeout=20)
+        assert (p.returncode, err) == (0, "")
+    with _command("--port", "0", "--json", "--load", str(state)) as again:
+        assert again.stdout is not None
+        loaded = DevnetWorld.from_json(again.stdout.readline().encode())
+        assert loaded.pools == world.pools
+        assert int(_ask(loaded.rpc_url, "eth_blockNumber"), 16) >= built + 80
+    with _command("--port", "0", "--load", str(tmp_path / "none.json")) as missing:
+        _, err = missing.communicate(timeout=20)
+        assert missing.returncode == 1
+        assert err.startswith("error: cannot read")
+
+
 async def test_the_event_loop_of_a_stopped_devnet_has_no_tasks_left() -> None:
     from chain.devnet import Devnet
 
