@@ -21,7 +21,8 @@ class TransactionPlan:
     strategy: StrategyId
     purpose: str
     """`swap`, `approve`, `arbitrage` (a cycle through a contract of ours), `transfer`, `sweep` (of deposits, booked by
-    whoever planned it), `withdrawal`, or `perpetual` (an order at a protocol of perpetuals)."""
+    whoever planned it), `withdrawal`, `perpetual` (an order at a protocol of perpetuals), or `liquidity` (into and out
+    of a pool's position)."""
     chain_id: ChainId
     sender: Address
     to: Address

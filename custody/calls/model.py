@@ -82,8 +82,8 @@ class DecodedCall:
     """Coins come back to the caller, by the unwrapping that follows so many others within the call; None: they do not.
     Their number is in that unwrapping's log, and nowhere in the bytes."""
     is_described: bool = False
-    """Read by a descriptor: it says what the arguments mean, and nothing about what the call does. `spends`,
-    `receives_min` and `approves` are empty because they are unknown, not because nothing moves."""
+    """Its arguments are read, by a descriptor or because its bytes name no tokens, and nothing says what it does:
+    `spends`, `receives_min` and `approves` are empty because they are unknown, not because nothing moves."""
 
 
 def one(token: str, raw: int) -> Mapping[Address, int]:

@@ -10,12 +10,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from custody.calls import gmx
+from custody.calls import gmx, positions
 from custody.calls.canonical import Method, Place, Values, unsafe
 from custody.calls.model import DecodedCall
 
 _BATCHES: Final[Mapping[bytes, Callable[[list[bytes], Place], DecodedCall]]] = MappingProxyType(
-    {gmx.SEND_WNT.selector: gmx.order_batch}
+    {
+        gmx.SEND_WNT.selector: gmx.order_batch,
+        positions.DECREASE.selector: positions.position_batch,
+        positions.COLLECT.selector: positions.position_batch,
+    }
 )
 """By the selector of a batch's first call."""
 

@@ -7,6 +7,7 @@ user/<user>/pending          deposited, not yet to be disposed of               
 user/<user>/available        owed and free to be withdrawn                         counts down, never above zero
 user/<user>/held             owed, and set aside for a withdrawal under way        counts down, never above zero
 suspense/<topic>             nobody's yet: unattributed, short after a reorganisation
+liquidity/<strategy>         in the pools' positions, as it was paid in; below zero: more came back than went in
 fees/… gas/… trading/…       where a profit came from (negative) or a cost went
 equity/opening               what was there before the books began
 """

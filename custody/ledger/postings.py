@@ -25,6 +25,7 @@ __all__ = [
     "deposit_seen",
     "exchange_fill",
     "gas",
+    "liquidity",
     "opening",
     "swap",
     "sweep_done",
@@ -81,6 +82,22 @@ def swap(
     if not any(leg.raw for leg in legs):
         return None
     return Entry(f"swap/{intent_id}", "swap", legs, strategy, tx_hash=tx_hash)
+
+
+def liquidity(
+    intent_id: IntentId, strategy: str, vault: str, deltas: Mapping[str, int], *, tx_hash: str = ""
+) -> Entry | None:
+    """Book what went from the vault into a pool's position (negative), or came out of it, by asset id.
+
+    What is out stands in `liquidity/<strategy>`; what is left there when nothing is out any more, is what it earned
+    (below zero) or lost.
+    """
+    legs = tuple(
+        leg for asset, raw in sorted(deltas.items()) for leg in _move(f"liquidity/{strategy}", vault, asset, raw)
+    )
+    if not any(leg.raw for leg in legs):
+        return None
+    return Entry(f"liquidity/{intent_id}", "liquidity", legs, strategy, tx_hash=tx_hash)
 
 
 def gas(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from custody.policy.rulebook import Rulebook, rulebook_of
 from custody.policy.settings import PolicySettings
+
+_BOUNDED_BY_ALLOWANCES: Final = frozenset({"increaseLiquidity"})
+"""Methods that take what the caller has allowed and no more, of tokens their bytes do not name."""
 
 
 def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
@@ -66,6 +69,20 @@ def rulebook_of_settings(settings: PolicySettings) -> Rulebook:
                 "limits": {"amounts": amounts},
             }
             for _ in permits[:1]
+        ),
+        *(
+            {
+                "id": f"named:{contract.address}",
+                "effect": "allow",
+                "note": "its bytes do not say what it spends; the spender's allowances do",
+                "when": {
+                    "kind": ["described-call"],
+                    "contract": [contract.address],
+                    "method": sorted(contract.methods & _BOUNDED_BY_ALLOWANCES),
+                },
+            }
+            for contract in settings.contracts
+            if contract.methods & _BOUNDED_BY_ALLOWANCES
         ),
         {
             "id": "coins",

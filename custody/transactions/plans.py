@@ -9,7 +9,7 @@ from domain import Address, Amount, Asset, ChainId, InputError, InvariantError, 
 from domain.ids import IntentId
 from domain.plans import TransactionPlan
 
-_PURPOSES = ("swap", "approve", "arbitrage", "transfer", "sweep", "withdrawal", "perpetual")
+_PURPOSES = ("swap", "approve", "arbitrage", "transfer", "sweep", "withdrawal", "perpetual", "liquidity")
 _INTENT_LENGTH_MAX = 128
 
 

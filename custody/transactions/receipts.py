@@ -10,7 +10,7 @@ from chain.abi import topic, uint_at
 from custody.calls import decode_call
 from custody.calls.wrapped import wrapped_coin
 from custody.ledger import Entry, Posting
-from custody.ledger.postings import gas, swap, vault_account, withdrawal_sent
+from custody.ledger.postings import gas, liquidity, swap, vault_account, withdrawal_sent
 from domain import Address, ChainId, InvariantError, native_asset
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
@@ -122,6 +122,8 @@ def entries(
         elif plan.purpose == "withdrawal":
             asset = plan.spends[0].asset.id
             booked.append(withdrawal_sent(plan.intent_id, vault, asset, -deltas.get(asset, 0), tx_hash=receipt.tx_hash))
+        elif plan.purpose == "liquidity":
+            booked.append(liquidity(plan.intent_id, plan.strategy, vault, deltas, tx_hash=receipt.tx_hash))
         else:
             booked.append(swap(plan.intent_id, plan.strategy, vault, deltas, tx_hash=receipt.tx_hash))
     return [entry for entry in booked if entry is not None]

@@ -40,6 +40,7 @@ from dex.routing.quote import Path as Route
 from domain import ChainId, IntentId, StrategyId, native_asset, token_asset
 from domain.ids import PoolId
 from domain.plans import TransactionPlan
+from tests.custody.clear_signing import position_plans
 from tests.support.approvers import PARTNER, USDC, VAULT, address_of, intent
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +55,7 @@ NAMES = Names(
     chains={1: ChainName("Ethereum")},
     tokens={(1, USDC): TokenName("USDC", 6), (1, WETH): TokenName("WETH", 18), (1, WETH9): TokenName("WETH", 18)},
     addresses={
+        **position_plans.NAMES,
         (0, VAULT): "Hot vault",
         (0, PARTNER): "Partner Ltd",
         (0, V2): "Uniswap V2",
@@ -203,6 +205,7 @@ BUY, SELL = (3_000_000_000, 10**18), (10**18, 3_000_000_000)
 UNIVERSAL = "Swap on Uniswap through the UniversalRouter"
 ALL = Routers(v2=V2, v3=V3, v3_first=V3_FIRST)
 EXAMPLES = {
+    **position_plans.EXAMPLES,
     "dex/execution/planning.py:plan_swap": [
         (swap("v2", ALL), "Swap on Uniswap V2"),
         (swap("v3", ALL), "Swap on Uniswap V3"),
@@ -285,7 +288,8 @@ def test_every_plan_has_words(maker, plan, action):
         assert SYMBOLS[amount.asset.id] in text
     if plan.recipient is not None:
         assert plan.recipient in text
-    assert "WARNING" not in text
+    # Adding to a V3 position pays tokens its bytes do not name, which approvers are told.
+    assert text.count("WARNING") == action.startswith("Add liquidity to a position on Uniswap V3")
 
 
 def test_every_maker_of_plans_is_known():
@@ -313,7 +317,8 @@ def test_every_selector_in_the_product_can_be_read_or_only_reads():
                     signatures.add(node.args[0].value)
     unread = {text for text in signatures if selector(text) not in _METHODS}
     assert "transfer(address,uint256)" in signatures
-    assert unread <= VIEWS | DRILL, f"nobody could approve these: {sorted(unread - VIEWS - DRILL)}"
+    fine = VIEWS | DRILL | position_plans.VIEWS | position_plans.WITHIN_OTHERS
+    assert unread <= fine, f"nobody could approve these: {sorted(unread - fine)}"
 
 
 DRILL = frozenset({"mint(address,uint256)"})
