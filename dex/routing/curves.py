@@ -18,8 +18,11 @@ from itertools import pairwise
 from typing import Final
 
 from dex.routing.market import Edge
+from domain.errors import Refused
 
 _PIECES_MAX: Final = 4096
+_LAST_UNIT: Final = 1e-5
+_SHRINKINGS_MAX: Final = 40
 _FITTED: Final = (0.0, 1 / 256, 1 / 64, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
 """Where a pool without pieces is quoted, as shares of the amount in question."""
 
@@ -86,12 +89,21 @@ class Curve:
         i = bisect_right(self.in_before, max(amount_in, 0.0)) - 1
         return self.r_in[i] * self.r_out[i] / (self.r_in[i] + amount_in - self.in_before[i]) ** 2
 
+    def reaction_at(self, amount_in: float) -> float:
+        """Give how much more is drawn when the marginal price falls by a given share, after an input."""
+        if not self.size or not 0 < amount_in < self.capacity:
+            return 0.0
+        i = bisect_right(self.in_before, amount_in) - 1
+        return (self.r_in[i] + amount_in - self.in_before[i]) / 2
+
 
 def edge_curve(edge: Edge, amount_max: float, price_min: float = 0.0) -> Curve:
     """Build the curve of a pool's direction, as far as an amount and a marginal price reach."""
-    curve, gamma = Curve(), edge.replica.gamma
+    if not edge.replica.has_pieces:
+        return _quoted_curve(edge, amount_max)
+    curve, gamma = Curve(), edge.replica.gamma_of(edge.token_in.id)
     ins, outs, r_ins, r_outs, sizes = curve.in_before, curve.out_before, curve.r_in, curve.r_out, curve.size
-    for piece in edge.replica.pieces(edge.token_in.id):
+    for piece in edge.replica.pieces(edge.token_in.id, edge.token_out.id):
         r_in = piece.reserve_in / gamma
         if piece.in_before >= amount_max or piece.reserve_out < price_min * r_in or len(sizes) == _PIECES_MAX:
             break
@@ -100,7 +112,26 @@ def edge_curve(edge: Edge, amount_max: float, price_min: float = 0.0) -> Curve:
         r_ins.append(r_in)
         r_outs.append(piece.reserve_out)
         sizes.append(piece.in_size)
+    else:  # All of the pool: its very last unit is refused for rounding.
+        if sizes:
+            sizes[-1] *= 1 - _LAST_UNIT
     return curve
+
+
+def _quoted_curve(edge: Edge, amount_max: float) -> Curve:
+    """Lay a curve through exact quotes, as far as the pool goes."""
+    if math.isinf(amount_max):
+        return Curve()
+    for _ in range(_SHRINKINGS_MAX):
+        try:
+            whole = [int(amount_max * share) for share in _FITTED]
+            points = [(float(x), float(edge.quote_in(x)) if x else 0.0) for x in whole]
+            slopes = [edge.replica.marginal_price(edge.token_in.id, edge.token_out.id, x) for x in whole]
+        except Refused:
+            amount_max /= 2
+            continue
+        return fitted_curve(points, slopes)
+    return Curve()
 
 
 def fitted_curve(points: Sequence[tuple[float, float]], prices: Sequence[float]) -> Curve:

@@ -26,16 +26,27 @@ class Edge:
 
     def quote_in(self, amount_in: int, state: PoolReplica | None = None) -> int:
         """Give the output, rounded down, on the pool's state or on a later one."""
-        return (state or self.replica).quote_exact_in_down(self.token_in.id, amount_in)
+        return (state or self.replica).quote_exact_in_down(self.token_in.id, amount_in, self.token_out.id)
 
     def quote_out(self, amount_out: int, state: PoolReplica | None = None) -> int:
         """Give the input that buys `amount_out`, rounded up."""
-        return (state or self.replica).quote_exact_out_up(self.token_out.id, amount_out)
+        return (state or self.replica).quote_exact_out_up(self.token_out.id, amount_out, self.token_in.id)
+
+    def after_in(self, amount_in: int, state: PoolReplica | None = None) -> PoolReplica:
+        """Give the state that a swap of an exact input leaves."""
+        return (state or self.replica).after_exact_in(self.token_in.id, amount_in, self.token_out.id)
+
+    def after_out(self, amount_out: int, state: PoolReplica | None = None) -> PoolReplica:
+        """Give the state that a swap for an exact output leaves."""
+        return (state or self.replica).after_exact_out(self.token_out.id, amount_out, self.token_in.id)
 
     def mid_price(self) -> Fraction:
         """Raw output per raw input at the margin, fee aside."""
-        price = self.replica.mid_price_raw()
-        return price if self.token_in.id == self.pool.token0.id else 1 / price
+        return self.replica.mid_price_raw(self.token_in.id, self.token_out.id)
+
+    def first_price(self) -> float:
+        """Raw output per raw input of the first unit, fee included; for optimisers."""
+        return self.replica.marginal_price(self.token_in.id, self.token_out.id)
 
 
 class Market:
@@ -74,6 +85,7 @@ class Market:
         for edge in edges:
             outgoing.setdefault(edge.source, []).append(edge)
         self._outgoing = outgoing
+        self._first_prices: dict[Edge, float] = {}
 
     def node(self, asset: Asset) -> str:
         """Name an asset's node: the coin and its wrapped form change into each other 1:1 and free of fees."""
@@ -82,6 +94,13 @@ class Market:
     def outgoing(self, node: str) -> Sequence[Edge]:
         """List the edges that begin at a token."""
         return self._outgoing.get(node, ())
+
+    def first_price(self, edge: Edge) -> float:
+        """Give an edge's price of the first unit, asked once in a market's life."""
+        price = self._first_prices.get(edge)
+        if price is None:
+            price = self._first_prices[edge] = edge.first_price()
+        return price
 
     def ensure_known(self, asset: Asset) -> str:
         """Give an asset's node.

@@ -1,67 +1,183 @@
 """Turns a wish (so much of this for that) into a quote: which pools, how much through each, and what comes of it.
 
-Optimisers see pools as curves of floats (`curves`); what is promised are exact quotes in integers on the pools'
-replicas, path after path, as the contracts will carry them out. The result is never worse than the best single path.
+Optimisers see pools as curves of floats (`curves`, `network`); what is promised are exact quotes in integers on the
+pools' replicas, path after path, as the contracts will carry them out (`settlement`). After gas the result is never
+worse than the best single path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 from uuid import uuid4
 
-from dex.routing.curves import edge_curve, split_in, split_out
+from dex.routing.candidates import Arc, best_rate, candidates
+from dex.routing.gas import GasPrice, GasTerms
 from dex.routing.market import Edge, Market
+from dex.routing.network import Flow, best_flow
 from dex.routing.paths import MAX_HOPS, Found, best_path_in, best_path_out
 from dex.routing.quote import Hop, Path, Quote
+from dex.routing.selection import Selection, select
+from dex.routing.settlement import Share, settle_in, settle_out, shares_of
 from domain.assets import Asset
 from domain.errors import InputError, Refused
 
+PATHS_MAX: Final = 16
+_APPROACHES_MAX: Final = 12
+_MORE: Final = (2.0, 16.0, 256.0, 4096.0)
+"""Where no single path gives an output, how many times its price at the margin it may cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """A settled route with its gas."""
+
+    paths: list[Found]
+    gas_units: int
+    gas_cost: int
+
+    @property
+    def amount_in(self) -> int:
+        return sum(path.amounts[0] for path in self.paths)
+
+    @property
+    def amount_out(self) -> int:
+        return sum(path.amounts[-1] for path in self.paths)
+
 
 class Router:
-    """Quotes over one market."""
+    """Quotes over one market. Pure: no clock, no network."""
 
     def __init__(
-        self, market: Market, *, max_hops: int = MAX_HOPS, new_id: Callable[[], str] = lambda: uuid4().hex
+        self,
+        market: Market,
+        *,
+        gas: GasTerms | None = None,
+        max_hops: int = MAX_HOPS,
+        max_paths: int = PATHS_MAX,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
+        if not 1 <= max_hops <= MAX_HOPS or max_paths < 1:
+            raise InputError(f"a route has 1 to {MAX_HOPS} hops and some paths, found {max_hops} and {max_paths}")
         self.market = market
+        self.gas = gas or GasTerms()
         self.max_hops = max_hops
+        self.max_paths = max_paths
         self._new_id = new_id
 
     def quote_exact_in(self, token_in: Asset, token_out: Asset, amount_in: int) -> Quote:
-        """Quote what an input gives.
+        """Quote what an input gives: the most after gas.
 
         Raises:
             InputError: The amount is not positive, or no pool trades a token.
-            Refused: No route (`no_route`), or the pools cannot take so much (`pool_depth`).
+            Refused: No route (`no_route`), or none for so much or so little (`pool_depth`).
         """
         source, target = self._ends(token_in, token_out, amount_in)
+        price = self._gas_price(target)
         single = best_path_in(self.market, source, target, amount_in, max_hops=self.max_hops)
-        direct = [edge for edge in self.market.outgoing(source) if edge.target == target]
-        inputs, _ = split_in([edge_curve(edge, amount_in) for edge in direct], amount_in)
-        split = _settled_in([((edge,), amount) for edge, amount in zip(direct, inputs, strict=True)], amount_in)
-        best = max((option for option in (split, [single] if single else []) if option), key=_out_of, default=[])
-        if not best:
+        arcs = candidates(self.market, source, target, float(amount_in), max_hops=self.max_hops, single=single)
+        options = [] if single is None else [_option([single], price)]
+        if arcs and (len(arcs) > 1 or single is None):
+            chosen = select(arcs, source, target, float(amount_in), _costs(arcs, price))
+            shares = self._few_shares(arcs, chosen, source, target, float(amount_in))
+            options += self._settled(shares, lambda part: settle_in(part, amount_in), price)
+        if not options:
             raise self._no_route(token_in, token_out, source, target)
+        best = max(options, key=lambda option: option.amount_out - option.gas_cost)
         return self._quote(token_in, token_out, best, is_exact_out=False)
 
     def quote_exact_out(self, token_in: Asset, token_out: Asset, amount_out: int) -> Quote:
-        """Quote what an output costs.
+        """Quote what an output costs: the least, gas included.
 
         Raises:
             InputError: The amount is not positive, or no pool trades a token.
-            Refused: No route (`no_route`), or the pools do not hold so much (`pool_depth`).
+            Refused: No route (`no_route`), or none for so much or so little (`pool_depth`).
         """
         source, target = self._ends(token_in, token_out, amount_out)
+        price = self._gas_price(source)
         single = best_path_out(self.market, source, target, amount_out, max_hops=self.max_hops)
-        direct = [edge for edge in self.market.outgoing(source) if edge.target == target]
-        curves = [edge_curve(edge, float("inf")) for edge in direct]
-        outputs, _ = split_out(curves, amount_out)
-        split = _settled_out([((edge,), amount) for edge, amount in zip(direct, outputs, strict=True)], amount_out)
-        best = min((option for option in (split, [single] if single else []) if option), key=_in_of, default=[])
-        if not best:
+        options = [] if single is None else [_option([single], price)]
+        for total in self._inputs_at_most(source, target, amount_out, single):
+            arcs = candidates(self.market, source, target, total, max_hops=self.max_hops, single=single)
+            shares = self._shares_out(arcs, source, target, total, amount_out, price)
+            options += self._settled(shares, lambda part: settle_out(part, amount_out), price)
+            if options:
+                break
+        if not options:
             raise self._no_route(token_in, token_out, source, target)
+        best = min(options, key=lambda option: option.amount_in + option.gas_cost)
         return self._quote(token_in, token_out, best, is_exact_out=True)
+
+    def _settled(
+        self, shares: Sequence[Share], settle: Callable[[Sequence[Share]], list[Found] | None], price: GasPrice
+    ) -> Iterator[_Option]:
+        """Settle a split; where gas costs something, also without its smallest paths, one after the other.
+
+        All paths end at the same marginal price, so what a small one carried costs the others next to nothing.
+        """
+        for count in range(len(shares), 0, -1):
+            settled = settle(shares[:count])
+            if settled is not None:
+                yield _option(settled, price)
+                if not price.token_per_wei or not price.terms.is_due:
+                    return
+
+    def _shares_out(
+        self, arcs: Sequence[Arc], source: str, target: str, total: float, amount_out: int, price: GasPrice
+    ) -> list[Share]:
+        """Find the pools for about `total` of input, then the input at which they give the output."""
+        if not arcs:
+            return []
+        whole = best_flow(arcs, source, target, total)
+        costs = [cost * whole.prices[source] for cost in _costs(arcs, price)]
+        chosen = select(arcs, source, target, total, costs)
+        arcs, flow = [arcs[i] for i in chosen.used], None
+        prices = chosen.flow.prices
+        for _ in range(_APPROACHES_MAX):
+            flow = best_flow(arcs, source, target, total, prices)
+            prices = flow.prices
+            gives = _arriving(arcs, flow, target)
+            slope = prices[source]
+            if slope <= 0 or abs(gives - amount_out) <= 1e-9 * amount_out:
+                break
+            # The output is concave in the input, with the source's price as its slope: Newton, from above.
+            total = max(total - (gives - amount_out) / slope, total / 1000)
+        if flow is None:
+            return []
+        if _arriving(arcs, flow, target) < amount_out * (1 - 1e-6):
+            return []
+        return self._few_shares(arcs, Selection(tuple(range(len(arcs))), flow, 0.0), source, target, total)
+
+    def _inputs_at_most(self, source: str, target: str, amount_out: int, single: Found | None) -> Sequence[float]:
+        """Give inputs to look among for the least that gives an output: the next where one is not enough."""
+        if single is not None:
+            return (float(single.amounts[0]),)
+        rate = best_rate(self.market, source, target, self.max_hops)
+        return [factor * amount_out / rate for factor in _MORE] if rate > 0 else ()
+
+    def _few_shares(
+        self, arcs: Sequence[Arc], chosen: Selection, source: str, target: str, total: float
+    ) -> list[Share]:
+        """Draw out the paths; while there are too many, leave out the pools that earn least."""
+        while True:
+            taken = [arcs[i] for i in chosen.chosen]
+            shares = shares_of(taken, chosen.flow.inputs, source, target)
+            excess = len(shares) - self.max_paths
+            if excess <= 0:
+                return shares
+            loss = dict(zip(chosen.chosen, chosen.flow.loss, strict=True))
+            pools = sorted((i for i in chosen.used if arcs[i].is_pool), key=lambda i: loss[i])
+            dropped = set(pools[: max(1, excess // 2)])
+            kept = [i for i in chosen.used if i not in dropped]
+            flow = best_flow([arcs[i] for i in kept], source, target, total, chosen.flow.prices)
+            chosen = Selection(tuple(kept), flow, 0.0)
+
+    def _gas_price(self, node: str) -> GasPrice:
+        """Price gas in a token. What no pool prices costs nothing: better a route with too many pools than none."""
+        rate = best_rate(self.market, self.market.node(self.market.native), node, self.max_hops)
+        return GasPrice(self.gas, rate)
 
     def _ends(self, token_in: Asset, token_out: Asset, amount: int) -> tuple[str, str]:
         if amount <= 0:
@@ -79,9 +195,9 @@ class Router:
             reached |= {edge.target for node in reached for edge in self.market.outgoing(node)}
         if target in reached:
             return Refused(
-                f"no route from {token_in.symbol} to {token_out.symbol} is deep enough",
+                f"no route from {token_in.symbol} to {token_out.symbol} for this amount",
                 rule="pool_depth",
-                hint="Ask for less.",
+                hint="The pools do not hold so much, or the amount is too small to give anything.",
             )
         return Refused(
             f"no route from {token_in.symbol} to {token_out.symbol} in {self.max_hops} hops",
@@ -89,8 +205,7 @@ class Router:
             hint="Add a token both trade against, or allow more hops.",
         )
 
-    def _quote(self, token_in: Asset, token_out: Asset, found: Sequence[Found], *, is_exact_out: bool) -> Quote:
-        paths = tuple(_path(entry) for entry in found)
+    def _quote(self, token_in: Asset, token_out: Asset, best: _Option, *, is_exact_out: bool) -> Quote:
         return Quote(
             id=self._new_id(),
             chain_id=self.market.chain_id,
@@ -98,52 +213,26 @@ class Router:
             block_hash=self.market.block_hash,
             token_in=token_in,
             token_out=token_out,
-            amount_in=_in_of(found),
-            amount_out=_out_of(found),
+            amount_in=best.amount_in,
+            amount_out=best.amount_out,
             is_exact_out=is_exact_out,
-            paths=paths,
-            mid_price=max(_mid(entry.edges) for entry in found),
-            gas_units=0,
-            gas_cost=0,
+            paths=tuple(_path(entry) for entry in best.paths),
+            mid_price=max(_mid(entry.edges) for entry in best.paths),
+            gas_units=best.gas_units,
+            gas_cost=best.gas_cost,
         )
 
 
-def _settled_in(shares: Sequence[tuple[tuple[Edge, ...], float]], total: int) -> list[Found]:
-    """Settle parts of an input in integers, exactly; nothing when a pool refuses its part."""
-    parts = sorted(((int(amount), edges) for edges, amount in shares), key=lambda part: -part[0])
-    parts = [part for part in parts if part[0] > 0]
-    if not parts:
-        return []
-    parts[0] = (parts[0][0] + total - sum(amount for amount, _ in parts), parts[0][1])
-    found = []
-    for amount, edges in parts:
-        amounts = [amount]
-        try:
-            for edge in edges:
-                amounts.append(edge.quote_in(amounts[-1]))
-        except (Refused, InputError):
-            return []
-        found.append(Found(edges, tuple(amounts)))
-    return found
+def _costs(arcs: Sequence[Arc], price: GasPrice) -> list[float]:
+    return [0.0 if arc.edge is None else price.of_edge(arc.edge) for arc in arcs]
 
 
-def _settled_out(shares: Sequence[tuple[tuple[Edge, ...], float]], total: int) -> list[Found]:
-    """Settle parts of an output in integers, exactly; nothing when a pool refuses its part."""
-    parts = sorted(((int(amount), edges) for edges, amount in shares), key=lambda part: -part[0])
-    parts = [part for part in parts if part[0] > 0]
-    if not parts:
-        return []
-    parts[0] = (parts[0][0] + total - sum(amount for amount, _ in parts), parts[0][1])
-    found = []
-    for amount, edges in parts:
-        amounts = [amount]
-        try:
-            for edge in reversed(edges):
-                amounts.append(edge.quote_out(amounts[-1]))
-        except (Refused, InputError):
-            return []
-        found.append(Found(edges, tuple(reversed(amounts))))
-    return found
+def _arriving(arcs: Sequence[Arc], flow: Flow, target: str) -> float:
+    return sum(arc.curve.out_at(x) for arc, x in zip(arcs, flow.inputs, strict=True) if arc.head == target)
+
+
+def _option(paths: list[Found], price: GasPrice) -> _Option:
+    return _Option(paths, *price.of_paths(paths))
 
 
 def _path(found: Found) -> Path:
@@ -153,14 +242,6 @@ def _path(found: Found) -> Path:
             for i, edge in enumerate(found.edges)
         )
     )
-
-
-def _in_of(found: Sequence[Found]) -> int:
-    return sum(entry.amounts[0] for entry in found)
-
-
-def _out_of(found: Sequence[Found]) -> int:
-    return sum(entry.amounts[-1] for entry in found)
 
 
 def _mid(edges: Sequence[Edge]) -> Fraction:

@@ -1,0 +1,132 @@
+"""Which pools can be part of the best flow at all, decided by a bound that never drops one that is.
+
+The price of the first unit is the best a pool ever gives. If the best chain of such prices through a pool is worse than
+what the last unit of the best single path brings, no optimal flow touches the pool. The same bound says how far into
+each pool an optimum can reach, so optimisers see a few pieces of a few pools.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dex.routing.curves import Curve, edge_curve
+from dex.routing.market import Edge, Market
+from dex.routing.paths import Found
+
+_SLACK: Final = 1 - 1e-9
+"""Prices are floats: what is within this of the bound stays."""
+_WAITING_DEPTH: Final = 1e5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arc:
+    """One direction through a pool at its place in a route, or (without an edge) a token that waits for the last hop.
+
+    Routes have at most three hops, so a token between is one that the first hop gave (`…@1`) or one that the last hop
+    takes (`…@2`). First hops lead from the source to `@1`, middle ones from `@1` to `@2`, last ones from `@2` to the
+    target: each pool and direction has one place, and no cycle exists. A token with no need for two nodes has one.
+    """
+
+    edge: Edge | None
+    tail: str
+    head: str
+    curve: Curve
+
+    @property
+    def is_pool(self) -> bool:
+        return self.edge is not None
+
+
+def candidates(
+    market: Market, source: str, target: str, total: float, *, max_hops: int, single: Found | None
+) -> list[Arc]:
+    """Find the arcs an optimal flow of `total` from source to target may use, each with its curve as far as it may
+    matter."""
+    floor = last_unit_price(single) * _SLACK if single is not None else 0.0
+    to_all = _reach(market, source, max_hops, is_forward=True)
+    from_all = _reach(market, target, max_hops, is_forward=False)
+    found: list[tuple[Edge, Curve]] = []
+    for edge in market.edges:
+        if edge.target == source or edge.source == target:
+            continue
+        around = 0.0
+        for before in _hops_before(edge, source, target, max_hops):
+            after = 0 if edge.target == target else max_hops - 1 - before
+            around = max(around, to_all[before].get(edge.source, 0.0) * from_all[after].get(edge.target, 0.0))
+        if around * market.first_price(edge) > floor:
+            reach = total * to_all[max_hops - 1].get(edge.source, 0.0)
+            curve = edge_curve(edge, reach, floor / around)
+            if curve.size:
+                found.append((edge, curve))
+    return _placed(found, source, target, total, to_all[-1])
+
+
+def _hops_before(edge: Edge, source: str, target: str, max_hops: int) -> Sequence[int]:
+    """How many hops may come before an edge: none at the source, one in the middle, any at the end."""
+    if edge.source == source:
+        return (0,)
+    return range(1, max_hops) if edge.target == target else range(1, max_hops - 1)
+
+
+def _placed(
+    found: Sequence[tuple[Edge, Curve]], source: str, target: str, total: float, reach: dict[str, float]
+) -> list[Arc]:
+    ends = (source, target)
+    leaves = {edge.source for edge, _ in found if edge.source not in ends and edge.target not in ends}
+    enters = {edge.target for edge, _ in found if edge.source not in ends and edge.target not in ends}
+    twofold = leaves & enters
+    arcs = []
+    for edge, curve in found:
+        tail = edge.source if edge.source in ends else _first(edge.source)
+        if edge.source in twofold and edge.target == target:
+            tail = _last(edge.source)
+        head = edge.target if edge.target in ends else _first(edge.target)
+        if edge.target in twofold and edge.source != source:
+            head = _last(edge.target)
+        arcs.append(Arc(edge, tail, head, curve))
+    for token in twofold:
+        # Waiting costs next to nothing: a pool a hundred thousand times deeper than what can come by.
+        depth = _WAITING_DEPTH * total * max(reach.get(token, 0.0), 1e-300)
+        curve = Curve()
+        curve.add(depth, depth, math.inf)
+        arcs.append(Arc(None, _first(token), _last(token), curve))
+    return arcs
+
+
+def _first(token: str) -> str:
+    return token + "@1"
+
+
+def _last(token: str) -> str:
+    return token + "@2"
+
+
+def last_unit_price(path: Found) -> float:
+    """Give what one more unit into a path would bring, in its last token per first."""
+    price = 1.0
+    for edge, amount in zip(path.edges, path.amounts, strict=False):
+        price *= edge.replica.marginal_price(edge.token_in.id, edge.token_out.id, amount)
+    return price
+
+
+def best_rate(market: Market, source: str, target: str, max_hops: int) -> float:
+    """Give the best chain of first-unit prices from one token to another; 0 when there is none."""
+    return 1.0 if source == target else _reach(market, source, max_hops, is_forward=True)[-1].get(target, 0.0)
+
+
+def _reach(market: Market, begin: str, max_hops: int, *, is_forward: bool) -> Sequence[dict[str, float]]:
+    """For each number of hops at most, the best chain of first-unit prices from (or to) a token."""
+    layers = [{begin: 1.0}]
+    for _ in range(max_hops):
+        known = dict(layers[-1])
+        for edge in market.edges:
+            near, far = (edge.source, edge.target) if is_forward else (edge.target, edge.source)
+            if near in layers[-1]:
+                price = layers[-1][near] * market.first_price(edge)
+                if price > known.get(far, 0.0):
+                    known[far] = price
+        layers.append(known)
+    return layers

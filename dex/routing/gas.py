@@ -1,0 +1,91 @@
+"""What a route costs to carry out: execution gas, and on rollups the fee for posting its bytes.
+
+The units are averages measured on the genuine contracts (`bench/dex_routing.py` prints them against the table): enough
+to decide which pools are worth their gas. What is signed gets its limit from a simulation of the very transaction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
+
+from dex.routing.curves import edge_curve
+from dex.routing.market import Edge
+from dex.routing.paths import Found
+
+BASE_UNITS: Final = 85_000
+"""A transaction through a router before its first swap: 21,000, its bytes, the permit, taking tokens, paying out."""
+PATH_UNITS: Final = 12_000
+"""A further path: one more command, one more transfer in."""
+HOP_UNITS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "v2": 55_000,
+        "v3": 70_000,
+        "v4": 45_000,
+        "curve-stable": 110_000,
+        "balancer-stable": 90_000,
+        "balancer-weighted": 85_000,
+    }
+)
+TICK_UNITS: Final = 20_000
+"""An initialised tick that is crossed: its fee accumulators are rewritten."""
+BASE_BYTES: Final = 420
+PATH_BYTES: Final = 260
+HOP_BYTES: Final = 64
+"""Bytes of calldata, signature included, that a rollup posts."""
+_UNKNOWN_UNITS: Final = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class GasTerms:
+    """What gas costs at the moment, in wei of the chain's coin. All zero: free, nothing is dropped for it."""
+
+    unit_wei: int = 0
+    """Of one unit of execution gas: base fee and tip."""
+    byte_wei: int = 0
+    """Of one byte posted to another chain; zero where there is none."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether anything is charged at all."""
+        return self.unit_wei > 0 or self.byte_wei > 0
+
+
+@dataclass(frozen=True, slots=True)
+class GasPrice:
+    """Gas in the token that a quote counts its cost in."""
+
+    terms: GasTerms = field(default_factory=GasTerms)
+    token_per_wei: float = 0.0
+    """Raw units of that token for one wei of the coin."""
+
+    def of_edge(self, edge: Edge) -> float:
+        """Give what using a pool costs: its swap and the bytes that name it. Ticks are not counted before the amount
+        is known."""
+        units = HOP_UNITS.get(edge.pool.kind, _UNKNOWN_UNITS) + PATH_UNITS
+        wei = units * self.terms.unit_wei + (HOP_BYTES + PATH_BYTES) * self.terms.byte_wei
+        return wei * self.token_per_wei
+
+    def of_paths(self, paths: Sequence[Found]) -> tuple[int, int]:
+        """Give a whole route's gas units and what they cost in raw units of the token, rounded up."""
+        units = BASE_UNITS + PATH_UNITS * (len(paths) - 1)
+        size = BASE_BYTES + PATH_BYTES * (len(paths) - 1)
+        for path in paths:
+            for edge, amount in zip(path.edges, path.amounts, strict=False):
+                units += HOP_UNITS.get(edge.pool.kind, _UNKNOWN_UNITS) + TICK_UNITS * _ticks_crossed(edge, amount)
+                size += HOP_BYTES
+        wei = units * self.terms.unit_wei + size * self.terms.byte_wei
+        return units, math.ceil(wei * self.token_per_wei)
+
+
+def _ticks_crossed(edge: Edge, amount_in: int) -> int:
+    """Count changes of liquidity on the way: edges of the bitmap's words are boundaries too, but cost little."""
+    if edge.pool.kind not in ("v3", "v4") or not edge.replica.has_pieces:
+        return 0
+    curve = edge_curve(edge, amount_in)
+    depths = [math.sqrt(r_in * r_out) for r_in, r_out in zip(curve.r_in, curve.r_out, strict=True)]
+    return sum(abs(a - b) > 1e-9 * a for a, b in pairwise(depths))
