@@ -78,10 +78,11 @@ async def find_quote(
         raise InputError("give either --amount-in or --amount-out", hint="The other one is what is asked for.")
     from cli.dex.market import open_market
     from dex.routing import Router
+    from dex.routing.loading import gas_terms
 
     async with open_market(rpc_url, (token_in, token_out)) as opened:
         given, wanted = opened.discovery.token(token_in), opened.discovery.token(token_out)
-        router = Router(opened.market, max_hops=max_hops)
+        router = Router(opened.market, gas=await gas_terms(opened.client), max_hops=max_hops)
         if amount_in:
             return router.quote_exact_in(given, wanted, amount)
         return router.quote_exact_out(given, wanted, amount)

@@ -18,7 +18,7 @@ from dex.routing.paths import Found
 
 _SLACK: Final = 1 - 1e-9
 """Prices are floats: what is within this of the bound stays."""
-_WAITING_DEPTH: Final = 1e5
+_WAITING_DEPTH: Final = 1e7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,7 @@ def _placed(
             head = _last(edge.target)
         arcs.append(Arc(edge, tail, head, curve))
     for token in twofold:
-        # Waiting costs next to nothing: a pool a hundred thousand times deeper than what can come by.
+        # Waiting costs next to nothing: a pool ten million times deeper than what can come by.
         depth = _WAITING_DEPTH * total * max(reach.get(token, 0.0), 1e-300)
         curve = Curve()
         curve.add(depth, depth, math.inf)

@@ -9,6 +9,7 @@ import msgspec
 from chain import Block, ChainClient
 from dex.discovery import Discovery
 from dex.replicas.lens import read_pools
+from dex.routing.gas import GasTerms
 from dex.routing.market import Market
 from domain.errors import VenueUnavailable
 from domain.events import PoolSnapshotted
@@ -46,6 +47,12 @@ async def load_market(client: ChainClient, discovery: Discovery) -> Market:
             )
         previous = found
     raise VenueUnavailable(f"the node gives a new answer for block {head.number} each time")
+
+
+async def gas_terms(client: ChainClient) -> GasTerms:
+    """Ask what gas costs in the next blocks: the base fee and the usual tip."""
+    fees = await client.fees()
+    return GasTerms(unit_wei=fees.base_fee + fees.priority)
 
 
 async def _read(client: ChainClient, discovery: Discovery, head: Block) -> list[PoolSnapshotted]:
