@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from chain.endpoints import Endpoint
 from chain.errors import BroadcastRejected, NodeRefused, NonceTooLow, broadcast_rejection
 from chain.keccak import keccak256
-from chain.rpc import Endpoint, JsonRpc, NoAnswer
+from chain.rpc import JsonRpc, NoAnswer
 from chain.survey import ask_in_parts
 from domain.errors import OutcomeUnknown, PlatformError, VenueUnavailable
 

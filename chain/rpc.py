@@ -1,15 +1,18 @@
-"""JSON-RPC over HTTP to several nodes of one chain: bounded waits, failover, explicit batches.
+"""JSON-RPC over HTTP to several nodes of one chain: bounded waits, failover, hedged reads, explicit batches.
 
-Endpoints are tried in order, starting with the one that answered last. A read that got no answer moves on to the
-next; a node's own "no" is final. Each endpoint proves its chain id before its first answer is believed, also one that
-was down at the start and came back later.
+Endpoints are tried in order, starting with the one that answered last; those that failed lately come last. A question
+that got no answer moves on to the next. One that changes nothing is asked at a second node as well when the first is
+slower than it nearly always is, and again elsewhere when a node's no is about the node (`chain.retries`); any other no
+is final. Each endpoint proves its chain id before its first answer is believed, also one that was down at the start
+and came back later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -17,7 +20,10 @@ import aiohttp
 import msgspec
 import structlog
 
+from chain.endpoints import Endpoint, in_order
 from chain.errors import CallReverted, NodeRefused, revert_reason
+from chain.hedging import SHARE, Budget, Race, delay_s
+from chain.retries import changes_nothing, is_about_the_node
 from domain.errors import InputError, VenueUnavailable
 from domain.ids import ChainId
 
@@ -32,26 +38,32 @@ _LIMIT_CODE = -32005
 
 
 class NoAnswer(VenueUnavailable):
-    """One endpoint did not answer. `may_have_arrived` tells whether the request had left us."""
+    """One endpoint did not answer. `may_have_arrived` tells whether the request had left us.
 
-    def __init__(self, message: str, *, may_have_arrived: bool) -> None:
+    `pause_s` is how long the node wants to be left alone, where it said so. `is_dropped` means that the connection
+    ended: an idle one may have been closed just before it was used.
+    """
+
+    def __init__(
+        self, message: str, *, may_have_arrived: bool, pause_s: float | None = None, is_dropped: bool = False
+    ) -> None:
         super().__init__(message)
         self.may_have_arrived = may_have_arrived
-
-
-@dataclass(slots=True)
-class Endpoint:
-    """One node, and whether it has proven to be on the right chain."""
-
-    url: str
-    is_verified: bool = False
+        self.pause_s = pause_s
+        self.is_dropped = is_dropped
 
 
 class JsonRpc:
     """The transport. Knows JSON-RPC and nothing of Ethereum but its chain id."""
 
     def __init__(
-        self, urls: Sequence[str], chain_id: ChainId, *, request_timeout_s: float = 10.0, connect_timeout_s: float = 2.0
+        self,
+        urls: Sequence[str],
+        chain_id: ChainId,
+        *,
+        request_timeout_s: float = 10.0,
+        connect_timeout_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not urls:
             raise InputError("no node is configured", hint="Set at least one RPC URL.")
@@ -61,6 +73,9 @@ class JsonRpc:
         self.chain_id = chain_id
         self.endpoints = [Endpoint(url) for url in urls]
         self._preferred = 0
+        self._clock = clock
+        self._budget = Budget()
+        self._request_timeout_s = request_timeout_s
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_s, sock_connect=connect_timeout_s)
         self._session: aiohttp.ClientSession | None = None
         self._next_id = 0
@@ -115,23 +130,67 @@ class JsonRpc:
         return await self._exchange(requests) if requests else []
 
     async def _exchange(self, requests: Sequence[Request]) -> list[Json | NodeRefused]:
-        failures: list[str] = []
-        for step in range(len(self.endpoints)):
-            index = (self._preferred + step) % len(self.endpoints)
+        is_read = all(changes_nothing(method) for method, _ in requests)
+        order = self.in_order()
+        answered, answers = await self._first(order, requests, is_read=is_read)
+        if is_read:
+            await self._ask_elsewhere([e for e in order if e is not answered], requests, answers)
+        return answers
+
+    async def _first(
+        self, order: Sequence[Endpoint], requests: Sequence[Request], *, is_read: bool
+    ) -> tuple[Endpoint, list[Json | NodeRefused]]:
+        """Ask one node after another, with a hedge for reads; give the first that answers, and what it said."""
+        ask = self._ask_again if is_read else self.ask
+        race = Race([partial(ask, endpoint, requests) for endpoint in order], NoAnswer)
+        patience = None
+        if is_read and len(order) > 1:
+            self._budget.earn()
+            patience = delay_s(order[0].latencies.quantile(SHARE), self._request_timeout_s)
+        began = self._clock()
+        found = await race.run(patience, self._budget.spend)
+        if found is None:
+            failures = "; ".join(str(failure) for failure in race.failures)
+            raise VenueUnavailable(f"no node answered for chain {self.chain_id}: {failures}")
+        number, answers = found
+        now = self._clock()
+        for late in race.late:
+            order[late].note_late(now, now - began)
+            log.info("chain.hedged", slow=_redacted(order[late].url), answered=_redacted(order[number].url))
+        answered = order[number]
+        if self.endpoints[self._preferred] is not answered:
+            log.warning("chain.failover", endpoint=_redacted(answered.url))
+            self._preferred = self.endpoints.index(answered)
+        return answered, answers
+
+    async def _ask_elsewhere(
+        self, others: Sequence[Endpoint], requests: Sequence[Request], answers: list[Json | NodeRefused]
+    ) -> None:
+        """Put other nodes' answers in place of refusals that are about the node; the first no stays if all say no."""
+        for endpoint in others:
+            open_ = [i for i, a in enumerate(answers) if isinstance(a, NodeRefused) and is_about_the_node(a)]
+            if not open_:
+                return
             try:
-                answers = await self.ask(self.endpoints[index], requests)
-            except NoAnswer as exc:
-                failures.append(str(exc))
+                second = await self._ask_again(endpoint, [requests[i] for i in open_])
+            except NoAnswer:
                 continue
-            if index != self._preferred:
-                log.warning("chain.failover", endpoint=_redacted(self.endpoints[index].url))
-                self._preferred = index
-            return answers
-        raise VenueUnavailable(f"no node answered for chain {self.chain_id}: " + "; ".join(failures))
+            for place, answer in zip(open_, second, strict=True):
+                if not isinstance(answer, NodeRefused) or not is_about_the_node(answer):
+                    answers[place] = answer
+
+    async def _ask_again(self, endpoint: Endpoint, requests: Sequence[Request]) -> list[Json | NodeRefused]:
+        """Ask one endpoint what changes nothing, once more when an idle connection turns out to be closed."""
+        try:
+            return await self.ask(endpoint, requests)
+        except NoAnswer as exc:
+            if not exc.is_dropped:
+                raise
+        return await self.ask(endpoint, requests)
 
     def in_order(self) -> list[Endpoint]:
-        """List the endpoints, the one to be tried first at the front."""
-        return self.endpoints[self._preferred :] + self.endpoints[: self._preferred]
+        """List the endpoints as they are to be tried: preferred first, those that failed lately last."""
+        return in_order(self.endpoints, self._preferred, self._clock())
 
     async def ask(self, endpoint: Endpoint, requests: Sequence[Request]) -> list[Json | NodeRefused]:
         """Ask one endpoint, once.
@@ -140,9 +199,17 @@ class JsonRpc:
             NoAnswer: Nothing usable came back.
             InputError: The endpoint serves another chain.
         """
-        if not endpoint.is_verified:
-            await self._verify(endpoint)
-        return await self._post(endpoint, requests)
+        began = self._clock()
+        try:
+            if not endpoint.is_verified:
+                await self._verify(endpoint)
+                began = self._clock()
+            answers = await self._post(endpoint, requests)
+        except NoAnswer as exc:
+            endpoint.note_failure(self._clock(), exc.pause_s)
+            raise
+        endpoint.note_answer(self._clock() - began)
+        return answers
 
     async def _verify(self, endpoint: Endpoint) -> None:
         answer = (await self._post(endpoint, [("eth_chainId", ())]))[0]
@@ -176,12 +243,18 @@ class JsonRpc:
                 endpoint.url, data=body, headers={"content-type": "application/json"}
             ) as response:
                 status, text = response.status, await response.read()
+                pause = response.headers.get("Retry-After", "")
         except aiohttp.ClientConnectorError as exc:
             raise NoAnswer(f"{where}: cannot connect ({exc.strerror or exc})", may_have_arrived=False) from exc
         except TimeoutError as exc:
             raise NoAnswer(f"{where}: no answer in {self._timeout.total} s", may_have_arrived=True) from exc
+        except aiohttp.ServerDisconnectedError as exc:
+            raise NoAnswer(f"{where}: {type(exc).__name__}", may_have_arrived=True, is_dropped=True) from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise NoAnswer(f"{where}: {type(exc).__name__}", may_have_arrived=True) from exc
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            seconds = float(pause) if pause.isdigit() else None
+            raise NoAnswer(f"{where}: too many requests", may_have_arrived=False, pause_s=seconds)
         return self._read(where, status, text, first, len(calls))
 
     @staticmethod
@@ -191,8 +264,6 @@ class JsonRpc:
             answers = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
             raise NoAnswer(f"{where}: HTTP {status}, not JSON", may_have_arrived=True) from exc
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise NoAnswer(f"{where}: too many requests", may_have_arrived=False)
         if isinstance(answers, dict):
             if answers.get("id") is None and isinstance(answers.get("error"), dict):
                 return [_refusal(answers["error"])] * count  # The batch was refused as a whole.

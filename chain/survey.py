@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chain.endpoints import Endpoint
 from chain.errors import NodeRefused
 from chain.records import Block, Receipt, block_from, receipt_from
-from chain.rpc import Endpoint, JsonRpc, NoAnswer, Request
+from chain.rpc import JsonRpc, NoAnswer, Request
 from domain.errors import VenueUnavailable
 
 QUORUM: Final = 2

@@ -26,6 +26,9 @@ class Mode(Enum):
     NO_BATCHES = "refuse batches as a whole"
     OTHER_CHAIN = "pass on, but claim chain id 99"
     SHUFFLE = "answer batches in reverse order"
+    DROP_ONCE = "close the connection at the next question, then pass on"
+    LAGGING = "say that the block is not known here yet"
+    PARTLY = "serve no method that begins with debug_"
 
 
 class Proxy:
@@ -60,6 +63,11 @@ class Proxy:
         self.calls += methods
         if self.mode is Mode.HANG:
             await asyncio.Event().wait()
+        if self.mode is Mode.DROP_ONCE:
+            self.mode = Mode.PASS
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response()
         canned = self._canned(asked)
         if canned is not None:
             return canned
@@ -86,10 +94,22 @@ class Proxy:
         if self.mode is Mode.OVERLOADED:
             return web.Response(text="{}", status=503)
         if self.mode is Mode.THROTTLED:
-            return web.json_response({"message": "slow down"}, status=429)
+            return web.json_response({"message": "slow down"}, status=429, headers={"Retry-After": "7"})
         if self.mode is Mode.LIMITED:
             refusal = {"code": -32005, "message": "daily request count exceeded"}
             return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "error": refusal})
         if self.mode is Mode.NO_BATCHES and isinstance(asked, list):
             return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}})
+        return self._refusal(asked)
+
+    def _refusal(self, asked: Any) -> web.Response | None:
+        """What a node says that could not know the answer."""
+        entries = asked if isinstance(asked, list) else [asked]
+        if self.mode is Mode.LAGGING and not any(entry["method"] == "eth_chainId" for entry in entries):
+            refusal = {"code": -32000, "message": "header not found"}
+            answers = [{"jsonrpc": "2.0", "id": entry["id"], "error": refusal} for entry in entries]
+            return web.json_response(answers if isinstance(asked, list) else answers[0])
+        if self.mode is Mode.PARTLY and entries[0]["method"].startswith("debug_"):
+            refusal = {"code": -32601, "message": "the method does not exist"}
+            return web.json_response({"jsonrpc": "2.0", "id": entries[0]["id"], "error": refusal})
         return None
