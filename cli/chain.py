@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from cli import output
@@ -39,6 +41,10 @@ def devnet(
     noise_per_second: Annotated[
         float | None, typer.Option(min=0.001, max=1000, help="How many trades a second on average; 1 if only seeded.")
     ] = None,
+    relay: Annotated[
+        bool, typer.Option("--relay", help="Also run a relay for bundles and private transactions.")
+    ] = False,
+    relay_port: Annotated[int, typer.Option(min=0, max=65535, help="The relay's; 0 takes a free one.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Run anvil with tokens and genuine DeFi contracts at mainnet's addresses until SIGTERM or SIGINT.
@@ -55,22 +61,24 @@ def devnet(
         chain_id=chain_id,
         block_time_s=block_time,
         market=Market(prices_usd={"WETH": eth_price, "WBTC": btc_price}),
+        order="fifo" if relay else "fees",
     )
     saved = SavedDevnet.read(load) if load is not None else None
     noise = None
     if noise_seed is not None or noise_per_second is not None:
         noise = (noise_seed or 0, noise_per_second or 1.0)
-    asyncio.run(_serve(config, _Wishes(addresses, saved, dump, noise, as_json)))
+    asyncio.run(_serve(config, _Wishes(addresses, saved, dump, noise, relay_port if relay else None, as_json)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Wishes:
-    """What a devnet does besides being there. `noise` is (seed, trades per second)."""
+    """What a devnet does besides being there: `noise` is (seed, trades per second), `relay_port` None for no relay."""
 
     addresses: Path | None
     saved: SavedDevnet | None
     dump: Path | None
     noise: tuple[int, float] | None
+    relay_port: int | None
     as_json: bool
 
 
@@ -89,7 +97,8 @@ async def _serve(config: DevnetConfig, wishes: _Wishes) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await starting
         return
-    async with await starting as running:
+    async with await starting as running, _relay_of(running, wishes.relay_port) as relay_url:
+        running.world = msgspec.structs.replace(running.world, relay_url=relay_url)
         noise = asyncio.create_task(_make_noise(running, wishes.noise, stop), name="devnet.noise")
         if wishes.addresses is not None:
             _write(wishes.addresses, running.world)
@@ -108,6 +117,20 @@ async def _serve(config: DevnetConfig, wishes: _Wishes) -> None:
         ended.cancel()
         if wishes.dump is not None:
             (await running.dump()).write(wishes.dump)
+
+
+@contextlib.asynccontextmanager
+async def _relay_of(running: Devnet, port: int | None) -> AsyncIterator[str]:
+    """Serve a relay if one is wished for; give its URL."""
+    from chain.devnet.relay import Relay, RelayServer
+
+    if port is None:
+        yield ""
+        return
+    async with running.client() as client:
+        relay = Relay(client, running.config.block_time_s)
+        async with RelayServer(relay, running.config.host, port).serving() as server:
+            yield server.url
 
 
 async def _make_noise(running: Devnet, noise: tuple[int, float] | None, stop: asyncio.Event) -> None:
@@ -143,6 +166,8 @@ def _describe(running: Devnet) -> None:
         f"devnet on {world.rpc_url}, chain id {world.chain_id}, genesis {world.genesis_hash}, "
         f"ready in {running.ready_s:.1f} s"
     )
+    if world.relay_url:
+        typer.echo(f"  relay for bundles and private transactions on {world.relay_url}")
     symbols = {NATIVE_COIN: "ETH"} | {token.address: symbol for symbol, token in world.tokens.items()}
     for name, address in world.contracts.items():
         typer.echo(f"  {name:<28} {address}")

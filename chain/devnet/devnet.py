@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 import structlog
@@ -38,6 +38,9 @@ class DevnetConfig:
     market: Market = field(default_factory=Market)
     follow_wall_clock: bool = True
     """After the world is built, block times continue from the machine's clock instead of 2025."""
+
+    order: Literal["fees", "fifo"] = "fees"
+    """Which waiting transaction a block takes first. A relay needs `fifo`: first come, first served."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
@@ -81,7 +84,7 @@ class Devnet:
             raise InputError(f"the dump is of chain {saved.world.chain_id}, asked for is chain {config.chain_id}")
         artifacts = node_modules()
         began = time.monotonic()
-        node = AnvilNode(config.host, config.port or free_port(config.host), config.chain_id)
+        node = AnvilNode(config.host, config.port or free_port(config.host), config.chain_id, order=config.order)
         node.launch()
         try:
             await node.wait_until_listening()

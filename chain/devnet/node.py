@@ -74,11 +74,14 @@ def ensure_free(host: str, port: int) -> None:
 class AnvilNode:
     """A running anvil. Start it from the main thread: it is killed when the thread that started it ends."""
 
-    def __init__(self, host: str, port: int, chain_id: int, *, genesis_time_s: int = GENESIS_TIME_S) -> None:
+    def __init__(
+        self, host: str, port: int, chain_id: int, *, genesis_time_s: int = GENESIS_TIME_S, order: str = "fees"
+    ) -> None:
         self.host = host
         self.port = port
         self.chain_id = chain_id
         self._genesis_time_s = genesis_time_s
+        self._order = order
         self._process: subprocess.Popen[bytes] | None = None
         self._states: Path | None = None
 
@@ -111,6 +114,7 @@ class AnvilNode:
         self._process = subprocess.Popen(
             [
                 *(str(anvil_path()), "--silent", "--hardfork", "prague", "--no-request-size-limit"),
+                *("--order", self._order),
                 *("--host", self.host, "--port", str(self.port)),
                 *("--chain-id", str(self.chain_id), "--timestamp", str(self._genesis_time_s)),
                 *("--mnemonic", TEST_MNEMONIC, "--cache-path", str(self._states)),

@@ -89,6 +89,8 @@ class DevnetWorld(msgspec.Struct, frozen=True):
     tokens: dict[str, TokenEntry]
     pools: tuple[PoolEntry, ...]
     test_accounts: tuple[Address, ...]
+    relay_url: str = ""
+    """Where its bundle relay listens, if it has one."""
 
     def pool(self, kind: str, symbol_a: str, symbol_b: str, fee: int = 3000) -> PoolEntry:
         """Find a pool by its kind, two token symbols in any order (`ETH` is the coin itself), and its fee.

@@ -143,6 +143,21 @@ def test_noise_trades_by_itself_and_a_dump_goes_on_where_it_ended(tmp_path: Path
         assert err.startswith("error: cannot read")
 
 
+def test_a_relay_listens_beside_the_node() -> None:
+    with _command("--port", "0", "--json", "--relay") as process:
+        assert process.stdout is not None
+        world = DevnetWorld.from_json(process.stdout.readline().encode())
+        assert world.relay_url != world.rpc_url
+        assert _ask(world.relay_url, "eth_chainId") == "0x539"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+        assert (process.returncode, err) == (0, "")
+        assert not _is_alive(world.relay_url)
+    with _command("--port", "0") as process:
+        assert process.stdout is not None
+        assert "relay" not in "".join(process.stdout.readline() for _ in range(5))
+
+
 async def test_the_event_loop_of_a_stopped_devnet_has_no_tasks_left() -> None:
     from chain.devnet import Devnet
 
