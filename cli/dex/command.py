@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.dex import quote
+from cli.dex import quote, swap
 
 app = typer.Typer(no_args_is_help=True, help="Decentralised exchanges: quote, route, swap, liquidity, arbitrage.")
 
@@ -17,3 +17,5 @@ def _group() -> None:
 # Modules of verbs import what they work with inside their functions: `capstan` must start fast.
 app.command("quote")(quote.quote)
 app.command("route")(quote.route)
+app.command("swap")(swap.swap)
+app.command("swaps")(swap.swaps)

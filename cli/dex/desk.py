@@ -155,8 +155,7 @@ async def open_desk(place: DeskPlace, more: Allowances = NO_MORE) -> AsyncIterat
             devnet, or somebody else serves the account.
         Refused: Not a devnet, and no installation was named.
     """
-    if (place.config is None) == (not place.rpc_url):
-        raise InputError("give either --config or --rpc-url", hint="--rpc-url alone opens a desk on a devnet")
+    _ensure_one(place)
     async with AsyncExitStack() as stack:
         if place.config is not None:
             desk, options = await _installation(stack, place.config)
@@ -166,6 +165,61 @@ async def open_desk(place: DeskPlace, more: Allowances = NO_MORE) -> AsyncIterat
         await desk.custody.start(desk.told, on_corrected=desk.corrected, wait_s=options.lease_s)
         stack.push_async_callback(desk.custody.stop)
         yield desk
+
+
+async def account_of(place: DeskPlace) -> tuple[str, ChainId, Address]:
+    """Say whom a desk would sign for, and where its node is, without opening it: for dry runs.
+
+    Raises:
+        InputError: Neither or both of `config` and `rpc_url`, or an installation without an account.
+        Refused: Not a devnet, and no installation was named.
+    """
+    _ensure_one(place)
+    if place.config is not None:
+        settings = load_settings(place.config)
+        if settings.chain is None or settings.custody is None:
+            raise InputError(f"{place.config} has no [chain] and [custody]: there is nothing to swap with")
+        return settings.chain.endpoints[0], ChainId(settings.chain.chain_id), parse_address(settings.custody.account)
+    chain_id = await chain_id_at(place.rpc_url)
+    async with ChainClient([place.rpc_url], chain_id) as client:
+        _ensure_devnet(place, await identify(client))
+    return place.rpc_url, chain_id, TEST_ADDRESSES[place.account]
+
+
+async def books_of(place: DeskPlace) -> tuple[Path, str]:
+    """Say where a desk's books are: its folder, and the database by URL; errors as `account_of`."""
+    _ensure_one(place)
+    if place.config is not None:
+        from cli.books import custody_url
+
+        root, settings = place.config.resolve().parent, load_settings(place.config)
+        if settings.custody is None:
+            raise InputError(f"{place.config} has no [custody]")
+        return root, custody_url(root, settings.custody)
+    async with ChainClient([place.rpc_url], await chain_id_at(place.rpc_url)) as client:
+        _ensure_devnet(place, await identify(client))
+        root = await _root_of(place, client)
+    return root, f"sqlite:///{root / 'capstan.db'}"
+
+
+def _ensure_one(place: DeskPlace) -> None:
+    if (place.config is None) == (not place.rpc_url):
+        raise InputError("give either --config or --rpc-url", hint="--rpc-url alone opens a desk on a devnet")
+
+
+def _ensure_devnet(place: DeskPlace, network: NetworkKind) -> None:
+    if network is not NetworkKind.DEVNET:
+        raise Refused(
+            f"{place.rpc_url} is no devnet: a desk needs its installation",
+            rule="test_keys",
+            hint="--config capstan.toml, whose signer holds the key",
+        )
+
+
+async def _root_of(place: DeskPlace, client: ChainClient) -> Path:
+    if place.data is not None:
+        return place.data.resolve()
+    return await _folder_of(client, TEST_ADDRESSES[place.account])
 
 
 async def _take_over(desk: DexDesk) -> None:
@@ -221,14 +275,9 @@ async def _devnet(stack: AsyncExitStack, place: DeskPlace, more: Allowances) -> 
     chain_id = await chain_id_at(place.rpc_url)
     client = await stack.enter_async_context(ChainClient([place.rpc_url], chain_id))
     network = await identify(client)
-    if network is not NetworkKind.DEVNET:
-        raise Refused(
-            f"{place.rpc_url} is no devnet: a desk needs its installation",
-            rule="test_keys",
-            hint="--config capstan.toml, whose signer holds the key",
-        )
+    _ensure_devnet(place, network)
     clock, account = SystemClock(), TEST_ADDRESSES[place.account]
-    root = place.data.resolve() if place.data is not None else await _folder_of(client, account)
+    root = await _root_of(place, client)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     policy = Policy(await devnet_policy(client, more))
     database = Database.at(root / "capstan.db")

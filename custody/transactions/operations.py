@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 from sqlmodel import Session, col, select
 
 from custody.audit import AuditLog
 from custody.ledger import Ledger
-from custody.transactions.lifecycle import FINAL
+from custody.transactions.lifecycle import FINAL, SETTLED
 from custody.transactions.outbox import Outbox
 from custody.transactions.records import Wish
 from custody.transactions.tables import TransactionEventRow, TransactionRow
 from domain import Address, ChainId, InputError, InvariantError
+from domain.events import SwapSettled
 from runtime.database import Database
 
 
@@ -93,6 +95,16 @@ class Operations:
                 .order_by(col(TransactionEventRow.id))
             )
             return [Event(event.time_ns, event.event, event.state, event.detail) for event in session.exec(query)]
+
+    def outcome(self, intent_id: str) -> SwapSettled | None:
+        """Give what became of a transaction as the chain has it now; None while nothing has, or for one unknown."""
+        with self._database.snapshot() as session:
+            text = session.exec(
+                select(TransactionRow.settlement).where(
+                    col(TransactionRow.intent_id) == intent_id, col(TransactionRow.state).in_(SETTLED)
+                )
+            ).first()
+            return None if text is None else msgspec.json.decode(text, type=SwapSettled)
 
     def ask(self, intent_id: str, wish: Wish, *, by: str) -> None:
         """Record what an operator wants done, and who that is.
