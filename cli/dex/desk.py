@@ -53,6 +53,7 @@ from wallets import (
 )
 
 _SETTLED_S: Final = 60.0
+_QUIET_S: Final = 60
 
 
 @dataclass(slots=True)
@@ -287,6 +288,7 @@ async def _devnet(stack: AsyncExitStack, place: DeskPlace, more: Allowances) -> 
     signer = _signer(stack, root, policy, place.account)
     await _check_same_chain(client, root, account, database)
     (root / "deny-list.txt").touch()
+    await _catch_up(client)
     options = DeskOptions(poll_s=0.01, settled_poll_s=0.2, lease_s=3.0)
     custody = Custody(
         database=database,
@@ -319,6 +321,13 @@ async def _folder_of(client: ChainClient, account: Address) -> Path:
     known: Mapping[str, Any] = await client.rpc.request("anvil_metadata")
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return state / "capstan" / "devnets" / f"{str(known['instanceId'])[2:18]}-{account[2:10].lower()}"
+
+
+async def _catch_up(client: ChainClient) -> None:
+    """Mine a block where none came for long: policy measures deadlines from the newest one, routers from the next."""
+    newest, following = await client.batch([("eth_getBlockByNumber", [tag, False]) for tag in ("latest", "pending")])
+    if int(following["timestamp"], 16) - int(newest["timestamp"], 16) > _QUIET_S:
+        await client.rpc.request("evm_mine")
 
 
 async def _check_same_chain(client: ChainClient, root: Path, account: Address, database: Database) -> None:

@@ -57,7 +57,7 @@ def swap(
 ) -> None:
     """Swap through custody: show the plan and what stands in its way; with --send, carry it out.
 
-    A swap is quoted on the newest block, bounded, tried out in an imagined block, and sent only if nothing stands in its
+    It is quoted on the newest block, bounded, tried out in an imagined block, and sent only if nothing stands in its
     way. Approvals are for exact amounts; permits are signed through custody like everything else.
     """
     if as_json and send and not yes:

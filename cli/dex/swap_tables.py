@@ -11,7 +11,8 @@ from rich.table import Table
 from cli.dex.routes import print_route, quote_json
 from cli.dex.swap_log import Realised
 from cli.dex.swapping import Prepared
-from domain import Asset, format_units
+from domain import Asset
+from domain.amounts import format_units
 
 
 def prepared_json(prepared: Prepared) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def print_prepared(prepared: Prepared) -> None:
     if not quote.is_exact_out:
         rows.add_row("", _amount(bounds.amount_out_min, quote.token_out) + " at least, or nothing happens")
     rows.add_row("impact", f"{quote.impact_bps:.2f} bps against the mid price, fees included")
-    rows.add_row("valid until", f"{_time(bounds.deadline_s)} by the chain's clock")
+    rows.add_row("valid until", f"{_time(bounds.deadline_s)} UTC by the chain's clock")
     rows.add_row("gas", f"{prepared.gas_limit:,} units at most, up to {prepared.gas_cost_wei / 1e18:.6f} coins")
     for number, step in enumerate(prepared.steps(), 1):
         rows.add_row(f"step {number}", step)
@@ -72,44 +73,31 @@ def print_realised(done: Realised) -> None:
 def print_swaps(found: list[Realised]) -> None:
     """Show swaps with what was expected and what came of each."""
     table = Table(box=None, pad_edge=False)
-    for title, side in (
-        ("when", "left"),
-        ("status", "left"),
-        ("gave", "right"),
-        ("expected", "right"),
-        ("got", "right"),
-        ("bps", "right"),
-        ("gas", "right"),
-        ("through", "left"),
-        ("transaction", "left"),
-    ):
-        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
+    for title in ("UTC", "gave", "expected", "got", "bps", "status"):
+        table.add_column(title, justify="right" if title in ("gave", "expected", "got", "bps") else "left")
     for each in found:
-        expected = each.expected
-        given = each.amount_in if each.status == "mined" else expected.amount_in
-        wanted = f"{_units(expected.amount_out, expected.decimals_out)} {expected.symbol_out}"
-        got = _units(each.amount_out, expected.decimals_out) if each.status == "mined" else "–"
+        expected, is_mined = each.expected, each.status == "mined"
+        given = each.amount_in if is_mined else expected.amount_in
         table.add_row(
             _time(expected.time_ns // 10**9),
-            each.status if each.status in ("mined", "open") else f"[red]{each.status}[/] {each.reason}",
             f"{_units(given, expected.decimals_in)} {expected.symbol_in}",
-            wanted,
-            got,
+            f"{_units(expected.amount_out, expected.decimals_out)} {expected.symbol_out}",
+            _units(each.amount_out, expected.decimals_out) if is_mined else "–",
             "" if each.difference_bps is None else f"{each.difference_bps:+.2f}",
-            f"{int(each.gas_cost_wei) / 1e18:.6f}",
-            expected.router,
-            each.tx_hash[:18],
+            each.status if is_mined else f"[red]{each.status}[/] {each.reason}".strip(),
         )
     Console(highlight=False).print(table if found else "no swaps yet")
 
 
 def _amount(raw: int, asset: Asset) -> str:
-    return f"{format_units(raw, asset.decimals)} {asset.symbol}"
+    return f"{_units(str(raw), asset.decimals)} {asset.symbol}"
 
 
 def _units(raw: str, decimals: int) -> str:
-    return format_units(int(raw), decimals)
+    """Write an amount as people read it, without the zeros at its end."""
+    whole, dot, rest = format_units(int(raw), decimals).partition(".")
+    return (whole + dot + rest.rstrip("0")).rstrip(".")
 
 
 def _time(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromtimestamp(at_s, UTC).strftime("%m-%d %H:%M:%S")

@@ -124,12 +124,11 @@ async def prepare(
         InputError: It cannot go the way that was wished for.
         Refused: By the slippage policy, or no router reaches its pools.
     """
-    head = await client.head()
-    bounds = policy.bounds(quote, head_number=head.number, head_time_s=head.time_s)
     way = choose_way(quote, contracts, through)
     is_coin = quote.token_in.id == native_asset(quote.chain_id).id
     token = None if is_coin else Address(quote.token_in.id.rpartition(":")[2])
     state = await read_account(client, owner, token, way)
+    bounds = policy.bounds(quote, head_number=state.head_number, time_s=state.time_s)
     plan = _plan(quote, bounds, way, contracts, owner)
     fees = await client.fees()
     has_funds = (state.balance if token is not None else state.coins_wei) >= bounds.amount_in_max

@@ -70,7 +70,8 @@ class AccountState:
     """What an account holds and has allowed, as far as one swap asks. Raw units; times are the chain's."""
 
     head_number: int
-    head_time_s: int
+    time_s: int
+    """The next block's, as the node would set it now: the newest one's may be long ago where nothing happens."""
     coins_wei: int
     balance: int = 0
     """Of the token that is paid; 0 where coins are."""
@@ -85,24 +86,31 @@ class AccountState:
 
 async def read_account(client: ChainClient, owner: Address, token: Address | None, way: Way) -> AccountState:
     """Read what a swap of `token` (None: of coins) needs to know, in one round trip."""
-    head = await client.head()
-    asked: list[tuple[str, list[Any]]] = [("eth_getBalance", [owner, "latest"])]
+    asked: list[tuple[str, list[Any]]] = [
+        ("eth_getBlockByNumber", ["latest", False]),
+        ("eth_getBlockByNumber", ["pending", False]),
+        ("eth_getBalance", [owner, "latest"]),
+    ]
     if token is not None and way.spender is not None:
         me, spender = address_word(owner), address_word(way.spender)
         asked.append(_question(token, _BALANCE + me))
         asked.append(_question(token, _ALLOWANCE + me + spender))
         if way.needs_permit:
             asked.append(_question(PERMIT2, _PERMIT2_ALLOWANCE + me + address_word(token) + address_word(way.contract)))
-    answers = await client.batch(asked)
-    for answer in answers:
+    head, pending, coins, *rest = await client.batch(asked)
+    if isinstance(head, NodeRefused) or isinstance(coins, NodeRefused):
+        raise head if isinstance(head, NodeRefused) else coins
+    newest_s = int(head["timestamp"], 16)
+    # Not every node has a pending block.
+    has_next = isinstance(pending, dict) and pending.get("timestamp")
+    for answer in rest:
         if isinstance(answer, NodeRefused):
             raise InputError(f"{token} answers no questions of an ERC-20 token: {answer}") from answer
-    coins, *rest = answers
     words = [bytes.fromhex(answer[2:]) for answer in rest]
     permit = words[2] if len(words) > 2 else bytes(96)
     return AccountState(
-        head_number=head.number,
-        head_time_s=head.time_s,
+        head_number=int(head["number"], 16),
+        time_s=max(newest_s, int(pending["timestamp"], 16)) if has_next else newest_s,
         coins_wei=int(coins, 16),
         balance=uint_at(words[0], 0) if words else 0,
         allowance=uint_at(words[1], 0) if words else 0,
@@ -126,8 +134,8 @@ def diagnose(
     """
     (paid,) = plan.spends
     problems = []
-    if plan.deadline_s and plan.deadline_s <= state.head_time_s:
-        late = state.head_time_s - plan.deadline_s
+    if plan.deadline_s and plan.deadline_s <= state.time_s:
+        late = state.time_s - plan.deadline_s
         problems.append(Problem(Cause.DEADLINE, f"the deadline passed {late} s ago by the chain's clock", "ask again"))
     wanted_wei = plan.value_wei + gas_cost_wei
     if state.coins_wei < wanted_wei:
@@ -164,7 +172,7 @@ def diagnose(
 
 def _permit_problems(state: AccountState, amount: int, symbol: str, permit: SignedPermit | None) -> list[Problem]:
     if permit is None:
-        if 0 < state.permitted_until_s < state.head_time_s and state.permitted:
+        if 0 < state.permitted_until_s < state.time_s and state.permitted:
             return [Problem(Cause.PERMIT_EXPIRED, "the router's allowance in Permit2 has expired", "sign a new permit")]
         if state.permitted < amount:
             text = f"Permit2 lets the router take {state.permitted} raw {symbol}, the swap needs {amount}"
@@ -174,7 +182,7 @@ def _permit_problems(state: AccountState, amount: int, symbol: str, permit: Sign
     if permit.permit.nonce != state.permit_nonce:
         text = f"the permit has nonce {permit.permit.nonce}, Permit2 takes {state.permit_nonce} next"
         problems.append(Problem(Cause.PERMIT_NONCE, text, "it was used, or another came first: sign a new one"))
-    if permit.permit.expires_s < state.head_time_s:
+    if permit.permit.expires_s < state.time_s:
         problems.append(Problem(Cause.PERMIT_LATE, "the permit's signature has expired", "sign a new one"))
     return problems
 

@@ -42,8 +42,8 @@ class SlippagePolicy:
         if self.lifetime_s <= 0 or self.age_blocks_max < 0 or self.impact_bps_max <= 0:
             raise InputError("a swap's lifetime, a quote's age and the greatest impact must be positive")
 
-    def bounds(self, quote: Quote, *, head_number: int, head_time_s: int) -> Bounds:
-        """Bound a quote, seen from the chain's newest block.
+    def bounds(self, quote: Quote, *, head_number: int, time_s: int) -> Bounds:
+        """Bound a quote, seen from the chain's newest block and by the chain's clock.
 
         Raises:
             Refused: The quote is too old (`quote-age`), or too far from the mid price (`impact`).
@@ -61,7 +61,7 @@ class SlippagePolicy:
                 rule="impact",
                 hint="swap less, or in parts; --max-impact-bps allows more",
             )
-        deadline_s = head_time_s + self.lifetime_s
+        deadline_s = time_s + self.lifetime_s
         if quote.is_exact_out:
             most = max_in_up(quote.amount_in, self.tolerance_bps)
             parts = _shared_out(most, [path.amount_in for path in quote.paths])

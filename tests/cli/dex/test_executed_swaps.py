@@ -38,7 +38,7 @@ class Swapper:
         head = await self.desk.client.head()
         quote = replace(quote, block_number=head.number)
         policy = SlippagePolicy(tolerance_bps=tolerance_bps)
-        bounds = policy.bounds(quote, head_number=head.number, head_time_s=head.time_s)
+        bounds = policy.bounds(quote, head_number=head.number, time_s=head.time_s)
         way = choose_way(quote, self.contracts, through)
         permit, token = None, quote.token_in.id.rpartition(":")[2]
         if way.spender is not None:

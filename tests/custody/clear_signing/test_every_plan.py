@@ -182,7 +182,7 @@ def routed(token_in, token_out, hops, *, exact_out=False, permit=False):
         gas_units=0,
         gas_cost=0,
     )
-    bounds = SlippagePolicy().bounds(quote, head_number=5, head_time_s=1_795_632_000)
+    bounds = SlippagePolicy().bounds(quote, head_number=5, time_s=1_795_632_000)
     names = {"WETH9": WETH9, "UniversalRouter": V3, "SwapRouter02": V3, "Permit2": PERMIT2}
     contracts = swap_contracts(names, RouterVersion.V2_1)
     way = choose_way(quote, contracts)
