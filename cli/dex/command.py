@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.dex import quote, swap
+from cli.dex import perps, quote, swap
 
 app = typer.Typer(no_args_is_help=True, help="Decentralised exchanges: quote, route, swap, liquidity, arbitrage.")
 
@@ -19,3 +19,4 @@ app.command("quote")(quote.quote)
 app.command("route")(quote.route)
 app.command("swap")(swap.swap)
 app.command("swaps")(swap.swaps)
+app.add_typer(perps.app, name="perps")

@@ -69,6 +69,8 @@ class DexDesk:
     custody: Custody
     database: Database
     ledger: Ledger
+    confirmations: int = 1
+    """Depth at which a transaction is booked."""
     _outcomes: dict[str, SwapSettled] = field(default_factory=dict)
     _told: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -259,7 +261,7 @@ async def _installation(stack: AsyncExitStack, path: Path) -> tuple[DexDesk, Des
         approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
         booker=sweep_booker(part.deposits) if part.deposits is not None else None,
     )
-    return DexDesk(client, network, root, account, policy, custody, database, ledger), options
+    return DexDesk(client, network, root, account, policy, custody, database, ledger, chain.confirmations), options
 
 
 def _policy_of(settings: Settings, root: Path, clock: SystemClock) -> Policy | BundlePolicy:

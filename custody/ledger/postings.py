@@ -27,6 +27,7 @@ __all__ = [
     "gas",
     "liquidity",
     "opening",
+    "perpetual_ended",
     "swap",
     "sweep_done",
     "sweep_returned",
@@ -98,6 +99,21 @@ def liquidity(
     if not any(leg.raw for leg in legs):
         return None
     return Entry(f"liquidity/{intent_id}", "liquidity", legs, strategy, tx_hash=tx_hash)
+
+
+def perpetual_ended(
+    order: str, strategy: str, vault: str, deltas: Mapping[str, int], *, tx_hash: str = ""
+) -> Entry | None:
+    """Book what a keeper's transaction moved into the vault when it ended an order; None when nothing moved.
+
+    What the order had taken out of the vault stands with the strategy, and comes back there: what stays is the result.
+    """
+    legs = tuple(
+        leg for asset, raw in sorted(deltas.items()) for leg in _move(f"trading/{strategy}", vault, asset, raw)
+    )
+    if not any(leg.raw for leg in legs):
+        return None
+    return Entry(f"perpetual/{order}", "perpetual", legs, strategy, tx_hash=tx_hash)
 
 
 def gas(

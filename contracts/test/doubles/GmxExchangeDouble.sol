@@ -186,6 +186,13 @@ contract GmxExchangeDouble {
         StringItems stringItems;
     }
 
+    event EventLog1(
+        address msgSender,
+        string eventName,
+        string indexed eventNameHash,
+        bytes32 indexed topic1,
+        EventLogData eventData
+    );
     event EventLog2(
         address msgSender,
         string eventName,
@@ -472,6 +479,12 @@ contract GmxExchangeDouble {
         (bool ok,) = keeper.call{value: fee / 2}("");
         (bool refunded,) = account.call{value: fee - fee / 2}("");
         require(ok && refunded, "coins not taken");
+        EventLogData memory data;
+        data.addressItems.items = new AddressKeyValue[](1);
+        data.addressItems.items[0] = AddressKeyValue("receiver", account);
+        data.uintItems.items = new UintKeyValue[](1);
+        data.uintItems.items[0] = UintKeyValue("refundFeeAmount", fee - fee / 2);
+        emit EventLog1(address(this), "ExecutionFeeRefund", "ExecutionFeeRefund", _word(account), data);
     }
 
     function _payOut(address token, address to, uint256 amount) private {

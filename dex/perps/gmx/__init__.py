@@ -7,7 +7,7 @@ an order and what a position is. docs/perps.md has the whole.
 from dex.perps.gmx.book import GmxBook, GmxMarket, load_book
 from dex.perps.gmx.fees import ExecutionGas
 from dex.perps.gmx.orders import GmxOrder, OrderKind, plan_cancel, plan_order
-from dex.perps.gmx.reader import GmxReader, OrderState, OrderStatus, Position, created_order
+from dex.perps.gmx.reader import GmxReader, OrderState, OrderStatus, Position, created_order, refunded_wei
 
 __all__ = [
     "ExecutionGas",
@@ -23,4 +23,5 @@ __all__ = [
     "load_book",
     "plan_cancel",
     "plan_order",
+    "refunded_wei",
 ]

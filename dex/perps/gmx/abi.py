@@ -46,6 +46,10 @@ _DATA: Final = ", ".join(
         ("string", "stringItems"),
     )
 )
+EVENT_LOG_1: Final = event(
+    "EventLog1(address msgSender, string eventName, string indexed eventNameHash, bytes32 indexed topic1, "
+    f"({_DATA}) eventData)"
+)
 EVENT_LOG_2: Final = event(
     "EventLog2(address msgSender, string eventName, string indexed eventNameHash, bytes32 indexed topic1, "
     f"bytes32 indexed topic2, ({_DATA}) eventData)"

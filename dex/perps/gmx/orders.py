@@ -120,9 +120,14 @@ def price_raw(price: Decimal, market: GmxMarket, *, is_up: bool) -> int:
 
 def price_usd(raw: int, market: GmxMarket) -> Decimal:
     """Read GMX's form of a price; exact."""
+    return unscaled(raw, USD_DECIMALS - market.index_decimals)
+
+
+def unscaled(raw: int, decimals: int) -> Decimal:
+    """Read what is counted in 10^-decimals; exact, where the usual context would round to 28 digits."""
     with localcontext() as context:
         context.prec = 120
-        return Decimal(raw).scaleb(market.index_decimals - USD_DECIMALS)
+        return Decimal(raw).scaleb(-decimals)
 
 
 def plan_order(

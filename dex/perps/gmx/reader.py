@@ -14,7 +14,7 @@ from typing import Any, Final
 from chain import ChainClient, Log, parse_address
 from chain.abi import address_word
 from chain.codec import error
-from dex.perps.gmx.abi import EVENT_LOG_2, GET_ADDRESS, GET_BOOL, GET_UINT, field_key, position_key
+from dex.perps.gmx.abi import EVENT_LOG_1, EVENT_LOG_2, GET_ADDRESS, GET_BOOL, GET_UINT, field_key, position_key
 from dex.perps.gmx.book import GmxBook, GmxMarket
 from domain.errors import InvariantError
 from domain.ids import Address
@@ -33,7 +33,7 @@ class OrderState(StrEnum):
     """The DataStore has no such order and no event ended it in the blocks that were searched: ask further back."""
 
 
-_ENDS: Final = {"OrderExecuted": OrderState.EXECUTED, "OrderCancelled": OrderState.CANCELLED}
+ENDS: Final = {"OrderExecuted": OrderState.EXECUTED, "OrderCancelled": OrderState.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,22 @@ def created_order(logs: Iterable[Log], book: GmxBook, account: str) -> bytes:
     return keys[0]
 
 
+def refunded_wei(logs: Iterable[Log], book: GmxBook, account: str) -> int:
+    """Coins that a keeper's transaction gave back to an account of what it had paid in advance.
+
+    Coins move without a log of their own: the EventEmitter's is the only trace in a receipt.
+    """
+    receiver = bytes.fromhex(account[2:]).rjust(32, b"\0")
+    total = 0
+    for log in logs:
+        if log.address != book.event_emitter or not log.topics or log.topics[0] != EVENT_LOG_1.topic:
+            continue
+        _sender, name, _hash, topic, data = EVENT_LOG_1.decode(log.topics, log.data)
+        if name == "ExecutionFeeRefund" and topic == receiver:
+            total += next(value for key, value in data[1][0] if key == "refundFeeAmount")
+    return total
+
+
 class GmxReader:
     """Asks one chain about orders and positions. Raises `VenueUnavailable` when no node answers."""
 
@@ -125,9 +141,9 @@ class GmxReader:
         last = events[-1] if events else None
         # The DataStore after the events: what ended in between is then at worst open with an end, never the reverse.
         holder = GET_ADDRESS.decode(await self._get(GET_ADDRESS, field_key(key, "ACCOUNT")))[0]
-        ended = next((event for event in reversed(events) if event.name in _ENDS), None)
+        ended = next((event for event in reversed(events) if event.name in ENDS), None)
         if ended is not None:
-            return self._status(ended, _ENDS[ended.name])
+            return self._status(ended, ENDS[ended.name])
         if holder == _ZERO:
             return OrderStatus(key, OrderState.UNKNOWN)
         is_frozen = GET_BOOL.decode(await self._get(GET_BOOL, field_key(key, "IS_FROZEN")))[0]
