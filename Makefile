@@ -17,7 +17,7 @@ NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
 
-.PHONY: help install tools python crosscheck demo test test-python test-rust test-contracts lint format bench soak services clean
+.PHONY: help install tools python crosscheck demo test test-python test-rust test-contracts lint format bench soak soak-contracts services clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -91,6 +91,7 @@ bench: install ## Measure; TOPIC=spine for one topic
 
 soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_MINUTES=10 over the engine (soak/results.json), fuzz of the contracts
 	@$(RUN) python -m soak.custody --kills $(SOAK_KILLS) --json
+	@$(RUN) python -m soak.two_legs
 	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)
 	@$(MAKE) --no-print-directory soak-contracts
 

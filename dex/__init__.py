@@ -6,6 +6,7 @@ Quotes never touch the network. A replica that may be wrong refuses to quote. Pl
 from dex.arbitrage.book import (
     ArbitrageSize,
     BookTerms,
+    LegCosts,
     optimal_buy_on_book_sell_on_pool,
     optimal_buy_on_pool_sell_on_book,
 )
@@ -22,6 +23,7 @@ from dex.replicas.v4 import V4Pool
 __all__ = [
     "ArbitrageSize",
     "BookTerms",
+    "LegCosts",
     "Piece",
     "PoolFollower",
     "PoolReplica",

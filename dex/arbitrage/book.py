@@ -11,6 +11,11 @@ token per tick of price and lot of size (a fraction: 0.01 USDC * 0.00001 WBTC is
 
 Fees. The exchange takes its fee from what is received (Binance spot): quote when selling on the book, base when
 buying. Both legs leave the base position unchanged: what is bought net of fees is what is sold.
+
+Risks are prices (`LegCosts`). Gas is paid whether the swap executes or reverts. A leg that does not happen costs the
+reversal of the other: with probability `f` the profit is `-unwind * size` instead, so that the expectation is
+`(1 - f) * (profit - inventory * size) - f * unwind * size - gas`. Per unit of base that is a shift of the book's price
+by `inventory + f / (1 - f) * unwind`: what pays only without it is not traded, and the rest is traded smaller.
 """
 
 from __future__ import annotations
@@ -65,6 +70,36 @@ class BookTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class LegCosts:
+    """What an arbitrage costs beyond its prices and fees. Rates are quote per base, both raw."""
+
+    gas_quote_raw: int = 0
+    failure: Fraction = Fraction(0)
+    """Probability that one leg does not happen and the other has to be reversed."""
+    unwind: Fraction = Fraction(0)
+    """What reversing the exchange leg costs: its fees and the spread."""
+    inventory: Fraction = Fraction(0)
+    """What it costs later to move back what this trade moves from one place to the other."""
+
+    def __post_init__(self) -> None:
+        if self.gas_quote_raw < 0 or not 0 <= self.failure < 1 or self.unwind < 0 or self.inventory < 0:
+            raise InputError(f"impossible costs of two legs: {self}")
+
+    @property
+    def shift(self) -> Fraction:
+        """By how much they move the price of the book against us."""
+        return self.inventory + self.failure / (1 - self.failure) * self.unwind
+
+    def expect(self, profit_quote_raw: int, base_raw: int) -> int:
+        """Expected profit of a trade of this size, rounded down."""
+        done = (1 - self.failure) * (profit_quote_raw - self.inventory * base_raw)
+        return math.floor(done - self.failure * self.unwind * base_raw) - self.gas_quote_raw
+
+
+NO_COSTS = LegCosts()
+
+
+@dataclass(frozen=True, slots=True)
 class ArbitrageSize:
     """What to do, in exact integers. Amounts are the pool's raw units."""
 
@@ -79,11 +114,11 @@ class ArbitrageSize:
     book_quote_raw: int
     """Quote received for the lots net of fee, rounded down, or paid for them, rounded up."""
     profit_quote_raw: int
-    """After all fees and gas; positive."""
+    """Expected, after all fees and costs; positive. When both legs execute it is more by what failure was priced at."""
 
 
 def optimal_buy_on_pool_sell_on_book(
-    pool: PoolReplica, bids: Levels, terms: BookTerms, *, gas_quote_raw: int = 0, lots_max: int | None = None
+    pool: PoolReplica, bids: Levels, terms: BookTerms, *, costs: LegCosts = NO_COSTS, lots_max: int | None = None
 ) -> ArbitrageSize | None:
     """Size buying base on the pool and selling it into the bids; None when nothing pays.
 
@@ -102,16 +137,17 @@ def optimal_buy_on_pool_sell_on_book(
                 raise
             return None
         received = math.floor(gross * terms.tick_quote_raw * keep)
-        return ArbitrageSize(lots, limit, paid, base, received, received - paid - gas_quote_raw)
+        return ArbitrageSize(lots, limit, paid, base, received, costs.expect(received - paid, base))
 
     price, lot = float(terms.tick_quote_raw * keep / terms.lot_base_raw), float(terms.lot_base_raw)
-    levels = [(ticks * price, lots * lot) for ticks, lots in bids]
+    shift = float(costs.shift)
+    levels = [(ticks * price - shift, lots * lot) for ticks, lots in bids if ticks * price > shift]
     base = _base_bought(pool.pieces(terms.quote_token), pool.gamma, levels)
     return _settle_near(base / lot, _lots_within(bids, lots_max), settle)
 
 
 def optimal_buy_on_book_sell_on_pool(
-    pool: PoolReplica, asks: Levels, terms: BookTerms, *, gas_quote_raw: int = 0, lots_max: int | None = None
+    pool: PoolReplica, asks: Levels, terms: BookTerms, *, costs: LegCosts = NO_COSTS, lots_max: int | None = None
 ) -> ArbitrageSize | None:
     """Size buying base from the asks and selling what arrives net of fee on the pool; None when nothing pays.
 
@@ -132,10 +168,11 @@ def optimal_buy_on_book_sell_on_pool(
                 raise
             return None
         paid = math.ceil(gross * terms.tick_quote_raw)
-        return ArbitrageSize(lots, limit, base, received, paid, received - paid - gas_quote_raw)
+        return ArbitrageSize(lots, limit, base, received, paid, costs.expect(received - paid, base))
 
     price, lot = float(terms.tick_quote_raw / (keep * terms.lot_base_raw)), float(terms.lot_base_raw * keep)
-    levels = [(ticks * price, lots * lot) for ticks, lots in asks]
+    shift = float(costs.shift)
+    levels = [(ticks * price + shift, lots * lot) for ticks, lots in asks]
     base = _base_sold(pool.pieces(terms.base_token), pool.gamma, levels)
     return _settle_near(base / lot, _lots_within(asks, lots_max), settle)
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
-from dex.arbitrage.book import BookTerms, optimal_buy_on_book_sell_on_pool, optimal_buy_on_pool_sell_on_book
+from dex.arbitrage.book import (
+    BookTerms,
+    LegCosts,
+    optimal_buy_on_book_sell_on_pool,
+    optimal_buy_on_pool_sell_on_book,
+)
 from domain import OrderState, Side
 from domain import events as e
 from engine.strategies.cross_venue_arbitrage import CrossVenueArbitrage, CrossVenueArbitrageSettings, Stage
@@ -78,15 +85,21 @@ def terms():
     return BookTerms.of(ETHUSDC, WETH, TOKEN_USDC)
 
 
+def costs():
+    """Gas at 2 gwei; two fees of 4 bps and a spread of 0.20 on 3,000 in two of a hundred trades."""
+    gas = round(180_000 * (10**9 + 10**9) / 1e18 * 3_000 * 10**6)
+    unwind = (2 * 3_000 * Fraction(4, 10_000) + Fraction(20, 100)) * Fraction(TOKEN_USDC.unit, WETH.unit)
+    return LegCosts(gas, Fraction(2, 100), unwind)
+
+
 # --- sizes
 
 
 def test_dear_pool_is_sold_to_in_the_size_dex_computes():
     desk = Desk()
     order = desk.opportunity(DEAR)
-    gas = round(180_000 * (10**9 + 10**9) / 1e18 * 3_000 * 10**6)
     replica, shown = desk.kernel.markets.pools[V3].replica, desk.kernel.markets.books[ETHUSDC.id]
-    best = optimal_buy_on_book_sell_on_pool(replica, shown.asks, terms(), gas_quote_raw=gas, lots_max=10_000)
+    best = optimal_buy_on_book_sell_on_pool(replica, shown.asks, terms(), costs=costs(), lots_max=10_000)
     assert best is not None
     assert (order.side, order.qty_lots, order.price_ticks) == (Side.BUY, best.lots, best.limit_ticks)
     assert order.time_in_force == "ioc"
@@ -95,9 +108,8 @@ def test_dear_pool_is_sold_to_in_the_size_dex_computes():
 def test_cheap_pool_is_bought_from():
     desk = Desk()
     order = desk.opportunity(CHEAP)
-    gas = round(180_000 * (10**9 + 10**9) / 1e18 * 3_000 * 10**6)
     replica, shown = desk.kernel.markets.pools[V3].replica, desk.kernel.markets.books[ETHUSDC.id]
-    best = optimal_buy_on_pool_sell_on_book(replica, shown.bids, terms(), gas_quote_raw=gas, lots_max=10_000)
+    best = optimal_buy_on_pool_sell_on_book(replica, shown.bids, terms(), costs=costs(), lots_max=10_000)
     assert best is not None
     assert (order.side, order.qty_lots, order.price_ticks) == (Side.SELL, best.lots, best.limit_ticks)
 
@@ -347,7 +359,8 @@ def test_halt_with_a_swap_in_flight_leaves_nothing_stuck_after_resuming(status):
     swap = desk.last(e.SubmitSwap)
     desk.tell(e.OperatorSpoke(time_ns=SECOND, command="kill"))
     placed = desk.count(e.PlaceOrder)
-    desk.tell(settled(swap.intent_id, status), book(2 * SECOND), timer(2 * SECOND))
+    amounts = {"amount_in": int(swap.amount_in), "amount_out": int(swap.min_amount_out)} if status == "mined" else {}
+    desk.tell(settled(swap.intent_id, status, **amounts), book(2 * SECOND), timer(2 * SECOND))
     assert desk.count(e.PlaceOrder) == placed  # Told, but not acting.
 
     desk.tell(e.OperatorSpoke(time_ns=3 * SECOND, command="resume"), book(3 * SECOND))

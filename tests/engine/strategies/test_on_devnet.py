@@ -55,6 +55,20 @@ CASES: tuple[tuple[Mapping[str, Any], int, int, Flow], ...] = (
     ),
     (
         {
+            "kind": "cross-venue-arbitrage",
+            "instrument": ETHUSDC,
+            "pools": list(POOLS),
+            "profit_min": "0.5",
+            "notional_max": "20000",
+            "slippage_bps": "50",
+            "legs": "at-once",
+        },
+        1,
+        1,
+        WANDERING,
+    ),
+    (
+        {
             "kind": "routed-order",
             "side": "buy",
             "qty": "30",
