@@ -11,7 +11,9 @@ from chain import parse_address
 from chain.abi import address_word, int_word, uint_word
 from chain.devnet import DevnetWorld
 from chain.keccak import keccak256
+from dex.replicas.balancer import BalancerStablePool, BalancerWeightedPool
 from dex.replicas.base import PoolReplica
+from dex.replicas.curve import CurveStablePool
 from dex.replicas.v2 import V2Pool
 from dex.replicas.v3 import V3Pool
 from dex.replicas.v4 import V4Pool
@@ -20,6 +22,8 @@ from domain.errors import InputError
 from domain.ids import Address, ChainId, PoolId
 
 ZERO_ADDRESS: Final = Address("0x0000000000000000000000000000000000000000")
+BALANCER_VAULT: Final = Address("0xBA12222222228d8Ba445958a75a0704d566BF2C8")
+"""Holds the tokens of all Balancer V2 pools, at the same address on every chain."""
 POOL_KINDS: Final = ("v2", "v3", "v4", "curve-stable", "balancer-stable", "balancer-weighted")
 DYNAMIC_FEE: Final = 0x800000
 """In place of a V4 pool's fee: its hook sets the fee, at any time."""
@@ -85,6 +89,14 @@ class PoolSpec:
                 return V3Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
             case "v4":
                 return V4Pool(self.id, self.token0.id, self.token1.id, self.fee_pips)
+        tokens = tuple(asset.id for asset, _ in self.tokens)
+        match self.kind:
+            case "curve-stable":
+                return CurveStablePool(self.id, tokens, self.fee_pips)
+            case "balancer-stable":
+                return BalancerStablePool(self.id, tokens, self.fee_pips)
+            case "balancer-weighted":
+                return BalancerWeightedPool(self.id, tokens, self.fee_pips)
         raise InputError(f"pool {self.id}: there is no replica of kind {self.kind}")
 
     def address_of(self, asset_id: str) -> Address:
@@ -183,7 +195,6 @@ def devnet_pools(world: DevnetWorld) -> dict[PoolId, PoolSpec]:
             more_tokens=[terms[token] for token in pool.more_tokens],
         )
         for pool in world.pools
-        if pool.kind in ("v2", "v3", "v4")
     )
     return {spec.id: spec for spec in specs}
 

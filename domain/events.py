@@ -138,7 +138,7 @@ class PoolSnapshotted(_Event, frozen=True, kw_only=True):
     """All of the pool's, in its order; the next three hold one number for each."""
     balances: tuple[str, ...] = ()
     scales: tuple[str, ...] = ()
-    """What a raw amount is multiplied by to have 36 decimals less the token's own rate: 10^(36 - decimals)."""
+    """10^(36 - decimals) of each: times 1e-18 what brings a raw amount to 18 decimals."""
     weights: tuple[str, ...] = ()
     """Normalised, in 1e-18."""
     amplification: str = "0"
@@ -149,6 +149,10 @@ class PoolSnapshotted(_Event, frozen=True, kw_only=True):
     """How many times the fee grows off the peg, in 1e-10; 0 where it is static (Curve)."""
     fee_admin_raw: str = "0"
     """The share of the fee that leaves the pool's balances, in 1e-10 (Curve)."""
+    has_exact_powers: bool = False
+    """Whether a weighted pool multiplies where a power is 1, 2 or 4 instead of asking its logarithms."""
+    suspended: str = ""
+    """Why no swap can be quoted from this state (it is paused, its amplification moves); empty when it can."""
 
 
 class PoolSynced(_Event, frozen=True, kw_only=True):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from chain import Log
 from chain.abi import int_at, topic, uint_at
-from dex.pools import PoolSpec
+from dex.pools import BALANCER_VAULT, PoolSpec
+from dex.replicas.balances import BalancePool
 from dex.replicas.base import PoolReplica
-from domain.events import PoolEvent, PoolInvalidated, PoolLiquidityChanged, PoolSwapped, PoolSynced
+from dex.replicas.curve import CurveStablePool
+from domain.errors import InvariantError, PlatformError
+from domain.events import (
+    PoolBalancesSynced,
+    PoolEvent,
+    PoolInvalidated,
+    PoolLiquidityChanged,
+    PoolSwapped,
+    PoolSynced,
+)
 
 V2_SYNC: Final = topic("Sync(uint112,uint112)")
 V3_SWAP: Final = topic("Swap(address,address,int256,int256,uint160,uint128,int24)")
@@ -19,6 +29,27 @@ V3_BURN: Final = topic("Burn(address,int24,int24,uint128,uint256,uint256)")
 V4_SWAP: Final = topic("Swap(bytes32,address,int128,int128,uint160,uint128,int24,uint24)")
 V4_LIQUIDITY: Final = topic("ModifyLiquidity(bytes32,address,int24,int24,int256,bytes32)")
 V4_PROTOCOL_FEE: Final = topic("ProtocolFeeUpdated(bytes32,uint24)")
+VAULT_SWAP: Final = topic("Swap(bytes32,address,address,uint256,uint256)")
+VAULT_BALANCES: Final = topic("PoolBalanceChanged(bytes32,address,address[],int256[],uint256[])")
+VAULT_MANAGED: Final = topic("PoolBalanceManaged(bytes32,address,address,int256,int256)")
+CURVE_EXCHANGE: Final = topic("TokenExchange(address,int128,uint256,int128,uint256)")
+
+_BALANCER_TERMS: Final = (
+    topic("SwapFeePercentageChanged(uint256)"),
+    topic("AmpUpdateStarted(uint256,uint256,uint256,uint256)"),
+    topic("AmpUpdateStopped(uint256)"),
+    topic("PausedStateChanged(bool)"),
+)
+# What a deposit or withdrawal leaves of its fees in the balances is not in its log.
+_CURVE_TERMS: Final = (
+    topic("AddLiquidity(address,uint256[],uint256[],uint256,uint256)"),
+    topic("RemoveLiquidity(address,uint256[],uint256[],uint256)"),
+    topic("RemoveLiquidityOne(address,int128,uint256,uint256,uint256)"),
+    topic("RemoveLiquidityImbalance(address,uint256[],uint256[],uint256,uint256)"),
+    topic("RampA(uint256,uint256,uint256,uint256)"),
+    topic("StopRampA(uint256,uint256)"),
+    topic("ApplyNewFee(uint256,uint256)"),
+)
 
 _Reader: TypeAlias = Callable[[PoolSpec, Log, int, PoolReplica], PoolEvent]
 
@@ -42,7 +73,7 @@ def topics_of(specs: Iterable[PoolSpec]) -> list[str]:
 
 
 class LogRoutes:
-    """Whose log one is, and whose logs to ask for: V4's pools share one contract."""
+    """Whose log one is, and whose logs to ask for: V4's pools share one contract, Balancer's one Vault."""
 
     def __init__(self, specs: Iterable[PoolSpec]) -> None:
         self._own: dict[str, PoolSpec] = {}
@@ -52,6 +83,8 @@ class LogRoutes:
                 self._shared.setdefault(spec.address, {})[spec.pool_id] = spec
             else:
                 self._own[spec.address] = spec
+                if spec.kind.startswith("balancer-"):
+                    self._shared.setdefault(BALANCER_VAULT, {})[spec.pool_id] = spec
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -113,18 +146,83 @@ def _liquidity(spec: PoolSpec, log: Log, time_ns: int, lower: int, upper: int, d
     )
 
 
+def _vault_swapped(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
+    moved = {log.topics[2][-40:]: uint_at(log.data, 0), log.topics[3][-40:]: -uint_at(log.data, 1)}
+    changes = [moved.get(address[2:].lower(), 0) for _, address in spec.tokens]
+    return _balances(spec, log, time_ns, replica, changes)
+
+
+def _vault_changed(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
+    # A join or exit: what the protocol takes leaves the balances besides. The Vault lists all tokens, in order.
+    deltas, fees = uint_at(log.data, 1) // 32 + 1, uint_at(log.data, 2) // 32 + 1
+    changes = [int_at(log.data, deltas + i) - uint_at(log.data, fees + i) for i in range(len(spec.tokens))]
+    return _balances(spec, log, time_ns, replica, changes)
+
+
+def _vault_managed(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
+    # An asset manager: what it moves between cash and managed stays the pool's; what is left over is profit or loss.
+    moved = int_at(log.data, 0) + int_at(log.data, 1)
+    token = log.topics[3][-40:]
+    changes = [moved if address[2:].lower() == token else 0 for _, address in spec.tokens]
+    return _balances(spec, log, time_ns, replica, changes)
+
+
+def _balances(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica, changes: Sequence[int]) -> PoolEvent:
+    if not isinstance(replica, BalancePool):
+        raise InvariantError(f"pool {spec.id} has no balances")
+    return PoolBalancesSynced(
+        time_ns=time_ns,
+        pool=spec.id,
+        block_number=log.block_number,
+        balances=tuple(str(held + change) for held, change in zip(replica.balances, changes, strict=True)),
+    )
+
+
+def _exchanged(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
+    """The log says what moved, the mathematics what the protocol took: when they disagree, neither is believed."""
+    if not isinstance(replica, CurveStablePool):
+        raise InvariantError(f"pool {spec.id} is no Curve pool")
+    sold, amount_in, bought, amount_out = (uint_at(log.data, word) for word in range(4))
+    if replica.is_valid and log.block_number > replica.snapshot_block:
+        try:
+            expected = replica.quote_exact_in_down(replica.tokens[sold], amount_in, replica.tokens[bought])
+        except PlatformError as exc:
+            return _doubtful(spec, time_ns, f"an exchange that cannot be: {exc}")
+        if expected != amount_out:
+            return _doubtful(spec, time_ns, f"an exchange gave {amount_out}, expected were {expected}")
+        balances = replica.balances_after(sold, bought, amount_in, amount_out)
+    else:
+        balances = replica.balances  # Ignored by the replica: its snapshot holds this, or it awaits one.
+    return PoolBalancesSynced(
+        time_ns=time_ns, pool=spec.id, block_number=log.block_number, balances=tuple(str(raw) for raw in balances)
+    )
+
+
+def _doubtful(spec: PoolSpec, time_ns: int, reason: str) -> PoolEvent:
+    return PoolInvalidated(time_ns=time_ns, pool=spec.id, reason=reason)
+
+
 def _terms_changed(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
-    return PoolInvalidated(time_ns=time_ns, pool=spec.id, reason="its fee or its other terms changed")
+    return PoolInvalidated(time_ns=time_ns, pool=spec.id, reason="its fee, its liquidity or its terms changed")
 
 
 def _tick(indexed: str) -> int:
     return int.from_bytes(bytes.fromhex(indexed[2:]), "big", signed=True)
 
 
+_BALANCER: Final[Mapping[str, _Reader]] = {
+    VAULT_SWAP: _vault_swapped,
+    VAULT_BALANCES: _vault_changed,
+    VAULT_MANAGED: _vault_managed,
+    **dict.fromkeys(_BALANCER_TERMS, _terms_changed),
+}
 _READERS: Final[Mapping[str, Mapping[str, _Reader]]] = MappingProxyType(
     {
         "v2": {V2_SYNC: _synced},
         "v3": {V3_SWAP: _swapped, V3_MINT: _minted, V3_BURN: _burnt},
         "v4": {V4_SWAP: _swapped, V4_LIQUIDITY: _modified, V4_PROTOCOL_FEE: _terms_changed},
+        "curve-stable": {CURVE_EXCHANGE: _exchanged, **dict.fromkeys(_CURVE_TERMS, _terms_changed)},
+        "balancer-stable": _BALANCER,
+        "balancer-weighted": _BALANCER,
     }
 )

@@ -12,12 +12,14 @@ from typing import Final
 from chain import ChainClient
 from chain.abi import address_array, address_at, address_word, compose, text_at, uint_at
 from dex.pools import PoolSpec
+from dex.replicas.lens_balances import read_balance_pools
 from dex.replicas.lens_code import lens_code
 from dex.replicas.lens_ticks import ensure_tokens, read_tick_pools
 from domain.errors import InputError
 from domain.events import PoolSnapshotted
 
 _V2_PER_CALL: Final = 150
+_UNISWAP: Final = ("v2", "v3", "v4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ async def read_pools(
     at = (block_hash, block_number, time_ns)
     snapshots = await _read_pairs(client, [spec for spec in specs if spec.kind == "v2"], *at)
     snapshots += await read_tick_pools(client, [spec for spec in specs if spec.kind in ("v3", "v4")], *at)
+    snapshots += await read_balance_pools(client, [spec for spec in specs if spec.kind not in _UNISWAP], *at)
     found = {snapshot.pool: snapshot for snapshot in snapshots}
     return [found[spec.id] for spec in specs]
 

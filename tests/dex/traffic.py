@@ -6,10 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from chain.devnet import NATIVE_COIN, PoolEntry
-from dex import V3Pool, V4Pool, devnet_pools
+from chain.devnet import NATIVE_COIN, Devnet, PoolEntry
+from dex import V3Pool, V4Pool, devnet_pools, read_pools
 from dex.pools import PoolSpec
 from tests.dex.trader import Trader
+from tests.dex.trader_balances import BalanceHand
 
 _LARGEST: Final = {"ETH": 1.7, "WETH": 1.7, "USDC": 5.0, "WBTC": 0.5, "DAI": 5.0, "USDT": 5.0}
 """Powers of ten of a token that no pool is emptied by."""
@@ -17,24 +18,34 @@ _PER_POOL: Final = 12
 """Positions of ours in one pool, at most."""
 
 
-def replicated(trader: Trader) -> list[PoolSpec]:
+def replicated(devnet: Devnet) -> list[PoolSpec]:
     """The devnet's pools that have a replica."""
-    return [spec for spec in devnet_pools(trader.devnet.world).values() if not spec.is_by_call]
+    return [spec for spec in devnet_pools(devnet.world).values() if not spec.is_by_call]
 
 
 class Traffic:
-    """One random event after the other. The same seed makes the same events."""
+    """One random event after the other. The same seed makes the same events.
 
-    def __init__(self, trader: Trader, chance: random.Random) -> None:
+    `more` are pools that hold balances, besides the devnet's own.
+    """
+
+    def __init__(self, trader: Trader, chance: random.Random, more: Sequence[PoolSpec] = ()) -> None:
         self.trader = trader
+        self.hand = BalanceHand(trader.client)
         self.chance = chance
         world = trader.devnet.world
         self.symbols = {token.address: symbol for symbol, token in world.tokens.items()} | {NATIVE_COIN: "ETH"}
         self.pools: Sequence[PoolEntry] = [
             pool for pool in world.pools if pool.kind in ("v2", "v3", "v4") and not trader.spec(pool).is_by_call
         ]
+        self.balanced = [spec for spec in replicated(trader.devnet) if spec.kind.startswith("balancer-")] + list(more)
         self.positions: dict[PoolEntry, list[int]] = {}
         self.events = 0
+
+    async def prepare(self) -> None:
+        """Approve what the pools with balances need."""
+        for spec in self.balanced:
+            await self.hand.approve(spec)
 
     def forget(self) -> None:
         """Forget the positions: a reorganisation may have taken them."""
@@ -48,7 +59,11 @@ class Traffic:
     async def act(self) -> None:
         """Do one thing somewhere."""
         self.events += 1
-        pool, what = self.chance.choice(self.pools), self.chance.random()
+        at, what = self.chance.randrange(len(self.pools) + len(self.balanced)), self.chance.random()
+        if at >= len(self.pools):
+            await self._act_on_balances(self.balanced[at - len(self.pools)], what)
+            return
+        pool = self.pools[at]
         if pool.kind in ("v3", "v4") and what > 0.6:
             held = self.positions.setdefault(pool, [])
             if held and (what > 0.85 or len(held) >= _PER_POOL):
@@ -59,6 +74,21 @@ class Traffic:
         spec = self.trader.spec(pool)
         token_in = self.chance.choice([address for _, address in spec.tokens])
         await self.trader.swap(pool, token_in, self.amount(spec, token_in))
+
+    async def _act_on_balances(self, spec: PoolSpec, what: float) -> None:
+        client = self.trader.client
+        head = await client.head()
+        (now,) = await read_pools(client, [spec], block_hash=head.hash, block_number=head.number, time_ns=0)
+        balances = [int(balance) for balance in now.balances]
+        if what > 0.9:
+            await self.hand.leave(spec, self.chance.randint(1, 9))
+        elif what > 0.8:
+            await self.hand.join(spec, [balance // self.chance.randint(20, 900) for balance in balances])
+        else:
+            source, target = self.chance.sample(range(len(balances)), 2)
+            amount = balances[source] // self.chance.randint(8, 10**6)
+            tokens = [address for _, address in spec.tokens]
+            await self.hand.swap(spec, tokens[source], tokens[target], max(amount, 10**4))
 
     async def _mint(self, pool: PoolEntry) -> int:
         replica = await self.trader.replica(pool)

@@ -48,6 +48,41 @@ interface IManagerV4 {
     function extsload(bytes32 slot) external view returns (bytes32 value);
 }
 
+/// @notice What the lenses read of a Balancer V2 pool; a stable pool has no weights, a weighted one no amplification.
+interface IPoolBalancer {
+    function getVault() external view returns (address);
+    function getPoolId() external view returns (bytes32);
+    function getSwapFeePercentage() external view returns (uint256);
+    function getPausedState() external view returns (bool paused, uint256 windowEnd, uint256 bufferEnd);
+    function getAmplificationParameter() external view returns (uint256 value, bool isUpdating, uint256 precision);
+    function getNormalizedWeights() external view returns (uint256[] memory);
+    function getRateProviders() external view returns (address[] memory);
+    function version() external view returns (string memory);
+}
+
+/// @notice What the lenses read of Balancer V2's Vault.
+interface IVaultBalancer {
+    function getPoolTokens(bytes32 poolId)
+        external
+        view
+        returns (address[] memory tokens, uint256[] memory balances, uint256 lastChangeBlock);
+}
+
+/// @notice What the lenses read of a Curve StableSwap-NG pool, named as there.
+interface IPoolCurve {
+    // forge-lint: disable-start(mixed-case-function)
+    function N_COINS() external view returns (uint256);
+    function coins(uint256 index) external view returns (address);
+    function balances(uint256 index) external view returns (uint256);
+    function stored_rates() external view returns (uint256[] memory);
+    function A_precise() external view returns (uint256);
+    function fee() external view returns (uint256);
+    function offpeg_fee_multiplier() external view returns (uint256);
+    function admin_fee() external view returns (uint256);
+    function future_A_time() external view returns (uint256);
+    // forge-lint: disable-end(mixed-case-function)
+}
+
 /// @notice What the lenses read of an ERC-20 token.
 interface IToken {
     function balanceOf(address owner) external view returns (uint256);

@@ -10,25 +10,22 @@ import pytest
 from chain import ChainClient
 from chain.devnet import Devnet, DevnetConfig
 from chain.wakeups import HeadWakeups
-from dex import PoolFollower, PoolReplica, PoolSpec, devnet_pools, read_pools
+from dex import PoolFollower, PoolReplica, devnet_pools, read_pools
 from domain import InputError, Refused
 from domain.events import BlockSeen, Event, PoolInvalidated, PoolSnapshotted, PoolSwapped
+from tests.dex.replicas.test_balances import compare as compare_balances
 from tests.dex.replicas.test_exactness import _compare
 from tests.dex.trader import Trader
-from tests.dex.traffic import Traffic
+from tests.dex.traffic import Traffic, replicated
 
 pytestmark = pytest.mark.anvil
-
-
-def _specs(devnet: Devnet) -> list[PoolSpec]:
-    return [spec for spec in devnet_pools(devnet.world).values() if not spec.is_by_call]
 
 
 class Audience:
     """Applies events as the engine does, to replicas of its own, and lets a test wait for a block."""
 
     def __init__(self, devnet: Devnet) -> None:
-        self.replicas: dict[str, PoolReplica] = {spec.id: spec.replica() for spec in _specs(devnet)}
+        self.replicas: dict[str, PoolReplica] = {spec.id: spec.replica() for spec in replicated(devnet)}
         self.events: list[Event] = []
         self.head = ""
         self._news = asyncio.Event()
@@ -54,7 +51,7 @@ class Audience:
 async def _assert_equal_to_chain(devnet: Devnet, client: ChainClient, audience: Audience) -> None:
     head = await client.head()
     await audience.until_block(head.hash)
-    snapshots = await read_pools(client, _specs(devnet), block_hash=head.hash, block_number=head.number, time_ns=0)
+    snapshots = await read_pools(client, replicated(devnet), block_hash=head.hash, block_number=head.number, time_ns=0)
     for snapshot in snapshots:
         replica = audience.replicas[snapshot.pool]
         assert replica.is_valid
@@ -69,8 +66,9 @@ async def test_replicas_equal_the_chain_after_random_trading_and_reorganisations
     trader = Trader(devnet, chain_client)
     await trader.prepare()
     traffic = Traffic(trader, chance)
+    await traffic.prepare()
     audience = Audience(devnet)
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: 7, poll_s=0.005, audit_every_blocks=20)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005, audit_every_blocks=20)
     await follower.start(audience)
     reorganisations = 0
     try:
@@ -91,6 +89,8 @@ async def test_replicas_equal_the_chain_after_random_trading_and_reorganisations
                 await _assert_equal_to_chain(devnet, chain_client, audience)
         for pool in traffic.pools:
             await _compare(trader, pool, audience.replicas[trader.spec(pool).id], chance, 8)
+        for spec in traffic.balanced:
+            await compare_balances(traffic.hand, spec, audience.replicas[spec.id], chance, 8, 3)
     finally:
         await follower.stop()
     assert follower.audits > reorganisations == 6
@@ -106,7 +106,7 @@ async def test_what_the_undo_ring_does_not_hold_is_read_anew(devnet: Devnet, cha
     await trader.prepare()
     pool = devnet.world.pool("v3", "WETH", "USDC", 500)
     audience = Audience(devnet)
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: 7, poll_s=0.005, undo_blocks=3)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005, undo_blocks=3)
     await follower.start(audience)
     try:
         for _ in range(6):
@@ -124,7 +124,7 @@ async def test_a_snapshot_of_a_block_that_left_the_chain_is_replaced(devnet: Dev
     await trader.prepare()
     pool = devnet.world.pool("v2", "WETH", "USDC")
     audience = Audience(devnet)
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: 7, poll_s=0.005)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005)
     await follower.start(audience)
     try:
         await chain_client.rpc.request("evm_mine")
@@ -151,7 +151,7 @@ async def test_a_snapshot_of_a_block_that_left_the_chain_is_replaced(devnet: Dev
 
 async def test_audits_go_round_so_that_each_pool_is_compared_in_time(devnet: Devnet, chain_client: ChainClient) -> None:
     audience = Audience(devnet)
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: 7, poll_s=0.005, audit_every_blocks=10)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005, audit_every_blocks=10)
     await follower.start(audience)
     try:
         # One pool's liquidity (slot 4) changes behind the events' back; a turn later at the latest it is found.
@@ -175,7 +175,7 @@ async def test_replicas_refuse_when_no_block_came_for_too_long_and_heal_with_the
 ) -> None:
     now = [0]
     audience = Audience(devnet)
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: now[0], poll_s=0.005, age_max_s=60)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: now[0], poll_s=0.005, age_max_s=60)
     await follower.start(audience)
     try:
         now[0] = 60 * 10**9
@@ -185,7 +185,7 @@ async def test_replicas_refuse_when_no_block_came_for_too_long_and_heal_with_the
         follower.check_age()
         for replica in audience.replicas.values():
             with pytest.raises(Refused, match="no block came for 60 s"):
-                replica.quote_exact_in_down(replica.token0, 1000)
+                replica.quote_exact_in_down(replica.token0, 1000, replica.token1)
         await chain_client.rpc.request("evm_mine")
         await _assert_equal_to_chain(devnet, chain_client, audience)
     finally:
@@ -196,7 +196,7 @@ async def test_an_audit_finds_a_change_no_log_told_and_heals_the_replica(
     devnet: Devnet, chain_client: ChainClient
 ) -> None:
     audience = Audience(devnet)
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: 7, poll_s=0.005)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005)
     await follower.start(audience)
     try:
         assert await follower.audit()
@@ -219,17 +219,17 @@ async def test_a_lost_node_makes_every_replica_refuse() -> None:
     try:
         async with devnet.client() as client:
             audience = Audience(devnet)
-            follower = PoolFollower(client, _specs(devnet), lambda: 7, poll_s=0.005)
+            follower = PoolFollower(client, replicated(devnet), lambda: 7, poll_s=0.005)
             await follower.start(audience)
             replica = next(iter(audience.replicas.values()))
-            assert replica.quote_exact_in_down(replica.token0, 1000) > 0
+            assert replica.quote_exact_in_down(replica.token0, 1000, replica.token1) > 0
             await devnet.stop()
             async with asyncio.timeout(10):
                 while replica.is_valid:
                     audience._news.clear()
                     await audience._news.wait()
             with pytest.raises(Refused) as refused:
-                replica.quote_exact_in_down(replica.token0, 1000)
+                replica.quote_exact_in_down(replica.token0, 1000, replica.token1)
             assert refused.value.rule == "stale_replica"
             await follower.stop()
     finally:
@@ -250,7 +250,7 @@ async def test_an_announced_block_is_looked_at_before_the_next_poll(devnet: Devn
     audience = Audience(devnet)
     follower = PoolFollower(
         chain_client,
-        _specs(devnet),
+        replicated(devnet),
         lambda: 7,
         poll_s=3600,
         ws_url=devnet.world.rpc_url.replace("http", "ws"),
@@ -277,7 +277,7 @@ async def test_a_crash_of_the_follower_is_told_and_leaves_no_valid_replica(
         if isinstance(event, PoolSwapped):
             raise RuntimeError("the listener broke")
 
-    follower = PoolFollower(chain_client, _specs(devnet), lambda: 7, poll_s=0.005)
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005)
     await follower.start(fragile)
     trader = Trader(devnet, chain_client)
     await trader.prepare()
