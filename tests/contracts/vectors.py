@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from chain import parse_address
-from chain.codec import function
 from dex import V2Pool, V3Pool
+from dex.arbitrage.executor import EXECUTE
 from dex.contracts import V2_INIT_CODE_HASH, V3_INIT_CODE_HASH, pair_address_v2, pool_address_v3
 from dex.replicas.tick_math import sqrt_price_at
 from domain import Refused
@@ -20,10 +20,6 @@ from domain.events import PoolSnapshotted
 from domain.ids import Address
 
 FILE: Final = Path(__file__).resolve().parents[2] / "contracts/test/vectors/arb_executor.json"
-EXECUTE: Final = function(
-    "execute((uint8,address,uint256,uint256,uint256,uint256,uint16,address,uint24) arbitrage,"
-    " (uint8,address,address,address,uint24,int24,bytes32)[] steps)"
-)
 _SPACING: Final = {500: 10, 3000: 60, 10_000: 200}
 _TICK_MAX: Final = 887_272
 
