@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 from chain import ChainClient, parse_address
 from chain.network import NetworkKind, chain_id_at, identify
-from dex.discovery import Deployment, Discovery, devnet_deployment, discover
-from dex.routing import Market
-from dex.routing.loading import load_market
+from chain.networks import network_of
+from dex.discovery import Deployment, Discovery, devnet_deployment, discover, network_deployment
+from dex.routing import Market, Quote, Router
+from dex.routing.asking import quote_asking
+from dex.routing.gas import GasTerms
+from dex.routing.loading import gas_terms, load_market
+from dex.routing.paths import MAX_HOPS
 from domain import InputError
 
 
@@ -22,6 +26,20 @@ class OpenMarket:
     network: NetworkKind
     discovery: Discovery
     market: Market
+    gas: GasTerms
+
+    async def quote(
+        self, token_in: str, token_out: str, amount: int, *, is_exact_out: bool = False, max_hops: int = MAX_HOPS
+    ) -> Quote:
+        """Quote a swap between tokens as people name them.
+
+        Raises:
+            InputError: An unknown token, or the same twice.
+            Refused: No route.
+        """
+        given, wanted = self.discovery.token(token_in), self.discovery.token(token_out)
+        router = Router(self.market, gas=self.gas, max_hops=max_hops)
+        return await quote_asking(self.client, self.discovery, router, given, wanted, amount, is_exact_out=is_exact_out)
 
 
 @asynccontextmanager
@@ -33,11 +51,16 @@ async def open_market(rpc_url: str, tokens: Sequence[str]) -> AsyncIterator[Open
         VenueUnavailable: No node answers.
     """
     async with ChainClient([rpc_url], await chain_id_at(rpc_url)) as client:
-        network = await identify(client)
-        deployment = deployment_for(client, network)
-        named = [parse_address(text) for text in tokens if text.lower().startswith("0x") and int(text, 16)]
-        discovery = await discover(client, deployment, named)
-        yield OpenMarket(client, network, discovery, await load_market(client, discovery))
+        yield await read_market(client, await identify(client), tokens)
+
+
+async def read_market(client: ChainClient, network: NetworkKind, tokens: Sequence[str]) -> OpenMarket:
+    """Find and read the pools at a node that is connected already; otherwise as `open_market`."""
+    deployment = deployment_for(client, network)
+    named = [parse_address(text) for text in tokens if text.lower().startswith("0x") and int(text, 16)]
+    discovery = await discover(client, deployment, named)
+    market = await load_market(client, discovery)
+    return OpenMarket(client, network, discovery, market, await gas_terms(client))
 
 
 def deployment_for(client: ChainClient, network: NetworkKind) -> Deployment:
@@ -48,4 +71,10 @@ def deployment_for(client: ChainClient, network: NetworkKind) -> Deployment:
     """
     if network is NetworkKind.DEVNET:
         return devnet_deployment(client.chain_id)
-    raise InputError(f"chain {client.chain_id} is not known here", hint="Start a devnet with `capstan chain devnet`.")
+    known = network_of(client.chain_id)
+    if known is None:
+        raise InputError(
+            f"the exchanges of chain {client.chain_id} are not known here",
+            hint="`capstan chain networks` lists chains that are; `capstan chain devnet` starts one.",
+        )
+    return network_deployment(known)

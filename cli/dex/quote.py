@@ -77,15 +77,9 @@ async def find_quote(
     if amount_in and amount_out:
         raise InputError("give either --amount-in or --amount-out", hint="The other one is what is asked for.")
     from cli.dex.market import open_market
-    from dex.routing import Router
-    from dex.routing.loading import gas_terms
 
     async with open_market(rpc_url, (token_in, token_out)) as opened:
-        given, wanted = opened.discovery.token(token_in), opened.discovery.token(token_out)
-        router = Router(opened.market, gas=await gas_terms(opened.client), max_hops=max_hops)
-        if amount_in:
-            return router.quote_exact_in(given, wanted, amount)
-        return router.quote_exact_out(given, wanted, amount)
+        return await opened.quote(token_in, token_out, amount, is_exact_out=not amount_in, max_hops=max_hops)
 
 
 def raw_amount(option: str, text: str) -> int:

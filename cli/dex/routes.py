@@ -57,6 +57,10 @@ def print_quote(quote: Quote) -> None:
         rows.add_row("gas", f"about {quote.gas_units:,} units, worth {_amount(quote.gas_cost, paid_in)}")
     pools = len({hop.pool.id for path in quote.paths for hop in path.hops})
     rows.add_row("route", f"{_count(len(quote.paths), 'path')} over {_count(pools, 'pool')}")
+    if quote.by_call:
+        rows.add_row(
+            "by call", f"{_count(len(quote.by_call), 'pool')} with hooks or a dynamic fee: asked, not computed"
+        )
     rows.add_row("block", f"{quote.block_number} {quote.block_hash}")
     Console().print(rows)
 

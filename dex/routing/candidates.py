@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dex.routing.curves import Curve, edge_curve
+from dex.routing.curves import SPARE_IN, SPARE_OUT, Curve, edge_curve
 from dex.routing.market import Edge, Market
 from dex.routing.paths import Found
 
@@ -41,10 +41,28 @@ class Arc:
 
 
 def candidates(
-    market: Market, source: str, target: str, total: float, *, max_hops: int, single: Found | None
+    market: Market,
+    source: str,
+    target: str,
+    total: float,
+    *,
+    max_hops: int,
+    single: Found | None,
+    is_exact_out: bool = False,
+    is_uniform: bool = False,
 ) -> list[Arc]:
-    """Find the arcs an optimal flow of `total` from source to target may use, each with its curve as far as it may
-    matter."""
+    """Find the arcs an optimal flow of `total` from source to target may use, each as far as it may matter.
+
+    Args:
+        market: Where to look.
+        source: The token given.
+        target: The token wanted.
+        total: How much of `source`.
+        max_hops: How long paths may be.
+        single: The best single path; None where no path takes the whole.
+        is_exact_out: Whether it will be an output that is exact.
+        is_uniform: Whether all pools of a path must be of one kind: then a token waits in a place for each kind.
+    """
     floor = last_unit_price(single) * _SLACK if single is not None else 0.0
     to_all = _reach(market, source, max_hops, is_forward=True)
     from_all = _reach(market, target, max_hops, is_forward=False)
@@ -58,10 +76,10 @@ def candidates(
             around = max(around, to_all[before].get(edge.source, 0.0) * from_all[after].get(edge.target, 0.0))
         if around * market.first_price(edge) > floor:
             reach = total * to_all[max_hops - 1].get(edge.source, 0.0)
-            curve = edge_curve(edge, reach, floor / around)
+            curve = edge_curve(edge, reach, floor / around, spare=SPARE_OUT if is_exact_out else SPARE_IN)
             if curve.size:
                 found.append((edge, curve))
-    return _placed(found, source, target, total, to_all[-1])
+    return _placed(found, source, target, total, to_all[-1], is_uniform=is_uniform)
 
 
 def _hops_before(edge: Edge, source: str, target: str, max_hops: int) -> Sequence[int]:
@@ -72,36 +90,40 @@ def _hops_before(edge: Edge, source: str, target: str, max_hops: int) -> Sequenc
 
 
 def _placed(
-    found: Sequence[tuple[Edge, Curve]], source: str, target: str, total: float, reach: dict[str, float]
+    found: Sequence[tuple[Edge, Curve]],
+    source: str,
+    target: str,
+    total: float,
+    reach: dict[str, float],
+    *,
+    is_uniform: bool,
 ) -> list[Arc]:
+    def place(token: str, edge: Edge) -> tuple[str, str]:
+        return token, edge.pool.kind if is_uniform else ""
+
     ends = (source, target)
-    leaves = {edge.source for edge, _ in found if edge.source not in ends and edge.target not in ends}
-    enters = {edge.target for edge, _ in found if edge.source not in ends and edge.target not in ends}
-    twofold = leaves & enters
+    middle = [edge for edge, _ in found if edge.source not in ends and edge.target not in ends]
+    twofold = {place(edge.source, edge) for edge in middle} & {place(edge.target, edge) for edge in middle}
     arcs = []
     for edge, curve in found:
-        tail = edge.source if edge.source in ends else _first(edge.source)
-        if edge.source in twofold and edge.target == target:
-            tail = _last(edge.source)
-        head = edge.target if edge.target in ends else _first(edge.target)
-        if edge.target in twofold and edge.source != source:
-            head = _last(edge.target)
+        begin, finish = place(edge.source, edge), place(edge.target, edge)
+        waits_before = begin in twofold and edge.target == target
+        waits_after = finish in twofold and edge.source != source
+        tail = edge.source if edge.source in ends else _node(begin, is_last=waits_before)
+        head = edge.target if edge.target in ends else _node(finish, is_last=waits_after)
         arcs.append(Arc(edge, tail, head, curve))
     for token in twofold:
         # Waiting costs next to nothing: a pool ten million times deeper than what can come by.
-        depth = _WAITING_DEPTH * total * max(reach.get(token, 0.0), 1e-300)
+        depth = _WAITING_DEPTH * total * max(reach.get(token[0], 0.0), 1e-300)
         curve = Curve()
         curve.add(depth, depth, math.inf)
-        arcs.append(Arc(None, _first(token), _last(token), curve))
+        arcs.append(Arc(None, _node(token, is_last=False), _node(token, is_last=True), curve))
     return arcs
 
 
-def _first(token: str) -> str:
-    return token + "@1"
-
-
-def _last(token: str) -> str:
-    return token + "@2"
+def _node(place: tuple[str, str], *, is_last: bool) -> str:
+    token, kind = place
+    return f"{token}@{2 if is_last else 1}{kind}"
 
 
 def last_unit_price(path: Found) -> float:

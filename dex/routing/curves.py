@@ -21,7 +21,10 @@ from dex.routing.market import Edge
 from domain.errors import Refused
 
 _PIECES_MAX: Final = 4096
-_LAST_UNIT: Final = 1e-5
+SPARE_IN: Final = 1e-5
+SPARE_OUT: Final = 1e-3
+"""For exact outputs: where a following pool is all but empty, one unit more of it takes many of the former."""
+_LAST_UNITS: Final = 32.0
 _SHRINKINGS_MAX: Final = 40
 _FITTED: Final = (0.0, 1 / 256, 1 / 64, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1.0)
 """Where a pool without pieces is quoted, as shares of the amount in question."""
@@ -97,8 +100,11 @@ class Curve:
         return (self.r_in[i] + amount_in - self.in_before[i]) / 2
 
 
-def edge_curve(edge: Edge, amount_max: float, price_min: float = 0.0) -> Curve:
-    """Build the curve of a pool's direction, as far as an amount and a marginal price reach."""
+def edge_curve(edge: Edge, amount_max: float, price_min: float = 0.0, *, spare: float = SPARE_IN) -> Curve:
+    """Build the curve of a pool's direction, as far as an amount and a marginal price reach.
+
+    Of a pool that ends before that, a share of `spare` is left: its very last units are refused, for rounding.
+    """
     if not edge.replica.has_pieces:
         return _quoted_curve(edge, amount_max)
     curve, gamma = Curve(), edge.replica.gamma_of(edge.token_in.id)
@@ -112,9 +118,9 @@ def edge_curve(edge: Edge, amount_max: float, price_min: float = 0.0) -> Curve:
         r_ins.append(r_in)
         r_outs.append(piece.reserve_out)
         sizes.append(piece.in_size)
-    else:  # All of the pool: its very last unit is refused for rounding.
-        if sizes:
-            sizes[-1] *= 1 - _LAST_UNIT
+    else:
+        if sizes and sizes[-1] < math.inf:
+            sizes[-1] -= min(max(curve.capacity * spare, _LAST_UNITS), sizes[-1] / 2)
     return curve
 
 

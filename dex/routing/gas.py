@@ -72,12 +72,15 @@ class GasPrice:
 
     def of_paths(self, paths: Sequence[Found]) -> tuple[int, int]:
         """Give a whole route's gas units and what they cost in raw units of the token, rounded up."""
-        units = BASE_UNITS + PATH_UNITS * (len(paths) - 1)
-        size = BASE_BYTES + PATH_BYTES * (len(paths) - 1)
-        for path in paths:
-            for edge, amount in zip(path.edges, path.amounts, strict=False):
-                units += HOP_UNITS.get(edge.pool.kind, _UNKNOWN_UNITS) + TICK_UNITS * _ticks_crossed(edge, amount)
-                size += HOP_BYTES
+        ticks = sum(_ticks_crossed(e, a) for path in paths for e, a in zip(path.edges, path.amounts, strict=False))
+        return self.of_hops([[edge.pool.kind for edge in path.edges] for path in paths], ticks)
+
+    def of_hops(self, paths: Sequence[Sequence[str]], ticks: int = 0) -> tuple[int, int]:
+        """Give the gas of paths that are known by the kinds of their pools, likewise."""
+        kinds = [kind for path in paths for kind in path]
+        units = BASE_UNITS + PATH_UNITS * (len(paths) - 1) + TICK_UNITS * ticks
+        units += sum(HOP_UNITS.get(kind, _UNKNOWN_UNITS) for kind in kinds)
+        size = BASE_BYTES + PATH_BYTES * (len(paths) - 1) + HOP_BYTES * len(kinds)
         wei = units * self.terms.unit_wei + size * self.terms.byte_wei
         return units, math.ceil(wei * self.token_per_wei)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from chain import Block, ChainClient
 from dex.discovery import Discovery
+from dex.pools import PoolSpec
 from dex.replicas.lens import read_pools
 from dex.routing.gas import GasTerms
 from dex.routing.market import Market
@@ -33,7 +34,7 @@ async def load_market(client: ChainClient, discovery: Discovery) -> Market:
         found = await _read(client, discovery, head)
         if found == previous:
             pools = []
-            for spec, snapshot in zip(discovery.pools, found, strict=True):
+            for spec, snapshot in zip(_readable(discovery), found, strict=True):
                 replica = spec.replica()
                 replica.apply(snapshot)
                 pools.append((spec, replica))
@@ -56,5 +57,11 @@ async def gas_terms(client: ChainClient) -> GasTerms:
 
 
 async def _read(client: ChainClient, discovery: Discovery, head: Block) -> list[PoolSnapshotted]:
-    found = await read_pools(client, discovery.pools, block_hash=head.hash, block_number=head.number, time_ns=0)
+    pools = _readable(discovery)
+    found = await read_pools(client, pools, block_hash=head.hash, block_number=head.number, time_ns=0)
     return [msgspec.structs.replace(snapshot, time_ns=0) for snapshot in found]
+
+
+def _readable(discovery: Discovery) -> list[PoolSpec]:
+    """List the pools whose prices follow from their state."""
+    return [spec for spec in discovery.pools if not spec.is_by_call]

@@ -9,7 +9,7 @@ from fractions import Fraction
 from dex.pools import PoolSpec
 from dex.replicas.base import PoolReplica
 from domain.assets import Asset
-from domain.errors import InputError
+from domain.errors import Refused
 from domain.ids import ChainId
 
 
@@ -106,11 +106,15 @@ class Market:
         """Give an asset's node.
 
         Raises:
-            InputError: No pool trades it.
+            Refused: No pool trades it (`no_route`).
         """
         node = self.node(asset)
         if node not in self._outgoing:
-            raise InputError(f"no pool of this market trades {asset.symbol}", hint=self._reasons())
+            raise Refused(
+                f"no pool of this market trades {asset.symbol}",
+                rule="no_route",
+                hint=self._reasons() or "Pools that are known are those between the tokens that are known.",
+            )
         return node
 
     def _reasons(self) -> str:

@@ -28,8 +28,10 @@ from dex.routing.curves import split_in
 
 _ROUNDS_MAX: Final = 60
 _HALVINGS_MAX: Final = 30
+_DAMPINGS: Final = (0.0, 1e-6, 1e-4, 1e-2, 1.0, 100.0)
 _STEP_MAX: Final = 0.7
 """Of a price, as a share of it: what no pool reacts to must not run away."""
+_WORTHLESS: Final = 1e-12
 _BALANCED: Final = 1e-8
 """Left over at any token, as a share of the whole trade, when prices count as found."""
 
@@ -115,23 +117,38 @@ class _Network:
         prices[0] = 1.0
         self._fill(prices)
         value, rest, drawn = self._evaluate(prices)
-        rounds = 0
+        rounds, worthless = 0, _WORTHLESS * prices[1]
         while rounds < _ROUNDS_MAX and np.abs(rest[1:]).max() > _BALANCED * self.total * prices[1]:
+            if prices[1] < worthless:  # More than all pools take: the rest is worth nothing.
+                break
             rounds += 1
-            step = self._step(prices, rest, drawn)
-            slope = float(rest[1:] @ step)
-            share = 1.0
+            found = self._descend(prices, value, rest, drawn)
+            if found is None:
+                break
+            prices, value, rest, drawn = found
+        return self._flow(prices, rest, drawn, rounds)
+
+    def _descend(
+        self, prices: np.ndarray, value: float, rest: np.ndarray, drawn: np.ndarray
+    ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray] | None:
+        """Take Newton's step as far as it pays; where it does not, one that is damped more and more.
+
+        At a kink (a pool about to begin or to end) Newton knows one side only and may point past all that pays.
+        """
+        inner, _ = self._laplacian(prices, drawn)
+        scale = np.maximum(inner.diagonal(), 1e-6 * self.total * prices[1])
+        for damping in _DAMPINGS:
+            step = -np.linalg.solve(inner + np.diag(damping * scale), rest[1:])
+            step *= min(1.0, _STEP_MAX / max(float(np.abs(step).max()), 1e-300))
+            slope, share = float(rest[1:] @ step), 1.0
             for _ in range(_HALVINGS_MAX):
                 tried = prices.copy()
                 tried[1:] *= 1 + share * step
                 new_value, new_rest, new_drawn = self._evaluate(tried)
                 if new_value <= value + 1e-4 * share * slope + 1e-15 * abs(value):
-                    break
+                    return tried, new_value, new_rest, new_drawn
                 share /= 2
-            else:
-                break
-            prices, value, rest, drawn = tried, new_value, new_rest, new_drawn
-        return self._flow(prices, rest, drawn, rounds)
+        return None
 
     def _fill(self, prices: np.ndarray) -> None:
         """Guess the prices that are not known: what the pools would pay for the first unit."""
@@ -160,11 +177,6 @@ class _Network:
         rest[1] += offer
         return float(offer + (earned - spent).sum()), rest, drawn
 
-    def _step(self, prices: np.ndarray, rest: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        inner, _ = self._laplacian(prices, drawn)
-        step = -np.linalg.solve(inner, rest[1:])
-        return step * min(1.0, _STEP_MAX / max(float(np.abs(step).max()), 1e-300))
-
     def _laplacian(self, prices: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give how the tokens react to each other's prices, the target's being fixed, and each piece's part in it."""
         reacts = (drawn > 0) & (drawn < self.size)
@@ -186,7 +198,7 @@ class _Network:
             self._losses(surplus, np.bincount(self.owner, earned, self.arc_count).tolist(), prices, drawn),
             dict(zip(self.nodes, prices.tolist(), strict=True)),
             rounds,
-            float(np.abs(rest[1:]).max() / (self.total * prices[1])),
+            float(np.abs(rest[1:]).max() / max(self.total * prices[1], 1e-300)),
         )
 
     def _losses(

@@ -24,15 +24,13 @@ class Found:
     amounts: tuple[int, ...]
 
 
-def best_path_in(
-    market: Market, source: str, target: str, amount_in: int, *, max_hops: int = MAX_HOPS, without: Collection[str] = ()
-) -> Found | None:
-    """Find the path that gives most for an input; None when no path takes all of it. `without` names pools."""
+def best_path_in(market: Market, source: str, target: str, amount_in: int, *, max_hops: int = MAX_HOPS) -> Found | None:
+    """Find the path that gives most for an input; None when no path takes all of it."""
 
     def quote(edge: Edge, amount: int) -> int:
         return edge.quote_in(amount)
 
-    return _best(market.outgoing, quote, source, target, amount_in, max_hops, without)
+    return _best(market.outgoing, quote, source, target, amount_in, max_hops)
 
 
 def best_path_out(
@@ -42,12 +40,13 @@ def best_path_out(
     amount_out: int,
     *,
     max_hops: int = MAX_HOPS,
-    without: Collection[str] = (),
+    kind: str = "",
 ) -> Found | None:
-    """Find the path on which an output costs least; None when no path gives it."""
+    """Find the path on which an output costs least; None when no path gives it. `kind` leaves others' pools out."""
     incoming: dict[str, list[Edge]] = {}
     for edge in market.edges:
-        incoming.setdefault(edge.target, []).append(edge)
+        if not kind or edge.pool.kind == kind:
+            incoming.setdefault(edge.target, []).append(edge)
 
     def quote(edge: Edge, amount: int) -> int:
         return -edge.quote_out(amount)
@@ -55,7 +54,7 @@ def best_path_out(
     def arriving(node: str) -> Collection[Edge]:
         return incoming.get(node, ())
 
-    found = _best(arriving, quote, target, source, amount_out, max_hops, without, is_reversed=True)
+    found = _best(arriving, quote, target, source, amount_out, max_hops, is_reversed=True)
     if found is None:
         return None
     return Found(found.edges[::-1], tuple(abs(amount) for amount in found.amounts[::-1]))
@@ -68,7 +67,6 @@ def _best(
     end: str,
     amount: int,
     max_hops: int,
-    without: Collection[str],
     *,
     is_reversed: bool = False,
 ) -> Found | None:
@@ -82,7 +80,7 @@ def _best(
             used = {edge.pool.id for edge in reached.edges}
             for edge in neighbours(node):
                 ahead = edge.source if is_reversed else edge.target
-                if ahead in passed or edge.pool.id in used or edge.pool.id in without:
+                if ahead in passed or edge.pool.id in used:
                     continue
                 try:
                     result = quote(edge, abs(reached.amounts[-1]))

@@ -48,7 +48,17 @@ class _Option:
 
 
 class Router:
-    """Quotes over one market. Pure: no clock, no network."""
+    """Quotes over one market. Pure: no clock, no network.
+
+    Args:
+        market: The pools at one block.
+        gas: What gas costs; free unless given, and then no pool is left out for it.
+        max_hops: Pools one after another, 1 to 3.
+        max_paths: Paths side by side.
+        mixes_kinds_out: Whether a path of an exact output may change the kind of pool. Routers cannot: what comes
+            between two kinds is known only after the first swap.
+        new_id: Where quotes' ids come from.
+    """
 
     def __init__(
         self,
@@ -57,6 +67,7 @@ class Router:
         gas: GasTerms | None = None,
         max_hops: int = MAX_HOPS,
         max_paths: int = PATHS_MAX,
+        mixes_kinds_out: bool = False,
         new_id: Callable[[], str] = lambda: uuid4().hex,
     ) -> None:
         if not 1 <= max_hops <= MAX_HOPS or max_paths < 1:
@@ -65,17 +76,18 @@ class Router:
         self.gas = gas or GasTerms()
         self.max_hops = max_hops
         self.max_paths = max_paths
-        self._new_id = new_id
+        self.mixes_kinds_out = mixes_kinds_out
+        self.new_id = new_id
 
     def quote_exact_in(self, token_in: Asset, token_out: Asset, amount_in: int) -> Quote:
         """Quote what an input gives: the most after gas.
 
         Raises:
-            InputError: The amount is not positive, or no pool trades a token.
+            InputError: The amount is not positive, or the tokens are one.
             Refused: No route (`no_route`), or none for so much or so little (`pool_depth`).
         """
         source, target = self._ends(token_in, token_out, amount_in)
-        price = self._gas_price(target)
+        price = self.gas_price(target)
         single = best_path_in(self.market, source, target, amount_in, max_hops=self.max_hops)
         arcs = candidates(self.market, source, target, float(amount_in), max_hops=self.max_hops, single=single)
         options = [] if single is None else [_option([single], price)]
@@ -92,15 +104,24 @@ class Router:
         """Quote what an output costs: the least, gas included.
 
         Raises:
-            InputError: The amount is not positive, or no pool trades a token.
+            InputError: The amount is not positive, or the tokens are one.
             Refused: No route (`no_route`), or none for so much or so little (`pool_depth`).
         """
         source, target = self._ends(token_in, token_out, amount_out)
-        price = self._gas_price(source)
-        single = best_path_out(self.market, source, target, amount_out, max_hops=self.max_hops)
+        price = self.gas_price(source)
+        single = self._single_out(source, target, amount_out)
         options = [] if single is None else [_option([single], price)]
         for total in self._inputs_at_most(source, target, amount_out, single):
-            arcs = candidates(self.market, source, target, total, max_hops=self.max_hops, single=single)
+            arcs = candidates(
+                self.market,
+                source,
+                target,
+                total,
+                max_hops=self.max_hops,
+                single=single,
+                is_exact_out=True,
+                is_uniform=not self.mixes_kinds_out,
+            )
             shares = self._shares_out(arcs, source, target, total, amount_out, price)
             options += self._settled(shares, lambda part: settle_out(part, amount_out), price)
             if options:
@@ -150,6 +171,13 @@ class Router:
             return []
         return self._few_shares(arcs, Selection(tuple(range(len(arcs))), flow, 0.0), source, target, total)
 
+    def _single_out(self, source: str, target: str, amount_out: int) -> Found | None:
+        kinds = [""] if self.mixes_kinds_out else sorted({edge.pool.kind for edge in self.market.edges})
+        found = (
+            best_path_out(self.market, source, target, amount_out, max_hops=self.max_hops, kind=kind) for kind in kinds
+        )
+        return min((path for path in found if path is not None), key=lambda path: path.amounts[0], default=None)
+
     def _inputs_at_most(self, source: str, target: str, amount_out: int, single: Found | None) -> Sequence[float]:
         """Give inputs to look among for the least that gives an output: the next where one is not enough."""
         if single is not None:
@@ -174,7 +202,7 @@ class Router:
             flow = best_flow([arcs[i] for i in kept], source, target, total, chosen.flow.prices)
             chosen = Selection(tuple(kept), flow, 0.0)
 
-    def _gas_price(self, node: str) -> GasPrice:
+    def gas_price(self, node: str) -> GasPrice:
         """Price gas in a token. What no pool prices costs nothing: better a route with too many pools than none."""
         rate = best_rate(self.market, self.market.node(self.market.native), node, self.max_hops)
         return GasPrice(self.gas, rate)
@@ -207,7 +235,7 @@ class Router:
 
     def _quote(self, token_in: Asset, token_out: Asset, best: _Option, *, is_exact_out: bool) -> Quote:
         return Quote(
-            id=self._new_id(),
+            id=self.new_id(),
             chain_id=self.market.chain_id,
             block_number=self.market.block_number,
             block_hash=self.market.block_hash,

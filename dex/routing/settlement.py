@@ -125,7 +125,11 @@ def settle_in(shares: Sequence[Share], total: int) -> list[Found] | None:
 
 
 def settle_out(shares: Sequence[Share], total: int) -> list[Found] | None:
-    """Settle an output exactly; None when a pool refuses its part."""
+    """Settle an output exactly; None when a pool refuses its part.
+
+    Routers give V2's pairs the quoted input and take all that comes of it, which may be a little more than was asked;
+    the later paths see the pools as that leaves them.
+    """
     parts = _whole_parts([(share.edges, share.amount_out) for share in shares], total)
     states: dict[str, PoolReplica] = {}
     again = _shared(shares)
@@ -134,12 +138,20 @@ def settle_out(shares: Sequence[Share], total: int) -> list[Found] | None:
         for edges, amount in parts:
             amounts = [amount]
             for edge in reversed(edges):
+                amounts.append(edge.quote_out(amounts[-1], states.get(edge.pool.id)))
+            amounts.reverse()
+            passing = amounts[0]
+            for edge, wanted in zip(edges, amounts[1:], strict=True):
                 state = states.get(edge.pool.id)
-                taken = edge.quote_out(amounts[-1], state)
-                if edge.pool.id in again:
-                    states[edge.pool.id] = edge.after_out(amounts[-1], state)
-                amounts.append(taken)
-            found.append(Found(edges, tuple(reversed(amounts))))
+                if edge.pool.kind == "v2":
+                    if edge.pool.id in again:
+                        states[edge.pool.id] = edge.after_in(passing, state)
+                    passing = edge.quote_in(passing, state)
+                else:
+                    if edge.pool.id in again:
+                        states[edge.pool.id] = edge.after_out(wanted, state)
+                    passing = wanted
+            found.append(Found(edges, tuple(amounts)))
     except (Refused, InputError):
         return None
     return found or None
