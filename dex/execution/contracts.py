@@ -32,9 +32,12 @@ class RouterVersion(StrEnum):
 
 
 KNOWN_CODE: Final[Mapping[str, RouterVersion]] = MappingProxyType(
-    {"58528fb00ad12d616ac903301d889ac3872dd64ff73d7b8c5b8eb5e1b2622df0": RouterVersion.V2_1}
+    {
+        "7c77aad2ef9f8e182cdefb8d9315a6c5482f12106b89399af69b819a30d54735": RouterVersion.V2_0,
+        "58528fb00ad12d616ac903301d889ac3872dd64ff73d7b8c5b8eb5e1b2622df0": RouterVersion.V2_1,
+    }
 )
-"""By `code_digest`. 2.1: the artifact of npm's @uniswap/universal-router 2.1.0."""
+"""By `code_digest`: the artifacts of npm's @uniswap/universal-router 2.0.0 and 2.1.0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,97 @@
+"""`--config`: an installation's own signer process, policy and books carry a swap out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from chain.devnet import TEST_ADDRESSES
+from cli.data_dir import DataDir
+from cli.demo.installation import VAULT, prepare_keys, settings_toml
+from cli.dex.desk import open_desk
+from cli.dex.options import DeskPlace
+from cli.settings import load_settings
+from custody import PolicyGuard
+from custody.policy import Policy
+from domain import InputError, Refused, VenueUnavailable
+from runtime import Secret
+from tests.cli.dex.test_swap_command import _run
+from wallets import SignerService, SigningJournal, unlock_keystore
+
+pytestmark = pytest.mark.anvil
+
+
+@pytest.fixture
+def house(devnet, tmp_path):
+    data = DataDir(tmp_path)
+    prepare_keys(data)
+    data.address_book.write_bytes(devnet.world.to_json())
+    data.settings.write_text(settings_toml(devnet.world, exchange_url="http://127.0.0.1:9"))
+    return data
+
+
+@pytest.fixture
+async def signer(house, tmp_path):
+    """The installation's signer, as `capstan signer serve` runs it."""
+    settings = load_settings(house.settings)
+    key = unlock_keystore(house.root / "keystore.json", Secret((house.root / "keystore.password").read_text().strip()))
+    journal = SigningJournal(house.root / "signer-journal.db", now_ns=lambda: 1)
+    service = SignerService([key], guard=PolicyGuard(Policy(settings.custody.policy)), journal=journal)
+    stop, ready = asyncio.Event(), asyncio.Event()
+    serving = asyncio.create_task(service.serve(house.root / "signer.sock", stop, ready=ready))
+    await ready.wait()
+    yield
+    stop.set()
+    await serving
+    journal.close()
+
+
+async def capstan(capsys, *words):
+    code = await asyncio.to_thread(_run, ["dex", *words])
+    said = capsys.readouterr()
+    return code, said.out.strip().splitlines(), said.err.strip()
+
+
+async def test_a_swap_goes_through_the_installations_own_custody(devnet, house, signer, capsys):
+    await devnet.fund(VAULT, 0, {"WETH": 10 * 10**18})
+    words = ("swap", "--config", str(house.settings), "--token-in", "WETH", "--token-out", "USDC", "--max-hops", "1")
+    code, out, err = await capstan(capsys, *words, "--amount-in", str(10**16), "--send", "--yes", "--json")
+    assert code == 0, err
+    told = json.loads(out[-1])
+    assert (told["status"], told["difference_bps"], told["account"]) == ("mined", 0.0, VAULT)
+    code, out, _ = await capstan(capsys, "swaps", "--config", str(house.settings), "--json")
+    assert [each["status"] for each in json.loads(out[-1])] == ["mined"]
+    async with open_desk(DeskPlace(config=house.settings)) as desk:
+        assert await desk.differences() == {}
+        # While this process has the account, no other one may.
+        code, _, err = await capstan(capsys, *words, "--amount-in", "1000000", "--send", "--yes", "--json")
+        assert code == 1
+        assert err.startswith("error: ")
+
+
+async def test_what_the_installations_policy_does_not_allow_stays_refused(devnet, house, signer, capsys):
+    await devnet.fund(VAULT, 0, {"WETH": 10 * 10**18})
+    words = ("swap", "--config", str(house.settings), "--token-in", "WETH", "--token-out", "USDC")
+    # The demo's policy knows no Permit2 and no UniversalRouter.
+    more = ("--through", "universal-router", "--amount-in", str(10**16), "--send", "--yes", "--json")
+    code, _, err = await capstan(capsys, *words, *more)
+    assert code == 1
+    assert "spender" in err
+
+
+async def test_an_installation_says_what_it_misses(house, tmp_path):
+    with pytest.raises(VenueUnavailable):  # No signer.
+        async with open_desk(DeskPlace(config=house.settings)):
+            pass
+    text = house.settings.read_text()
+    house.settings.write_text(text.replace('mode = "live"', 'mode = "paper"'))
+    with pytest.raises(InputError, match="trades on paper"):
+        async with open_desk(DeskPlace(config=house.settings)):
+            pass
+    house.settings.write_text(text.replace(VAULT, "0x00000000000000000000000000000000DeaDBeef"))
+    with pytest.raises(Refused, match="not a test account"):
+        async with open_desk(DeskPlace(config=house.settings)):
+            pass
+    assert TEST_ADDRESSES[5] == VAULT
