@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chain import ChainClient, parse_address
 from chain.network import NetworkKind, chain_id_at, identify
@@ -40,6 +40,20 @@ class OpenMarket:
         given, wanted = self.discovery.token(token_in), self.discovery.token(token_out)
         router = Router(self.market, gas=self.gas, max_hops=max_hops)
         return await quote_asking(self.client, self.discovery, router, given, wanted, amount, is_exact_out=is_exact_out)
+
+    def within(self, kinds: Collection[str]) -> OpenMarket:
+        """The same market with pools of these kinds only."""
+        pools = {edge.pool.id: (edge.pool, edge.replica) for edge in self.market.edges if edge.pool.kind in kinds}
+        market = Market(
+            pools.values(),
+            chain_id=self.market.chain_id,
+            block_number=self.market.block_number,
+            block_hash=self.market.block_hash,
+            native=self.market.native,
+            wrapped=self.market.wrapped,
+        )
+        known = tuple(pool for pool in self.discovery.pools if pool.kind in kinds)
+        return replace(self, market=market, discovery=replace(self.discovery, pools=known))
 
 
 @asynccontextmanager

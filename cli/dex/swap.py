@@ -19,7 +19,7 @@ from cli.dex.options import (
     RpcUrlOption,
     YesOption,
 )
-from cli.dex.quote import AmountIn, AmountOut, MaxHops, TokenIn, TokenOut
+from cli.dex.quote import AmountIn, AmountOut, MaxHops, TokenIn, TokenOut, raw_amount
 from domain import InputError, Refused
 
 if TYPE_CHECKING:
@@ -108,7 +108,11 @@ class _Wish:
         if through != "auto" and through not in choices:
             raise InputError(f"--through takes auto, {' or '.join(choices)}, found {through!r}")
         self.through = choices.get(through)
-        self.request = (token_in, token_out, amount_in, amount_out)
+        self.ends = (token_in, token_out)
+        self.amount = raw_amount("--amount-in", amount_in) if amount_in else raw_amount("--amount-out", amount_out)
+        self.is_exact_out = not amount_in
+        if amount_in and amount_out:
+            raise InputError("give either --amount-in or --amount-out", hint="The other one is what is asked for.")
         self.max_hops = max_hops
         self.policy = SlippagePolicy(tolerance_bps=slippage_bps, lifetime_s=deadline_s, impact_bps_max=max_impact_bps)
 
@@ -117,14 +121,17 @@ async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_
     from chain import ChainClient
     from chain.network import identify
     from cli.dex.desk import account_of, open_desk
-    from cli.dex.quote import find_quote
+    from cli.dex.market import open_market
     from cli.dex.swap_tables import prepared_json, print_prepared, print_realised
-    from cli.dex.swapping import carry_out, contracts_on, prepare
+    from cli.dex.swapping import carry_out, contracts_on, prepare, quote_through
 
     url, chain_id, owner = await account_of(place)
 
     async def requote() -> Any:
-        return await find_quote(url, *wish.request, max_hops=wish.max_hops)
+        async with open_market(url, wish.ends) as market:
+            return await quote_through(
+                market, wish.ends, wish.amount, wish.through, is_exact_out=wish.is_exact_out, max_hops=wish.max_hops
+            )
 
     async with ChainClient([url], chain_id) as client:
         network = await identify(client)

@@ -6,8 +6,9 @@ approvals took time, and never accepts a worse bound than the one that was shown
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,7 +17,9 @@ from chain.devnet import CANONICAL
 from chain.network import NetworkKind
 from chain.networks import network_of
 from cli.dex.desk import DexDesk
+from cli.dex.market import OpenMarket
 from cli.dex.swap_log import Realised, SwapLog, expectation, realised
+from dex.execution import swap_router, universal_plan
 from dex.execution.contracts import SwapContracts, router_version, swap_contracts
 from dex.execution.permits import Permit, SignedPermit
 from dex.execution.planning import plan_approval
@@ -108,6 +111,40 @@ async def contracts_on(client: ChainClient, network: NetworkKind) -> SwapContrac
         return replace(contracts, version=await router_version(client, contracts.universal_router))
     except Refused:
         return replace(contracts, universal_router=None)  # One we cannot speak to: the others may do.
+
+
+async def quote_through(
+    market: OpenMarket,
+    ends: tuple[str, str],
+    amount: int,
+    through: Through | None,
+    *,
+    is_exact_out: bool,
+    max_hops: int,
+) -> Quote:
+    """Quote over the pools that the wished-for contract reaches; without a wish, over those that one of them does.
+
+    Raises:
+        InputError: An unknown token.
+        Refused: No route.
+    """
+
+    async def quote(kinds: Collection[str]) -> Quote:
+        return await market.within(kinds).quote(*ends, amount, is_exact_out=is_exact_out, max_hops=max_hops)
+
+    if through is not Through.SWAP_ROUTER:
+        return await quote(universal_plan.KINDS)
+    found = await quote(swap_router.KINDS)
+    if swap_router.reaches(found):
+        return found
+    # Some path changes from V2 to V3, which this router cannot: the better of one kind each.
+    options: list[Quote] = []
+    for kind in sorted(swap_router.KINDS):
+        with contextlib.suppress(Refused, InputError):
+            options.append(await quote({kind}))
+    if not options:
+        return found  # Whoever chooses the way says why it does not go.
+    return min(options, key=lambda q: q.amount_in) if is_exact_out else max(options, key=lambda q: q.amount_out)
 
 
 async def prepare(

@@ -69,6 +69,7 @@ async def test_swaps_are_sent_through_custody_and_recorded_as_quoted(capstan, ch
     for words in (
         ("--token-in", "ETH", "--token-out", "USDC", "--amount-in", str(10 * ETHER)),
         ("--token-in", "USDC", "--token-out", "WBTC", "--amount-in", str(5_000 * 10**6)),
+        ("--token-in", "USDC", "--token-out", "WBTC", "--amount-in", "1000000", "--through", "swap-router-02"),
         ("--token-in", "USDC", "--token-out", "WETH", "--amount-out", str(ETHER)),
         ("--token-in", "USDC", "--token-out", "ETH", "--amount-in", "1000000000", "--through", "universal-router"),
     ):
@@ -85,7 +86,7 @@ async def test_swaps_are_sent_through_custody_and_recorded_as_quoted(capstan, ch
     assert {each["status"] for each in listed} == {"mined"}
     assert [int(each["amount_out"]) for each in listed] == [told["amount_out_settled"] for told in sent]
     # What an exact output did not need was not left allowed.
-    usdc, router = sent[2]["quote"]["token_in"]["address"], sent[2]["contract"]
+    usdc, router = sent[3]["quote"]["token_in"]["address"], sent[3]["contract"]
     from chain.abi import address_word, selector
 
     data = selector("allowance(address,address)") + address_word(TRADER) + address_word(router)
