@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.dex import perps, quote, swap
+from cli.dex.arb.command import app as arb
 
 app = typer.Typer(no_args_is_help=True, help="Decentralised exchanges: quote, route, swap, liquidity, arbitrage.")
 
@@ -20,3 +21,4 @@ app.command("route")(quote.route)
 app.command("swap")(swap.swap)
 app.command("swaps")(swap.swaps)
 app.add_typer(perps.app, name="perps")
+app.add_typer(arb, name="arb")

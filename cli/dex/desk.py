@@ -318,6 +318,19 @@ def _signer(stack: AsyncExitStack, root: Path, policy: Policy, index: int) -> Si
     )
 
 
+async def devnet_folder(place: DeskPlace) -> Path:
+    """Where a devnet desk keeps its books unless `data` says so.
+
+    Raises:
+        InputError: No node was named.
+        VenueUnavailable: It does not answer.
+    """
+    if not place.rpc_url:
+        raise InputError("give --config, --data or --rpc-url")
+    async with ChainClient([place.rpc_url], await chain_id_at(place.rpc_url)) as client:
+        return await _folder_of(client, TEST_ADDRESSES[place.account])
+
+
 async def _folder_of(client: ChainClient, account: Address) -> Path:
     """A folder for this very devnet: another one that is started later has other books."""
     known: Mapping[str, Any] = await client.rpc.request("anvil_metadata")

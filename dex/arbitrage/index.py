@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Final
 
 from dex.arbitrage.curves import Curve, curve_of
@@ -148,7 +149,7 @@ class CycleScanner:
         return solve_cycle(cycle, self.replicas, curves)
 
 
-def disjoint(optima: Iterable[CycleOptimum], worth: Callable[[CycleOptimum], float]) -> list[CycleOptimum]:
+def disjoint(optima: Iterable[CycleOptimum], worth: Callable[[CycleOptimum], Fraction]) -> list[CycleOptimum]:
     """Choose cycles that share no pool, the one worth most first: all of them can be carried out in one block."""
     taken: set[str] = set()
     chosen = []

@@ -326,6 +326,7 @@ DRILL = frozenset({"mint(address,uint256)"})
 VIEWS = frozenset(
     {
         "balanceOf(address)",
+        "extsload(bytes32[])",
         "allowance(address,address)",
         "symbol()",
         "decimals()",

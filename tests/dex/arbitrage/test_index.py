@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -108,9 +109,9 @@ def test_chosen_cycles_share_no_pool_and_the_best_comes_first() -> None:
         "e": v2_pool("e", BTC, USD, 10**11, 63_000_000 * 10**6),
     }
     found = CycleScanner(CycleIndex(_tokens(market), [ETH, BTC], legs_max=2), market).update()
-    worth = {ETH: 1.0, BTC: 10.0**18 * 20 / 10**8}
-    chosen = disjoint(found, lambda optimum: optimum.profit * worth[optimum.cycle.token])
+    worth = {ETH: Fraction(1), BTC: Fraction(20 * 10**18, 10**8)}
+    chosen = disjoint(found, lambda optimum: Fraction(optimum.profit) * worth[optimum.cycle.token])
     assert [{leg.pool for leg in optimum.cycle.legs} for optimum in chosen] == [{"a", "b"}, {"d", "e"}] or [
         {leg.pool for leg in optimum.cycle.legs} for optimum in chosen
     ] == [{"d", "e"}, {"a", "b"}]
-    assert disjoint(found, lambda optimum: 0.0) == []
+    assert disjoint(found, lambda optimum: Fraction(0)) == []

@@ -1,0 +1,1 @@
+"""`capstan dex arb`: one module a verb."""
