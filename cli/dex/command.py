@@ -6,6 +6,7 @@ import typer
 
 from cli.dex import perps, quote, swap
 from cli.dex.arb.command import app as arb
+from cli.dex.lp.command import app as lp
 
 app = typer.Typer(no_args_is_help=True, help="Decentralised exchanges: quote, route, swap, liquidity, arbitrage.")
 
@@ -22,3 +23,4 @@ app.command("swap")(swap.swap)
 app.command("swaps")(swap.swaps)
 app.add_typer(perps.app, name="perps")
 app.add_typer(arb, name="arb")
+app.add_typer(lp, name="lp")

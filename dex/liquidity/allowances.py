@@ -71,7 +71,8 @@ async def plan_leftovers(client: ChainClient, needs: Sequence[Need], plan: Trans
         if now.token:
             plans.append(_approval(name, plan, now.need, 0))
         if now.permit2:
-            plans.append(plan_permit2(f"{name}/permit2", plan, now.need, 0, plan.deadline_s))
+            # An expiry of 0 is "this block", and no deadline that could have passed by now.
+            plans.append(plan_permit2(f"{name}/permit2", plan, now.need, 0, 0))
     return plans
 
 

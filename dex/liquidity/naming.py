@@ -80,12 +80,12 @@ class PoolNames:
         words = address_word(ends[0]) + address_word(ends[1]) + uint_word(fee)
         pool = address_at(await self._client.call(self._contracts.need("v3_factory"), _GET_POOL + words), 0)
         if pool == ZERO_ADDRESS:
-            raise InputError(f"there is no pool {text}")
+            raise InputError(f"there is no pool {text}", hint="V3 pools have fees of 100, 500, 3000 or 10000.")
         return await self._v3_at(pool)
 
     async def _v3_at(self, pool: Address) -> PoolSpec:
         if not await self._client.code(pool):
-            raise InputError(f"there is no contract at {pool}")
+            raise InputError(f"there is no contract at {pool}", hint="Is it another chain's?")
         tokens = [address_at(await self._client.call(pool, each), 0) for each in _TOKENS]
         fee = uint_at(await self._client.call(pool, _FEE), 0)
         spacing = int_at(await self._client.call(pool, _SPACING), 0)

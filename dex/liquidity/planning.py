@@ -65,7 +65,13 @@ class Planned:
     liquidity: int
     tokens: tuple[Address, Address]
     """The two contracts in which the sender pays and receives."""
+    assets: tuple[Asset, Asset]
     needs: tuple[Need, ...] = ()
+
+    @property
+    def expected_amounts(self) -> tuple[tuple[Asset, int], ...]:
+        """What is expected, with what it counts."""
+        return tuple(zip(self.assets, self.expected, strict=True))
 
 
 def plan_mint(order: Order, pool: PoolNow, span: Range, given: tuple[int, int]) -> Planned:
@@ -87,7 +93,7 @@ def plan_mint(order: Order, pool: PoolNow, span: Range, given: tuple[int, int]) 
         data = v4.mint(spec, span, taken.liquidity, spent, order.sender, wrapped, order.deadline_s)
     needs = _needs(spec, contracts, spent)
     plan = _plan(order, contracts.for_pool(spec), data, GAS_LIMIT_MINT, spec, spends=_amounts(needs))
-    return Planned(plan, taken.amounts, taken.liquidity, _tokens(spec, contracts), needs)
+    return Planned(plan, taken.amounts, taken.liquidity, _tokens(spec, contracts), _assets(spec, contracts), needs)
 
 
 def plan_add(order: Order, position: Position, given: tuple[int, int]) -> Planned:
@@ -112,7 +118,7 @@ def plan_add(order: Order, position: Position, given: tuple[int, int]) -> Planne
         needs = _needs(spec, contracts, spent)
         spends = _amounts(needs)
     plan = _plan(order, contracts.for_pool(spec), data, GAS_LIMIT_CHANGE, spec, spends=spends)
-    return Planned(plan, taken.amounts, taken.liquidity, _tokens(spec, contracts), needs)
+    return Planned(plan, taken.amounts, taken.liquidity, _tokens(spec, contracts), _assets(spec, contracts), needs)
 
 
 def plan_remove(order: Order, position: Position, liquidity: int) -> Planned:
@@ -194,7 +200,7 @@ def _given(
     if spec.kind == "v4":
         receives = tuple(Amount(paid_asset(spec, contracts, i), at_least[i]) for i in (0, 1) if at_least[i])
     plan = _plan(order, contracts.for_pool(spec), data, GAS_LIMIT_CHANGE, spec, receives=receives)
-    return Planned(plan, expected, liquidity, _tokens(spec, contracts))
+    return Planned(plan, expected, liquidity, _tokens(spec, contracts), _assets(spec, contracts))
 
 
 def _plan(
@@ -236,6 +242,10 @@ def _needs(spec: PoolSpec, contracts: PositionContracts, spent: tuple[int, int])
 
 def _tokens(spec: PoolSpec, contracts: PositionContracts) -> tuple[Address, Address]:
     return contracts.paid_as(spec, 0), contracts.paid_as(spec, 1)
+
+
+def _assets(spec: PoolSpec, contracts: PositionContracts) -> tuple[Asset, Asset]:
+    return paid_asset(spec, contracts, 0), paid_asset(spec, contracts, 1)
 
 
 def _amounts(needs: tuple[Need, ...]) -> tuple[Amount, ...]:

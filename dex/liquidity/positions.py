@@ -27,7 +27,9 @@ class PositionId:
         """
         kind, _, number = text.partition(":")
         if kind not in ("v3", "v4") or not (number.isascii() and number.isdigit()):
-            raise InputError(f"a position is named like v3:17 or v4:3, found {text!r}")
+            raise InputError(
+                f"a position is named like v3:17 or v4:3, found {text!r}", hint="See `capstan dex lp list`."
+            )
         return cls(kind, int(number))
 
     def __str__(self) -> str:

@@ -212,7 +212,8 @@ class PositionReader:
         answers = await self._client.batch([_request(to, at, data) for to, data in calls])
         for index, answer in enumerate(answers):
             if isinstance(answer, CallReverted) and of:
-                raise InputError(f"there is no position {of[index * len(of) // len(calls)]}") from answer
+                missing = of[index * len(of) // len(calls)]
+                raise InputError(f"there is no position {missing}", hint="It may have been burned.") from answer
             if isinstance(answer, Exception):
                 raise answer
         return [bytes.fromhex(answer[2:]) for answer in answers]
