@@ -30,6 +30,8 @@ class Relay:
         self.outcomes: dict[str, Outcome] = {}
         """By bundle hash; the last ten thousand."""
         self._held: dict[str, Bundle] = {}
+        self._tried_at: dict[str, str] = {}
+        """The block on top of which a held bundle was tried last: on the same one it does not turn out otherwise."""
         self._mining = Mining(client, block_time_s)
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
@@ -54,8 +56,7 @@ class Relay:
         """Forget a signer's bundle by its replacement id, or its private transaction by its hash."""
         for bundle in list(self._held.values()):
             if name in (bundle.replacement_uuid, bundle.hash) and bundle.signer == signer:
-                del self._held[bundle.hash]
-                self._tell(bundle, Status.CANCELLED)
+                self._end(bundle, Status.CANCELLED)
                 return True
         return False
 
@@ -72,11 +73,24 @@ class Relay:
     async def look(self) -> Block | None:
         """Build the next block if something is held for it; give that block."""
         async with self._lock:
-            head = await self.client.head()
-            for bundle in [b for b in self._held.values() if b.last_block <= head.number]:
-                self._end(bundle, Status.MISSED, f"block {head.number} came without it")
-            due = [b for b in self._held.values() if b.first_block <= head.number + 1]
-            return await self._build(head, due) if due else None
+            if not self._due(await self.client.head()):
+                return None
+            # From here on no other block comes: what is simulated is what will be built on.
+            async with self._mining.held():
+                head = await self.client.head()
+                due = self._due(head)
+                self._tried_at.update((bundle.hash, head.hash) for bundle in due)
+                return await self._build(head, due) if due else None
+
+    def _due(self, head: Block) -> list[Bundle]:
+        """What is for the block after this one and was not tried there yet; ends what is for none that can come."""
+        for bundle in [b for b in self._held.values() if b.last_block <= head.number]:
+            self._end(bundle, Status.MISSED, f"block {head.number} came without it")
+        return [
+            bundle
+            for bundle in self._held.values()
+            if bundle.first_block <= head.number + 1 and self._tried_at.get(bundle.hash) != head.hash
+        ]
 
     async def _build(self, head: Block, due: Sequence[Bundle]) -> Block | None:
         ranked = []
@@ -90,26 +104,23 @@ class Relay:
         if not chosen:
             return None
         try:
-            block = await self._mine(chosen, head)
+            block = await self._mine(chosen)
         except NotMined as exc:
             if len(chosen) > 1:  # The best one alone; the others wait for the next block, or miss theirs.
                 return await self._build(head, chosen[:1])
             self._fail(chosen[0], head, str(exc))
             return None
-        for bundle in chosen if block else ():
+        for bundle in chosen:
             self._end(bundle, Status.INCLUDED, f"in block {head.number + 1}")
         return block
 
-    async def _mine(self, chosen: Sequence[Bundle], head: Block) -> Block | None:
+    async def _mine(self, chosen: Sequence[Bundle]) -> Block:
         transactions = [tx for bundle in chosen for tx in bundle.transactions]
-        async with self._mining.held():
-            if (await self.client.head()).hash != head.hash:
-                return None  # Somebody's block came first; look again.
-            return await self._mining.mine(
-                [tx.raw for tx in transactions],
-                [tx.hash for tx in transactions],
-                frozenset().union(*(bundle.may_revert for bundle in chosen)),
-            )
+        return await self._mining.mine(
+            [tx.raw for tx in transactions],
+            [tx.hash for tx in transactions],
+            frozenset().union(*(bundle.may_revert for bundle in chosen)),
+        )
 
     async def _judge(self, bundle: Bundle, after: Sequence[SignedTransaction], head: Block) -> list[Simulated]:
         """Simulate a bundle after other transactions; nothing if it fails.
@@ -141,8 +152,9 @@ class Relay:
         if bundle.last_block == head.number + 1:
             self._end(bundle, Status.FAILED, reason)
 
-    def _end(self, bundle: Bundle, status: Status, reason: str) -> None:
+    def _end(self, bundle: Bundle, status: Status, reason: str = "") -> None:
         self._held.pop(bundle.hash, None)
+        self._tried_at.pop(bundle.hash, None)
         self._tell(bundle, status, reason)
 
     def _tell(self, bundle: Bundle, status: Status, reason: str = "") -> None:

@@ -1,12 +1,13 @@
 """Makes the node mine one block of given transactions, in order and at its top; or takes the block back.
 
-The node must order its pool first come, first served (`AnvilNode(order="fifo")`): by default it sorts by fee. What
-waits in the pool is put aside while the block is made, and given back after it.
+What waits in the node's pool goes into the block too, behind them. The pool is never emptied for it (what arrives
+meanwhile would be lost): the block is made once more in the right order, which the node can do (`anvil_reorg`). Who
+watches the chain may see it replaced. The node must take its pool first come, first served (`AnvilNode(order="fifo")`),
+or the bundle's own order would not hold.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -20,12 +21,8 @@ from chain.records import Block
 _FEES: Final = ("gasPrice", "maxFeePerGas", "maxPriorityFeePerGas")
 
 
-_Kept = tuple[str, Any]
-"""How a transaction is sent again: the method and its argument."""
-
-
 class NotMined(Exception):
-    """The block could not be as wished; the chain is what it was. The text says why."""
+    """The block could not be as wished; the chain is what it would be without. The text says why."""
 
 
 class Mining:
@@ -55,66 +52,61 @@ class Mining:
         """Mine a block that begins with these transactions; call it within `held`.
 
         Raises:
-            NotMined: One was not taken, failed, or was not where it belongs. The block is taken back.
+            NotMined: One was not taken, failed, or was not where it belongs.
         """
         ask = self._client.rpc.request
         snapshot = await ask("evm_snapshot")
-        waiting = await self._kept(await self._pool())
-        await ask("anvil_dropAllTransactions")
-        try:
-            for raw in raws:
+        known: set[str] = set()
+        refusal = ""
+        for raw, tx_hash in zip(raws, hashes, strict=True):
+            try:
                 await ask("eth_sendRawTransaction", "0x" + raw.hex())
-            await ask("evm_mine")
-            block = await self._client.head()
-            await self._check(block, hashes, may_revert)
-        except (NodeRefused, NotMined) as exc:
-            await self._take_back(snapshot, hashes, waiting)
-            raise NotMined(str(exc)) from exc
-        await self._give_back(waiting)
-        return block
-
-    async def _check(self, block: Block, hashes: Sequence[str], may_revert: Collection[str]) -> None:
+            except NodeRefused as exc:
+                if await self._client.transaction(tx_hash) is None:
+                    refusal = str(exc)
+                    break
+                known.add(tx_hash)  # In the public pool already: a bundle may follow what everybody sees.
+        private = [tx_hash for tx_hash in hashes if tx_hash not in known]
+        if refusal:
+            await self._drop(private)
+            raise NotMined(refusal)
+        await ask("evm_mine")
+        made = await ask("eth_getBlockByNumber", "latest", True)
+        others = [await self._again(tx) for tx in made["transactions"] if tx["hash"] not in hashes]
+        block = await self._client.head()
         if block.transactions[: len(hashes)] != tuple(hashes):
-            raise NotMined(f"block {block.number} does not begin with the bundle")
+            ours = ["0x" + raw.hex() for raw in raws]
+            await ask("anvil_reorg", 1, [[tx, 0] for tx in (*ours, *others)])
+            block = await self._client.head()
+        wrong = await self._fault(block, hashes, may_revert)
+        if not wrong:
+            return block
+        public = [await self._again(tx) for tx in made["transactions"] if tx["hash"] not in private]
+        if public:
+            await ask("anvil_reorg", 1, [[tx, 0] for tx in public])
+        else:
+            await ask("evm_revert", snapshot)
+        await self._drop(private)
+        raise NotMined(wrong)
+
+    async def _fault(self, block: Block, hashes: Sequence[str], may_revert: Collection[str]) -> str:
+        if block.transactions[: len(hashes)] != tuple(hashes):
+            return f"block {block.number} does not begin with the bundle"
         for tx_hash in hashes:
             receipt = await self._client.receipt(tx_hash)
             if receipt is None or not (receipt.succeeded or tx_hash in may_revert):
-                raise NotMined(f"transaction {tx_hash} reverted")
+                return f"transaction {tx_hash} reverted"
+        return ""
 
-    async def _take_back(self, snapshot: str, ours: Sequence[str], waiting: list[_Kept]) -> None:
-        """Return to a snapshot; what others had in the block or the pool waits again."""
-        ask = self._client.rpc.request
-        lost = await ask("eth_getBlockByNumber", "latest", True)
-        strangers = [tx for tx in [*lost["transactions"], *await self._pool()] if tx["hash"] not in ours]
-        kept = await self._kept(strangers)
-        await ask("evm_revert", snapshot)
-        if int(lost["number"], 16) <= (await self._client.head()).number:
-            kept = []  # No block had been made.
-        await ask("anvil_dropAllTransactions")
-        await self._give_back([*waiting, *kept])
+    async def _drop(self, hashes: Sequence[str]) -> None:
+        """Take out of the pool what nobody else has seen."""
+        for tx_hash in reversed(hashes):
+            await self._client.rpc.request("anvil_dropTransaction", tx_hash)
 
-    async def _pool(self) -> list[Mapping[str, Any]]:
-        pool = await self._client.rpc.request("txpool_content")
-        return [
-            tx
-            for part in ("pending", "queued")
-            for by_nonce in pool[part].values()
-            for _, tx in sorted(by_nonce.items(), key=lambda item: int(item[0]))
-        ]
-
-    async def _kept(self, transactions: Sequence[Mapping[str, Any]]) -> list[_Kept]:
-        kept: list[_Kept] = []
-        for tx in transactions:
-            if checksum(tx["from"]) == DEPLOYER:  # Nobody has its key: the node took it unsigned.
-                fees = _FEES[1:] if tx.get("maxFeePerGas") else _FEES[:1]
-                names = ("from", "to", "value", "gas", "nonce", "input", *fees)
-                kept.append(("eth_sendTransaction", {name: tx[name] for name in names if tx.get(name)}))
-            elif raw := await self._client.rpc.request("eth_getRawTransactionByHash", tx["hash"]):
-                kept.append(("eth_sendRawTransaction", raw))
-        return kept
-
-    async def _give_back(self, waiting: Sequence[_Kept]) -> None:
-        for method, what in waiting:
-            # Refused is what the bundle itself holds, or what its own use of the number has replaced.
-            with contextlib.suppress(NodeRefused):
-                await self._client.rpc.request(method, what)
+    async def _again(self, tx: Mapping[str, Any]) -> str | dict[str, Any]:
+        """Give a mined transaction as the node takes it for another block."""
+        if checksum(tx["from"]) != DEPLOYER:
+            return str(await self._client.rpc.request("eth_getRawTransactionByHash", tx["hash"]))
+        # Nobody has its key: the node took it unsigned.
+        fees = _FEES[1:] if tx.get("maxFeePerGas") else _FEES[:1]
+        return {name: tx[name] for name in ("from", "to", "value", "gas", "nonce", "input", *fees) if tx.get(name)}

@@ -126,12 +126,12 @@ class RelayServer:
         state = wanted.get("stateBlockNumber", "latest")
         parent = await self._relay.client.block(int(state, 16) if str(state).startswith("0x") else state)
         results = await simulate(self._relay.client, transactions, parent)
-        fees = sum(result.tip_wei for result in results)
+        fees, paid = (sum(r.tip_wei for r in results), sum(r.paid_wei for r in results))
         return {
             "bundleHash": Bundle(tuple(transactions), 0, 0).hash,
             "bundleGasPrice": str(gas_price(results)),
-            "coinbaseDiff": str(fees),
-            "ethSentToCoinbase": "0",
+            "coinbaseDiff": str(fees + paid),
+            "ethSentToCoinbase": str(paid),
             "gasFees": str(fees),
             "results": [result.to_json() for result in results],
             "stateBlockNumber": parent.number,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from chain.abi import address_word
 from chain.client import ChainClient
 from chain.devnet.relay.bundles import SignedTransaction
 from chain.errors import NodeRefused, revert_reason
 from chain.records import Block
+
+_COIN: Final = "0x" + "ee" * 20
+"""Where a simulation that traces transfers logs those of the coin, as an ERC-20's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,8 @@ class Simulated:
     gas_used: int
     tip_wei: int
     """What it pays the builder for all its gas."""
+    paid_wei: int
+    """What it sends the builder besides, from contracts or directly."""
     output: bytes
     error: str
 
@@ -32,9 +38,9 @@ class Simulated:
             "toAddress": tx.to or "0x",
             "gasUsed": self.gas_used,
             "gasFees": str(self.tip_wei),
-            "gasPrice": str(self.tip_wei // max(self.gas_used, 1)),
-            "coinbaseDiff": str(self.tip_wei),
-            "ethSentToCoinbase": "0",
+            "gasPrice": str((self.tip_wei + self.paid_wei) // max(self.gas_used, 1)),
+            "coinbaseDiff": str(self.tip_wei + self.paid_wei),
+            "ethSentToCoinbase": str(self.paid_wei),
             "value": "0x" + self.output.hex(),
         }
         if self.error:
@@ -52,13 +58,13 @@ async def simulate(client: ChainClient, transactions: Sequence[SignedTransaction
     payload = {
         "blockStateCalls": [{"calls": [tx.call() for tx in transactions]}],
         "validation": True,
-        "traceTransfers": False,
+        "traceTransfers": True,
     }
     (block,) = await client.rpc.request("eth_simulateV1", payload, hex(parent.number))
     if len(block["calls"]) != len(transactions):
         raise NodeRefused("the node simulated a part of the bundle only", code=0)
-    base = int(block["baseFeePerGas"], 16)
-    return [_read(tx, call, base) for tx, call in zip(transactions, block["calls"], strict=True)]
+    base, builder = int(block["baseFeePerGas"], 16), address_word(block["miner"])
+    return [_read(tx, call, base, builder) for tx, call in zip(transactions, block["calls"], strict=True)]
 
 
 async def _check_nonces(client: ChainClient, transactions: Sequence[SignedTransaction], parent: Block) -> None:
@@ -76,7 +82,7 @@ async def _check_nonces(client: ChainClient, transactions: Sequence[SignedTransa
         expected[tx.sender] += 1
 
 
-def _read(tx: SignedTransaction, call: dict[str, Any], base_fee_wei: int) -> Simulated:
+def _read(tx: SignedTransaction, call: dict[str, Any], base_fee_wei: int, builder: bytes) -> Simulated:
     gas_used = int(call["gasUsed"], 16)
     output = bytes.fromhex((call.get("returnData") or "0x")[2:])
     error = ""
@@ -86,9 +92,14 @@ def _read(tx: SignedTransaction, call: dict[str, Any], base_fee_wei: int) -> Sim
         output = bytes.fromhex(data[2:]) if isinstance(data, str) else output
         error = revert_reason(output) or str(told.get("message", "failed"))
     tip = max(min(tx.tip_wei, tx.max_fee_wei - base_fee_wei), 0)
-    return Simulated(tx, gas_used, gas_used * tip, output, error)
+    paid = sum(
+        int(entry["data"], 16)
+        for entry in call.get("logs", ())
+        if entry["address"] == _COIN and entry["topics"][2] == "0x" + builder.hex()
+    )
+    return Simulated(tx, gas_used, gas_used * tip, paid, output, error)
 
 
 def gas_price(results: Sequence[Simulated]) -> int:
     """Give what a unit of a bundle's gas pays the builder, rounded down: what bundles are ranked by."""
-    return sum(r.tip_wei for r in results) // max(sum(r.gas_used for r in results), 1)
+    return sum(r.tip_wei + r.paid_wei for r in results) // max(sum(r.gas_used for r in results), 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from itertools import pairwise
 
 import pytest
 
 from chain import ChainClient
-from chain.devnet import Devnet, DevnetConfig
+from chain.devnet import DEPLOYER, Devnet, DevnetConfig, NoiseTrader
 from chain.devnet.relay import BUNDLE_BYTES_MAX, BUNDLE_TRANSACTIONS_MAX, Status
 from chain.devnet.relay.mining import Mining, NotMined
 from chain.errors import BroadcastRejected, NodeRefused
@@ -61,21 +63,35 @@ async def test_what_may_revert_may(lab: Lab) -> None:
     assert [receipt.succeeded for receipt in receipts if receipt] == [True, False, True]
 
 
-async def test_a_block_that_goes_wrong_is_taken_back_and_strangers_keep_their_place(lab: Lab) -> None:
+@pytest.mark.parametrize("has_strangers", [True, False])
+async def test_a_block_that_goes_wrong_is_taken_back_and_strangers_keep_theirs(lab: Lab, has_strangers: bool) -> None:
     before, mining = await lab.client.head(), Mining(lab.client, 0)
-    ours, strangers = [lab.payment(0, 0), lab.failing(1, 0)], lab.payment(2, 0)
+    ours, stranger = [lab.payment(0, 0), lab.failing(1, 0)], lab.payment(2, 0)
     async with mining.held():
-        await lab.client.send_raw(strangers)
+        if has_strangers:
+            await lab.client.send_raw(stranger)
         with pytest.raises(NotMined, match="reverted"):
             await mining.mine(ours, [transaction_hash(raw) for raw in ours], ())
-        assert (await lab.client.head()).hash == before.hash
+        mined = [transaction_hash(stranger)] if has_strangers else []
+        head = await lab.client.head()
+        assert head.number == before.number + len(mined)
+        assert list(head.transactions) == mined or head.hash == before.hash
         good = [lab.payment(0, 0)]
+        await lab.client.send_raw(lab.payment(2, len(mined)))
         block = await mining.mine(good, [transaction_hash(raw) for raw in good], ())
-        assert block.transactions == (transaction_hash(good[0]),)
-        assert await lab.client.receipt(transaction_hash(strangers)) is None
-    # Mining by itself again, the node takes what waited.
-    receipt = await lab.client.wait_receipt(transaction_hash(strangers), poll_s=0.002)
-    assert receipt.block_number == before.number + 2
+        assert list(block.transactions) == [transaction_hash(good[0]), transaction_hash(lab.payment(2, len(mined)))]
+    assert await lab.client.rpc.request("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+
+async def test_what_nobody_signed_keeps_its_place_too(lab: Lab) -> None:
+    before, mining, raw = await lab.client.head(), Mining(lab.client, 0), lab.payment(0, 0)
+    async with mining.held():
+        request = {"from": DEPLOYER, "to": PEOPLE[5].address, "value": "0x7", "gas": hex(21_000)}
+        await lab.client.rpc.request("eth_sendTransaction", request)
+        block = await mining.mine([raw], [transaction_hash(raw)], ())
+    assert block.number == before.number + 1
+    assert block.transactions[0] == transaction_hash(raw)
+    assert len(block.transactions) == 2
 
 
 async def test_a_bundle_whose_block_came_without_it_is_missed_and_may_be_sent_again(lab: Lab) -> None:
@@ -104,6 +120,46 @@ async def test_better_paying_bundles_come_first_and_what_they_spoil_is_out(lab: 
     mined = (await lab.client.block(block)).transactions
     assert list(mined) == [transaction_hash(rich[0]), transaction_hash(poor[0])]
     assert (await lab.settled(names[1])).status is Status.MISSED
+
+
+async def test_what_a_bundle_pays_the_builder_directly_counts(lab: Lab) -> None:
+    head = await lab.client.rpc.request("eth_getBlockByNumber", "latest", False)
+    block, builder = int(head["number"], 16) + 2, head["miner"]
+    tipping = [lab.payment(0, 0, maxPriorityFeePerGas=10**9)]
+    paying = [lab.payment(1, 0, maxPriorityFeePerGas=1, to=builder, value=21_000 * 2 * 10**9)]
+    async with lab.rpc() as rpc:
+        bundles = BundleClient(rpc)
+        told = await bundles.simulate(paying, block)
+        assert told.gas_price_wei == 2 * 10**9 + 1
+        names = [await bundles.send(raws, block) for raws in (tipping, paying)]
+        await lab.client.rpc.request("evm_mine")
+        assert [(await lab.settled(name)).status for name in names] == [Status.INCLUDED, Status.INCLUDED]
+    mined = (await lab.client.block(block)).transactions
+    assert list(mined) == [transaction_hash(paying[0]), transaction_hash(tipping[0])]
+
+
+async def test_nothing_is_lost_while_the_public_trades_and_bundles_come_and_fail(lab: Lab) -> None:
+    noise = NoiseTrader(lab.client, lab.devnet.world, seed=5)
+    await noise.prepare()
+    public: list[str] = []
+
+    async def trade() -> None:
+        public.extend([(await noise.step())[1] for _ in range(60)])
+
+    good, bad = [], []
+    async with lab.rpc() as rpc:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(trade(), name="trade")
+            for nonce in range(12):
+                head = (await lab.client.head()).number
+                good.append(await PrivateRelay(rpc).send_raw(lab.payment(0, nonce), head + 500))
+                with contextlib.suppress(BroadcastRejected):  # The public was faster: the block is past.
+                    bad.append(await BundleClient(rpc).send([lab.payment(1, 0), lab.failing(2, 0)], head + 4))
+        assert [(await lab.settled(name)).status for name in good] == [Status.INCLUDED] * 12
+        await lab.client.rpc.request("anvil_mine", "0x5")
+        assert Status.INCLUDED not in {(await lab.settled(name)).status for name in bad}
+    receipts = [await lab.client.wait_receipt(tx_hash, poll_s=0.002) for tx_hash in public]
+    assert all(receipt.succeeded for receipt in receipts)
 
 
 async def test_a_replacement_takes_the_place_of_what_it_replaces_and_only_its_signer_may(lab: Lab) -> None:
@@ -214,10 +270,8 @@ async def test_a_back_run_stands_right_behind_the_public_transaction_it_follows(
         async with lab.rpc() as rpc:
             name = await BundleClient(rpc).send(bundle, block)
             assert (await lab.settled(name)).status is Status.INCLUDED
-        assert list((await lab.client.block(block)).transactions) == [transaction_hash(raw) for raw in bundle]
-        assert (await lab.client.rpc.request("txpool_status"))["pending"] == "0x1"
-        await lab.client.rpc.request("evm_mine")
-        assert (await lab.client.block(block + 1)).transactions == (transaction_hash(late),)
+        mined = (await lab.client.block(block)).transactions
+        assert list(mined) == [transaction_hash(raw) for raw in (*bundle, late)]
 
 
 async def test_a_relay_that_is_away_or_speaks_nonsense_is_told_apart(lab: Lab) -> None:
