@@ -27,6 +27,8 @@ from soak.strikes import rpc
 
 SYMBOLS = ("ETHUSDC", "BTCUSDC")
 EXCHANGE_UNIT = 10**8
+SETTLED = ("safe", "final", "failed", "cancelled", "refused")
+"""States of an intent whose outcome was told: a demo ends long before a block is final for ever."""
 _PAGE = 1000
 
 
@@ -103,7 +105,7 @@ def _nonces(demo: Demo, books: sqlite3.Connection) -> Iterator[str]:
         yield f"nonces signed for two different things: {effects}"
     mined = int(rpc(demo, "eth_getTransactionCount", [VAULT, "latest"]), 16)
     rows = books.execute("SELECT intent_id, state, nonce FROM transactions").fetchall()
-    if unfinished := [row for row in rows if row[1] not in ("confirmed", "failed", "refused")]:
+    if unfinished := [row for row in rows if row[1] not in SETTLED]:
         yield f"intents that did not end: {unfinished}"
     known = sorted(nonce for _, _, nonce in rows if nonce is not None)
     if known != list(range(mined)):
@@ -113,7 +115,7 @@ def _nonces(demo: Demo, books: sqlite3.Connection) -> Iterator[str]:
 
 
 def _replay(demo: Demo, result: dict[str, Any]) -> Iterator[str]:
-    arguments = [sys.executable, "-m", "cli", "engine", "replay", str(demo.data / "journal.bin"), "--json"]
+    arguments = [sys.executable, "-m", "cli", "replay", str(demo.data / "journal.bin"), "--json"]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         yield f"the journal cannot be replayed: {done.stderr.strip()}"
