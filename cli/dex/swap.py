@@ -25,6 +25,8 @@ from domain import InputError, Refused
 if TYPE_CHECKING:
     from cli.dex.swap_log import Realised
     from cli.dex.swapping import Prepared
+    from dex.execution.swaps import Through
+    from dex.routing import Quote
 
 SlippageBps = Annotated[
     int, typer.Option("--slippage-bps", min=0, max=9_999, help="How much worse than the quote it may end.")
@@ -127,16 +129,16 @@ async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_
 
     url, chain_id, owner = await account_of(place)
 
-    async def requote() -> Any:
+    async def quote(through: Through | None) -> Quote:
         async with open_market(url, wish.ends) as market:
             return await quote_through(
-                market, wish.ends, wish.amount, wish.through, is_exact_out=wish.is_exact_out, max_hops=wish.max_hops
+                market, wish.ends, wish.amount, through, is_exact_out=wish.is_exact_out, max_hops=wish.max_hops
             )
 
     async with ChainClient([url], chain_id) as client:
         network = await identify(client)
         contracts = await contracts_on(client, network)
-        prepared = await prepare(client, await requote(), wish.policy, contracts, owner, wish.through)
+        prepared = await prepare(client, await quote(wish.through), wish.policy, contracts, owner, wish.through)
     told: dict[str, Any] = {"sent": False, **prepared_json(prepared)}
     if not as_json:
         print_prepared(prepared)
@@ -150,7 +152,7 @@ async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_
     if not is_sure:
         typer.confirm("send it?", abort=True, err=True)
     async with open_desk(place) as desk:
-        done = await carry_out(desk, prepared, wish.policy, requote)
+        done = await carry_out(desk, prepared, wish.policy, quote)
     if as_json:
         output.emit({**told, "sent": True, **_outcome(done)})
     else:

@@ -34,8 +34,8 @@ STRATEGY: Final = "dex"
 _GAS_MARGIN: Final = 60_000
 _PERMIT_GAS: Final = 80_000
 
-Requote = Callable[[], Awaitable[Quote]]
-"""Asks for the same quote again, on the newest block."""
+Requote = Callable[[Through | None], Awaitable[Quote]]
+"""Asks for the same quote on the newest block, over what a contract reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ async def carry_out(desk: DexDesk, shown: Prepared, policy: SlippagePolicy, requ
                 for number, amount in enumerate([*amounts, shown.bounds.amount_in_max], 1)
             ]
         )
-        quote = await requote()
+        quote = await requote(shown.way.through)  # The allowance is that contract's.
         now = await prepare(desk.client, quote, policy, shown.contracts, shown.owner, shown.way.through)
         now = replace(now, bounds=_no_worse(shown, now))
         _ensure_clear(now)
