@@ -120,6 +120,8 @@ class _Wish:
 
 
 async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_json: bool) -> None:
+    from rich.console import Console
+
     from chain import ChainClient
     from chain.network import identify
     from cli.dex.desk import account_of, open_desk
@@ -135,10 +137,12 @@ async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_
                 market, wish.ends, wish.amount, through, is_exact_out=wish.is_exact_out, max_hops=wish.max_hops
             )
 
-    async with ChainClient([url], chain_id) as client:
-        network = await identify(client)
-        contracts = await contracts_on(client, network)
-        prepared = await prepare(client, await quote(wish.through), wish.policy, contracts, owner, wish.through)
+    # Standard error, and only where somebody watches.
+    watched = Console(stderr=True)
+    with watched.status("quoting, and trying it out …"):
+        async with ChainClient([url], chain_id) as client:
+            contracts = await contracts_on(client, await identify(client))
+            prepared = await prepare(client, await quote(wish.through), wish.policy, contracts, owner, wish.through)
     told: dict[str, Any] = {"sent": False, **prepared_json(prepared)}
     if not as_json:
         print_prepared(prepared)
@@ -151,8 +155,9 @@ async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_
     _ensure_ready(prepared)
     if not is_sure:
         typer.confirm("send it?", abort=True, err=True)
-    async with open_desk(place) as desk:
-        done = await carry_out(desk, prepared, wish.policy, quote)
+    with watched.status("approving, signing, sending …"):
+        async with open_desk(place) as desk:
+            done = await carry_out(desk, prepared, wish.policy, quote)
     if as_json:
         output.emit({**told, "sent": True, **_outcome(done)})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +13,8 @@ from cli.dex.swap_log import Realised
 from cli.dex.swapping import Prepared
 from domain import Asset
 from domain.amounts import format_units
+
+_DECIMALS_SHOWN: Final = 8
 
 
 def prepared_json(prepared: Prepared) -> dict[str, Any]:
@@ -90,13 +92,13 @@ def print_swaps(found: list[Realised]) -> None:
 
 
 def _amount(raw: int, asset: Asset) -> str:
-    return f"{_units(str(raw), asset.decimals)} {asset.symbol}"
+    return f"{format_units(raw, asset.decimals)} {asset.symbol}"
 
 
 def _units(raw: str, decimals: int) -> str:
-    """Write an amount as people read it, without the zeros at its end."""
+    """Write an amount as people read it: to 8 decimals, without the zeros at its end. JSON has all of it."""
     whole, dot, rest = format_units(int(raw), decimals).partition(".")
-    return (whole + dot + rest.rstrip("0")).rstrip(".")
+    return (whole + dot + rest[:_DECIMALS_SHOWN].rstrip("0")).rstrip(".")
 
 
 def _time(at_s: int) -> str:
