@@ -7,7 +7,7 @@ by one like any other call, with the Safe as their sender.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -61,8 +61,6 @@ def read_safe_tx(safe: Address, fields: Mapping[str, Any], place: Place) -> Deco
     Raises:
         Refused: `delegatecall` for operation 1 off the list, `unsafe-call` for refunds, or what the inner call raises.
     """
-    from custody.calls.registry import read  # the registry lists this family
-
     to, value, data, operation = checksum(fields["to"]), fields["value"], fields["data"], fields["operation"]
     if fields["gasPrice"] or fields["gasToken"] != _ZERO or fields["refundReceiver"] != _ZERO:
         # A refund pays any token out of the Safe, at a price nobody bounds.
@@ -75,7 +73,26 @@ def read_safe_tx(safe: Address, fields: Mapping[str, Any], place: Place) -> Deco
         steps = ((to, value, data),)
     else:
         raise unsafe(f"a Safe knows operations 0 and 1, not {operation}")
-    inner = tuple((target, _step(safe, target, coins, content, place, read)) for target, coins, content in steps)
+    call = acting(safe, steps, place)
+    return replace(
+        call,
+        action="Let a Safe act",
+        shown=(
+            Shown("Safe", Kind.ADDRESS, safe),
+            *((Shown("Safe's nonce", Kind.NUMBER, fields["nonce"]),) if "nonce" in fields else ()),
+        ),
+    )
+
+
+def acting(account: Address, steps: Sequence[tuple[Address, int, bytes]], place: Place) -> DecodedCall:
+    """Read calls (target, coins, data) that an account which is a contract makes, and join their effects.
+
+    Raises:
+        Refused: `unsafe-call` for two recipients or spenders, or what the calls raise.
+    """
+    from custody.calls.registry import read  # the registry lists this family
+
+    inner = tuple((target, _step(account, target, coins, content, place, read)) for target, coins, content in steps)
     calls = [call for _, call in inner]
     recipients = {call.recipient for call in calls if call.recipient is not None}
     spenders = {call.spender for call in calls if call.spender is not None}
@@ -89,17 +106,12 @@ def read_safe_tx(safe: Address, fields: Mapping[str, Any], place: Place) -> Deco
         recipient=next(iter(recipients), None),
         spender=next(iter(spenders), None),
         deadline_s=min((call.deadline_s for call in calls if call.deadline_s), default=0),
-        action="Let a Safe act",
-        shown=(
-            Shown("Safe", Kind.ADDRESS, safe),
-            *((Shown("Safe's nonce", Kind.NUMBER, fields["nonce"]),) if "nonce" in fields else ()),
-        ),
         inner=inner,
-        others=frozenset[Address]({safe}).union(*(call.others | {target} for target, call in inner)),
+        others=frozenset[Address]({account}).union(*(call.others | {target} for target, call in inner)),
     )
 
 
-def _step(safe: Address, to: Address, coins: int, data: bytes, place: Place, read: Any) -> DecodedCall:
+def _step(account: Address, to: Address, coins: int, data: bytes, place: Place, read: Any) -> DecodedCall:
     if not data:
         return DecodedCall(
             "transfer",
@@ -110,7 +122,7 @@ def _step(safe: Address, to: Address, coins: int, data: bytes, place: Place, rea
             action="Send coins",
             shown=(Shown("Amount", Kind.COINS, coins), Shown("Recipient", Kind.ADDRESS, to)),
         )
-    call: DecodedCall = read(data, replace(place, sender=safe, to=to, value_wei=coins, depth=place.depth + 1))
+    call: DecodedCall = read(data, replace(place, sender=account, to=to, value_wei=coins, depth=place.depth + 1))
     if call.coins_wei != coins:
         raise unsafe(f"{call.method} uses {call.coins_wei} wei, {coins} are sent along")
     return call

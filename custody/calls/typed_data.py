@@ -1,4 +1,4 @@
-"""Documents to sign (EIP-712): permits and Safe transactions. A signature of them moves funds as a transaction does.
+"""Documents to sign (EIP-712): permits, Safe transactions, user operations. A signature moves funds as a call does.
 
 Types and domain must be exactly those of a known document; the values are read strictly and hashed here again, and the
 hash must be the one that would be signed. So no library's leniency decides what a document means.
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chain import checksum, keccak256
+from custody.calls import user_operations
 from custody.calls.canonical import Place, unsafe
 from custody.calls.model import NOTHING, DecodedCall, Kind, Shown, one
 from custody.calls.permit2 import PERMIT2, allowances
@@ -258,6 +259,14 @@ _DOCUMENTS: Final = (
         },
         _safe_tx,
     ),
+    _Document(
+        "PackedUserOperation",
+        user_operations.DOMAIN,
+        {"PackedUserOperation": user_operations.FIELDS},
+        user_operations.read_user_operation,
+        name="ERC4337",
+        contract=user_operations.ENTRY_POINT,
+    ),
 )
 
 
@@ -303,6 +312,8 @@ def _read(types: Mapping[str, _Fields], kind: str, value: Any) -> Any:
     content = value if isinstance(value, bytes) else bytes.fromhex(value.removeprefix("0x"))
     if not isinstance(value, bytes) and "0x" + content.hex() != value.lower():
         raise ValueError("bytes are 0x-hex")
+    if kind == "bytes32" and len(content) != 32:
+        raise ValueError("32 bytes are wanted")
     return content
 
 
@@ -328,10 +339,10 @@ def _word(types: Mapping[str, _Fields], kind: str, value: Any) -> bytes:
         return keccak256(b"".join(_word(types, kind[:-2], each) for each in value))
     if kind in types:
         return _hash(types, kind, value)
-    if kind == "string":
-        return keccak256(value.encode())
-    if kind == "bytes":
-        return keccak256(value)
+    if kind in ("string", "bytes"):
+        return keccak256(value.encode() if kind == "string" else value)
+    if kind == "bytes32":
+        return bytes(value)
     if kind == "address":
         return bytes.fromhex(value[2:]).rjust(32, b"\0")
     number: int = value

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
-from custody.calls import decode_typed_data, known_documents
+from chain.codec import function
+from chain.paths.erc4337 import EXECUTE, UserOperation, account_creation
+from chain.paths.safe import InnerCall, SafeTransaction, batch
+from custody.calls import decode_call, decode_typed_data, known_documents
+from custody.calls.model import COIN
 from custody.calls.permit2 import PERMIT2
+from custody.calls.user_operations import ENTRY_POINT, FACTORY
 from domain import Refused
 from tests.support.approvers import PARTNER, USDC, VAULT, address_of, transfer_data
 from wallets import TypedDataToSign
 
 ROUTER = address_of("router")
+ACCOUNT = address_of("account")
 SAFE = address_of("safe")
 ZERO = "0x" + "00" * 20
 KINDS = {
@@ -101,6 +108,16 @@ DOCUMENTS = {
 }
 
 
+def user_operation(**fields):
+    """What `chain.paths` builds for the vault's smart account: a transfer, and the account's creation."""
+    data = EXECUTE.encode(USDC, 0, transfer_data(PARTNER, 5))
+    operation = UserOperation(ACCOUNT, 7, data, 100_000, 200_000, 50_000, 3, 2, account_creation(FACTORY, VAULT, 1))
+    return replace(operation, **fields).typed_data(1, ENTRY_POINT)
+
+
+DOCUMENTS["PackedUserOperation"] = user_operation()
+
+
 def changed(name, path, value):
     found = copy.deepcopy(DOCUMENTS[name])
     at = found
@@ -171,3 +188,71 @@ def test_a_safe_transaction_is_read_through():
 )
 def test_other_documents_are_refused(rule, given):
     assert rule_of(given) == rule
+
+
+def test_a_user_operation_is_read_through_and_its_gas_counts_as_spent():
+    found = decode_typed_data(VAULT, DOCUMENTS["PackedUserOperation"])
+    assert dict(found.call.spends) == {USDC: 5, COIN: 350_000 * 3}
+    assert (found.call.recipient, found.contract) == (PARTNER, ENTRY_POINT)
+    assert ACCOUNT in found.call.others
+    assert found.digest == UserOperation(
+        ACCOUNT,
+        7,
+        EXECUTE.encode(USDC, 0, transfer_data(PARTNER, 5)),
+        100_000,
+        200_000,
+        50_000,
+        3,
+        2,
+        account_creation(FACTORY, VAULT, 1),
+    ).hash(1, ENTRY_POINT)
+
+
+BATCH = function("executeBatch((address,uint256,bytes)[] calls)")
+PAY = (USDC, 0, transfer_data(PARTNER, 5))
+
+
+def test_a_smart_accounts_batch_is_read_call_by_call():
+    data = BATCH.encode([PAY, (PARTNER, 9, b""), PAY])
+    found = decode_typed_data(VAULT, user_operation(call_data=data, init_code=b""))
+    assert dict(found.call.spends) == {USDC: 10, COIN: 350_000 * 3 + 9}
+    assert len(found.call.inner) == 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "given"),
+    [
+        ("unknown-method", user_operation(call_data=b"")),
+        ("unknown-method", user_operation(call_data=transfer_data(PARTNER, 5))),
+        ("unknown-method", user_operation(call_data=EXECUTE.encode(USDC, 0, b"\xde\xad\xbe\xef"))),
+        ("malformed-call", user_operation(call_data=EXECUTE.encode(*PAY) + b"\0")),
+        ("unsafe-call", user_operation(call_data=EXECUTE.encode(USDC, 1, transfer_data(PARTNER, 5)))),
+        ("unsafe-call", user_operation(call_data=BATCH.encode([]))),
+        ("unsafe-call", user_operation(call_data=BATCH.encode([PAY] * 33))),
+        ("unsafe-call", user_operation(call_data=BATCH.encode([PAY, (USDC, 0, transfer_data(ROUTER, 5))]))),
+        ("unsafe-call", user_operation(init_code=account_creation(FACTORY, PARTNER, 1))),
+        ("unsafe-call", user_operation(init_code=account_creation(ROUTER, VAULT, 1))),
+        ("unsafe-call", user_operation(init_code=b"\x13")),
+        ("malformed-call", user_operation(init_code=account_creation(FACTORY, VAULT, 1) + b"\0")),
+        ("unsafe-call", changed("PackedUserOperation", ("message", "paymasterAndData"), "0x" + "11" * 20)),
+        ("malformed-call", changed("PackedUserOperation", ("message", "gasFees"), "0x11")),
+        ("unknown-document", changed("PackedUserOperation", ("domain", "verifyingContract"), PARTNER)),
+        ("unknown-document", changed("PackedUserOperation", ("domain", "name"), "ERC4338")),
+    ],
+)
+def test_other_user_operations_are_refused(rule, given):
+    assert rule_of(given) == rule
+
+
+def test_what_chain_builds_for_a_safe_is_what_custody_reads():
+    calls = [InnerCall(USDC, transfer_data(PARTNER, 5)), InnerCall(PARTNER, value_wei=9)]
+    for transaction, spent in (
+        (SafeTransaction(USDC, 7, data=transfer_data(PARTNER, 5)), {USDC: 5}),
+        (batch(calls, "0x9641d764fc13c8B624c04430C7356C1C7C8102e2", 7), {USDC: 5, COIN: 9}),
+    ):
+        found = decode_typed_data(VAULT, transaction.typed_data(1, SAFE))
+        assert found.digest == transaction.hash(1, SAFE)
+        assert dict(found.call.spends) == spent
+        carried = decode_call(VAULT, SAFE, transaction.execution(b"\0" * 130), chain_id=1)
+        assert dict(carried.spends) == spent
+        assert carried.recipient == PARTNER
