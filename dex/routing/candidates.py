@@ -64,8 +64,8 @@ def candidates(
         is_uniform: Whether all pools of a path must be of one kind: then a token waits in a place for each kind.
     """
     floor = last_unit_price(single) * _SLACK if single is not None else 0.0
-    to_all = _reach(market, source, max_hops, is_forward=True)
-    from_all = _reach(market, target, max_hops, is_forward=False)
+    to_all = market.rates(source, max_hops, is_forward=True)
+    from_all = market.rates(target, max_hops, is_forward=False)
     found: list[tuple[Edge, Curve]] = []
     for edge in market.edges:
         if edge.target == source or edge.source == target:
@@ -136,19 +136,4 @@ def last_unit_price(path: Found) -> float:
 
 def best_rate(market: Market, source: str, target: str, max_hops: int) -> float:
     """Give the best chain of first-unit prices from one token to another; 0 when there is none."""
-    return 1.0 if source == target else _reach(market, source, max_hops, is_forward=True)[-1].get(target, 0.0)
-
-
-def _reach(market: Market, begin: str, max_hops: int, *, is_forward: bool) -> Sequence[dict[str, float]]:
-    """For each number of hops at most, the best chain of first-unit prices from (or to) a token."""
-    layers = [{begin: 1.0}]
-    for _ in range(max_hops):
-        known = dict(layers[-1])
-        for edge in market.edges:
-            near, far = (edge.source, edge.target) if is_forward else (edge.target, edge.source)
-            if near in layers[-1]:
-                price = layers[-1][near] * market.first_price(edge)
-                if price > known.get(far, 0.0):
-                    known[far] = price
-        layers.append(known)
-    return layers
+    return market.rates(target, max_hops, is_forward=False)[-1].get(source, 0.0)

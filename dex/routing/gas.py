@@ -7,6 +7,7 @@ to decide which pools are worth their gas. What is signed gets its limit from a 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,6 +38,7 @@ BASE_BYTES: Final = 420
 PATH_BYTES: Final = 260
 HOP_BYTES: Final = 64
 """Bytes of calldata, signature included, that a rollup posts."""
+_SAME_DEPTH: Final = 1e-9
 _UNKNOWN_UNITS: Final = 120_000
 
 
@@ -55,6 +57,28 @@ class GasTerms:
         return self.unit_wei > 0 or self.byte_wei > 0
 
 
+class TickCounter:
+    """Counts the initialised ticks a swap crosses, on the state a market was read at."""
+
+    def __init__(self) -> None:
+        self._marks: dict[Edge, tuple[float, list[float]]] = {}
+
+    def count(self, edge: Edge, amount_in: int) -> int:
+        """Count changes of liquidity on the way: edges of the bitmap's words are boundaries too, but cost little."""
+        if edge.pool.kind not in ("v3", "v4"):
+            return 0
+        reach, marks = self._marks.get(edge, (0.0, []))
+        if amount_in > reach:
+            reach = 2.0 * amount_in
+            curve = edge_curve(edge, reach)
+            depths = [math.sqrt(r_in * r_out) for r_in, r_out in zip(curve.r_in, curve.r_out, strict=True)]
+            marks = [
+                curve.in_before[i + 1] for i, (a, b) in enumerate(pairwise(depths)) if abs(a - b) > _SAME_DEPTH * a
+            ]
+            self._marks[edge] = reach, marks
+        return bisect_left(marks, amount_in)
+
+
 @dataclass(frozen=True, slots=True)
 class GasPrice:
     """Gas in the token that a quote counts its cost in."""
@@ -70,10 +94,10 @@ class GasPrice:
         wei = units * self.terms.unit_wei + (HOP_BYTES + PATH_BYTES) * self.terms.byte_wei
         return wei * self.token_per_wei
 
-    def of_paths(self, paths: Sequence[Found]) -> tuple[int, int]:
+    def of_paths(self, paths: Sequence[Found], ticks: TickCounter) -> tuple[int, int]:
         """Give a whole route's gas units and what they cost in raw units of the token, rounded up."""
-        ticks = sum(_ticks_crossed(e, a) for path in paths for e, a in zip(path.edges, path.amounts, strict=False))
-        return self.of_hops([[edge.pool.kind for edge in path.edges] for path in paths], ticks)
+        crossed = sum(ticks.count(e, a) for path in paths for e, a in zip(path.edges, path.amounts, strict=False))
+        return self.of_hops([[edge.pool.kind for edge in path.edges] for path in paths], crossed)
 
     def of_hops(self, paths: Sequence[Sequence[str]], ticks: int = 0) -> tuple[int, int]:
         """Give the gas of paths that are known by the kinds of their pools, likewise."""
@@ -83,12 +107,3 @@ class GasPrice:
         size = BASE_BYTES + PATH_BYTES * (len(paths) - 1) + HOP_BYTES * len(kinds)
         wei = units * self.terms.unit_wei + size * self.terms.byte_wei
         return units, math.ceil(wei * self.token_per_wei)
-
-
-def _ticks_crossed(edge: Edge, amount_in: int) -> int:
-    """Count changes of liquidity on the way: edges of the bitmap's words are boundaries too, but cost little."""
-    if edge.pool.kind not in ("v3", "v4") or not edge.replica.has_pieces:
-        return 0
-    curve = edge_curve(edge, amount_in)
-    depths = [math.sqrt(r_in * r_out) for r_in, r_out in zip(curve.r_in, curve.r_out, strict=True)]
-    return sum(abs(a - b) > 1e-9 * a for a, b in pairwise(depths))

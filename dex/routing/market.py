@@ -86,6 +86,8 @@ class Market:
             outgoing.setdefault(edge.source, []).append(edge)
         self._outgoing = outgoing
         self._first_prices: dict[Edge, float] = {}
+        self._pairs: dict[tuple[str, str], float] | None = None
+        self._rates: dict[tuple[str, int, bool], list[dict[str, float]]] = {}
 
     def node(self, asset: Asset) -> str:
         """Name an asset's node: the coin and its wrapped form change into each other 1:1 and free of fees."""
@@ -101,6 +103,33 @@ class Market:
         if price is None:
             price = self._first_prices[edge] = edge.first_price()
         return price
+
+    def rates(self, node: str, max_hops: int, *, is_forward: bool) -> list[dict[str, float]]:
+        """For each number of hops up to a most, the best chain of first-unit prices from a token (or to it).
+
+        Entry `n` of the answer holds what at most n hops reach, with the price of one token in units of the other.
+        """
+        key = (node, max_hops, is_forward)
+        if key not in self._rates:
+            self._rates[key] = self._find_rates(node, max_hops, is_forward=is_forward)
+        return self._rates[key]
+
+    def _find_rates(self, node: str, max_hops: int, *, is_forward: bool) -> list[dict[str, float]]:
+        if self._pairs is None:
+            self._pairs = {}
+            for edge in self.edges:
+                pair, price = (edge.source, edge.target), self.first_price(edge)
+                if price > self._pairs.get(pair, 0.0):
+                    self._pairs[pair] = price
+        pairs = [(a, b, p) if is_forward else (b, a, p) for (a, b), p in self._pairs.items()]
+        layers = [{node: 1.0}]
+        for _ in range(max_hops):
+            before, known = layers[-1], dict(layers[-1])
+            for near, far, price in pairs:
+                if near in before and before[near] * price > known.get(far, 0.0):
+                    known[far] = before[near] * price
+            layers.append(known)
+        return layers
 
     def ensure_known(self, asset: Asset) -> str:
         """Give an asset's node.

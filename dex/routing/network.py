@@ -100,10 +100,10 @@ class _Network:
         place = {node: i for i, node in enumerate(self.nodes)}
         counts = [len(curve.size) for curve in curves]
         self.arc_count = len(arcs)
-        self.ends = [(place[arc.tail], place[arc.head]) for arc in arcs]
+        self.ends = np.array([[place[arc.tail] for arc in arcs], [place[arc.head] for arc in arcs]])
         self.owner = np.repeat(np.arange(len(arcs)), counts)
-        self.tail = np.repeat(np.array([place[arc.tail] for arc in arcs]), counts)
-        self.head = np.repeat(np.array([place[arc.head] for arc in arcs]), counts)
+        self.tail = np.repeat(self.ends[0], counts)
+        self.head = np.repeat(self.ends[1], counts)
         self.r_in = np.array([r for curve in curves for r in curve.r_in])
         self.r_out = np.array([r for curve in curves for r in curve.r_out])
         self.size = np.array([s for curve in curves for s in curve.size])
@@ -168,10 +168,8 @@ class _Network:
     def _evaluate(self, prices: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Give the dual's value, what is left over at each token in value, and what each piece draws."""
         paid, got = prices[self.tail], prices[self.head]
-        drawn = np.clip(self.k * np.sqrt(got / paid) - self.r_in, 0.0, self.size)
-        with np.errstate(invalid="ignore"):
-            given = np.where(np.isinf(drawn), self.r_out, self.r_out * drawn / (self.r_in + drawn))
-        spent, earned = paid * drawn, got * given
+        drawn = np.minimum(np.maximum(self.k * np.sqrt(got / paid) - self.r_in, 0.0), self.size)
+        spent, earned = paid * drawn, got * self.r_out * drawn / (self.r_in + drawn)
         rest = np.bincount(self.head, earned, self.count) - np.bincount(self.tail, spent, self.count)
         offer = self.total * prices[1]
         rest[1] += offer
@@ -183,9 +181,10 @@ class _Network:
         weight = np.where(reacts, prices[self.tail] * (drawn + self.r_in) / 2, 0.0)
         links = np.bincount(self.cell, weight, self.count * self.count).reshape(self.count, self.count)
         links += links.T
-        inner = (np.diag(links.sum(1)) - links)[1:, 1:]
+        sums = links.sum(1)
+        inner = -links[1:, 1:]
         # A token that no pool reacts for would make the system singular.
-        inner[np.diag_indices_from(inner)] += 1e-12 * np.trace(inner) + 1e-3 * _BALANCED * self.total * prices[1]
+        inner.flat[:: self.count] = sums[1:] + (1e-12 * sums.sum() + 1e-3 * _BALANCED * self.total * prices[1])
         return inner, weight
 
     def _flow(self, prices: np.ndarray, rest: np.ndarray, drawn: np.ndarray, rounds: int) -> Flow:
@@ -207,9 +206,8 @@ class _Network:
         inner, weight = self._laplacian(prices, drawn)
         resistance = np.zeros((self.count, self.count))  # The target is the ground.
         resistance[1:, 1:] = np.linalg.inv(inner)
-        own = np.bincount(self.owner, weight, self.arc_count).tolist()
-        found = []
-        for index, (tail, head) in enumerate(self.ends):
-            across = resistance[tail, tail] + resistance[head, head] - 2 * resistance[tail, head]
-            found.append(surplus[index] + _shifted(earned[index], 1 / across - own[index] if across > 0 else 0.0))
-        return found
+        alone, tails, heads = resistance.diagonal(), self.ends[0], self.ends[1]
+        across = alone[tails] + alone[heads] - resistance[tails, heads] - resistance[heads, tails]
+        own = np.bincount(self.owner, weight, self.arc_count)
+        others = (1 / np.maximum(across, 1e-300) - own).tolist()
+        return [a + _shifted(b, c) for a, b, c in zip(surplus, earned, others, strict=True)]

@@ -1,19 +1,21 @@
 """The best single path, found on exact quotes: for each number of hops the most of every token that can be had.
 
-More input never gives less output, so extending the best amounts hop by hop finds the best path, as long as the best
-way to a token does not itself use the token or the pool that comes next; such an extension is skipped, and the tests
-compare with every path there is.
+More input gives more output, so extending the best amounts hop by hop finds the best path; unless the best way to a
+token uses what comes next itself, or brings more than the next pool can take. So a few ways to each token are kept,
+and the tests compare with every path there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Final
 
 from dex.routing.market import Edge, Market
 from domain.errors import InputError, Refused
 
-MAX_HOPS = 3
+MAX_HOPS: Final = 3
+_WAYS_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +73,34 @@ def _best(
     is_reversed: bool = False,
 ) -> Found | None:
     """Extend the best amounts hop by hop. Amounts to be paid are negative, so that more is always better."""
-    layer: dict[str, Found] = {begin: Found((), (amount,))}
+    layer: dict[str, list[Found]] = {begin: [Found((), (amount,))]}
     best: Found | None = None
-    for _ in range(max_hops):
-        following: dict[str, Found] = {}
-        for node, reached in layer.items():
-            passed = {begin, *(edge.target if not is_reversed else edge.source for edge in reached.edges)}
-            used = {edge.pool.id for edge in reached.edges}
-            for edge in neighbours(node):
-                ahead = edge.source if is_reversed else edge.target
-                if ahead in passed or edge.pool.id in used:
-                    continue
-                try:
-                    result = quote(edge, abs(reached.amounts[-1]))
-                except (Refused, InputError):  # The pool does not hold so much, or the amount has become nothing.
-                    continue
-                if result == 0:
-                    continue
-                known = following.get(ahead)
-                if known is None or result > known.amounts[-1]:
-                    following[ahead] = Found((*reached.edges, edge), (*reached.amounts, result))
-        arrived = following.pop(end, None)
-        if arrived is not None and (best is None or arrived.amounts[-1] > best.amounts[-1]):
-            best = arrived
+    for hop in range(1, max_hops + 1):
+        following: dict[str, list[Found]] = {}
+        for node, ways in layer.items():
+            onward = [edge for edge in neighbours(node) if hop < max_hops or _far(edge, is_reversed) == end]
+            for reached in ways:
+                passed = {begin, *(_far(edge, is_reversed) for edge in reached.edges)}
+                used = {edge.pool.id for edge in reached.edges}
+                for edge in onward:
+                    ahead = _far(edge, is_reversed)
+                    if ahead in passed or edge.pool.id in used:
+                        continue
+                    try:
+                        result = quote(edge, abs(reached.amounts[-1]))
+                    except (Refused, InputError):  # The pool does not hold so much, or the amount became nothing.
+                        continue
+                    known = following.setdefault(ahead, [])
+                    if result and (len(known) < _WAYS_MAX or result > known[-1].amounts[-1]):
+                        known.append(Found((*reached.edges, edge), (*reached.amounts, result)))
+                        known.sort(key=lambda way: -way.amounts[-1])
+                        del known[_WAYS_MAX:]
+        for arrived in following.pop(end, ()):
+            if best is None or arrived.amounts[-1] > best.amounts[-1]:
+                best = arrived
         layer = following
     return best
+
+
+def _far(edge: Edge, is_reversed: bool) -> str:
+    return edge.source if is_reversed else edge.target

@@ -14,11 +14,12 @@ from typing import Final
 from uuid import uuid4
 
 from dex.routing.candidates import Arc, best_rate, candidates
-from dex.routing.gas import GasPrice, GasTerms
+from dex.routing.gas import GasPrice, GasTerms, TickCounter
 from dex.routing.market import Edge, Market
 from dex.routing.network import Flow, best_flow
 from dex.routing.paths import MAX_HOPS, Found, best_path_in, best_path_out
 from dex.routing.quote import Hop, Path, Quote
+from dex.routing.rounding import refined
 from dex.routing.selection import Selection, select
 from dex.routing.settlement import Share, settle_in, settle_out, shares_of
 from domain.assets import Asset
@@ -26,6 +27,7 @@ from domain.errors import InputError, Refused
 
 PATHS_MAX: Final = 16
 _APPROACHES_MAX: Final = 12
+_WORSE_MAX: Final = 3
 _MORE: Final = (2.0, 16.0, 256.0, 4096.0)
 """Where no single path gives an output, how many times its price at the margin it may cost."""
 
@@ -78,6 +80,7 @@ class Router:
         self.max_paths = max_paths
         self.mixes_kinds_out = mixes_kinds_out
         self.new_id = new_id
+        self.ticks = TickCounter()
 
     def quote_exact_in(self, token_in: Asset, token_out: Asset, amount_in: int) -> Quote:
         """Quote what an input gives: the most after gas.
@@ -90,11 +93,11 @@ class Router:
         price = self.gas_price(target)
         single = best_path_in(self.market, source, target, amount_in, max_hops=self.max_hops)
         arcs = candidates(self.market, source, target, float(amount_in), max_hops=self.max_hops, single=single)
-        options = [] if single is None else [_option([single], price)]
+        options = [] if single is None else [self._option([single], price)]
         if arcs and (len(arcs) > 1 or single is None):
             chosen = select(arcs, source, target, float(amount_in), _costs(arcs, price))
             shares = self._few_shares(arcs, chosen, source, target, float(amount_in))
-            options += self._settled(shares, lambda part: settle_in(part, amount_in), price)
+            options += self._settled(shares, lambda part: _settle_in(part, amount_in), price)
         if not options:
             raise self._no_route(token_in, token_out, source, target)
         best = max(options, key=lambda option: option.amount_out - option.gas_cost)
@@ -110,7 +113,7 @@ class Router:
         source, target = self._ends(token_in, token_out, amount_out)
         price = self.gas_price(source)
         single = self._single_out(source, target, amount_out)
-        options = [] if single is None else [_option([single], price)]
+        options = [] if single is None else [self._option([single], price)]
         for total in self._inputs_at_most(source, target, amount_out, single):
             arcs = candidates(
                 self.market,
@@ -134,16 +137,23 @@ class Router:
     def _settled(
         self, shares: Sequence[Share], settle: Callable[[Sequence[Share]], list[Found] | None], price: GasPrice
     ) -> Iterator[_Option]:
-        """Settle a split; where gas costs something, also without its smallest paths, one after the other.
+        """Settle a split; where gas costs something, also without its smallest paths, for as long as that helps.
 
         All paths end at the same marginal price, so what a small one carried costs the others next to nothing.
         """
+        best: int | None = None
+        worse = 0
         for count in range(len(shares), 0, -1):
             settled = settle(shares[:count])
-            if settled is not None:
-                yield _option(settled, price)
-                if not price.token_per_wei or not price.terms.is_due:
-                    return
+            if settled is None:
+                continue
+            option = self._option(settled, price)
+            yield option
+            gain = option.amount_out - option.amount_in - option.gas_cost  # One of the amounts is always the same.
+            worse = 0 if best is None or gain > best else worse + 1
+            best = gain if worse == 0 else best
+            if not price.token_per_wei or not price.terms.is_due or worse == _WORSE_MAX:
+                return
 
     def _shares_out(
         self, arcs: Sequence[Arc], source: str, target: str, total: float, amount_out: int, price: GasPrice
@@ -202,6 +212,9 @@ class Router:
             flow = best_flow([arcs[i] for i in kept], source, target, total, chosen.flow.prices)
             chosen = Selection(tuple(kept), flow, 0.0)
 
+    def _option(self, paths: list[Found], price: GasPrice) -> _Option:
+        return _Option(paths, *price.of_paths(paths, self.ticks))
+
     def gas_price(self, node: str) -> GasPrice:
         """Price gas in a token. What no pool prices costs nothing: better a route with too many pools than none."""
         rate = best_rate(self.market, self.market.node(self.market.native), node, self.max_hops)
@@ -251,16 +264,17 @@ class Router:
         )
 
 
+def _settle_in(shares: Sequence[Share], total: int) -> list[Found] | None:
+    settled = settle_in(shares, total)
+    return None if settled is None else refined(settled)
+
+
 def _costs(arcs: Sequence[Arc], price: GasPrice) -> list[float]:
     return [0.0 if arc.edge is None else price.of_edge(arc.edge) for arc in arcs]
 
 
 def _arriving(arcs: Sequence[Arc], flow: Flow, target: str) -> float:
     return sum(arc.curve.out_at(x) for arc, x in zip(arcs, flow.inputs, strict=True) if arc.head == target)
-
-
-def _option(paths: list[Found], price: GasPrice) -> _Option:
-    return _Option(paths, *price.of_paths(paths))
 
 
 def _path(found: Found) -> Path:

@@ -32,10 +32,9 @@ def test_the_flow_is_the_optimum_and_nothing_is_left_anywhere(seed, dollars):
     source, target = made.asset(1).id, made.asset(2).id
     arcs = candidates(market, source, target, total, max_hops=3, single=None)
     flow = best_flow(arcs, source, target, total)
-    taken = sum(x for arc, x in zip(arcs, flow.inputs, strict=True) if arc.tail == source)
-    if taken < total * 0.999:  # More than all pools hold.
+    if flow.left_over > 1e-6:  # More than all pools hold: what is left over is worth nothing.
+        assert flow.prices[source] < 1e-6 * max(arc.curve.first_price for arc in arcs if arc.tail == source)
         return
-    assert flow.left_over < 1e-7
     gives = sum(arc.curve.out_at(x) for arc, x in zip(arcs, flow.inputs, strict=True) if arc.head == target)
     # No flow gives more than the bound at these prices; this one gives the bound.
     assert gives == pytest.approx(dual(arcs, source, total, flow.prices), rel=1e-6)
@@ -58,9 +57,12 @@ def test_without_a_pool_at_least_its_surplus_is_lost(seed):
         flow = best_flow(some, source, target, total)
         taken = sum(x for arc, x in zip(some, flow.inputs, strict=True) if arc.tail == source)
         gives = sum(arc.curve.out_at(x) for arc, x in zip(some, flow.inputs, strict=True) if arc.head == target)
-        return (gives if taken > total * 0.999 else 0.0), flow.surplus
+        is_whole = taken > total * 0.999 and flow.left_over < 1e-6
+        return (gives if is_whole else 0.0), flow.surplus
 
     whole, surplus = value(arcs)
+    if not whole:  # More than all pools hold.
+        return
     for i, earned in enumerate(surplus):
         if arcs[i].is_pool and earned > 0:
             assert whole - value([*arcs[:i], *arcs[i + 1 :]])[0] >= earned * (1 - 1e-6) - whole * 1e-7

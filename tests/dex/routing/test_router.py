@@ -12,7 +12,8 @@ from dex.routing import Market, Quote, Router
 from dex.routing.candidates import candidates
 from dex.routing.curves import edge_curve, split_in
 from dex.routing.gas import GasPrice, GasTerms
-from dex.routing.paths import best_path_in, best_path_out
+from dex.routing.paths import Found, best_path_in, best_path_out
+from dex.routing.rounding import refined
 from dex.routing.selection import select
 from domain.errors import InputError, Refused
 from tests.dex.routing.markets import NATIVE, MadeUp, random_market
@@ -122,6 +123,37 @@ def test_a_split_is_never_below_the_optimum_of_a_five_percent_grid(seed, dollars
 
 
 @settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(500, 10**6), st.integers(2, 6))
+def test_few_raw_units_are_split_to_the_unit(seed, amount, pools):
+    """Here a grid may hit inputs at which V3's fee happens to be whole."""
+    made = MadeUp(seed, 2)
+    made.decimals[1], made.dollars[1] = 6, 30_000.0
+    for _ in range(pools):
+        made.v3(0, 1, 10 ** made.chance.uniform(4, 6), made.chance.choice([500, 3000]))
+    market = made.market()
+    edges = market.outgoing(made.asset(1).id)
+    inputs = [amount // pools] * pools
+    whole = [Found((edge,), (x, along((edge,), x))) for edge, x in zip(edges, inputs, strict=True)]
+    if any(path.amounts[-1] == 0 for path in whole):
+        return
+    better = refined(whole)
+    assert sum(path.amounts[0] for path in better) == sum(inputs)
+    assert sum(path.amounts[-1] for path in better) >= sum(path.amounts[-1] for path in whole)
+    assert all(path.amounts[-1] == along(path.edges, path.amounts[0]) for path in better)
+
+
+def test_a_unit_moved_to_where_the_fee_is_whole_is_not_lost():
+    made = MadeUp(9, 2)
+    made.decimals[1] = 6
+    for _ in range(2):
+        made.v3(0, 1, 1e6, 3000)
+    edges = made.market().outgoing(made.asset(1).id)
+    # 3000 pips of 1000 are 3 to the unit: of 1001 the fee is rounded up to 4, and of 999 to 3.
+    paths = [Found((edge,), (1001, along((edge,), 1001))) for edge in edges]
+    assert sum(path.amounts[-1] for path in refined(paths)) > sum(path.amounts[-1] for path in paths)
+
+
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, DOLLARS, st.sampled_from([FREE, DEAR]))
 def test_a_route_is_never_worse_after_gas_than_any_single_path(seed, dollars, terms):
     made = random_market(seed, tokens=6, pools=16)
@@ -133,7 +165,7 @@ def test_a_route_is_never_worse_after_gas_than_any_single_path(seed, dollars, te
     quote = router.quote_exact_in(made.asset(1), made.asset(2), amount)
     assert_adds_up(quote, market)
     price = router.gas_price(made.asset(2).id)
-    assert quote.amount_out - quote.gas_cost >= single.amounts[-1] - price.of_paths([single])[1]
+    assert quote.amount_out - quote.gas_cost >= single.amounts[-1] - price.of_paths([single], router.ticks)[1]
 
 
 @settings(max_examples=25, deadline=None)
