@@ -35,7 +35,9 @@ Lifetime = Annotated[int, typer.Option("--deadline-s", min=1, max=86_400, help="
 MaxImpact = Annotated[
     int, typer.Option("--max-impact-bps", min=1, help="Refuse quotes that are further from the mid price.")
 ]
-ThroughOption = Annotated[str, typer.Option("--through", help="auto, swap-router-02 or universal-router.")]
+ThroughOption = Annotated[
+    str, typer.Option("--through", help="auto, swap-router-02, universal-router or balancer-vault.")
+]
 Send = Annotated[bool, typer.Option("--send", help="Send it. Without this nothing is signed.")]
 
 
@@ -108,7 +110,7 @@ class _Wish:
 
         choices = {each.value: each for each in Through}
         if through != "auto" and through not in choices:
-            raise InputError(f"--through takes auto, {' or '.join(choices)}, found {through!r}")
+            raise InputError(f"--through takes auto, {', '.join(choices)}, found {through!r}")
         self.through = choices.get(through)
         self.ends = (token_in, token_out)
         self.amount = raw_amount("--amount-in", amount_in) if amount_in else raw_amount("--amount-out", amount_out)

@@ -19,7 +19,7 @@ from chain.networks import network_of
 from cli.dex.desk import DexDesk
 from cli.dex.market import OpenMarket
 from cli.dex.swap_log import Realised, SwapLog, expectation, realised
-from dex.execution import swap_router, universal_plan
+from dex.execution import balancer, swap_router, universal_plan
 from dex.execution.contracts import SwapContracts, router_version, swap_contracts
 from dex.execution.permits import Permit, SignedPermit
 from dex.execution.planning import plan_approval
@@ -132,6 +132,9 @@ async def quote_through(
     async def quote(kinds: Collection[str]) -> Quote:
         return await market.within(kinds).quote(*ends, amount, is_exact_out=is_exact_out, max_hops=max_hops)
 
+    if through is Through.BALANCER:
+        only = market.within(balancer.KINDS)
+        return await only.quote(*ends, amount, is_exact_out=is_exact_out, max_hops=1)
     if through is not Through.SWAP_ROUTER:
         return await quote(universal_plan.KINDS)
     found = await quote(swap_router.KINDS)

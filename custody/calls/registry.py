@@ -8,6 +8,7 @@ from typing import Final
 
 from custody.calls import (
     arb_executor,
+    balancer,
     deployments,
     deposits,
     erc20,
@@ -27,6 +28,7 @@ from domain import Address, Refused
 
 _FAMILIES: Final = (
     arb_executor,
+    balancer,
     deployments,
     deposits,
     erc20,

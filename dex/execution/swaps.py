@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from chain import parse_address
+from dex.execution import balancer, universal_plan
 from dex.execution.contracts import SwapContracts
 from dex.execution.permits import SignedPermit
 from dex.execution.slippage import Bounds
@@ -21,7 +22,13 @@ from domain.plans import TransactionPlan
 
 # Measured on the devnet (docs/swaps.md); what is not used is not paid, running out is.
 _GAS_BASE: Final = 150_000
-_GAS_PER_HOP: Final = {"v2": 120_000, "v3": 250_000, "v4": 250_000}
+_GAS_PER_HOP: Final = {
+    "v2": 120_000,
+    "v3": 250_000,
+    "v4": 250_000,
+    "balancer-stable": 250_000,
+    "balancer-weighted": 200_000,
+}
 
 
 class Through(StrEnum):
@@ -29,6 +36,7 @@ class Through(StrEnum):
 
     SWAP_ROUTER = "swap-router-02"
     UNIVERSAL_ROUTER = "universal-router"
+    BALANCER = "balancer-vault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,20 @@ class Way:
 def choose_way(quote: Quote, contracts: SwapContracts, wanted: Through | None = None) -> Way:
     """Choose the contract: SwapRouter02 where it reaches all pools (less gas, one allowance), else UniversalRouter.
 
+    A swap on one Balancer pool goes through Balancer's Vault.
+
     Raises:
         InputError: The wanted contract does not stand on this chain, or does not reach the quote's pools.
         Refused: Rule `unsupported-pool`: neither reaches them.
     """
     kinds = sorted({hop.pool.kind for path in quote.paths for hop in path.hops})
+    if contracts.balancer_vault is not None and balancer.reaches(quote) and wanted in (None, Through.BALANCER):
+        return Way(Through.BALANCER, contracts.balancer_vault, contracts.balancer_vault, needs_permit=False)
+    if wanted is Through.BALANCER:
+        raise InputError(
+            f"Balancer's Vault does not carry this swap out ({', '.join(kinds)})",
+            hint="it swaps tokens on one pool of its own",
+        )
     if contracts.swap_router is not None and reaches(quote) and wanted is not Through.UNIVERSAL_ROUTER:
         return Way(Through.SWAP_ROUTER, contracts.swap_router, contracts.swap_router, needs_permit=False)
     if wanted is Through.SWAP_ROUTER:
@@ -58,7 +75,7 @@ def choose_way(quote: Quote, contracts: SwapContracts, wanted: Through | None = 
             f"SwapRouter02 does not carry this swap out ({', '.join(kinds)})",
             hint="it takes tokens for tokens, each path on V2 or on V3 pools",
         )
-    if unreached := [kind for kind in kinds if kind not in _GAS_PER_HOP]:
+    if unreached := [kind for kind in kinds if kind not in universal_plan.KINDS]:
         raise Refused(
             f"no router reaches pools of the kind {', '.join(unreached)}",
             rule="unsupported-pool",
@@ -101,10 +118,12 @@ def plan_quote(
         Refused: See `encode_universal`.
     """
     owner, native = parse_address(sender), native_asset(quote.chain_id).id
+    if not way.needs_permit and permit is not None:
+        raise InputError(f"{intent_id}: {way.through} takes no permit")
     if way.through is Through.SWAP_ROUTER:
-        if permit is not None:
-            raise InputError(f"{intent_id}: SwapRouter02 takes no permit")
         data = encode_swap_router(quote, bounds, owner)
+    elif way.through is Through.BALANCER:
+        data = balancer.encode_balancer(quote, bounds, owner)
     else:
         _check_permit(quote, bounds, way, permit)
         data = encode_universal(quote, bounds, contracts, permit)

@@ -165,6 +165,8 @@ EXACT_IN = {
         None,
         [(5_000 * ETHER, "DAI v2:DAI/WETH:3000 WETH v4:ETH/USDC:500 USDC v3:WBTC/USDC:500 WBTC")],
     ),
+    "Balancer's stable pool": ("DAI", "USDC", None, [(ETHER, "DAI balancer-stable USDC")]),
+    "Balancer's weighted pool": ("WETH", "USDC", None, [(ETHER, "WETH balancer-weighted USDC")]),
     "a path that wraps in its middle": (
         "WBTC",
         "DAI",
@@ -187,6 +189,8 @@ async def test_every_kind_of_exact_input_gives_what_was_quoted(devnet, tmp_path)
 
 
 EXACT_OUT = {
+    "Balancer's stable pool": ("DAI", "USDC", None, [(10**6, "DAI balancer-stable USDC")]),
+    "Balancer's weighted pool": ("WETH", "USDC", None, [(10**9, "WETH balancer-weighted USDC")]),
     "v2 over SwapRouter02": ("WETH", "USDC", None, [(3_000 * 10**6, "WETH v2:USDC/WETH:3000 USDC")]),
     "v3 over SwapRouter02": ("WETH", "USDC", None, [(3_000 * 10**6, "WETH v3:USDC/WETH:500 USDC")]),
     "v3 two hops over SwapRouter02": (

@@ -348,6 +348,7 @@ def test_methods_that_are_known():
         "proposeRole",
         "proposeUnpause",
         "sweep",
+        "swap",
         "swapExactTokensForTokens",
         "swapTokensForExactTokens",
         "transfer",

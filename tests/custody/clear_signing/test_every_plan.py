@@ -183,7 +183,13 @@ def routed(token_in, token_out, hops, *, exact_out=False, permit=False):
         gas_cost=0,
     )
     bounds = SlippagePolicy().bounds(quote, head_number=5, time_s=1_795_632_000)
-    names = {"WETH9": WETH9, "UniversalRouter": V3, "SwapRouter02": V3, "Permit2": PERMIT2}
+    names = {
+        "WETH9": WETH9,
+        "UniversalRouter": V3,
+        "SwapRouter02": V3,
+        "Permit2": PERMIT2,
+        "BalancerVault": V2,
+    }
     contracts = swap_contracts(names, RouterVersion.V2_1)
     way = choose_way(quote, contracts)
     signed = None
@@ -197,7 +203,7 @@ def hop(kind, source, target, amounts, *, coin=False):
     """A hop over a pool of USDC and WETH (of V4: and the coin)."""
     eth = (ETH, ZERO_ADDRESS) if coin else (WETH9_ASSET, WETH9)
     pool = PoolSpec(PoolId("pool"), kind, address_of("pool"), CHAIN, eth[0], USDC_ASSET, eth[1], USDC, 500)
-    return Hop(replace(pool, tick_spacing=10), source, target, *amounts)
+    return Hop(replace(pool, tick_spacing=10, pool_id="0x" + "0b" * 32), source, target, *amounts)
 
 
 WETH9_ASSET, ETH = token_asset(CHAIN, WETH9, "WETH", 18), native_asset(CHAIN)
@@ -222,6 +228,10 @@ EXAMPLES = {
         (
             routed(USDC_ASSET, WETH9_ASSET, [hop("v3", USDC_ASSET, WETH9_ASSET, BUY)], exact_out=True),
             "Swap on Uniswap V3",
+        ),
+        (
+            routed(USDC_ASSET, WETH9_ASSET, [hop("balancer-weighted", USDC_ASSET, WETH9_ASSET, BUY)]),
+            "Swap on Balancer",
         ),
         (routed(ETH, USDC_ASSET, [hop("v4", ETH, USDC_ASSET, SELL, coin=True)]), UNIVERSAL),
         (routed(ETH, USDC_ASSET, [hop("v3", WETH9_ASSET, USDC_ASSET, SELL)], exact_out=True), UNIVERSAL),

@@ -6,12 +6,17 @@ from fractions import Fraction
 
 from chain import ChainClient
 from chain.abi import Dynamic, address_array, address_word, bytes_words, compose, int_word, selector, uint_at, uint_word
+from chain.codec import function
 from chain.devnet import DevnetWorld
-from dex.pools import ZERO_ADDRESS, PoolSpec
+from dex.pools import ZERO_ADDRESS, PoolSpec, devnet_pools
 from dex.routing.quote import Hop, Path, Quote
 from domain import Asset, ChainId, native_asset, token_asset
 from domain.ids import PoolId
 
+_QUERY = function(
+    "queryBatchSwap(uint8 kind, (bytes32 poolId, uint256 i, uint256 o, uint256 amount, bytes userData)[] swaps,"
+    " address[] assets, (address sender, bool f, address recipient, bool t) funds) returns (int256[] deltas)"
+)
 _KEY = "(address,address,uint24,int24,address)"
 
 
@@ -23,7 +28,9 @@ def assets(world: DevnetWorld) -> dict[str, Asset]:
 
 
 def pool(world: DevnetWorld, name: str) -> PoolSpec:
-    """Describe a pool by `v4:ETH/USDC:500`."""
+    """Describe a pool by `v4:ETH/USDC:500`, or Balancer's by their kind alone."""
+    if name.startswith("balancer"):
+        return next(spec for spec in devnet_pools(world).values() if spec.kind == name)
     kind, pair, fee = name.split(":")
     by_symbol = assets(world)
     addresses = {symbol: token.address for symbol, token in world.tokens.items()} | {"ETH": ZERO_ADDRESS}
@@ -59,11 +66,22 @@ class Asker:
         spec = pool(self.world, name)
         source, target = self.assets[token_in], self.assets[token_out]
         addresses = spec.address_of(source.id), spec.address_of(target.id)
+        if spec.kind.startswith("balancer"):
+            pair = await self._balancer(spec, *addresses, amount, exact_out=exact_out)
+            return Hop(spec, source, target, *pair)
         data, at = self._question(spec, *addresses, amount, exact_out=exact_out)
         where = {"v2": "UniswapV2Router02", "v3": "QuoterV2", "v4": "V4Quoter"}[spec.kind]
         other = uint_at(await self.client.call(self.world.contracts[where], data), at)
         pair = (other, amount) if exact_out else (amount, other)
         return Hop(spec, source, target, *pair)
+
+    async def _balancer(self, spec, token_in, token_out, amount, *, exact_out):
+        """Ask the Vault, which answers with what each asset would move."""
+        tokens = [address for _, address in spec.tokens]
+        step = (bytes.fromhex(spec.pool_id[2:]), tokens.index(token_in), tokens.index(token_out), amount, b"")
+        data = _QUERY.encode(int(exact_out), [step], tokens, (token_in, False, token_in, False))
+        (deltas,) = _QUERY.decode(await self.client.call(self.world.contracts["BalancerVault"], data))
+        return deltas[tokens.index(token_in)], -deltas[tokens.index(token_out)]
 
     def _question(self, spec, token_in, token_out, amount, *, exact_out):
         if spec.kind == "v2":
