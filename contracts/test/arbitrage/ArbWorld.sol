@@ -190,13 +190,13 @@ abstract contract ArbWorld is GenuineLenders {
     function _buildV4() private {
         known.poolManager =
             deployCode("node_modules/@uniswap/v4-core/out/PoolManager.sol/PoolManager.json", abi.encode(address(this)));
-        _poolV4(500, 10, 887_270);
-        _poolV4(3000, 60, 887_220);
+        _poolV4(500, 10, 887_270, address(0));
+        _poolV4(3000, 60, 887_220, address(0));
     }
 
     /// @dev The coin itself against USDC.
-    function _poolV4(uint24 fee, int24 spacing, int24 edge) private {
-        IPoolManagerCalls.PoolKey memory key = IPoolManagerCalls.PoolKey(address(0), usdc, fee, spacing, address(0));
+    function _poolV4(uint24 fee, int24 spacing, int24 edge, address hooks) internal {
+        IPoolManagerCalls.PoolKey memory key = IPoolManagerCalls.PoolKey(address(0), usdc, fee, spacing, hooks);
         IManagerSetUp(known.poolManager).initialize(key, _price(true));
         uint256 liquidity = FixedPointMathLib.sqrt(WETH_DEPTH * USDC_DEPTH);
         IPoolManagerCalls(known.poolManager).unlock(abi.encode(key, edge, liquidity));
