@@ -193,30 +193,36 @@ async def carry_out(desk: DexDesk, shown: Prepared, policy: SlippagePolicy, requ
         VenueUnavailable: There is no outcome yet.
     """
     _ensure_clear(shown)
-    now, prefix = shown, f"swap-{shown.quote.id}"
-    if shown.must_approve:
-        amounts = [0] if shown.resets_allowance else []
-        await desk.execute_all(
-            [
-                _approval(shown, amount, f"{prefix}-approve-{number}")
-                for number, amount in enumerate([*amounts, shown.bounds.amount_in_max], 1)
-            ]
-        )
-        quote = await requote(shown.way.through)  # The allowance is that contract's.
-        now = await prepare(desk.client, quote, policy, shown.contracts, shown.owner, shown.way.through)
-        now = replace(now, bounds=_no_worse(shown, now))
-        _ensure_clear(now)
-    permit = await _permit(desk, now, prefix) if now.must_permit else None
-    plan = _plan(now.quote, now.bounds, now.way, now.contracts, now.owner, prefix, permit, now.gas_limit)
-    tried = await try_out(desk.client, plan, now.way, now.token, stands_for_permit=False)
-    if not tried.succeeded:
-        _refuse(problem_of(tried.revert), prefix)
-    expected = expectation(now.quote, now.bounds, now.way, intent_id=prefix, time_ns=time.time_ns())
-    SwapLog(desk.root).append(expected)
-    settled = await desk.execute(plan)
-    if now.token is not None and now.quote.is_exact_out:
+    prefix = f"swap-{shown.quote.id}"
+    try:
+        now = await _approve(desk, shown, policy, requote, prefix) if shown.must_approve else shown
+        permit = await _permit(desk, now, prefix) if now.must_permit else None
+        plan = _plan(now.quote, now.bounds, now.way, now.contracts, now.owner, prefix, permit, now.gas_limit)
+        tried = await try_out(desk.client, plan, now.way, now.token, stands_for_permit=False)
+        if not tried.succeeded:
+            _refuse(problem_of(tried.revert), prefix)
+        expected = expectation(now.quote, now.bounds, now.way, intent_id=prefix, time_ns=time.time_ns())
+        SwapLog(desk.root).append(expected)
+        settled = await desk.execute(plan)
+    except Refused:
+        await _take_back(desk, shown, prefix)
+        raise
+    if now.quote.is_exact_out or settled.status != "mined":
         await _take_back(desk, now, prefix)
     return realised(expected, settled)
+
+
+async def _approve(desk: DexDesk, shown: Prepared, policy: SlippagePolicy, requote: Requote, name: str) -> Prepared:
+    """Give the allowance, and look at the swap again: that took a block or two."""
+    amounts = [*([0] if shown.resets_allowance else []), shown.bounds.amount_in_max]
+    await desk.execute_all(
+        [_approval(shown, amount, f"{name}-approve-{number}") for number, amount in enumerate(amounts, 1)]
+    )
+    quote = await requote(shown.way.through)  # The allowance is that contract's.
+    now = await prepare(desk.client, quote, policy, shown.contracts, shown.owner, shown.way.through)
+    now = replace(now, bounds=_no_worse(shown, now))
+    _ensure_clear(now)
+    return now
 
 
 async def _permit(desk: DexDesk, now: Prepared, name: str) -> SignedPermit:
@@ -234,11 +240,13 @@ async def _permit(desk: DexDesk, now: Prepared, name: str) -> SignedPermit:
     return SignedPermit(permit, signature.to_bytes())
 
 
-async def _take_back(desk: DexDesk, now: Prepared, name: str) -> None:
-    """End what an exact output left of its allowance: nobody may keep one that nobody needs."""
-    state = await read_account(desk.client, now.owner, now.token, now.way)
+async def _take_back(desk: DexDesk, of: Prepared, name: str) -> None:
+    """End what a swap left of its allowance: nobody may keep one that nobody needs."""
+    if of.token is None or not (of.must_approve or of.quote.is_exact_out):
+        return
+    state = await read_account(desk.client, of.owner, of.token, of.way)
     if state.allowance:
-        await desk.execute(_approval(now, 0, f"{name}-take-back"))
+        await desk.execute(_approval(of, 0, f"{name}-take-back"))
 
 
 def _no_worse(shown: Prepared, now: Prepared) -> Bounds:
