@@ -183,8 +183,12 @@ class ChainClient:
             params.append(overrides)
         return bytes.fromhex((await self.rpc.request("eth_call", *params))[2:])
 
-    async def gas_estimate(self, sender: str, to: str | None, data: bytes, value_wei: int = 0) -> int:
+    async def gas_estimate(
+        self, sender: str, to: str | None, data: bytes, value_wei: int = 0, block: BlockRef | None = None
+    ) -> int:
         """Estimate the gas a transaction needs now; add a margin before signing.
+
+        With `block` "pending" it is run behind the transactions that wait.
 
         Raises:
             CallReverted: It would revert.
@@ -192,7 +196,8 @@ class ChainClient:
         request: dict[str, Any] = {"from": sender, "data": "0x" + data.hex(), "value": hex(value_wei)}
         if to is not None:
             request["to"] = to
-        return int(await self.rpc.request("eth_estimateGas", request), 16)
+        at = [] if block is None else [block_param(block)]
+        return int(await self.rpc.request("eth_estimateGas", request, *at), 16)
 
     async def simulate(
         self, calls: Sequence[Call], block: BlockRef = "latest", overrides: Overrides | None = None

@@ -93,7 +93,7 @@ class Dispatch:
         """
         plan = intent.plan
         try:
-            needed = await self._tools.chain.gas_estimate(self._tools.sender, plan.to, plan.data, plan.value_wei)
+            needed = await self._gas_needed(plan)
         except CallReverted as exc:
             if await self._may_wait_for_another(intent):
                 return None
@@ -102,6 +102,16 @@ class Dispatch:
         if needed > limit:
             raise Refused(f"it needs {needed} gas, the plan allows {limit}", rule="simulation")
         return limit
+
+    async def _gas_needed(self, plan: TransactionPlan) -> int:
+        chain, sender = self._tools.chain, self._tools.sender
+        try:
+            return await chain.gas_estimate(sender, plan.to, plan.data, plan.value_wei)
+        except CallReverted:
+            if plan.purpose != "arbitrage":
+                raise
+            # It may be meant to follow transactions that wait. Its own bounds keep it from harm if they do not come.
+            return await chain.gas_estimate(sender, plan.to, plan.data, plan.value_wei, "pending")
 
     async def _may_wait_for_another(self, intent: Intent) -> bool:
         """Whether one of ours may be what it waits for (an approval): then it is judged again when that is mined."""

@@ -130,6 +130,12 @@ class CycleScanner:
                 self._found[number] = optimum
         return sorted(self._found.values(), key=lambda found: -found.profit)
 
+    def behind(self, changed: Mapping[str, PoolReplica]) -> list[CycleOptimum]:
+        """Give the profitable cycles through pools in a state that they are not in yet; this scanner stays as it is."""
+        ahead = CycleScanner(self.index, {**self.replicas, **changed})
+        ahead._curves = {leg: known for leg, known in self._curves.items() if leg.pool not in changed}
+        return ahead.update(changed)
+
     def _solve(self, cycle: Cycle) -> CycleOptimum | None:
         curves, rate = [], 1.0
         for leg in cycle.legs:

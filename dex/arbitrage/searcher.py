@@ -112,6 +112,18 @@ class Searcher:
             busy: Pools that something of ours is under way on: cycles through them are not given.
         """
         optima, self._changed = self.scanner.update(self._changed), set()
+        return self._choose(optima, costs, busy)
+
+    def behind(self, changed: Mapping[str, PoolReplica], costs: Costs, busy: Collection[str] = ()) -> list[Opportunity]:
+        """Give what pays once pools are in the state that waiting transactions leave, as `find`.
+
+        Only cycles through those pools: the others pay now, or not.
+        """
+        self.scanner.update(self._changed)
+        self._changed = set()
+        return self._choose(self.scanner.behind(changed), costs, busy)
+
+    def _choose(self, optima: Sequence[CycleOptimum], costs: Costs, busy: Collection[str]) -> list[Opportunity]:
         free = [optimum for optimum in optima if not any(leg.pool in busy for leg in optimum.cycle.legs)]
         priced: dict[int, Opportunity] = {}
         for opportunity in self._price(free, costs):

@@ -48,6 +48,9 @@ def run(
     ] = 100,
     min_net_wei: Annotated[int, typer.Option(min=0, help="What must be left after gas, in wei.")] = 0,
     tip_bps: Annotated[int, typer.Option(min=0, max=10_000, help="Share of the profit for the block's builder.")] = 0,
+    follow_waiting: Annotated[
+        bool, typer.Option("--follow-waiting", help="Follow waiting transactions within their block.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Find and write down; send nothing.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report there when it ends.")] = None,
     yes: YesOption = False,
@@ -62,7 +65,9 @@ def run(
     if not yes and not dry_run and config is not None:
         typer.confirm("This sends transactions of your installation. Go on?", abort=True, err=True)
 
-    asked = _Asked(seconds, executor, tuple(start), legs, tolerance_bps, min_net_wei, tip_bps, dry_run, report)
+    asked = _Asked(
+        seconds, executor, tuple(start), legs, tolerance_bps, min_net_wei, tip_bps, dry_run, follow_waiting, report
+    )
     output.table(asyncio.run(_run(place, asked)), as_json=as_json)
 
 
@@ -76,6 +81,7 @@ class _Asked:
     min_net_wei: int
     tip_bps: int
     dry_run: bool
+    follow_waiting: bool
     report: Path | None
 
 
@@ -130,6 +136,7 @@ async def _search(
         margin_wei=asked.min_net_wei,
         tip_bps=asked.tip_bps,
         dry_run=asked.dry_run,
+        follows_waiting=asked.follow_waiting,
     )
     clock, journal = SystemClock(), OpportunityLog(desk.root / FILE)
     name = f"{clock.now_ns() // 10**6:x}"

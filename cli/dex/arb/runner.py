@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from chain import FeeQuote
+from chain.subscriptions import PendingSeen, StreamEvent, Subscriptions
 from cli.dex.arb.place import ArbPlace
 from cli.dex.arb.words import path_words
 from cli.dex.desk import DexDesk
 from dex.arbitrage.cycles import Cycle
 from dex.arbitrage.journal import Ended, Found, OpportunityLog
+from dex.arbitrage.pending import comes_before, read_waiting, state_behind
 from dex.arbitrage.planning import Bounds, plan_arbitrage
 from dex.arbitrage.searcher import Costs, Opportunity, Searcher
+from dex.replicas.decoding import LogRoutes
 from dex.replicas.follower import PoolFollower
 from domain import Address, Asset, InvariantError, PlatformError, Refused, VenueUnavailable
 from domain.events import BlockSeen, Event, SwapSettled
@@ -27,6 +32,8 @@ STRATEGY: Final = "arbitrage"
 _REFRESH_S: Final = 5.0
 """How old what is known of lenders and tips may be."""
 _OUTCOME_S: Final = 30.0
+_WAITING_MAX: Final = 64
+"""How many waiting transactions are looked at: the newest."""
 _MARKET_MOVED: Final = ("simulation", "deadline")
 """Refusals that say nothing worse than that somebody was faster."""
 
@@ -47,6 +54,8 @@ class RunOptions:
     """A transaction that is not mined within so many blocks never is."""
     deadline_s: int = 60
     dry_run: bool = False
+    follows_waiting: bool = False
+    """Whether waiting transactions are followed within their block; needs the node's WebSocket."""
 
 
 class ArbRun:
@@ -86,17 +95,32 @@ class ArbRun:
         self._searcher = place.searcher(self._follower.replicas, options.start, legs_max=options.legs_max)
         self._seen: BlockSeen | None = None
         self._heard = asyncio.Event()
-        self._priority_wei = 0
+        self._fees: FeeQuote | None = None
         self._busy: dict[str, frozenset[str]] = {}
         self._free_from: dict[str, int] = {}
         """Intents that have ended: their pools are free once this block is in the replicas."""
         self._gone: set[tuple[Cycle, tuple[int, ...]]] = set()
         """What custody's simulation refused: not tried again unless the amounts change."""
         self._failure: PlatformError | None = None
+        self._stream = Subscriptions(ws_url, desk.client, pending=True) if options.follows_waiting else None
+        self._routes = LogRoutes(place.pools)
+        self._announced: deque[str] = deque(maxlen=_WAITING_MAX)
+        self._waits = asyncio.Event()
 
     @property
     def searcher(self) -> Searcher:
         return self._searcher
+
+    @property
+    def is_following(self) -> asyncio.Event:
+        """Set once waiting transactions are heard of.
+
+        Raises:
+            InvariantError: They are not asked for.
+        """
+        if self._stream is None:
+            raise InvariantError("this run does not follow waiting transactions")
+        return self._stream.connected
 
     async def run(self, stop: asyncio.Event) -> None:
         """Search until told to stop, then wait for what is under way.
@@ -109,8 +133,10 @@ class ArbRun:
         await self._follower.start(self._hear)
         try:
             async with asyncio.TaskGroup() as carrying:
-                watch = asyncio.ensure_future(self._follower.wait())
-                refresh = asyncio.ensure_future(self._refresh_often())
+                watched = [asyncio.ensure_future(self._follower.wait()), asyncio.ensure_future(self._refresh_often())]
+                if self._stream is not None:
+                    watched.append(asyncio.ensure_future(self._stream.run(self._hear_waiting)))
+                    watched.append(asyncio.ensure_future(self._follow_waiting(carrying)))
                 try:
                     while True:  # What stands when it begins is looked at, however short the run.
                         if self._heard.is_set():
@@ -118,9 +144,9 @@ class ArbRun:
                             self._act(carrying)
                         if stop.is_set() or self._failure is not None:
                             break
-                        await self._wait(stop, watch, refresh)
+                        await self._wait(stop, *watched)
                 finally:
-                    for task in (watch, refresh):
+                    for task in watched:
                         task.cancel()
         finally:
             await self._follower.stop()
@@ -132,6 +158,7 @@ class ArbRun:
             self._seen = event
             self.blocks += 1
             self._heard.set()
+            self._waits.set()
         elif (pool := getattr(event, "pool", "")) in self._searcher.pools:
             self._searcher.note(pool)
 
@@ -157,19 +184,21 @@ class ArbRun:
         for name, block in list(self._free_from.items()):
             if seen.number >= block:
                 del self._free_from[name], self._busy[name]
-        costs = Costs(seen.base_fee_wei + self._priority_wei, self._options.margin_wei)
-        busy = frozenset[str]().union(*self._busy.values())
-        for opportunity in self._searcher.find(costs, busy):
-            optimum = opportunity.optimum
-            if (optimum.cycle, optimum.amounts) in self._gone:
-                continue
-            entry = self._entry(opportunity, seen)
-            self._write(entry)
-            self.ids.append(entry.id)
-            if not self._options.dry_run:
-                self._busy[entry.id] = opportunity.pools
-                self.reactions_ns.append(self._now_ns() - seen.time_ns)
-                carrying.create_task(self._carry_out(opportunity, entry, seen), name=f"arb.{entry.id}")
+        for opportunity in self._searcher.find(self._costs(seen), self._under_way()):
+            self.reactions_ns.append(self._now_ns() - seen.time_ns)
+            self._begin(carrying, opportunity, seen)
+
+    def _begin(self, carrying: asyncio.TaskGroup, opportunity: Opportunity, seen: BlockSeen, behind: str = "") -> None:
+        """Write an opportunity down and have it carried out, unless custody found its like gone."""
+        optimum = opportunity.optimum
+        if (optimum.cycle, optimum.amounts) in self._gone:
+            return
+        entry = self._entry(opportunity, seen, behind)
+        self._write(entry)
+        self.ids.append(entry.id)
+        if not self._options.dry_run:
+            self._busy[entry.id] = opportunity.pools
+            carrying.create_task(self._carry_out(opportunity, entry, seen), name=f"arb.{entry.id}")
 
     async def _carry_out(self, opportunity: Opportunity, entry: Found, seen: BlockSeen) -> None:
         """Have one cycle carried out and write down what came of it. Its pools are busy until that is known."""
@@ -213,7 +242,7 @@ class ArbRun:
             ),
         )
 
-    def _entry(self, opportunity: Opportunity, seen: BlockSeen) -> Found:
+    def _entry(self, opportunity: Opportunity, seen: BlockSeen, behind: str) -> Found:
         return Found(
             id=f"arb-{self._name}-{len(self.ids) + 1}",
             time_ns=self._now_ns(),
@@ -229,11 +258,54 @@ class ArbRun:
             gas_units=opportunity.gas_units,
             gas_cost=str(opportunity.gas_cost),
             token_wei=float(opportunity.token_wei),
+            behind=behind,
         )
 
     def _write(self, entry: Found | Ended) -> None:
         self._journal.append(entry)
         self._told(entry)
+
+    def _costs(self, seen: BlockSeen) -> Costs:
+        priority = self._fees.priority if self._fees is not None else 0
+        return Costs(seen.base_fee_wei + priority, self._options.margin_wei)
+
+    def _under_way(self) -> frozenset[str]:
+        return frozenset[str]().union(*self._busy.values())
+
+    # --- behind transactions that wait
+
+    async def _hear_waiting(self, event: StreamEvent) -> None:
+        if isinstance(event, PendingSeen):
+            self._announced.append(event.tx_hash)
+            self._waits.set()
+
+    async def _follow_waiting(self, carrying: asyncio.TaskGroup) -> None:
+        """Whenever something new waits, search on the state that all that comes before us will leave."""
+        while True:
+            await self._waits.wait()
+            self._waits.clear()
+            try:
+                await self._look_behind(carrying)
+            except PlatformError as exc:  # The next transaction or block is another chance.
+                log.info("arb.not_followed", reason=str(exc))
+
+    async def _look_behind(self, carrying: asyncio.TaskGroup) -> None:
+        seen, client, fees = self._seen, self._desk.client, self._fees
+        if seen is None or fees is None or not self._announced:
+            return
+        found = await read_waiting(client, list(self._announced), seen.base_fee_wei)
+        still = {waiting.hash for waiting in found}
+        for tx_hash in [tx_hash for tx_hash in self._announced if tx_hash not in still]:
+            self._announced.remove(tx_hash)
+        before_us = [one for one in found if comes_before(one, fees) and one.sender != self._desk.account]
+        before_us.sort(key=lambda one: -one.priority_wei)
+        if not before_us:
+            return
+        state = await state_behind(client, before_us, self._routes, self._follower.replicas, seen.number)
+        if not state or self._seen is not seen:
+            return
+        for opportunity in self._searcher.behind(state, self._costs(seen), self._under_way()):
+            self._begin(carrying, opportunity, seen, behind=before_us[-1].hash)
 
     # --- what changes slowly
 
@@ -247,7 +319,7 @@ class ArbRun:
 
     async def _refresh(self) -> None:
         client, options = self._desk.client, self._options
-        self._priority_wei = (await client.fees()).priority
+        self._fees = await client.fees()
         await self._place.refresh_lenders(client, self._searcher, options.executor, options.start)
 
 

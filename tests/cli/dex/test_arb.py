@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chain.codec import function
+from chain.devnet import DEPLOYER as TRADER
 from chain.devnet import TEST_ADDRESSES
 from chain.network import identify
 from cli.dex.arb.deploy import ensure_deployed
@@ -28,6 +29,9 @@ from tests.dex.trader import Trader
 pytestmark = pytest.mark.anvil
 ACCOUNT = TEST_ADDRESSES[5]
 PAUSE = function("pause()")
+V2_SWAP = function(
+    "swapExactTokensForTokens(uint256 amountIn, uint256 amountOutMin, address[] path, address to, uint256 deadline)"
+)
 SET_BENEFICIARY = function("setBeneficiary(address beneficiary)")
 
 
@@ -162,3 +166,62 @@ def test_the_commands_speak_to_people_and_machines(devnet, pushed, tmp_path):
     assert "data:image/png;base64" in report.read_text()
     lines = list(csv.DictReader(invoke("log", *data, "--csv").splitlines()))
     assert [line["id"] for line in lines] == [row["id"] for row in logged["opportunities"]]
+
+
+async def test_a_waiting_swap_is_followed_within_its_block(devnet, chain_client, tmp_path):
+    """What it leaves is predicted to the unit before it is mined, and custody signs although it does not pay yet."""
+    where, executor = await prepared(chain_client)
+    trader = Trader(devnet, chain_client)
+    await trader.prepare()
+    place = DeskPlace(rpc_url=devnet.world.rpc_url, data=tmp_path)
+    async with open_desk(place, execution_of(executor)) as desk:
+        await ensure_deployed(desk, roles_of(ACCOUNT), where.deployment)
+        await chain_client.rpc.request("evm_setAutomine", False)
+        try:
+            journal, found = OpportunityLog(tmp_path / FILE), asyncio.Event()
+            follows = options(where, follows_waiting=True)
+            stop = asyncio.Event()
+
+            def told(entry):
+                (stop if isinstance(entry, Ended) else found).set()
+
+            ws_url = "ws" + devnet.world.rpc_url.removeprefix("http")
+            run = ArbRun(desk, where, follows, SystemClock().now_ns, journal, "test", ws_url=ws_url, told=told)
+            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(run.run(stop))
+                await run.is_following.wait()
+                target = await waiting_swap(trader)
+                await found.wait()
+                while len(await pool_hashes(chain_client)) < 2:  # Until custody has sent ours.
+                    await asyncio.wait({running}, timeout=0.02)
+                while not running.done():  # What it finds in the block afterwards wants blocks, too.
+                    await chain_client.rpc.request("evm_mine")
+                    await asyncio.wait({running}, timeout=0.1)
+        finally:
+            await chain_client.rpc.request("evm_setAutomine", True)
+        row = journal.rows()[0]
+        assert (row.status, row.found.behind, row.realised) == ("mined", target, row.predicted)
+        block = await chain_client.block(row.ended.block_number)
+        assert list(block.transactions) == [target, row.ended.tx_hash]
+        assert await desk.differences() == {}
+
+
+async def waiting_swap(trader):
+    """Somebody who pays more than we do buys a lot of WETH on V2, and waits."""
+    world = trader.devnet.world
+    path = [world.tokens["USDC"].address, world.tokens["WETH"].address]
+    data = V2_SWAP.encode(200_000 * 10**6, 0, path, TRADER, 2**40)
+    request = {
+        "from": TRADER,
+        "to": world.contracts["UniswapV2Router02"],
+        "data": "0x" + data.hex(),
+        "gas": hex(400_000),
+        "maxFeePerGas": hex(10**11),
+        "maxPriorityFeePerGas": hex(3 * 10**9),
+    }
+    return await trader.client.rpc.request("eth_sendTransaction", request)
+
+
+async def pool_hashes(client):
+    content = await client.rpc.request("txpool_content")
+    return [tx["hash"] for of in content["pending"].values() for tx in of.values()]
