@@ -87,7 +87,7 @@ class JsonRpc:
             InputError: An endpoint serves another chain.
             VenueUnavailable: No endpoint answers.
         """
-        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        self.begin()
         try:
             found = await asyncio.gather(*(self._verify(e) for e in self.endpoints), return_exceptions=True)
             for outcome in found:
@@ -101,6 +101,10 @@ class JsonRpc:
         except BaseException:
             await self.close()
             raise
+
+    def begin(self) -> None:
+        """Be ready to ask without asking yet: each endpoint is checked when it is asked first."""
+        self._session = aiohttp.ClientSession(timeout=self._timeout)
 
     async def close(self) -> None:
         """Close the connections; safe to repeat."""

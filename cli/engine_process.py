@@ -23,6 +23,7 @@ from cli.engine_freeze import Freezer
 from cli.engine_reload import Reloader
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
+from cli.private_ways import open_ways
 from cli.ramp_state import StartStage, ramps_of
 from cli.settings import CustodySettings, Settings, load_settings
 from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
@@ -275,6 +276,7 @@ async def _open_desk(
         approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
         # The account may be the one that sweeps.
         booker=sweep_booker(part.deposits) if part.deposits is not None else None,
+        private=await stack.enter_async_context(open_ways(settings.chain, world.client, data.root)),
     )
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)

@@ -14,8 +14,10 @@ import structlog
 
 from chain import ChainClient
 from chain.network import ensure_keys_fit, identify
+from chain.paths import Ways
 from cli import reconciling
 from cli.data_dir import DataDir
+from cli.private_ways import open_ways
 from cli.settings import CustodySettings, Settings
 from cli.wiring import open_ledger
 from compliance import DenyListScreener
@@ -47,6 +49,7 @@ class _Chain:
     ledger: Ledger
     deposits: DepositSettings
     custody: CustodySettings
+    private: Ways | None
 
 
 class Jobs:
@@ -138,6 +141,7 @@ class Jobs:
                 options=DeskOptions(confirmations=self._settings.chain.confirmations if self._settings.chain else 1),
                 approvals=DatabaseApprovals(opened.database, rules=rules, now_ns=self._clock.now_ns),
                 booker=sweep_booker(opened.deposits),
+                private=opened.private,
             )
         return found
 
@@ -164,10 +168,13 @@ class Jobs:
         deposits = None if custody is None else custody.deposits
         if chain is None or custody is None or deposits is None or {chain.chain_id, deposits.chain_id} != {chain_id}:
             raise InputError(f"no deposits are configured on chain {chain_id}")
-        async with ChainClient(list(chain.endpoints), chain_id) as client:
+        async with (
+            ChainClient(list(chain.endpoints), chain_id) as client,
+            open_ways(chain, client, self._data.root) as private,
+        ):
             database, ledger = await asyncio.to_thread(open_ledger, self._settings, self._data)
             try:
-                yield _Chain(client, database, ledger, deposits, custody)
+                yield _Chain(client, database, ledger, deposits, custody, private)
             finally:
                 database.dispose()
 

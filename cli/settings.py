@@ -34,6 +34,23 @@ class ChainSettings(SettingsPart):
     """WebSocket endpoint that announces heads; a hint that saves polling time, never trusted."""
     pools: tuple[str, ...] = ()
     """Pools to follow, by label (`v3:USDC/WETH:500`), address or id; none means every pool of the address book."""
+    private_endpoints: tuple[str, ...] = ()
+    """JSON-RPC URLs that show transactions to block builders only. Plans marked private go there and nowhere else."""
+    private_relays: tuple[str, ...] = ()
+    """Relays that take `eth_sendPrivateTransaction`, for the same plans."""
+    bundle_relays: tuple[str, ...] = ()
+    """Relays that take `eth_sendBundle`, for plans marked as bundles."""
+    relay_identity: SecretRef | None = None
+    """The key relays know us by: a secp256k1 key that holds no funds. None: each process makes its own."""
+
+    @model_validator(mode="after")
+    def _private_is_not_public(self) -> Self:
+        shared = set(self.endpoints) & {*self.private_endpoints, *self.private_relays, *self.bundle_relays}
+        if shared:
+            raise ValueError(
+                "an endpoint is public or private, not both: one stands in endpoints and among the private"
+            )
+        return self
 
 
 class CustodySettings(SettingsPart):

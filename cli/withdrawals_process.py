@@ -12,6 +12,7 @@ from chain.network import identify
 from cli import output
 from cli.data_dir import DataDir
 from cli.engine_process import reach_signer
+from cli.private_ways import open_ways
 from cli.settings import load_settings
 from cli.withdrawals_desk import CONTROL, custody_part, open_counter
 from compliance import DenyListScreener
@@ -49,6 +50,7 @@ async def run(root: Path, *, as_json: bool) -> None:
     async with AsyncExitStack() as opened:
         client = await opened.enter_async_context(ChainClient(list(settings.chain.endpoints), chain_id))
         network = Network((await identify(client)).value)
+        private = await opened.enter_async_context(open_ways(settings.chain, client, root))
         signer = await reach_signer(root / part.signer_socket, account)
         held: list[Custody] = []
 
@@ -67,6 +69,7 @@ async def run(root: Path, *, as_json: bool) -> None:
                     now_ns=SystemClock().now_ns,
                     approvals=approvals,
                     known_since=addresses.first_seen_s,
+                    private=private,
                     options=DeskOptions(confirmations=settings.chain.confirmations, poll_s=_POLL_S),  # type: ignore[union-attr]
                 )
             )

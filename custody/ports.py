@@ -12,6 +12,7 @@ from chain.broadcast import Sent
 from custody.approvals import ApprovalState, CanonicalIntent
 from custody.policy import Decision, Proposal
 from domain import ChainId, Wei
+from domain.plans import BroadcastKind
 
 
 class ChainPort(Protocol):
@@ -46,6 +47,18 @@ class ChainPort(Protocol):
 Statements = Callable[[Proposal], Awaitable[Sequence[Mapping[str, Any]]]]
 """What services attest about a transaction, as signed statements (`custody.policy.attestations`): prices, screening,
 ages of addresses, a simulation. Custody and every signer verify them by the policy's own list of services."""
+
+
+class PrivateWays(Protocol):
+    """Ways onto the chain that show nothing to the public; `chain.paths.Ways` satisfies it."""
+
+    def offers(self, kind: BroadcastKind) -> bool:
+        """Tell whether anything is configured for plans of this kind."""
+        ...
+
+    async def send(self, kind: BroadcastKind, raws: Sequence[tuple[bytes, int]]) -> list[Sent]:
+        """Send signed bytes, each with its last block (0: any), this way and no other; tell for each how it went."""
+        ...
 
 
 class ApprovalDesk(Protocol):

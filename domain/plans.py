@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from domain.amounts import Amount
 from domain.ids import Address, ChainId, IntentId, StrategyId
+
+BroadcastKind: TypeAlias = Literal["public", "private", "bundle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +40,9 @@ class TransactionPlan:
     recipient: Address | None = None
     """Who receives the proceeds (of an approval: who is given the allowance); None means the sender. Policy wants the
     sender, or an allow-listed address."""
+    broadcast: BroadcastKind = "public"
+    """How its bytes reach the chain: `public`, every node; `private`, only endpoints that show them to block builders;
+    `bundle`, only relays, for the top of a block. Never another way than this, also when it is sent again, replaced or
+    found after a restart."""
+    max_block: int = 0
+    """The last block it may be in, 0 for any. After it custody uses its nonce up. A bundle needs one."""

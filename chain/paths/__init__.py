@@ -11,6 +11,7 @@ Nothing here holds a key: whoever signs is passed in, and what is signed is show
 from chain.paths.bundle import BundleClient, BundleOutcome, BundleSimulation, SimulatedTransaction
 from chain.paths.private import PrivateRelay
 from chain.paths.relay_rpc import RelayRpc, SignText
+from chain.paths.ways import Ways
 
 __all__ = [
     "BundleClient",
@@ -20,4 +21,5 @@ __all__ = [
     "RelayRpc",
     "SignText",
     "SimulatedTransaction",
+    "Ways",
 ]

@@ -21,6 +21,7 @@ from chain.network import NetworkKind, chain_id_at, ensure_keys_fit, identify
 from cli.data_dir import DataDir
 from cli.dex.devnet_policy import NO_MORE, Allowances, devnet_policy
 from cli.dex.options import DeskPlace
+from cli.private_ways import open_ways
 from cli.settings import Settings, load_settings
 from cli.wiring import open_ledger
 from compliance import DenyListScreener
@@ -260,6 +261,7 @@ async def _installation(stack: AsyncExitStack, path: Path) -> tuple[DexDesk, Des
         options=options,
         approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
         booker=sweep_booker(part.deposits) if part.deposits is not None else None,
+        private=await stack.enter_async_context(open_ways(chain, client, root)),
     )
     return DexDesk(client, network, root, account, policy, custody, database, ledger, chain.confirmations), options
 

@@ -76,6 +76,7 @@ class Admission:
     async def _screen(self, intent: Intent) -> bool:
         tools = self._tools
         try:
+            tools.check_way(intent.plan)
             await tools.screener.screen(tools.policy.parties(proposal_of(intent.plan)))
         except Refused as exc:
             await self.decline(intent, exc)

@@ -22,7 +22,7 @@ from custody import freeze
 from custody.audit import AuditLog
 from custody.ledger import Ledger, vault_account
 from custody.policy import Judge
-from custody.ports import ApprovalDesk, ChainPort, Statements
+from custody.ports import ApprovalDesk, ChainPort, PrivateWays, Statements
 from custody.transactions.admission import Admission
 from custody.transactions.dispatch import Dispatch
 from custody.transactions.documents import Documents
@@ -77,6 +77,7 @@ class Custody:
         statements: What services attest; without it, rules that need such facts refuse.
         booker: Says how mined plans are booked, where it is not custody's own way.
         known_since: Says how long destinations are known, for policy's `younger_than`.
+        private: Sends what is not for the public; without it, such plans are refused.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Custody:
         statements: Statements | None = None,
         booker: Booker | None = None,
         known_since: KnownSince = lambda _session, _addresses: {},
+        private: PrivateWays | None = None,
         checkpoint: Checkpoint = lambda _edge: None,
     ) -> None:
         self._ledger = ledger
@@ -140,6 +142,7 @@ class Custody:
             checkpoint=checkpoint,
             booker=booker,
             known_since=known_since,
+            private=private,
         )
         self._admission = Admission(tools)
         self._dispatch = Dispatch(tools, self._admission)

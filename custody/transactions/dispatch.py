@@ -15,6 +15,7 @@ import structlog
 from sqlmodel import Session
 
 from chain import BroadcastRejected, CallReverted, FeeTooLow
+from chain.broadcast import Sent
 from custody.transactions import fees
 from custody.transactions.admission import Admission
 from custody.transactions.evidence import evidence_of
@@ -22,7 +23,7 @@ from custody.transactions.lifecycle import State, Step
 from custody.transactions.records import Attempt, Intent, Kind, Wish
 from custody.transactions.tools import Tools
 from domain import InvariantError, OutcomeUnknown, Refused, VenueUnavailable
-from domain.plans import TransactionPlan
+from domain.plans import BroadcastKind, TransactionPlan
 from wallets import Evidence, TransactionToSign
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,9 @@ class Dispatch:
         try:
             if plan.deadline_s and survey.time_s >= plan.deadline_s:
                 raise Refused(f"the deadline {plan.deadline_s} has passed", rule="deadline")
+            if plan.max_block and survey.head >= plan.max_block:
+                raise Refused(f"the last block it may be in, {plan.max_block}, has passed", rule="deadline")
+            tools.check_way(plan)
             gas_limit = await self._simulate(intent)
             if gas_limit is None:
                 return False
@@ -263,22 +267,31 @@ class Dispatch:
         # What cannot be outbid takes its course; the cancellation is tried again when it is out.
         if to_cancel and await self.replace(intent, Kind.CANCEL, percent=tools.options.bump_percent):
             return True
+        if await self._is_over(intent):
+            return await self.replace(intent, Kind.CANCEL, percent=tools.options.bump_percent)
         await self.broadcast([intent])
         await tools.write("sent", lambda session: tools.outbox.step(session, intent, Step.SENT))
         return True
 
+    async def _is_over(self, intent: Intent) -> bool:
+        """Whether its last block has passed before it was ever sent: the process was down, or the way was blocked."""
+        last = intent.plan.max_block
+        if not last or intent.signed[0].kind is Kind.CANCEL:
+            return False
+        return (await self._tools.chain.head()).number >= last
+
     async def broadcast(self, intents: Sequence[Intent]) -> None:
-        """Send the newest signed bytes of these intents to every node, in the order given.
+        """Send the newest signed bytes of these intents, in the order given, each by its plan's way.
 
         Raises:
-            VenueUnavailable: They certainly reached no node.
+            VenueUnavailable: They certainly reached nobody.
         """
         tools = self._tools
         versions = [(intent, intent.signed[0]) for intent in intents if intent.signed]
         if len(versions) != len(intents):
             raise InvariantError("an intent has nothing signed to send")
         tools.checkpoint("send.before")
-        outcomes = await tools.chain.broadcast([version.raw or b"" for _, version in versions])
+        outcomes = await self._by_their_ways(versions)
         now = tools.now_ns()
         for (intent, version), outcome in zip(versions, outcomes, strict=True):
             name = intent.plan.intent_id
@@ -298,3 +311,25 @@ class Dispatch:
             self.sent_ns[intent.id] = now
             log.info("custody.sent", intent_id=name, nonce=intent.nonce, tx_hash=version.tx_hash)
         tools.checkpoint("send.after")
+
+    async def _by_their_ways(self, versions: Sequence[tuple[Intent, Attempt]]) -> list[Sent]:
+        """Send each version as its plan says. A cancellation says nothing of its plan: every node may see it."""
+        ways: dict[BroadcastKind, list[int]] = {}
+        for number, (intent, version) in enumerate(versions):
+            kind: BroadcastKind = "public" if version.kind is Kind.CANCEL else intent.plan.broadcast
+            ways.setdefault(kind, []).append(number)
+        outcomes: list[Sent] = [None] * len(versions)
+        for kind, numbers in ways.items():
+            chosen = [(versions[n][1].raw or b"", versions[n][0].plan.max_block) for n in numbers]
+            for number, outcome in zip(numbers, await self._by(kind, chosen), strict=True):
+                outcomes[number] = outcome
+        return outcomes
+
+    async def _by(self, kind: BroadcastKind, raws: Sequence[tuple[bytes, int]]) -> list[Sent]:
+        private = self._tools.private
+        if kind == "public":
+            return await self._tools.chain.broadcast([raw for raw, _ in raws])
+        if private is None or not private.offers(kind):
+            # Configured when it was signed, and taken away since: it waits, and never goes another way.
+            return [VenueUnavailable(f"nothing is configured to send {kind} transactions") for _ in raws]
+        return await private.send(kind, raws)

@@ -266,7 +266,7 @@ class Follower:
         for intent in waiting:
             if await self._move_on(intent, survey):
                 moved = True
-            elif self._is_due(intent):
+            elif self._is_due(intent) and not _is_over(intent, survey):
                 resend.append(intent)
         if resend:
             await self._dispatch.broadcast(resend)
@@ -276,6 +276,9 @@ class Follower:
         tools, options = self._tools, self._tools.options
         if intent.wish is not Wish.NONE and await self._obey(intent):
             return True
+        if _is_over(intent, survey):
+            # What is no longer to be mined must not hold up later nonces.
+            return await self._dispatch.replace(intent, Kind.CANCEL, percent=options.bump_percent)
         waited_s = (tools.now_ns() - intent.attempts[-1].created_ns) / 1e9
         if waited_s > options.rebroadcast_s and survey.nonce > (intent.nonce or 0):
             lost = await self._lost_at(intent, survey)
@@ -362,3 +365,9 @@ def _heads(survey: Survey) -> object:
 def _essence(outcome: SwapSettled) -> tuple[str, ...]:
     """What makes two outcomes different for whoever was told: not when, nor in which block."""
     return (outcome.status, outcome.amount_in, outcome.amount_out, outcome.gas_cost_wei, outcome.tx_hash)
+
+
+def _is_over(intent: Intent, survey: Survey) -> bool:
+    """Whether the last block that a transaction may be in has passed, and nothing is out yet that uses its nonce up."""
+    last = intent.plan.max_block
+    return bool(last) and survey.head > last and intent.signed[0].kind is not Kind.CANCEL

@@ -10,6 +10,7 @@ from domain.ids import IntentId
 from domain.plans import TransactionPlan
 
 _PURPOSES = ("swap", "approve", "arbitrage", "transfer", "sweep", "withdrawal", "perpetual", "liquidity")
+_BROADCASTS = ("public", "private", "bundle")
 _INTENT_LENGTH_MAX = 128
 
 
@@ -31,6 +32,9 @@ def encode_plan(plan: TransactionPlan) -> str:
             "receives_min": _encode_amounts(plan.receives_min),
             "approves": _encode_amounts(plan.approves),
             "recipient": plan.recipient,
+            # Left out where they are as ever: plans recorded before these existed read, and compare, the same.
+            **({} if plan.broadcast == "public" else {"broadcast": plan.broadcast}),
+            **({} if not plan.max_block else {"max_block": plan.max_block}),
         },
         separators=(",", ":"),
         sort_keys=True,
@@ -56,6 +60,8 @@ def decode_plan(text: str) -> TransactionPlan:
             receives_min=_decode_amounts(fields["receives_min"]),
             approves=_decode_amounts(fields["approves"]),
             recipient=Address(fields["recipient"]) if fields["recipient"] else None,
+            broadcast=fields.get("broadcast", "public"),
+            max_block=fields.get("max_block", 0),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise InvariantError(f"a recorded plan cannot be read: {type(exc).__name__}") from exc
@@ -75,8 +81,12 @@ def check_plan(plan: TransactionPlan, *, chain_id: ChainId, sender: Address) -> 
         raise InputError(f"{plan.intent_id}: purpose must be one of {', '.join(_PURPOSES)}, found {plan.purpose!r}")
     if not plan.intent_id or len(plan.intent_id) > _INTENT_LENGTH_MAX or not plan.strategy:
         raise InputError(f"a plan needs an intent id of at most {_INTENT_LENGTH_MAX} characters and a strategy")
-    if min(plan.value_wei, plan.gas_limit, plan.deadline_s) < 0:
-        raise InputError(f"{plan.intent_id}: value, gas limit and deadline must not be negative")
+    if min(plan.value_wei, plan.gas_limit, plan.deadline_s, plan.max_block) < 0:
+        raise InputError(f"{plan.intent_id}: value, gas limit, deadline and last block must not be negative")
+    if plan.broadcast not in _BROADCASTS:
+        raise InputError(f"{plan.intent_id}: broadcast is {', '.join(_BROADCASTS)}, found {plan.broadcast!r}")
+    if plan.broadcast == "bundle" and not plan.max_block:
+        raise InputError(f"{plan.intent_id}: a bundle needs the last block it may be in")
 
 
 def _encode_amounts(amounts: tuple[Amount, ...]) -> list[list[Any]]:

@@ -13,12 +13,12 @@ from chain import Receipt
 from compliance import Screener
 from custody.ledger import Entry
 from custody.policy import Judge
-from custody.ports import ApprovalDesk, ChainPort, Statements
+from custody.ports import ApprovalDesk, ChainPort, PrivateWays, Statements
 from custody.transactions import receipts
 from custody.transactions.options import DeskOptions
 from custody.transactions.outbox import Outbox
 from custody.transactions.records import Intent
-from domain import Address
+from domain import Address, Refused
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from wallets import Network, Signer
@@ -61,6 +61,20 @@ class Tools:
     checkpoint: Checkpoint
     booker: Booker | None
     known_since: KnownSince
+    private: PrivateWays | None = None
+
+    def check_way(self, plan: TransactionPlan) -> None:
+        """Refuse a plan that could not be sent as it wants to be.
+
+        Raises:
+            Refused: Rule `broadcast`.
+        """
+        if plan.broadcast != "public" and (self.private is None or not self.private.offers(plan.broadcast)):
+            raise Refused(
+                f"{plan.intent_id} is to be sent as {plan.broadcast}, and nothing is configured for that",
+                rule="broadcast",
+                hint="Set private_endpoints, private_relays or bundle_relays under [chain].",
+            )
 
     @property
     def sender(self) -> Address:

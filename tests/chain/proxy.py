@@ -28,6 +28,7 @@ class Mode(Enum):
     SHUFFLE = "answer batches in reverse order"
     DROP_ONCE = "close the connection at the next question, then pass on"
     LAGGING = "say that the block is not known here yet"
+    SWALLOW = "take transactions and keep them"
     PARTLY = "serve no method that begins with debug_"
 
 
@@ -39,6 +40,8 @@ class Proxy:
         self.port = free_port("127.0.0.1")
         self.mode = Mode.PASS
         self.calls: list[str] = []
+        self.raws: list[str] = []
+        """Signed transactions that arrived here, as they were sent."""
 
     @property
     def url(self) -> str:
@@ -61,6 +64,8 @@ class Proxy:
         asked = json.loads(body)
         methods = [entry["method"] for entry in (asked if isinstance(asked, list) else [asked])]
         self.calls += methods
+        entries = asked if isinstance(asked, list) else [asked]
+        self.raws += [entry["params"][0] for entry in entries if entry["method"] == "eth_sendRawTransaction"]
         if self.mode is Mode.HANG:
             await asyncio.Event().wait()
         if self.mode is Mode.DROP_ONCE:
@@ -109,6 +114,9 @@ class Proxy:
             refusal = {"code": -32000, "message": "header not found"}
             answers = [{"jsonrpc": "2.0", "id": entry["id"], "error": refusal} for entry in entries]
             return web.json_response(answers if isinstance(asked, list) else answers[0])
+        if self.mode is Mode.SWALLOW and entries[0]["method"] == "eth_sendRawTransaction":
+            taken = [{"jsonrpc": "2.0", "id": entry["id"], "result": "0x" + "00" * 32} for entry in entries]
+            return web.json_response(taken if isinstance(asked, list) else taken[0])
         if self.mode is Mode.PARTLY and entries[0]["method"].startswith("debug_"):
             refusal = {"code": -32601, "message": "the method does not exist"}
             return web.json_response({"jsonrpc": "2.0", "id": entries[0]["id"], "error": refusal})

@@ -7,11 +7,14 @@ import multiprocessing
 import os
 import random
 import signal
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from chain import ChainClient
 from chain.devnet import DevnetWorld
+from chain.paths import Ways
 from custody import DeskOptions, State
 from runtime.processes import die_with_parent
 from tests.custody.desk import TestDesk, build_desk, swap
@@ -37,6 +40,10 @@ class Orders:
     count: int
     intents: tuple[str, ...]
     options: DeskOptions = field(default_factory=lambda: DeskOptions(poll_s=0.005))
+    public_url: str = ""
+    """The node it is given; the devnet's own when empty."""
+    private_url: str = ""
+    """A private endpoint; with one, its swaps are private."""
     mines: bool = False
     """Whether it mines blocks, once everything is out, until all is done."""
 
@@ -86,12 +93,17 @@ async def _until_out(desk: TestDesk) -> None:
 async def _trade(orders: Orders, told: Path) -> None:
     world = DevnetWorld.from_json(orders.world)
     with told.open("a", buffering=1) as out:
-        async with ChainClient([world.rpc_url], world.chain_id) as client:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(ChainClient([orders.public_url or world.rpc_url], world.chain_id))
             killer = _Killer(orders.edge, orders.count)
-            desk = build_desk(world, client, orders.folder, options=orders.options, checkpoint=killer)
+            more: dict[str, Any] = {}
+            if orders.private_url:
+                more["private"] = await stack.enter_async_context(Ways(client, endpoints=[orders.private_url]))
+            desk = build_desk(world, client, orders.folder, options=orders.options, checkpoint=killer, **more)
             await desk.custody.start(lambda settled: print(settled.intent_id, settled.status, file=out))
             for intent_id in orders.intents:
-                await desk.custody.submit(swap(world, intent_id, min_out=10**30 if intent_id[:3] == "bad" else 1))
+                plan = swap(world, intent_id, min_out=10**30 if intent_id[:3] == "bad" else 1)
+                await desk.custody.submit(replace(plan, broadcast="private") if orders.private_url else plan)
             if orders.mines:
                 await _until_out(desk)
                 while not await desk.custody.drain(0.2):
