@@ -92,6 +92,7 @@ bench: install ## Measure; TOPIC=spine for one topic
 soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_MINUTES=10 over the engine (soak/results.json), fuzz of the contracts
 	@$(RUN) python -m soak.custody --kills $(SOAK_KILLS) --json
 	@$(RUN) python -m soak.two_legs
+	@$(RUN) python -m soak.dex
 	@$(RUN) python -m soak.swaps
 	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)
 	@$(MAKE) --no-print-directory soak-contracts

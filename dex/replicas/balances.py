@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar, Final, Self
-
-import msgspec
 
 from dex.replicas.base import Piece, PoolReplica
 from dex.replicas.weighted_math import ONE
 from domain.errors import InputError, InvariantError, Refused
 from domain.events import PoolBalancesSynced, PoolEvent, PoolSnapshotted
 
-_MAX_UINT256: Final = (1 << 256) - 1
+_EMPTY: Final = "it lacks one of its tokens"
 
 
 class BalancePool(PoolReplica):
@@ -31,6 +29,8 @@ class BalancePool(PoolReplica):
         self.fee_raw = 0
         """In the contract's unit."""
         self._scales = (ONE,) * len(tokens)
+        self.places = {token[-40:].lower(): place for place, token in enumerate(tokens)}
+        """Where a token stands, by its contract as logs have it: the last forty digits of its id."""
 
     def quote_exact_in_down(self, token_in: str, amount_in: int, token_out: str = "") -> int:
         source, target = self._pair(token_in, token_out)
@@ -139,22 +139,24 @@ class BalancePool(PoolReplica):
             return snapshot.suspended
         if not 0 <= self._fee < 1:
             return f"a fee of {self.fee_raw} cannot be"
-        return _reason_against(self.balances)
+        return _EMPTY if min(self.balances) <= 0 else ""
 
     def _change(self, event: PoolEvent) -> None:
         if not isinstance(event, PoolBalancesSynced):
             raise InvariantError(f"pool {self.id} was given {type(event).__name__}")
-        balances = tuple(int(balance) for balance in event.balances)
+        balances = tuple([int(balance) for balance in event.balances])
         if len(balances) != len(self.tokens):
             raise InvariantError(f"pool {self.id} was given {len(balances)} balances")
         self._set(balances)
-        self.invalid_reason = _reason_against(balances)
+        if min(balances) <= 0:
+            self.invalid_reason = _EMPTY
 
     def _undo(self, event: PoolEvent) -> PoolEvent | None:
         if not isinstance(event, PoolBalancesSynced):
             return None
-        return msgspec.structs.replace(event, balances=tuple(str(balance) for balance in self.balances))
-
-
-def _reason_against(balances: Sequence[int]) -> str:
-    return "" if all(0 < balance <= _MAX_UINT256 for balance in balances) else "it lacks one of its tokens"
+        return PoolBalancesSynced(
+            time_ns=event.time_ns,
+            pool=event.pool,
+            block_number=event.block_number,
+            balances=tuple([str(balance) for balance in self.balances]),
+        )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeAlias
 
 import msgspec
 
 from dex.replicas.base import Piece, PoolReplica
 from dex.replicas.ladder import Ladder, TickTable
 from dex.replicas.swap_math import (
+    MAX_UINT256,
     PIPS,
     amount0_down,
     amount0_up,
@@ -42,6 +43,10 @@ class _Place(NamedTuple):
     """In force where the last step begins."""
 
 
+_Near: TypeAlias = tuple[int, tuple[str, str], Callable[[int], int]]
+"""Quotes that reach no boundary: below which input, for which tokens out, and the quote with all else bound."""
+
+
 class ConcentratedPool(PoolReplica):
     """A pool of liquidity in ranges of price. A quote costs about a microsecond however many ticks it crosses."""
 
@@ -53,6 +58,8 @@ class ConcentratedPool(PoolReplica):
         self._fee_down = self._fee_up = fee_pips
         """Charged on token 0 (the price falls) and on token 1."""
         self._table_is_shared = False
+        self._near: dict[str, _Near] = {}
+        """By token in; void as soon as the state is another."""
         self._use(TickTable(1))
 
     @property
@@ -66,11 +73,15 @@ class ConcentratedPool(PoolReplica):
         return self._table.spacing
 
     def quote_exact_in_down(self, token_in: str, amount_in: int, token_out: str = "") -> int:
+        near = self._near.get(token_in)
+        if near is not None and 0 < amount_in < near[0] and not self.invalid_reason and token_out in near[1]:
+            return near[2](amount_in)
         ladder = self._down if self._zero_is(token_in, token_out) else self._up
         self._check(amount_in)
         if not ladder.is_anchored:
             ladder.anchor(self.sqrt_price_x96, self.tick, self.liquidity)
         if amount_in < ladder.first_in:
+            self._near[token_in] = self._nearby(ladder)
             return self._partial_in(ladder, self.liquidity, self.sqrt_price_x96, amount_in)
         entry, sums_in = ladder.entry, ladder.sums_in
         target = amount_in - ladder.first_in + sums_in[entry]
@@ -212,6 +223,7 @@ class ConcentratedPool(PoolReplica):
         fork = self._fork()
         fork._table_is_shared = self._table_is_shared = True
         fork._up, fork._down = self._up.fork(), self._down.fork()
+        fork._near = {}
         fork.sqrt_price_x96, index, is_up = price, place.passed, ladder.is_up
         ahead = index + 1 if index >= 0 else ladder.entry
         if place.rest and ahead < len(ladder.keys) and price == ladder.prices[ahead]:
@@ -224,6 +236,25 @@ class ConcentratedPool(PoolReplica):
             fork.tick = ladder.keys[index] if is_up else -ladder.keys[index] - 1
             fork.liquidity = ladder.liquidity[index]
         return fork
+
+    def _nearby(self, ladder: Ladder) -> _Near:
+        """Bind everything that a quote within the first range needs: what `_partial_in` gives, in half the time."""
+        liquidity, price, kept = self.liquidity, self.sqrt_price_x96, PIPS - ladder.fee_pips
+        shifted, least = liquidity << 96, -(liquidity << 96) * price
+
+        def up(amount_in: int) -> int:
+            after = price + (amount_in * kept // PIPS << 96) // liquidity
+            return (shifted * (after - price) // after) // price
+
+        def down(amount_in: int) -> int:
+            # `least` is below zero, so that dividing rounds the new price up.
+            return liquidity * (price + least // (shifted + amount_in * kept // PIPS * price)) >> 96
+
+        if ladder.is_up:
+            return ladder.first_in, ("", self.token0), up
+        # Beyond this the contract falls back to a coarser formula.
+        fits = (MAX_UINT256 - shifted) // price
+        return min(ladder.first_in, fits), ("", self.token1), down
 
     def _partial_in(self, ladder: Ladder, liquidity: int, price: int, amount_in: int) -> int:
         """Output of the last step, which does not reach its boundary."""
@@ -244,6 +275,7 @@ class ConcentratedPool(PoolReplica):
 
     def _use(self, table: TickTable) -> None:
         self._table = table
+        self._near = {}
         self._table_is_shared = False
         self._up = Ladder(table, self._fee_up, is_up=True)
         self._down = Ladder(table, self._fee_down, is_up=False)
@@ -260,6 +292,7 @@ class ConcentratedPool(PoolReplica):
         return self._move(int(snapshot.sqrt_price_x96), snapshot.tick, int(snapshot.liquidity))
 
     def _change(self, event: PoolEvent) -> None:
+        self._near = {}
         if isinstance(event, PoolSwapped):
             self.sqrt_price_x96, self.tick = int(event.sqrt_price_x96), event.tick
             self.liquidity = int(event.liquidity)

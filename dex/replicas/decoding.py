@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -147,34 +147,40 @@ def _liquidity(spec: PoolSpec, log: Log, time_ns: int, lower: int, upper: int, d
 
 
 def _vault_swapped(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
-    moved = {log.topics[2][-40:]: uint_at(log.data, 0), log.topics[3][-40:]: -uint_at(log.data, 1)}
-    changes = [moved.get(address[2:].lower(), 0) for _, address in spec.tokens]
-    return _balances(spec, log, time_ns, replica, changes)
+    pool = _holding(spec, replica)
+    balances = list(pool.balances)
+    balances[pool.places[log.topics[2][-40:]]] += uint_at(log.data, 0)
+    balances[pool.places[log.topics[3][-40:]]] -= uint_at(log.data, 1)
+    return _balances(spec, log, time_ns, balances)
 
 
 def _vault_changed(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
     # A join or exit: what the protocol takes leaves the balances besides. The Vault lists all tokens, in order.
     deltas, fees = uint_at(log.data, 1) // 32 + 1, uint_at(log.data, 2) // 32 + 1
-    changes = [int_at(log.data, deltas + i) - uint_at(log.data, fees + i) for i in range(len(spec.tokens))]
-    return _balances(spec, log, time_ns, replica, changes)
+    balances = [
+        held + int_at(log.data, deltas + i) - uint_at(log.data, fees + i)
+        for i, held in enumerate(_holding(spec, replica).balances)
+    ]
+    return _balances(spec, log, time_ns, balances)
 
 
 def _vault_managed(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> PoolEvent:
     # An asset manager: what it moves between cash and managed stays the pool's; what is left over is profit or loss.
-    moved = int_at(log.data, 0) + int_at(log.data, 1)
-    token = log.topics[3][-40:]
-    changes = [moved if address[2:].lower() == token else 0 for _, address in spec.tokens]
-    return _balances(spec, log, time_ns, replica, changes)
+    pool = _holding(spec, replica)
+    balances = list(pool.balances)
+    balances[pool.places[log.topics[3][-40:]]] += int_at(log.data, 0) + int_at(log.data, 1)
+    return _balances(spec, log, time_ns, balances)
 
 
-def _balances(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica, changes: Sequence[int]) -> PoolEvent:
+def _holding(spec: PoolSpec, replica: PoolReplica) -> BalancePool:
     if not isinstance(replica, BalancePool):
         raise InvariantError(f"pool {spec.id} has no balances")
+    return replica
+
+
+def _balances(spec: PoolSpec, log: Log, time_ns: int, balances: Iterable[int]) -> PoolEvent:
     return PoolBalancesSynced(
-        time_ns=time_ns,
-        pool=spec.id,
-        block_number=log.block_number,
-        balances=tuple(str(held + change) for held, change in zip(replica.balances, changes, strict=True)),
+        time_ns=time_ns, pool=spec.id, block_number=log.block_number, balances=tuple([str(held) for held in balances])
     )
 
 
@@ -193,9 +199,7 @@ def _exchanged(spec: PoolSpec, log: Log, time_ns: int, replica: PoolReplica) -> 
         balances = replica.balances_after(sold, bought, amount_in, amount_out)
     else:
         balances = replica.balances  # Ignored by the replica: its snapshot holds this, or it awaits one.
-    return PoolBalancesSynced(
-        time_ns=time_ns, pool=spec.id, block_number=log.block_number, balances=tuple(str(raw) for raw in balances)
-    )
+    return _balances(spec, log, time_ns, balances)
 
 
 def _doubtful(spec: PoolSpec, time_ns: int, reason: str) -> PoolEvent:

@@ -10,7 +10,7 @@ from typing import Final
 from dex.replicas.tick_math import Q96
 
 PIPS: Final = 1_000_000
-_MAX_UINT256: Final = (1 << 256) - 1
+MAX_UINT256: Final = (1 << 256) - 1
 
 
 def amount0_down(liquidity: int, low: int, high: int) -> int:
@@ -45,7 +45,7 @@ def price_after_0_in(sqrt_price: int, liquidity: int, amount: int) -> int:
         return sqrt_price
     numerator, product = liquidity << 96, amount * sqrt_price
     # The contract falls back to the coarser formula where its 256 bits overflow.
-    if product <= _MAX_UINT256 and numerator + product <= _MAX_UINT256:
+    if product <= MAX_UINT256 and numerator + product <= MAX_UINT256:
         return -(-numerator * sqrt_price // (numerator + product))
     return -(-numerator // (numerator // sqrt_price + amount))
 

@@ -10,52 +10,16 @@ import pytest
 from chain import ChainClient
 from chain.devnet import Devnet, DevnetConfig
 from chain.wakeups import HeadWakeups
-from dex import PoolFollower, PoolReplica, devnet_pools, read_pools
+from dex import PoolFollower, devnet_pools
 from domain import InputError, Refused
-from domain.events import BlockSeen, Event, PoolInvalidated, PoolSnapshotted, PoolSwapped
+from domain.events import Event, PoolInvalidated, PoolSnapshotted, PoolSwapped
+from tests.dex.audience import Audience
 from tests.dex.replicas.test_balances import compare as compare_balances
 from tests.dex.replicas.test_exactness import _compare
 from tests.dex.trader import Trader
 from tests.dex.traffic import Traffic, replicated
 
 pytestmark = pytest.mark.anvil
-
-
-class Audience:
-    """Applies events as the engine does, to replicas of its own, and lets a test wait for a block."""
-
-    def __init__(self, devnet: Devnet) -> None:
-        self.replicas: dict[str, PoolReplica] = {spec.id: spec.replica() for spec in replicated(devnet)}
-        self.events: list[Event] = []
-        self.head = ""
-        self._news = asyncio.Event()
-
-    def __call__(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, BlockSeen):
-            self.head = event.block_hash
-        elif hasattr(event, "pool"):
-            self.replicas[event.pool].apply(event)  # type: ignore[arg-type]
-        self._news.set()
-
-    async def until_block(self, block_hash: str) -> None:
-        async with asyncio.timeout(10):
-            while self.head != block_hash:
-                self._news.clear()
-                await self._news.wait()
-
-    def of(self, kind: type[Event]) -> list[Event]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-async def _assert_equal_to_chain(devnet: Devnet, client: ChainClient, audience: Audience) -> None:
-    head = await client.head()
-    await audience.until_block(head.hash)
-    snapshots = await read_pools(client, replicated(devnet), block_hash=head.hash, block_number=head.number, time_ns=0)
-    for snapshot in snapshots:
-        replica = audience.replicas[snapshot.pool]
-        assert replica.is_valid
-        assert replica.difference(snapshot) == ""
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -67,7 +31,7 @@ async def test_replicas_equal_the_chain_after_random_trading_and_reorganisations
     await trader.prepare()
     traffic = Traffic(trader, chance)
     await traffic.prepare()
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005, audit_every_blocks=20)
     await follower.start(audience)
     reorganisations = 0
@@ -79,14 +43,14 @@ async def test_replicas_equal_the_chain_after_random_trading_and_reorganisations
                 pool = chance.choice(traffic.pools)
                 await _compare(trader, pool, audience.replicas[trader.spec(pool).id], chance, 15)
             if step % 30 == 29:
-                await _assert_equal_to_chain(devnet, chain_client, audience)
+                assert await audience.differences(chain_client) == []
                 if chance.random() < 0.3:
                     await chain_client.rpc.request("anvil_rollback", chance.randint(1, 4))
                 else:
                     await chain_client.rpc.request("anvil_reorg", chance.randint(1, 6), [])
                 reorganisations += 1
                 traffic.forget()
-                await _assert_equal_to_chain(devnet, chain_client, audience)
+                assert await audience.differences(chain_client) == []
         for pool in traffic.pools:
             await _compare(trader, pool, audience.replicas[trader.spec(pool).id], chance, 8)
         for spec in traffic.balanced:
@@ -105,7 +69,7 @@ async def test_what_the_undo_ring_does_not_hold_is_read_anew(devnet: Devnet, cha
     trader = Trader(devnet, chain_client)
     await trader.prepare()
     pool = devnet.world.pool("v3", "WETH", "USDC", 500)
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005, undo_blocks=3)
     await follower.start(audience)
     try:
@@ -113,7 +77,7 @@ async def test_what_the_undo_ring_does_not_hold_is_read_anew(devnet: Devnet, cha
             await trader.swap(pool, pool.token0, 10**9)
         await audience.until_block((await chain_client.head()).hash)
         await chain_client.rpc.request("anvil_reorg", 5, [])
-        await _assert_equal_to_chain(devnet, chain_client, audience)
+        assert await audience.differences(chain_client) == []
         assert len(audience.of(PoolInvalidated)) >= len(audience.replicas)
     finally:
         await follower.stop()
@@ -123,7 +87,7 @@ async def test_a_snapshot_of_a_block_that_left_the_chain_is_replaced(devnet: Dev
     trader = Trader(devnet, chain_client)
     await trader.prepare()
     pool = devnet.world.pool("v2", "WETH", "USDC")
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005)
     await follower.start(audience)
     try:
@@ -138,9 +102,9 @@ async def test_a_snapshot_of_a_block_that_left_the_chain_is_replaced(devnet: Dev
         assert not await follower.audit()  # Healed by a snapshot of the newest block, which now leaves the chain.
         seen = len(audience.events)
         await chain_client.rpc.request("anvil_reorg", 1, [])
-        await _assert_equal_to_chain(devnet, chain_client, audience)
+        assert await audience.differences(chain_client) == []
         await trader.swap(other, other.token0, 10**6)
-        await _assert_equal_to_chain(devnet, chain_client, audience)
+        assert await audience.differences(chain_client) == []
     finally:
         await follower.stop()
     told = [event for event in audience.events[seen:] if isinstance(event, PoolInvalidated)]
@@ -150,7 +114,7 @@ async def test_a_snapshot_of_a_block_that_left_the_chain_is_replaced(devnet: Dev
 
 
 async def test_audits_go_round_so_that_each_pool_is_compared_in_time(devnet: Devnet, chain_client: ChainClient) -> None:
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005, audit_every_blocks=10)
     await follower.start(audience)
     try:
@@ -174,7 +138,7 @@ async def test_replicas_refuse_when_no_block_came_for_too_long_and_heal_with_the
     devnet: Devnet, chain_client: ChainClient
 ) -> None:
     now = [0]
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(chain_client, replicated(devnet), lambda: now[0], poll_s=0.005, age_max_s=60)
     await follower.start(audience)
     try:
@@ -187,7 +151,7 @@ async def test_replicas_refuse_when_no_block_came_for_too_long_and_heal_with_the
             with pytest.raises(Refused, match="no block came for 60 s"):
                 replica.quote_exact_in_down(replica.token0, 1000, replica.token1)
         await chain_client.rpc.request("evm_mine")
-        await _assert_equal_to_chain(devnet, chain_client, audience)
+        assert await audience.differences(chain_client) == []
     finally:
         await follower.stop()
 
@@ -195,7 +159,7 @@ async def test_replicas_refuse_when_no_block_came_for_too_long_and_heal_with_the
 async def test_an_audit_finds_a_change_no_log_told_and_heals_the_replica(
     devnet: Devnet, chain_client: ChainClient
 ) -> None:
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=0.005)
     await follower.start(audience)
     try:
@@ -218,7 +182,7 @@ async def test_a_lost_node_makes_every_replica_refuse() -> None:
     devnet = await Devnet.start(DevnetConfig())
     try:
         async with devnet.client() as client:
-            audience = Audience(devnet)
+            audience = Audience(replicated(devnet))
             follower = PoolFollower(client, replicated(devnet), lambda: 7, poll_s=0.005)
             await follower.start(audience)
             replica = next(iter(audience.replicas.values()))
@@ -247,7 +211,7 @@ async def test_a_pool_that_is_not_what_its_configuration_says_is_named(
 
 
 async def test_an_announced_block_is_looked_at_before_the_next_poll(devnet: Devnet, chain_client: ChainClient) -> None:
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
     follower = PoolFollower(
         chain_client,
         replicated(devnet),
@@ -270,7 +234,7 @@ async def test_an_announced_block_is_looked_at_before_the_next_poll(devnet: Devn
 async def test_a_crash_of_the_follower_is_told_and_leaves_no_valid_replica(
     devnet: Devnet, chain_client: ChainClient
 ) -> None:
-    audience = Audience(devnet)
+    audience = Audience(replicated(devnet))
 
     def fragile(event: Event) -> None:
         audience(event)
