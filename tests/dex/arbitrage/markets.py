@@ -8,12 +8,14 @@ import random
 import msgspec
 
 from dex import PoolReplica, V2Pool, V3Pool
+from dex.replicas.balancer import BalancerStablePool, BalancerWeightedPool
 from domain.events import PoolSnapshotted
 from tests.dex.books import ranges_to_ticks, v3_snapshot
 
 ETH, USD, BTC = "eip155:1337/erc20:eth", "eip155:1337/erc20:usd", "eip155:1337/erc20:btc"
-_DECIMALS = {ETH: 18, USD: 6, BTC: 8}
-_WORTH = {ETH: 3000.0, USD: 1.0, BTC: 60_000.0}
+DAI = "eip155:1337/erc20:dai"
+_DECIMALS = {ETH: 18, USD: 6, BTC: 8, DAI: 18}
+_WORTH = {ETH: 3000.0, USD: 1.0, BTC: 60_000.0, DAI: 1.0}
 PAIRS = ((ETH, USD), (BTC, USD), (BTC, ETH))
 _SPACING = {500: 10, 3000: 60, 10000: 200}
 
@@ -60,3 +62,27 @@ def random_market(chance: random.Random, count: int) -> dict[str, PoolReplica]:
             one, other = other, one
         market[f"p{number}"] = random_pool_of(chance, f"p{number}", one, other)
     return market
+
+
+def balancer_pool(chance: random.Random, pool_id: str, kind: str, token0: str, token1: str) -> PoolReplica:
+    """A weighted pool, or a stable one of two tokens of equal worth, near the market's price."""
+    off = 1 + chance.randint(-100, 100) / 10_000
+    worth = 10.0 ** chance.uniform(5, 7)
+    share = chance.choice([20, 50, 80]) if kind == "balancer-weighted" else 50
+    balances = (
+        int(worth * share / 50 / _WORTH[token0] * 10.0 ** _DECIMALS[token0]),
+        int(worth * (100 - share) / 50 / _WORTH[token1] * 10.0 ** _DECIMALS[token1] * off),
+    )
+    pool = (BalancerWeightedPool if kind == "balancer-weighted" else BalancerStablePool)(
+        pool_id, (token0, token1), 1000
+    )
+    pool.apply(
+        PoolSnapshotted(
+            time_ns=0, pool=pool_id, block_number=5, kind=kind, token0=token0, token1=token1, fee_pips=1000,
+            tokens=(token0, token1), balances=tuple(map(str, balances)),
+            scales=tuple(str(10 ** (36 - _DECIMALS[token])) for token in (token0, token1)),
+            weights=(str(share * 10**16), str((100 - share) * 10**16)), amplification="200000", fee_raw=str(10**15),
+        )
+    )  # fmt: skip
+    assert pool.is_valid, pool.invalid_reason
+    return pool

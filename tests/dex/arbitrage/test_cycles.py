@@ -14,7 +14,7 @@ from dex.arbitrage.curves import curve_of
 from dex.arbitrage.cycles import Cycle, CycleOptimum, Leg, forward, solve_cycle
 from domain import InvariantError, Refused
 from domain.events import PoolInvalidated
-from tests.dex.arbitrage.markets import BTC, ETH, USD, random_market, v2_pool
+from tests.dex.arbitrage.markets import BTC, DAI, ETH, USD, balancer_pool, random_market, random_pool_of, v2_pool
 
 _UNIT_WORTH = {ETH: 1.0, USD: 10.0**18 / 3000 / 10**6, BTC: 10.0**18 * 20 / 10**8}
 """What one raw unit is worth in wei."""
@@ -86,6 +86,40 @@ def test_the_size_earns_what_the_best_of_all_sizes_earns(seed: int) -> None:
         if len(cycle.legs) == 2 and found.profit > 10_000 * rounding:
             between = _UNIT_WORTH[cycle.legs[1].token_in] / _UNIT_WORTH[cycle.token]
             assert found.profit >= best * (1 - 1e-9) - 2 - between / 2
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_pools_without_pieces_are_sized_as_well(seed: int) -> None:
+    chance = random.Random(seed)
+    market: dict[str, PoolReplica] = {
+        "a": random_pool_of(chance, "a", ETH, USD),
+        "b": balancer_pool(chance, "b", "balancer-weighted", ETH, USD),
+        "c": balancer_pool(chance, "c", "balancer-stable", USD, DAI),
+        "d": random_pool_of(chance, "d", DAI, ETH),
+    }
+    for walk in (
+        (("a", ETH, USD), ("b", USD, ETH)),
+        (("b", ETH, USD), ("a", USD, ETH)),
+        (("a", ETH, USD), ("c", USD, DAI), ("d", DAI, ETH)),
+        (("d", ETH, DAI), ("c", DAI, USD), ("a", USD, ETH)),
+        (("b", ETH, USD), ("c", USD, DAI), ("d", DAI, ETH)),
+    ):
+        cycle = Cycle(tuple(Leg(*leg) for leg in walk))
+        found = _solve(cycle, market)
+
+        def profit_of(amount: int, cycle: Cycle = cycle) -> int:
+            amounts = forward(cycle, market, amount) if amount else None
+            return amounts[-1] - amounts[0] if amounts else -amount
+
+        best = _search(profit_of, 4 * found.amount_in if found else 10**18)
+        # Two steps of a dollar's millionth, and what weighted pools' powers are rounded by (1e-14 of what they give).
+        rounding = 2.2 * _UNIT_WORTH[USD] + 1e-12 * (found.amount_in if found else 10**18)
+        if found is None:
+            assert best <= rounding
+            continue
+        assert found.amounts == forward(cycle, market, found.amount_in)
+        assert found.profit >= best * (1 - 1e-8) - rounding
 
 
 def test_two_constant_products_meet_at_the_textbook_size() -> None:
