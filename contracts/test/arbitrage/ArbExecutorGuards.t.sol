@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Ownable} from "solady/auth/Ownable.sol";
 import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 
 import {ArbExecutor} from "../../src/arbitrage/ArbExecutor.sol";
 import {IArbExecutor} from "../../src/arbitrage/IArbExecutor.sol";
@@ -244,9 +245,13 @@ contract ArbExecutorGuardsTest is Cycles {
         _give(usdc, address(executor), 1e37);
         _refused(operator, _arbitrage(OWN, usdc, 1e37), _fromUsdc(), IArbExecutor.PartialFill.selector);
         // So large that it would read as negative, which means "exactly out".
-        vm.prank(operator);
-        vm.expectRevert();
+        vm.startPrank(operator);
+        vm.expectRevert(SafeCastLib.Overflow.selector);
         executor.execute(_arbitrage(IArbExecutor.Funding.FlashSwap, usdc, 2 ** 256 - 1e6), _fromUsdc());
+        steps = _steps(_v4(usdc, address(0), 500), _v4(address(0), usdc, 3000));
+        vm.expectRevert(SafeCastLib.Overflow.selector);
+        executor.execute(_arbitrage(IArbExecutor.Funding.UnlockV4, usdc, 2 ** 256 - 1e6), steps);
+        vm.stopPrank();
     }
 
     function test_coinsComeFromWhereTheyAreExpected() public {
