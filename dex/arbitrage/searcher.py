@@ -20,6 +20,7 @@ from dex.replicas.base import PoolReplica
 from domain.assets import Asset
 from domain.ids import Address
 
+_GONE_MAX: Final = 1_000
 GAS_BASE: Final = 45_000
 """What every execution costs, own funds, calldata and profit's transfer included."""
 GAS_STEPS: Final[Mapping[StepKind, int]] = {
@@ -91,6 +92,7 @@ class Searcher:
         self.wrapped = wrapped
         self.lenders: dict[str, Lenders] = {}
         """By asset id of the cycles' tokens; nobody lends a token that is not here."""
+        self._gone: set[CycleOptimum] = set()
         self._wrapped_address = wrapped_address
         same = same_coin(pools[0].chain_id, wrapped_address) if pools else {}
         self._coins = {wrapped.id, *same}
@@ -103,6 +105,12 @@ class Searcher:
         """A pool's replica changed."""
         if self._changed is not None:
             self._changed.add(pool)
+
+    def forget(self, optimum: CycleOptimum) -> None:
+        """Give this cycle no more, until its amounts change: the chain was found to be elsewhere already."""
+        if len(self._gone) >= _GONE_MAX:
+            self._gone.clear()
+        self._gone.add(optimum)
 
     def find(self, costs: Costs, busy: Collection[str] = ()) -> list[Opportunity]:
         """Give what pays after its costs, best first, each through pools of its own.
@@ -124,7 +132,11 @@ class Searcher:
         return self._choose(self.scanner.behind(changed), costs, busy)
 
     def _choose(self, optima: Sequence[CycleOptimum], costs: Costs, busy: Collection[str]) -> list[Opportunity]:
-        free = [optimum for optimum in optima if not any(leg.pool in busy for leg in optimum.cycle.legs)]
+        free = [
+            optimum
+            for optimum in optima
+            if optimum not in self._gone and not any(leg.pool in busy for leg in optimum.cycle.legs)
+        ]
         priced: dict[int, Opportunity] = {}
         for opportunity in self._price(free, costs):
             priced[id(opportunity.optimum)] = opportunity

@@ -15,7 +15,6 @@ from chain.subscriptions import PendingSeen, StreamEvent, Subscriptions
 from cli.dex.arb.place import ArbPlace
 from cli.dex.arb.words import path_words
 from cli.dex.desk import DexDesk
-from dex.arbitrage.cycles import Cycle
 from dex.arbitrage.journal import Ended, Found, OpportunityLog
 from dex.arbitrage.pending import comes_before, read_waiting, state_behind
 from dex.arbitrage.planning import Bounds, plan_arbitrage
@@ -99,8 +98,6 @@ class ArbRun:
         self._busy: dict[str, frozenset[str]] = {}
         self._free_from: dict[str, int] = {}
         """Intents that have ended: their pools are free once this block is in the replicas."""
-        self._gone: set[tuple[Cycle, tuple[int, ...]]] = set()
-        """What custody's simulation refused: not tried again unless the amounts change."""
         self._failure: PlatformError | None = None
         self._stream = Subscriptions(ws_url, desk.client, pending=True) if options.follows_waiting else None
         self._routes = LogRoutes(place.pools)
@@ -189,10 +186,7 @@ class ArbRun:
             self._begin(carrying, opportunity, seen)
 
     def _begin(self, carrying: asyncio.TaskGroup, opportunity: Opportunity, seen: BlockSeen, behind: str = "") -> None:
-        """Write an opportunity down and have it carried out, unless custody found its like gone."""
-        optimum = opportunity.optimum
-        if (optimum.cycle, optimum.amounts) in self._gone:
-            return
+        """Write an opportunity down and have it carried out."""
         entry = self._entry(opportunity, seen, behind)
         self._write(entry)
         self.ids.append(entry.id)
@@ -209,7 +203,7 @@ class ArbRun:
             self._write(_ended(settled))
             rule = settled.reason.partition(": ")[0] if settled.status == "refused" else ""
             if rule in _MARKET_MOVED:
-                self._gone.add((opportunity.optimum.cycle, opportunity.optimum.amounts))
+                self._searcher.forget(opportunity.optimum)
             elif rule:
                 self._failure = Refused(f"{entry.id}: {settled.reason.partition(': ')[2] or rule}", rule=rule)
         except VenueUnavailable as exc:

@@ -73,6 +73,30 @@ def test_pools_that_are_busy_are_left_alone() -> None:
     assert not found.find(Costs(GWEI), busy={"a", "d"})
 
 
+def test_what_was_found_gone_is_given_again_only_when_it_changed() -> None:
+    found, replicas = searcher([WETH_ASSET.id])
+    (one,) = found.find(Costs(GWEI))
+    found.forget(one.optimum)
+    assert not found.find(Costs(GWEI))
+    event = PoolSynced(time_ns=0, pool="a", block_number=6, reserve0=str(10**21), reserve1=str(3_119_000 * 10**6))
+    replicas["a"].apply(event)
+    found.note("a")
+    assert [other.pools for other in found.find(Costs(GWEI))] == [one.pools]
+
+
+def test_the_state_behind_a_waiting_swap_is_searched_and_not_taken_over() -> None:
+    found, replicas = searcher([WETH_ASSET.id])
+    (now,) = found.find(Costs(GWEI))
+    behind = replicas["a"].after_exact_in(WETH_ASSET.id, 30 * 10**18)
+    ahead = found.behind({"a": behind}, Costs(GWEI))
+    # Selling WETH there closes most of the gap between the two pools.
+    assert all(one.profit < now.profit // 2 for one in ahead)
+    farther = replicas["a"].after_exact_in(USDC_ASSET.id, 100_000 * 10**6)
+    (more,) = found.behind({"a": farther}, Costs(GWEI))
+    assert more.profit > now.profit
+    assert found.find(Costs(GWEI)) == [now]
+
+
 def test_a_change_is_taken_over_when_it_was_told() -> None:
     found, replicas = searcher([WETH_ASSET.id])
     (before,) = found.find(Costs(GWEI))
