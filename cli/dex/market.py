@@ -13,7 +13,7 @@ from dex.discovery import Deployment, Discovery, devnet_deployment, discover, ne
 from dex.routing import Market, Quote, Router
 from dex.routing.asking import quote_asking
 from dex.routing.gas import GasTerms
-from dex.routing.loading import gas_terms, load_market
+from dex.routing.loading import ROUTER_KINDS, gas_terms, load_market
 from dex.routing.paths import MAX_HOPS
 from domain import InputError
 
@@ -57,24 +57,31 @@ class OpenMarket:
 
 
 @asynccontextmanager
-async def open_market(rpc_url: str, tokens: Sequence[str]) -> AsyncIterator[OpenMarket]:
+async def open_market(rpc_url: str, tokens: Sequence[str], *, all_pools: bool = False) -> AsyncIterator[OpenMarket]:
     """Connect to a node, find the pools between the tokens it is known for and those named, and read them.
+
+    Args:
+        rpc_url: The node.
+        tokens: As people name them; addresses are looked up.
+        all_pools: Also pools that no router reaches.
 
     Raises:
         InputError: A chain whose contracts are not known here, or an address that is no token.
         VenueUnavailable: No node answers.
     """
     async with ChainClient([rpc_url], await chain_id_at(rpc_url)) as client:
-        yield await read_market(client, await identify(client), tokens)
+        yield await read_market(client, await identify(client), tokens, all_pools=all_pools)
 
 
-async def read_market(client: ChainClient, network: NetworkKind, tokens: Sequence[str]) -> OpenMarket:
+async def read_market(
+    client: ChainClient, network: NetworkKind, tokens: Sequence[str], *, all_pools: bool = False
+) -> OpenMarket:
     """Find and read the pools at a node that is connected already; otherwise as `open_market`."""
     deployment = deployment_for(client, network)
     named = [parse_address(text) for text in tokens if text.lower().startswith("0x") and int(text, 16)]
     discovery = await discover(client, deployment, named)
-    market = await load_market(client, discovery)
-    return OpenMarket(client, network, discovery, market, await gas_terms(client))
+    market = await load_market(client, discovery, kinds=None if all_pools else ROUTER_KINDS)
+    return OpenMarket(client, network, discovery, market, await gas_terms(client, deployment.l1_fee))
 
 
 def deployment_for(client: ChainClient, network: NetworkKind) -> Deployment:

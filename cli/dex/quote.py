@@ -19,6 +19,9 @@ TokenOut = Annotated[str, typer.Option("--token-out", help="Token to get: a symb
 AmountIn = Annotated[str, typer.Option("--amount-in", help="Give exactly so much, in the token's smallest unit.")]
 AmountOut = Annotated[str, typer.Option("--amount-out", help="Or get exactly so much.")]
 MaxHops = Annotated[int, typer.Option("--max-hops", min=1, max=3, help="Pools one after another, at most.")]
+AllPools = Annotated[
+    bool, typer.Option("--all-pools", help="Also pools that no router reaches (Balancer's): `swap` refuses those.")
+]
 
 
 def quote(
@@ -28,10 +31,13 @@ def quote(
     amount_in: AmountIn = "",
     amount_out: AmountOut = "",
     max_hops: MaxHops = 3,
+    all_pools: AllPools = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a swap would give at the newest block, to the last unit. Nothing is sent and no key is touched."""
-    found = asyncio.run(find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops))
+    found = asyncio.run(
+        find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops, all_pools=all_pools)
+    )
     if as_json:
         from cli.dex.routes import quote_json
 
@@ -49,10 +55,13 @@ def route(
     amount_in: AmountIn = "",
     amount_out: AmountOut = "",
     max_hops: MaxHops = 3,
+    all_pools: AllPools = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the way a swap would take: every pool, its share, and what flows through."""
-    found = asyncio.run(find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops))
+    found = asyncio.run(
+        find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops, all_pools=all_pools)
+    )
     if as_json:
         from cli.dex.routes import quote_json
 
@@ -65,7 +74,14 @@ def route(
 
 
 async def find_quote(
-    rpc_url: str, token_in: str, token_out: str, amount_in: str, amount_out: str, *, max_hops: int
+    rpc_url: str,
+    token_in: str,
+    token_out: str,
+    amount_in: str,
+    amount_out: str,
+    *,
+    max_hops: int,
+    all_pools: bool = False,
 ) -> Quote:
     """Quote an exact input or an exact output, whichever is given.
 
@@ -78,7 +94,7 @@ async def find_quote(
         raise InputError("give either --amount-in or --amount-out", hint="The other one is what is asked for.")
     from cli.dex.market import open_market
 
-    async with open_market(rpc_url, (token_in, token_out)) as opened:
+    async with open_market(rpc_url, (token_in, token_out), all_pools=all_pools) as opened:
         return await opened.quote(token_in, token_out, amount, is_exact_out=not amount_in, max_hops=max_hops)
 
 

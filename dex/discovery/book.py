@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chain.devnet import CANONICAL
-from chain.networks import Network
+from chain.networks import L1Fee, Network
 from dex.pools import PoolSpec
 from domain.assets import Asset, native_asset
 from domain.errors import InputError
@@ -39,6 +39,8 @@ class Deployment:
     events_from: int | None = None
     """Block to look for V4's and Balancer's own announcements of pools from, which also name those with hooks and
     unusual fees. None where the node would not search so many blocks."""
+    l1_fee: L1Fee = "none"
+    """Whether transactions also pay for their bytes on another chain, and by whose rule."""
     native_symbol: str = "ETH"
 
     @property
@@ -113,5 +115,6 @@ def network_deployment(network: Network) -> Deployment:
         pool_manager=network.contracts.get("PoolManager"),
         v4_quoter=network.contracts.get("V4Quoter"),
         vault=network.contracts.get("BalancerVault"),
+        l1_fee=network.l1_fee,
         native_symbol=network.coin.symbol,
     )

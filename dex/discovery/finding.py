@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from chain import ChainClient, NodeRefused
 from chain.abi import address_at, address_word, selector, uint_word
+from dex.discovery.balancer import balancer_specs, registered, registered_question
 from dex.discovery.book import Deployment, Discovery, Token
 from dex.discovery.uniswap4 import events_question, events_specs, key_specs, keys_questions
 from dex.pools import ZERO_ADDRESS, PoolSpec, pool_spec
@@ -57,7 +58,18 @@ async def discover(client: ChainClient, deployment: Deployment, extra_tokens: Se
                     continue
                 raise answer
             found.update((spec.id, spec) for spec in question.read(answer))
+    for spec in await _balancer(client, deployment, listed):
+        found[spec.id] = spec
     return Discovery(deployment, tokens, tuple(found.values()))
+
+
+async def _balancer(client: ChainClient, deployment: Deployment, tokens: Sequence[Token]) -> list[PoolSpec]:
+    if deployment.vault is None or deployment.events_from is None:
+        return []
+    (answer,) = await client.batch([registered_question(deployment.vault, deployment.events_from)])
+    if isinstance(answer, NodeRefused):  # It would not search so many blocks.
+        return []
+    return await balancer_specs(client, deployment, registered(tokens, answer))
 
 
 async def _tokens(client: ChainClient, deployment: Deployment, extra: Sequence[str]) -> dict[str, Token]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from chain import Block, ChainClient
+from chain.fees import read_l1_facts
+from chain.networks import L1Fee
 from dex.discovery import Discovery
 from dex.pools import PoolSpec
 from dex.replicas.lens import read_pools
@@ -18,8 +22,14 @@ from domain.events import PoolSnapshotted
 _READINGS_MAX: Final = 6
 
 
-async def load_market(client: ChainClient, discovery: Discovery) -> Market:
-    """Read all pools of a discovery at the newest block.
+ROUTER_KINDS: Final = frozenset({"v2", "v3", "v4"})
+"""Pools that the routers reach, in one transaction."""
+
+
+async def load_market(
+    client: ChainClient, discovery: Discovery, *, kinds: frozenset[str] | None = ROUTER_KINDS
+) -> Market:
+    """Read a discovery's pools at the newest block: those of some kinds, all of them for None.
 
     Believed when two readings in a row agree: a node may answer for its newest block from the state it is just mining
     the next one on, and a provider's balancer may ask two nodes. Pools without liquidity are left out.
@@ -28,13 +38,14 @@ async def load_market(client: ChainClient, discovery: Discovery) -> Market:
         VenueUnavailable: No node answers, or it gives another answer each time.
         NodeRefused: A pool is not what its factory says.
     """
+    specs = [spec for spec in discovery.pools if not spec.is_by_call and (kinds is None or spec.kind in kinds)]
     head = await client.head()
     previous: list[PoolSnapshotted] | None = None
     for _ in range(_READINGS_MAX):
-        found = await _read(client, discovery, head)
+        found = await _read(client, specs, head)
         if found == previous:
             pools = []
-            for spec, snapshot in zip(_readable(discovery), found, strict=True):
+            for spec, snapshot in zip(specs, found, strict=True):
                 replica = spec.replica()
                 replica.apply(snapshot)
                 pools.append((spec, replica))
@@ -50,18 +61,12 @@ async def load_market(client: ChainClient, discovery: Discovery) -> Market:
     raise VenueUnavailable(f"the node gives a new answer for block {head.number} each time")
 
 
-async def gas_terms(client: ChainClient) -> GasTerms:
-    """Ask what gas costs in the next blocks: the base fee and the usual tip."""
-    fees = await client.fees()
-    return GasTerms(unit_wei=fees.base_fee + fees.priority)
+async def gas_terms(client: ChainClient, l1_fee: L1Fee = "none") -> GasTerms:
+    """Ask what gas costs in the next blocks, base fee and usual tip, and on a rollup what a byte costs besides."""
+    fees, l1 = await asyncio.gather(client.fees(), read_l1_facts(client, l1_fee))
+    return GasTerms(unit_wei=fees.base_fee + fees.priority, byte_wei=l1.byte_wei)
 
 
-async def _read(client: ChainClient, discovery: Discovery, head: Block) -> list[PoolSnapshotted]:
-    pools = _readable(discovery)
-    found = await read_pools(client, pools, block_hash=head.hash, block_number=head.number, time_ns=0)
+async def _read(client: ChainClient, specs: Sequence[PoolSpec], head: Block) -> list[PoolSnapshotted]:
+    found = await read_pools(client, specs, block_hash=head.hash, block_number=head.number, time_ns=0)
     return [msgspec.structs.replace(snapshot, time_ns=0) for snapshot in found]
-
-
-def _readable(discovery: Discovery) -> list[PoolSpec]:
-    """List the pools whose prices follow from their state."""
-    return [spec for spec in discovery.pools if not spec.is_by_call]

@@ -119,3 +119,28 @@ async def test_what_is_quoted_comes_out_of_the_routers(
     units = sum(path.hops[0].pool.kind == "v2" for path in again.paths)
     assert 0 <= got - again.amount_out <= units * (again.amount_out // again.amount_in + 1)
     assert all(len({hop.pool.kind for hop in path.hops}) == 1 for path in again.paths)
+
+
+async def test_stable_and_weighted_pools_take_part_where_no_router_is_needed(devnet: Devnet, chain_client: ChainClient):
+    found = await discover(chain_client, devnet_deployment(devnet.world.chain_id))
+    everything = await load_market(chain_client, found, kinds=None)
+    reached = await load_market(chain_client, found)
+    dai, usdt, amount = found.token("DAI"), found.token("USDT"), 500_000 * 10**18
+    with_all = Router(everything).quote_exact_in(dai, usdt, amount)
+    without = Router(reached).quote_exact_in(dai, usdt, amount)
+    assert with_all.amount_out > without.amount_out
+    kinds = {hop.pool.kind for path in with_all.paths for hop in path.hops}
+    assert "balancer-stable" in kinds
+    # Each first hop on a pool nobody used before is what the replica says.
+    back = Router(everything).quote_exact_out(dai, usdt, with_all.amount_out)
+    assert back.amount_in <= amount * (1 + 1e-4)
+    # Nowhere would the last unit have given more: the fitted curve is close to the pool itself.
+    wbtc = Router(everything).quote_exact_in(found.token("WBTC"), found.token("WETH"), 20 * 10**8)
+    assert "balancer-weighted" in {hop.pool.kind for path in wbtc.paths for hop in path.hops}
+    ends = {}
+    for path in wbtc.paths:
+        (hop,) = path.hops if len(path.hops) == 1 else (None,)
+        if hop is not None:
+            replica = next(edge.replica for edge in everything.edges if edge.pool == hop.pool)
+            ends[hop.pool.kind] = replica.marginal_price(hop.token_in.id, hop.token_out.id, hop.amount_in)
+    assert max(ends.values()) / min(ends.values()) < 1.0005
