@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -89,9 +90,12 @@ async def find_quote(
         InputError: Neither or both amounts, or one that is no whole number.
         Refused: No route.
     """
-    amount = raw_amount("--amount-in", amount_in) if amount_in else raw_amount("--amount-out", amount_out)
-    if amount_in and amount_out:
+    if bool(amount_in) == bool(amount_out):
         raise InputError("give either --amount-in or --amount-out", hint="The other one is what is asked for.")
+    amount = raw_amount("--amount-in", amount_in) if amount_in else raw_amount("--amount-out", amount_out)
+    # The solver's systems are small: more threads would cost more than they bring. Before numpy is loaded.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     from cli.dex.market import open_market
 
     async with open_market(rpc_url, (token_in, token_out), all_pools=all_pools) as opened:

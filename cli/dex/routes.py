@@ -25,7 +25,7 @@ def quote_json(quote: Quote) -> dict[str, Any]:
         "amount_in": _raw(quote.amount_in),
         "amount_out": _raw(quote.amount_out),
         "is_exact_out": quote.is_exact_out,
-        "mid_price": str(_whole_price(quote)),
+        "mid_price": _short(_whole_price(quote)).replace(",", ""),
         "impact_bps": round(quote.impact_bps, 4),
         "gas_units": quote.gas_units,
         "gas_cost": _raw(quote.gas_cost),
@@ -50,7 +50,7 @@ def print_quote(quote: Quote) -> None:
     rows = Table(box=None, show_header=False, pad_edge=False)
     rows.add_row("give", _amount(quote.amount_in, quote.token_in) + (" at most" if quote.is_exact_out else ""))
     rows.add_row("get", _amount(quote.amount_out, quote.token_out))
-    rows.add_row("mid price", f"{_whole_price(quote):,f} {quote.token_out.symbol} per {quote.token_in.symbol}")
+    rows.add_row("mid price", f"{_short(_whole_price(quote))} {quote.token_out.symbol} per {quote.token_in.symbol}")
     rows.add_row("impact", f"{quote.impact_bps:.2f} bps, fees included")
     if quote.gas_units:
         paid_in = quote.token_in if quote.is_exact_out else quote.token_out
@@ -116,7 +116,13 @@ def _pool_name(hop: Hop) -> str:
 
 def _amount(raw: int, asset: Asset) -> str:
     with localcontext(prec=100):
-        return f"{Decimal(raw).scaleb(-asset.decimals):,f} {asset.symbol}"
+        return f"{_short(Decimal(raw).scaleb(-asset.decimals))} {asset.symbol}"
+
+
+def _short(number: Decimal) -> str:
+    """Write a number without zeros at its end."""
+    text = f"{number:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _whole_price(quote: Quote) -> Decimal:

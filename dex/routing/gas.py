@@ -1,7 +1,8 @@
 """What a route costs to carry out: execution gas, and on rollups the fee for posting its bytes.
 
-The units are averages measured on the genuine contracts (`bench/dex_routing.py` prints them against the table): enough
-to decide which pools are worth their gas. What is signed gets its limit from a simulation of the very transaction.
+The units are averages of swaps through the UniversalRouter on the genuine contracts, within a quarter of what single
+routes took (docs/routing.md): enough to decide which pools are worth their gas. What is signed gets its limit from a
+simulation of the very transaction.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from dex.routing.curves import edge_curve
 from dex.routing.market import Edge
 from dex.routing.paths import Found
 
-BASE_UNITS: Final = 85_000
+BASE_UNITS: Final = 60_000
 """A transaction through a router before its first swap: 21,000, its bytes, the permit, taking tokens, paying out."""
-PATH_UNITS: Final = 12_000
+PATH_UNITS: Final = 15_000
 """A further path: one more command, one more transfer in."""
 HOP_UNITS: Final[Mapping[str, int]] = MappingProxyType(
     {
-        "v2": 55_000,
-        "v3": 70_000,
-        "v4": 45_000,
-        "curve-stable": 110_000,
+        "v2": 85_000,
+        "v3": 72_000,
+        "v4": 72_000,
+        "curve-stable": 105_000,
         "balancer-stable": 90_000,
         "balancer-weighted": 85_000,
     }
 )
-TICK_UNITS: Final = 20_000
+TICK_UNITS: Final = 25_000
 """An initialised tick that is crossed: its fee accumulators are rewritten."""
 BASE_BYTES: Final = 420
 PATH_BYTES: Final = 260

@@ -60,6 +60,6 @@ def test_what_cannot_be_quoted_is_one_line_with_a_hint(devnet: Devnet):
 def test_amounts_are_read_before_anything_is_asked():
     nowhere = ("dex", "quote", "--rpc-url", "http://127.0.0.1:9", *WETH_USDC)
     assert_is_error(capstan(*nowhere, "--amount-in", "1.5"), "positive whole number, found '1.5'")
-    assert_is_error(capstan(*nowhere), "takes a positive whole number")
+    assert_is_error(capstan(*nowhere), "either --amount-in or --amount-out")
     assert_is_error(capstan(*nowhere, "--amount-in", 1, "--amount-out", 1), "either --amount-in or --amount-out")
     assert_is_error(capstan(*nowhere, "--amount-in", 1), "no node answers")

@@ -108,8 +108,9 @@ async def test_what_is_quoted_comes_out_of_the_routers(
     await devnet.fund(DEPLOYER, 10**21, {s: whole * 2 * 10**t.decimals for s, t in devnet.world.tokens.items()})
     market = await load_market(chain_client, found)
     quote = Router(market).quote_exact_in(token_in, token_out, whole * token_in.unit)
-    paid, got, _ = await swapper.swap(quote)
+    paid, got, gas = await swapper.swap(quote)
     assert (paid, got) == (quote.amount_in, quote.amount_out)
+    assert 0.7 < quote.gas_units / gas < 1.4
     assert whole < 100 or len(quote.paths) > 2
 
     again = Router(await load_market(chain_client, found)).quote_exact_out(token_in, token_out, got // 3)
