@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cex import CcxtVenue
 from chain import ChainClient, parse_address
+from chain.fees import access_finder
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
 from cli.engine_freeze import Freezer
@@ -277,6 +278,7 @@ async def _open_desk(
         # The account may be the one that sweeps.
         booker=sweep_booker(part.deposits) if part.deposits is not None else None,
         private=await stack.enter_async_context(open_ways(settings.chain, world.client, data.root)),
+        access=access_finder(world.client) if settings.chain.access_lists else None,
     )
     await custody.start(relay.emit)
     stack.push_async_callback(custody.stop)

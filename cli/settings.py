@@ -40,6 +40,8 @@ class ChainSettings(SettingsPart):
     """Relays that take `eth_sendPrivateTransaction`, for the same plans."""
     bundle_relays: tuple[str, ...] = ()
     """Relays that take `eth_sendBundle`, for plans marked as bundles."""
+    access_lists: bool = False
+    """Declare the storage a transaction touches (EIP-2930) where the node's estimates say that it saves gas."""
     relay_identity: SecretRef | None = None
     """The key relays know us by: a secp256k1 key that holds no funds. None: each process makes its own."""
 

@@ -6,6 +6,7 @@ Whether it pays is measured, not computed: the node is asked for the gas with an
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -67,6 +68,15 @@ async def cheaper_access_list(
     costs = await asyncio.gather(*(_estimate(client, request, listed) for listed in ordered))
     best, gas = min(zip(ordered, costs, strict=True), key=lambda pair: pair[1], default=((), plain))
     return CheaperAccess(best, gas, plain) if gas < plain else CheaperAccess((), plain, plain)
+
+
+def access_finder(client: ChainClient) -> Callable[[Address, Address, bytes, int], Awaitable[AccessList]]:
+    """Give what custody asks before it prices a transaction."""
+
+    async def find(sender: Address, to: Address, data: bytes, value_wei: int) -> AccessList:
+        return (await cheaper_access_list(client, sender, to, data, value_wei)).access_list
+
+    return find
 
 
 async def _estimate(client: ChainClient, request: dict[str, Any], listed: AccessList) -> int:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from chain import ChainClient, parse_address
 from chain.devnet import TEST_ADDRESSES
+from chain.fees import access_finder
 from chain.network import NetworkKind, chain_id_at, ensure_keys_fit, identify
 from cli.data_dir import DataDir
 from cli.dex.devnet_policy import NO_MORE, Allowances, devnet_policy
@@ -262,6 +263,7 @@ async def _installation(stack: AsyncExitStack, path: Path) -> tuple[DexDesk, Des
         approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
         booker=sweep_booker(part.deposits) if part.deposits is not None else None,
         private=await stack.enter_async_context(open_ways(chain, client, root)),
+        access=access_finder(client) if chain.access_lists else None,
     )
     return DexDesk(client, network, root, account, policy, custody, database, ledger, chain.confirmations), options
 

@@ -34,7 +34,7 @@ from custody.transactions.outbox import Outbox
 from custody.transactions.plans import check_plan
 from custody.transactions.records import Intent, Wish
 from custody.transactions.repair import Repair
-from custody.transactions.tools import Booker, Checkpoint, KnownSince, Tools
+from custody.transactions.tools import AccessFinder, Booker, Checkpoint, KnownSince, Tools
 from domain import (
     Address,
     ChainId,
@@ -78,6 +78,7 @@ class Custody:
         booker: Says how mined plans are booked, where it is not custody's own way.
         known_since: Says how long destinations are known, for policy's `younger_than`.
         private: Sends what is not for the public; without it, such plans are refused.
+        access: Finds access lists that make transactions cheaper; without it, none is declared.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Custody:
         booker: Booker | None = None,
         known_since: KnownSince = lambda _session, _addresses: {},
         private: PrivateWays | None = None,
+        access: AccessFinder | None = None,
         checkpoint: Checkpoint = lambda _edge: None,
     ) -> None:
         self._ledger = ledger
@@ -143,6 +145,7 @@ class Custody:
             booker=booker,
             known_since=known_since,
             private=private,
+            access=access,
         )
         self._admission = Admission(tools)
         self._dispatch = Dispatch(tools, self._admission)

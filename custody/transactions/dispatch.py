@@ -14,7 +14,7 @@ from dataclasses import replace
 import structlog
 from sqlmodel import Session
 
-from chain import BroadcastRejected, CallReverted, FeeTooLow
+from chain import BroadcastRejected, CallReverted, FeeTooLow, NodeRefused
 from chain.broadcast import Sent
 from custody.transactions import fees
 from custody.transactions.admission import Admission
@@ -25,6 +25,7 @@ from custody.transactions.tools import Tools
 from domain import InvariantError, OutcomeUnknown, Refused, VenueUnavailable
 from domain.plans import BroadcastKind, TransactionPlan
 from wallets import Evidence, TransactionToSign
+from wallets.payloads import AccessList
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +133,7 @@ class Dispatch:
         quote, held, committed = await asyncio.gather(
             tools.chain.fees(), tools.chain.balance(tools.sender), asyncio.to_thread(tools.outbox.committed_wei)
         )
+        listed = await self._access_list(plan)
         price = fees.within_cap(quote, tools.policy.caps(plan.chain_id).fee_per_gas_wei_max)
         tx = TransactionToSign(
             chain_id=plan.chain_id,
@@ -142,12 +144,23 @@ class Dispatch:
             gas_limit=gas_limit,
             max_fee_per_gas_wei=price.max_fee,
             max_priority_fee_per_gas_wei=price.priority,
+            access_list=listed,
         )
         fees.check_fees(tools.policy, tx)
         cost = plan.value_wei + fees.ceiling_wei(tx)
         if held < cost:
             raise Refused(f"the account holds {held} wei, the transaction may need {cost}", rule="funds")
         return None if held < cost + committed else tx
+
+    async def _access_list(self, plan: TransactionPlan) -> AccessList:
+        """Which storage the transaction declares; a node that cannot say costs a little gas and nothing else."""
+        if self._tools.access is None or not plan.data:
+            return ()
+        try:
+            return await self._tools.access(self._tools.sender, plan.to, plan.data, plan.value_wei)
+        except (NodeRefused, VenueUnavailable) as exc:
+            log.info("custody.no_access_list", intent_id=plan.intent_id, reason=str(exc))
+            return ()
 
     def may_pay(self, session: Session, tx: TransactionToSign) -> bool:
         """Whether this hour's fees allow one more transaction, or one more version of one."""

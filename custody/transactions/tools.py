@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from domain import Address, Refused
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from wallets import Network, Signer
+from wallets.payloads import AccessList
 
 _T = TypeVar("_T")
 
@@ -35,6 +36,10 @@ Gate = Callable[[Session, Intent], None]
 Booker = Callable[[TransactionPlan, Receipt, Collection[str]], Sequence[Entry] | None]
 """Says how a mined plan is booked; None leaves it to custody. Asked again with another receipt after a reorganisation
 took the first away, so the keys must follow from the plan alone."""
+
+
+AccessFinder = Callable[[Address, Address, bytes, int], Awaitable[AccessList]]
+"""Says which storage a call (sender, contract, data, coins) had better declare; nothing where that costs more."""
 
 
 KnownSince = Callable[[Session, Collection[Address]], Mapping[str, int]]
@@ -62,6 +67,7 @@ class Tools:
     booker: Booker | None
     known_since: KnownSince
     private: PrivateWays | None = None
+    access: AccessFinder | None = None
 
     def check_way(self, plan: TransactionPlan) -> None:
         """Refuse a plan that could not be sent as it wants to be.
