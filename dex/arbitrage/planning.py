@@ -14,7 +14,7 @@ from domain.amounts import Amount
 from domain.assets import Asset, native_asset
 from domain.errors import InputError
 from domain.ids import ChainId, IntentId, StrategyId
-from domain.plans import TransactionPlan
+from domain.plans import BroadcastKind, TransactionPlan
 
 PURPOSE: Final = "arbitrage"
 _BPS: Final = 10_000
@@ -30,6 +30,8 @@ class Bounds:
     block_max: int
     tip_bps: int = 0
     """Share of the profit for the block's builder."""
+    broadcast: BroadcastKind = "public"
+    """How it reaches the chain. Not publicly, nobody sees the cycle before it is mined."""
 
 
 def least_profit(profit: int, bounds: Bounds) -> int:
@@ -104,6 +106,8 @@ def plan_arbitrage(
         deadline_s=bounds.deadline_s,
         receives_min=(Amount(token, least),),
         recipient=to,
+        broadcast=bounds.broadcast,
+        max_block=bounds.block_max if bounds.broadcast != "public" else 0,
     )
 
 

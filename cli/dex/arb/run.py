@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from domain import Address
 
 
+class Broadcast(StrEnum):
+    """How transactions reach the chain."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    BUNDLE = "bundle"
+
+
 def run(
     config: ConfigOption = None,
     rpc_url: RpcUrlOption = "",
@@ -48,6 +57,9 @@ def run(
     ] = 100,
     min_net_wei: Annotated[int, typer.Option(min=0, help="What must be left after gas, in wei.")] = 0,
     tip_bps: Annotated[int, typer.Option(min=0, max=10_000, help="Share of the profit for the block's builder.")] = 0,
+    broadcast: Annotated[
+        Broadcast, typer.Option(help="The way to the chain: the others keep a cycle from everybody's eyes.")
+    ] = Broadcast.PUBLIC,
     follow_waiting: Annotated[
         bool, typer.Option("--follow-waiting", help="Follow waiting transactions within their block.")
     ] = False,
@@ -66,7 +78,17 @@ def run(
         typer.confirm("This sends transactions of your installation. Go on?", abort=True, err=True)
 
     asked = _Asked(
-        seconds, executor, tuple(start), legs, tolerance_bps, min_net_wei, tip_bps, dry_run, follow_waiting, report
+        seconds,
+        executor,
+        tuple(start),
+        legs,
+        tolerance_bps,
+        min_net_wei,
+        tip_bps,
+        broadcast,
+        dry_run,
+        follow_waiting,
+        report,
     )
     output.table(asyncio.run(_run(place, asked)), as_json=as_json)
 
@@ -80,6 +102,7 @@ class _Asked:
     tolerance_bps: int
     min_net_wei: int
     tip_bps: int
+    broadcast: Broadcast
     dry_run: bool
     follow_waiting: bool
     report: Path | None
@@ -135,6 +158,7 @@ async def _search(
         tolerance_bps=asked.tolerance_bps,
         margin_wei=asked.min_net_wei,
         tip_bps=asked.tip_bps,
+        broadcast=asked.broadcast.value,
         dry_run=asked.dry_run,
         follows_waiting=asked.follow_waiting,
     )

@@ -23,7 +23,7 @@ from dex.replicas.decoding import LogRoutes
 from dex.replicas.follower import PoolFollower
 from domain import Address, Asset, InvariantError, PlatformError, Refused, VenueUnavailable
 from domain.events import BlockSeen, Event, SwapSettled
-from domain.plans import TransactionPlan
+from domain.plans import BroadcastKind, TransactionPlan
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,7 @@ class RunOptions:
     margin_wei: int = 0
     """What must be left after gas."""
     tip_bps: int = 0
+    broadcast: BroadcastKind = "public"
     blocks_ahead: int = 25
     """A transaction that is not mined within so many blocks never is."""
     deadline_s: int = 60
@@ -233,6 +234,7 @@ class ArbRun:
                 deadline_s=seen.block_time_s + options.deadline_s,
                 block_max=seen.number + options.blocks_ahead,
                 tip_bps=options.tip_bps,
+                broadcast=options.broadcast,
             ),
         )
 

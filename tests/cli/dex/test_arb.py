@@ -112,6 +112,17 @@ async def test_an_executor_that_policy_does_not_list_is_refused(devnet, chain_cl
     assert {row.status for row in OpportunityLog(tmp_path / FILE).rows()} == {"refused"}
 
 
+async def test_what_shall_go_privately_is_refused_where_there_is_no_private_way(devnet, chain_client, pushed, tmp_path):
+    where, executor = await prepared(chain_client)
+    place = DeskPlace(rpc_url=devnet.world.rpc_url, data=tmp_path)
+    async with open_desk(place, execution_of(executor)) as desk:
+        await ensure_deployed(desk, roles_of(ACCOUNT), where.deployment)
+        nonce = await desk.client.nonce(ACCOUNT)
+        with pytest.raises(Refused, match="private"):
+            await run_until(desk, where, OpportunityLog(tmp_path / FILE), outcomes=1, broadcast="private")
+        assert await desk.client.nonce(ACCOUNT, "pending") == nonce
+
+
 async def test_an_executor_that_is_paused_or_pays_somebody_else_is_not_used(devnet, chain_client, tmp_path):
     where, executor = await prepared(chain_client)
     with pytest.raises(InputError, match="no contract"):
