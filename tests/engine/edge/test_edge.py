@@ -231,3 +231,21 @@ def test_commands_that_mean_nothing_stop_the_run():
     for records in meaningless:
         with pytest.raises(InvariantError):
             decode(records)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        e.PoolSnapshotted(
+            time_ns=1, pool=V3, block_number=5, kind="v4", token0=TOKEN_USDC.id, token1=WETH.id, fee_pips=500
+        ),
+        e.PoolSnapshotted(
+            time_ns=1, pool=V3, block_number=5, kind="curve-stable", token0=TOKEN_USDC.id, token1=WETH.id, fee_pips=4
+        ),
+        e.PoolBalancesSynced(time_ns=1, pool=V3, block_number=5, balances=("1", "2")),
+    ],
+)
+def test_pools_of_kinds_that_the_kernel_does_not_compute_are_refused_and_those_of_others_ignored(event) -> None:
+    with pytest.raises(InputError, match="the engine's kernel knows no"):
+        ENCODER.records(event)
+    assert ENCODER.records(msgspec.structs.replace(event, pool="another")) == b""
