@@ -45,7 +45,7 @@ def _balancer(spec: PoolSpec, state: bytes, block_number: int, time_ns: int) -> 
     if kind != spec.kind:
         raise InputError(f"pool {spec.id} is of kind {kind}, configured is {spec.kind}")
     ensure_tokens(spec, _addresses(state, 8))
-    paused, moves, rated, versioned = (bool(uint_at(state, word)) for word in (4, 5, 6, 7))
+    paused, moves, rated, recoverable = (bool(uint_at(state, word)) for word in (4, 5, 6, 7))
     return PoolSnapshotted(
         time_ns=time_ns,
         pool=spec.id,
@@ -60,7 +60,7 @@ def _balancer(spec: PoolSpec, state: bytes, block_number: int, time_ns: int) -> 
         weights=tuple(str(weight) for weight in weights),
         amplification=str(uint_at(state, 3)),
         fee_raw=str(uint_at(state, 2)),
-        has_exact_powers=versioned and bool(weights),
+        has_exact_powers=recoverable and bool(weights),
         suspended=_suspended(paused=paused, moves=moves, rated=rated),
     )
 

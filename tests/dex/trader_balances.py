@@ -23,11 +23,15 @@ from chain.abi import (
     uint_word,
 )
 from chain.devnet import DEPLOYER, Devnet
+from chain.devnet.artifacts import artifact_code
+from chain.devnet.node import node_modules
 from dex import PoolSpec, pool_spec
 from dex.pools import BALANCER_VAULT
 
 NO_DEADLINE = 2**40
 _DOUBLE = Path(__file__).resolve().parents[2] / "contracts/out/StableSwapDouble.sol/StableSwapDouble.json"
+_TASKS = "@balancer-labs/v2-deployments/dist/tasks"
+_PROVIDER = "20220725-protocol-fee-percentages-provider/artifact/ProtocolFeePercentagesProvider.json"
 _FUNDS = address_word(DEPLOYER) + uint_word(0) + address_word(DEPLOYER) + uint_word(0)
 _EXIT_EXACT_SHARES, _JOIN_EXACT_TOKENS, _INIT = 1, 1, 0
 
@@ -207,4 +211,54 @@ async def create_stable(
     await hand.approve(spec)
     held = [by_symbol[symbol] for _, symbol, _ in tokens]
     await hand.fill(spec, held)
+    return spec
+
+
+async def create_weighted(
+    devnet: Devnet, hand: BalanceHand, generation: str, weights_percent: dict[str, int], usd: int
+) -> PoolSpec:
+    """Deploy a later generation's genuine factory, have it make a weighted pool, and fill that."""
+    vault = address_word(BALANCER_VAULT)
+    provider = await hand.send(
+        None, artifact_code(f"{_TASKS}/{_PROVIDER}", node_modules()) + vault + uint_word(10**18) + uint_word(10**18)
+    )
+    code = artifact_code(f"{_TASKS}/{generation}/artifact/WeightedPoolFactory.json", node_modules())
+    fees = address_word(str(provider.created))
+    words = vault + fees
+    if generation.endswith("v3"):
+        words = compose(vault, fees, Dynamic(bytes_words(b"factory")), Dynamic(bytes_words(b"pool")))
+    factory = (await hand.send(None, code + words)).created
+    assert factory is not None
+    tokens = sorted(
+        ((devnet.world.tokens[s].address, s, devnet.world.tokens[s].decimals) for s in weights_percent),
+        key=lambda token: int(token[0], 16),
+    )
+    label = Dynamic(bytes_words(b"pool"))
+    none = address_array(["0x" + "00" * 20] * len(tokens))
+    weights = _numbers([weights_percent[symbol] * 10**16 for _, symbol, _ in tokens])
+    call = compose(
+        label,
+        label,
+        address_array([address for address, _, _ in tokens]),
+        weights,
+        none,
+        uint_word(3 * 10**15) + address_word(DEPLOYER),
+    )
+    receipt = await hand.send(
+        factory, selector("create(string,string,address[],uint256[],address[],uint256,address)") + call
+    )
+    made = next(log for log in receipt.logs if log.address == factory)
+    pool = address_at(bytes.fromhex(made.topics[1][2:]), 0)
+    spec = pool_spec(
+        kind="balancer-weighted",
+        chain_id=devnet.world.chain_id,
+        address=pool,
+        token_a=tokens[0],
+        token_b=tokens[1],
+        more_tokens=tokens[2:],
+        fee_pips=3000,
+        pool_id="0x" + (await hand.client.call(pool, selector("getPoolId()"))).hex(),
+    )
+    await hand.approve(spec)
+    await hand.fill(spec, [usd * weights_percent[symbol] * 10**decimals // 100 for _, symbol, decimals in tokens])
     return spec

@@ -57,7 +57,7 @@ interface IPoolBalancer {
     function getAmplificationParameter() external view returns (uint256 value, bool isUpdating, uint256 precision);
     function getNormalizedWeights() external view returns (uint256[] memory);
     function getRateProviders() external view returns (address[] memory);
-    function version() external view returns (string memory);
+    function inRecoveryMode() external view returns (bool);
 }
 
 /// @notice What the lenses read of Balancer V2's Vault.

@@ -18,8 +18,8 @@ contract BalancerPoolLens {
         bool amplificationMoves;
         /// Whether tokens are valued by a rate of somebody else's, which no log tells.
         bool rated;
-        /// Whether it is of the generation that names its version, and multiplies where a power is 1, 2 or 4.
-        bool versioned;
+        /// Whether it is of a generation that has a recovery mode, and multiplies where a power is 1, 2 or 4.
+        bool recoverable;
         address[] tokens;
         uint256[] balances;
         uint256[] decimals;
@@ -48,7 +48,7 @@ contract BalancerPoolLens {
         for (uint256 i = 0; i < state.tokens.length; ++i) {
             state.decimals[i] = IToken(state.tokens[i]).decimals();
         }
-        (state.versioned,) = _ask(pool, abi.encodeCall(IPoolBalancer.version, ()));
+        (state.recoverable,) = _ask(pool, abi.encodeCall(IPoolBalancer.inRecoveryMode, ()));
         (bool isWeighted, bytes memory weights) = _ask(pool, abi.encodeCall(IPoolBalancer.getNormalizedWeights, ()));
         if (isWeighted) {
             state.weights = abi.decode(weights, (uint256[]));
@@ -69,6 +69,6 @@ contract BalancerPoolLens {
     /// @dev Whether a pool knows a function, and what it answers.
     function _ask(IPoolBalancer pool, bytes memory call) private view returns (bool, bytes memory) {
         (bool success, bytes memory output) = address(pool).staticcall(call);
-        return (success && output.length >= 64, output);
+        return (success && output.length >= 32, output);
     }
 }

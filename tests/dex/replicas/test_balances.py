@@ -10,12 +10,13 @@ from chain import ChainClient
 from chain.abi import selector, uint_word
 from chain.devnet import Devnet
 from dex import PoolFollower, PoolReplica, PoolSpec, devnet_pools, read_pools
+from dex.replicas.balancer import BalancerWeightedPool
 from dex.replicas.balances import BalancePool
 from dex.replicas.stable_math import balancer_invariant_up
 from domain import InputError, InvariantError, Refused
 from domain.events import Event, PoolInvalidated, PoolSnapshotted, PoolSynced
 from tests.dex.trader import Trader
-from tests.dex.trader_balances import BalanceHand, create_stable, deploy_curve
+from tests.dex.trader_balances import BalanceHand, create_stable, create_weighted, deploy_curve
 
 pytestmark = pytest.mark.anvil
 
@@ -153,6 +154,18 @@ async def test_stable_pools_of_other_terms_quote_as_the_contract(
     replica = await _replica(hand.client, spec)
     digits = 1.5 if amplification == 1 else 2.5
     assert await compare(hand, spec, replica, random.Random(amplification), 40, digits) > 20
+
+
+@pytest.mark.parametrize("generation", ["20220908-weighted-pool-v2", "20230206-weighted-pool-v3"])
+@pytest.mark.parametrize("weights", [{"DAI": 80, "WETH": 20}, {"DAI": 50, "USDC": 25, "WETH": 25}])
+async def test_later_weighted_pools_multiply_where_the_power_is_one_two_or_four(
+    devnet: Devnet, hand: BalanceHand, generation: str, weights: dict[str, int]
+) -> None:
+    spec = await create_weighted(devnet, hand, generation, weights, 1_000_000)
+    replica = await _replica(hand.client, spec)
+    assert isinstance(replica, BalancerWeightedPool)
+    assert replica.has_exact_powers
+    assert await compare(hand, spec, replica, random.Random(3), 40, 4.5) > 30
 
 
 async def test_an_invariant_that_goes_round_in_circles_is_refused_as_by_the_contract(
