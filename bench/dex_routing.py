@@ -32,6 +32,7 @@ CASES = 300
 LARGE_BPS = 100
 """A large order: worse than the mid price by so much."""
 _STEPS = 20
+_REPEATS = 3
 _GAS = GasTerms(unit_wei=20 * 10**9)
 
 
@@ -122,11 +123,15 @@ def over_networks() -> list[Row]:
         for _ in range(2):
             given, wanted = (made.asset(token) for token in chance.sample(range(10), 2))
             amount = max(1, int(10 ** chance.uniform(3, 5) / made.dollars[_place(made, given.id)] * given.unit))
-            # A market is of one block: nothing that was computed for another is left in it.
-            router = Router(made.market(), gas=_GAS)
-            began = time.perf_counter()
-            quote = router.quote_exact_in(given, wanted, amount)
-            times.append(time.perf_counter() - began)
+            takes = []
+            for _ in range(_REPEATS):
+                # A market is of one block: nothing that was computed for another is left in it.
+                router = Router(made.market(), gas=_GAS)
+                # Processor time: a quote waits for nothing, on one thread; it is what the clock of a free core says.
+                began = time.process_time()
+                quote = router.quote_exact_in(given, wanted, amount)
+                takes.append(time.process_time() - began)
+            times.append(min(takes))
             gains.append(_gain_bps(router, quote))
     notes.append(
         f"dex routing: 10 tokens, 100 pools, 1,000 to 100,000 $, gas at 20 gwei: 90 % within "
@@ -136,7 +141,7 @@ def over_networks() -> list[Row]:
     return [
         bound_row(
             topic="dex",
-            name="gas-aware quote, 10 tokens, 100 pools",
+            name="gas-aware quote, 10 tokens, 100 pools, processor time",
             ours=statistics.median(times) * 1e3,
             unit="ms",
             most=10.0,

@@ -136,10 +136,15 @@ class _Network:
         At a kink (a pool about to begin or to end) Newton knows one side only and may point past all that pays.
         """
         inner, _ = self._laplacian(prices, drawn)
-        scale = np.maximum(inner.diagonal(), 1e-6 * self.total * prices[1])
         for damping in _DAMPINGS:
-            step = -np.linalg.solve(inner + np.diag(damping * scale), rest[1:])
-            step *= min(1.0, _STEP_MAX / max(float(np.abs(step).max()), 1e-300))
+            if damping:
+                scale = np.maximum(inner.diagonal(), 1e-6 * self.total * prices[1])
+                step = -np.linalg.solve(inner + np.diag(damping * scale), rest[1:])
+            else:
+                step = -np.linalg.solve(inner, rest[1:])
+            longest = float(np.abs(step).max())
+            if longest > _STEP_MAX:
+                step *= _STEP_MAX / longest
             slope, share = float(rest[1:] @ step), 1.0
             for _ in range(_HALVINGS_MAX):
                 tried = prices.copy()

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Final
 from uuid import uuid4
 
-from dex.routing.candidates import Arc, best_rate, candidates
+from dex.routing.candidates import Arc, best_rate, candidates, last_unit_price
 from dex.routing.gas import GasPrice, GasTerms, TickCounter
 from dex.routing.market import Edge, Market
 from dex.routing.network import Flow, best_flow
@@ -95,7 +95,8 @@ class Router:
         arcs = candidates(self.market, source, target, float(amount_in), max_hops=self.max_hops, single=single)
         options = [] if single is None else [self._option([single], price)]
         if arcs and (len(arcs) > 1 or single is None):
-            chosen = select(arcs, source, target, float(amount_in), _costs(arcs, price))
+            floor = last_unit_price(single) if single is not None else 0.0
+            chosen = select(arcs, source, target, float(amount_in), _costs(arcs, price), floor=floor)
             shares = self._few_shares(arcs, chosen, source, target, float(amount_in))
             options += self._settled(shares, lambda part: _settle_in(part, amount_in), price)
         if not options:

@@ -7,7 +7,7 @@ is about lost without each, the worst first; what is left is tried without each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
@@ -42,11 +42,24 @@ class Selection:
         return tuple(i for i, amount in zip(self.chosen, self.flow.inputs, strict=True) if amount > 0)
 
 
-def select(arcs: Sequence[Arc], source: str, target: str, total: float, costs: Sequence[float]) -> Selection:
-    """Choose the pools that give most after gas, and the flow through them. `costs` are in the wanted token."""
+def select(
+    arcs: Sequence[Arc], source: str, target: str, total: float, costs: Sequence[float], *, floor: float = 0.0
+) -> Selection:
+    """Choose the pools that give most after gas, and the flow through them.
+
+    Args:
+        arcs: The candidates.
+        source: The token given.
+        target: The token wanted.
+        total: How much of `source`.
+        costs: What each candidate's use costs, in the wanted token.
+        floor: What the last unit brings at least, where that is known: a price to begin with.
+    """
+    begin = {source: floor} if floor else None
 
     def solve(chosen: Sequence[int], before: Selection | None = None) -> Selection:
-        return _solve(arcs, source, target, total, costs, tuple(chosen), before)
+        prices = begin if before is None else before.flow.prices
+        return _solve(arcs, source, target, total, costs, tuple(chosen), prices)
 
     best = current = solve(range(len(arcs)))
     if not any(costs):
@@ -103,10 +116,10 @@ def _solve(
     total: float,
     costs: Sequence[float],
     chosen: tuple[int, ...],
-    before: Selection | None,
+    start: Mapping[str, float] | None,
 ) -> Selection:
     taken = [arcs[i] for i in chosen]
-    flow = best_flow(taken, source, target, total, before.flow.prices if before else None)
+    flow = best_flow(taken, source, target, total, start)
     passing: dict[str, float] = {}
     for arc, amount in zip(taken, flow.inputs, strict=True):
         passing[arc.tail] = passing.get(arc.tail, 0.0) + amount
