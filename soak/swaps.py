@@ -77,7 +77,7 @@ async def _one(desk: DexDesk, chance: random.Random, tally: Tally) -> None:
         wish = None
     of = ends[1] if is_exact_out else ends[0]
     amount = int(10 ** chance.uniform(1, 5) / _USD[of] * 10 ** _DECIMALS[of])
-    contracts, policy = await contracts_on(desk.client, desk.network), SlippagePolicy()
+    contracts, policy = await contracts_on(desk.client, desk.network), SlippagePolicy(lifetime_s=1_500)
 
     async def quote(through: Through | None) -> Quote:
         market = await read_market(desk.client, desk.network, ends)

@@ -54,7 +54,8 @@ from wallets import (
     TypedDataToSign,
 )
 
-_SETTLED_S: Final = 60.0
+_SETTLED_S: Final = 600.0
+"""Many confirmations of slow blocks take minutes."""
 _QUIET_S: Final = 60
 
 

@@ -37,7 +37,7 @@ class Swapper:
         number = next(self.numbers)
         head = await self.desk.client.head()
         quote = replace(quote, block_number=head.number)
-        policy = SlippagePolicy(tolerance_bps=tolerance_bps)
+        policy = SlippagePolicy(tolerance_bps=tolerance_bps, lifetime_s=1_500)
         bounds = policy.bounds(quote, head_number=head.number, time_s=head.time_s)
         way = choose_way(quote, self.contracts, through)
         permit, token = None, quote.token_in.id.rpartition(":")[2]

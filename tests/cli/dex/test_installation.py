@@ -58,7 +58,7 @@ async def test_a_swap_goes_through_the_installations_own_custody(devnet, house, 
     await devnet.fund(VAULT, 0, {"WETH": 10 * 10**18})
     words = ("swap", "--config", str(house.settings), "--token-in", "WETH", "--token-out", "USDC")
     # What this policy allows: one swap on one V3 pool.
-    words += ("--max-hops", "1", "--through", "swap-router-02")
+    words += ("--max-hops", "1", "--through", "swap-router-02", "--deadline-s", "1500")
     code, out, err = await capstan(capsys, *words, "--amount-in", str(10**16), "--send", "--yes", "--json")
     assert code == 0, err
     told = json.loads(out[-1])

@@ -18,6 +18,8 @@ ETHER = 10**18
 def capstan(devnet, tmp_path, capsys, run_cli):
     def run(verb, *words):
         where = ["--rpc-url", devnet.world.rpc_url, "--data", str(tmp_path / "desk")]
+        # A slow machine must not let a deadline pass.
+        where += ["--deadline-s", "1500"] if verb == "swap" else []
         code = run_cli(["dex", verb, *where, *words])
         said = capsys.readouterr()
         return code, said.out.strip(), said.err.strip()

@@ -41,7 +41,7 @@ async def allowance(desk, swap):
 
 
 async def test_a_quote_that_got_worse_than_was_shown_is_not_taken(desk, devnet):
-    policy = SlippagePolicy(tolerance_bps=10)
+    policy = SlippagePolicy(tolerance_bps=10, lifetime_s=1_500)
     swap = await prepared(desk, devnet, policy)
     assert swap.must_approve
 
@@ -60,7 +60,7 @@ async def test_a_quote_that_got_worse_than_was_shown_is_not_taken(desk, devnet):
 
 
 async def test_a_slightly_worse_quote_keeps_the_bound_that_was_shown(desk, devnet):
-    policy = SlippagePolicy(tolerance_bps=50)
+    policy = SlippagePolicy(lifetime_s=1_500)
     swap = await prepared(desk, devnet, policy)
 
     async def slightly_worse(_through):
@@ -77,7 +77,7 @@ async def test_a_slightly_worse_quote_keeps_the_bound_that_was_shown(desk, devne
 
 
 async def test_what_goes_wrong_takes_the_allowance_back_and_a_small_one_is_replaced(desk, devnet):
-    policy = SlippagePolicy()
+    policy = SlippagePolicy(lifetime_s=1_500)
     first = await prepared(desk, devnet, policy, amount=ETHER)
 
     async def refuse(_through):
