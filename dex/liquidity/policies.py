@@ -96,6 +96,24 @@ class InventoryDriven:
         return _within(lower, upper, spacing)
 
 
+def policy_named(name: str, *, width_percent: float, horizon_h: float, lean: float) -> RangePolicy:
+    """Make one of the policies by its name.
+
+    Raises:
+        InputError: There is none of that name, or the horizon is not positive.
+    """
+    if horizon_h <= 0:
+        raise InputError(f"a horizon is a positive number of hours, found {horizon_h:g}")
+    match name:
+        case "static":
+            return Static(width_percent)
+        case "volatility":
+            return VolatilityScaled(round(horizon_h * 3600))
+        case "inventory":
+            return InventoryDriven(Static(width_percent), lean=lean)
+    raise InputError(f"no range policy {name!r}", hint="There are static, volatility and inventory.")
+
+
 def around(tick: int, spacing: int, width_percent: float) -> Range:
     """Give the range from `width_percent` below to as much above the price, at least one spacing on each side.
 
@@ -121,6 +139,13 @@ def wants_rebalancing(span: Range, outlook: Outlook, wanted: Range, *, slack: fl
         return True
     allowed = slack * (wanted.upper - wanted.lower)
     return abs(span.lower - wanted.lower) > allowed or abs(span.upper - wanted.upper) > allowed
+
+
+def share0_of(sqrt_price: int, amounts: tuple[int, int]) -> float:
+    """How much of two amounts, by value at a price, is token 0."""
+    ratio = sqrt_price / Q96
+    value0 = amounts[0] * ratio * ratio
+    return value0 / (value0 + amounts[1]) if value0 or amounts[1] else 0.5
 
 
 def price_of(spec: PoolSpec, sqrt_price: int) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -206,6 +207,73 @@ def burn(
         return plan_burn(order, await _position(places, position))
 
     _run("burn", make, DeskPlace(config, rpc_url, data, account), tolerance_bps, deadline_s, send, yes, as_json)
+
+
+@app.command()
+def rebalance(
+    position: PositionArgument,
+    policy: Annotated[
+        str, typer.Option("--policy", help="static, volatility or inventory: how the range is chosen.")
+    ] = "static",
+    width_percent: Annotated[float, typer.Option("--width-percent", help="So far up and down, of a static range.")] = 5,
+    volatility_day: Annotated[
+        float, typer.Option("--volatility-day", help="Standard deviation of a day's log return: 0.04 is 4 %.")
+    ] = 0.0,
+    horizon_h: Annotated[float, typer.Option("--horizon-h", help="Hours until one looks again.")] = 24,
+    lean: Annotated[float, typer.Option("--lean", help="How far an inventory range leans: 0 to 1.")] = 0.5,
+    only_if_needed: Annotated[
+        bool, typer.Option("--only-if-needed", help="Stay unless the price left the range or the wish is far off.")
+    ] = False,
+    slippage_bps: Annotated[int, typer.Option("--slippage-bps", min=0, max=9_999, help="Of the swap.")] = 50,
+    rpc_url: RpcUrlOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    account: AccountOption = ACCOUNT,
+    tolerance_bps: ToleranceOption = 50,
+    deadline_s: DeadlineOption = 600,
+    send: SendOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a position to the range its policy wants: end it, swap what does not fit, provide again."""
+    from cli.dex.lp.rebalance import Terms
+    from cli.dex.lp.rebalance import rebalance as carry_out
+    from dex.liquidity.policies import policy_named
+
+    terms = Terms(
+        policy=policy_named(policy, width_percent=width_percent, horizon_h=horizon_h, lean=lean),
+        volatility_day=volatility_day,
+        only_if_needed=only_if_needed,
+        tolerance_bps=tolerance_bps,
+        slippage_bps=slippage_bps,
+        deadline_s=deadline_s,
+    )
+    place = DeskPlace(config, rpc_url, data, account)
+    asyncio.run(carry_out(place, position, terms, send=send, yes=yes, as_json=as_json))
+
+
+@app.command()
+def report(
+    position: PositionArgument,
+    rpc_url: RpcUrlOption = "",
+    config: ConfigOption = None,
+    account: AccountOption = ACCOUNT,
+    from_block: FromBlockOption = 0,
+    image: Annotated[Path | None, typer.Option("--image", help="Draw it against holding, as .png or .svg.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a position has brought: fees, against holding its tokens, against trading along with the price."""
+    from cli.dex.lp.report import read_report
+
+    found = asyncio.run(read_report(DeskPlace(config, rpc_url, None, account), position, from_block=from_block))
+    if image is not None:
+        from cli.dex.lp.picture import draw
+
+        draw(found, image)
+    if as_json:
+        output.emit(found.to_json())
+    else:
+        found.print()
 
 
 async def _position(places: Places, text: str) -> Position:

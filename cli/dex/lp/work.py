@@ -57,12 +57,16 @@ def ask(planned: Planned, *, yes: bool, as_json: bool) -> None:
     Raises:
         InputError: Nobody can be asked, or the answer is no.
     """
+    ask_to(f"Carry out {planned.plan.intent_id}?", yes=yes, as_json=as_json)
+
+
+def ask_to(question: str, *, yes: bool, as_json: bool) -> None:
+    """Ask a person; errors as `ask`."""
     if yes:
         return
     if as_json:
         raise InputError("--json asks nobody", hint="Say --yes.")
-    if not typer.confirm(f"Carry out {planned.plan.intent_id}?"):
-        raise InputError("not carried out")
+    typer.confirm(question, abort=True, err=True)
 
 
 async def order_for(places: Places, verb: str, tolerance_bps: int, deadline_s: int) -> Order:

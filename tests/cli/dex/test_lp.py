@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -12,10 +15,11 @@ from cli.dex.desk import open_desk
 from cli.dex.lp.carry import carry_out, new_intent
 from cli.dex.lp.place import devnet_allowances, places_of
 from cli.dex.options import DeskPlace
+from cli.main import main
 from dex.liquidity import Order, plan_add, plan_burn, plan_collect, plan_mint, plan_remove
 from dex.liquidity.policies import around
 from domain import Refused
-from tests.cli.test_commands import assert_is_error, capstan
+from tests.cli.test_commands import capstan
 from tests.dex.trader import Trader
 
 pytestmark = pytest.mark.anvil
@@ -35,24 +39,25 @@ async def test_a_position_from_the_command_line(devnet: Devnet, trader: Trader, 
     at = ("--rpc-url", devnet.world.rpc_url)
     kept = (*at, "--data", tmp_path, "--send", "--yes", "--json")
     amounts = ("--amount0", 10**11, "--amount1", 10**20)
-    shown = run("mint", *at, "--pool", "v3:WETH/USDC/500", "--width-percent", 5, *amounts, "--json")
+    shown = await run("mint", *at, "--pool", "v3:WETH/USDC/500", "--width-percent", 5, *amounts, "--json")
     assert shown["sent"] is False
-    assert run("list", *at, "--json") == []
+    assert await run("list", *at, "--json") == []
 
-    made = run("mint", *kept, "--pool", "v3:WETH/USDC/500", "--width-percent", 5, *amounts)
+    made = await run("mint", *kept, "--pool", "v3:WETH/USDC/500", "--width-percent", 5, *amounts)
     assert made["moved"] == [f"-{raw}" for raw in made["expected"]] == [f"-{raw}" for raw in shown["expected"]]
     assert made["ledger_differences"] == 0
-    (held,) = run("list", *at, "--json")
+    (held,) = await run("list", *at, "--json")
     assert (held["id"], held["in_range"], held["liquidity"]) == (made["position"], True, made["liquidity"])
     pool = devnet.world.pool("v3", "WETH", "USDC", 500)
     await trader.swap(pool, pool.token0, 10**12)
     table = capstan("dex", "lp", "list", *at)
     assert held["id"] in table.stdout
     assert "in range" in table.stdout
-    assert run("remove", held["id"], *kept, "--percent", 40)["ledger_differences"] == 0
-    ended = run("burn", held["id"], *kept)
+    removed = await run("remove", held["id"], *kept, "--percent", 40)
+    assert removed["ledger_differences"] == 0
+    ended = await run("burn", held["id"], *kept)
     assert ended["moved"] == ended["expected"]
-    assert run("list", *at, "--json") == []
+    assert await run("list", *at, "--json") == []
 
 
 @pytest.mark.parametrize("name", ["v3:WETH/USDC/500", "v4:ETH/USDC/500"])
@@ -112,6 +117,39 @@ async def test_a_whole_life_leaves_ledger_and_chain_equal(devnet: Devnet, trader
                 assert await allowance(desk.client, token, spender) == 0
 
 
+@pytest.mark.parametrize("name", ["v3:WETH/USDC/500", "v4:ETH/USDC/3000"])
+async def test_a_position_is_moved_to_where_the_price_went_and_reported(devnet, trader, tmp_path, name):
+    at = ("--rpc-url", devnet.world.rpc_url)
+    kept = (*at, "--data", tmp_path, "--send", "--yes", "--json")
+    amounts = (
+        ("--amount0", 10**11, "--amount1", 10**20) if name[1] == "3" else ("--amount0", 10**20, "--amount1", 10**11)
+    )
+    made = await run("mint", *kept, "--pool", name, "--width-percent", 1, *amounts)
+    stays = await run("rebalance", made["position"], *kept, "--width-percent", 1, "--only-if-needed")
+    assert (stays["needed"], stays["sent"]) == (False, False)
+    if name[1] == "3":
+        pool = devnet.world.pool("v3", "WETH", "USDC", 500)
+        await trader.swap(pool, pool.token1, 10**21)
+        (held,) = await run("list", *at, "--json")
+        assert not held["in_range"]
+        report = await run("report", made["position"], *at, "--json", "--image", tmp_path / "lp.png")
+        assert (tmp_path / "lp.png").read_bytes().startswith(b"\x89PNG")
+        assert (report["transactions"], report["prices_seen"]) == (1, 2)
+        assert int(report["impermanent_loss"]) > 0
+        assert int(report["fees_value"]) > 0
+        assert int(report["against_holding"]) == int(report["fees_value"]) - int(report["impermanent_loss"])
+        _, shown, _ = await asyncio.to_thread(invoke, "report", made["position"], *at)
+        assert "against trading along" in shown
+    moved = await run("rebalance", made["position"], *kept, "--policy", "volatility", "--volatility-day", 0.03)
+    assert moved["ledger_differences"] == 0
+    (held,) = await run("list", *at, "--json")
+    assert (held["id"], held["in_range"]) == (moved["became"], True)
+    # What the swap leaves over is small.
+    share = [int(raw) / max(1, int(part)) for raw, part in zip(moved["left_over"], moved["provided"], strict=True)]
+    assert all(each < 0.02 for each in share), moved
+    assert all(int(raw) >= 0 for raw in moved["left_over"])
+
+
 async def allowance(client, token, spender):
     from chain.abi import address_word, selector, uint_at
 
@@ -131,12 +169,27 @@ def test_what_cannot_be_done_is_one_line_with_a_hint(devnet: Devnet):
         (("mint", *at, "--pool", "v3:WETH/NOPE/500", "--width-percent", 5), "no token 'NOPE'"),
         (("mint", *at, "--pool", "v3:WETH/USDC/123", "--width-percent", 5), "no pool v3:WETH/USDC/123"),
         (("mint", *at, "--pool", "hello", "--width-percent", 5), "names no pool"),
+        (("rebalance", "v3:1", *at, "--policy", "lucky"), "no range policy 'lucky'"),
+        (("report", "v3:1", *at, "--from-block", 150), "history of v3:1"),
         (("list",), "either --config or --rpc-url"),
     ):
-        assert_is_error(capstan("dex", "lp", *arguments), words)
+        code, out, error = invoke(*arguments)
+        assert (code, out) == (1, ""), arguments
+        assert error.startswith("error: "), error
+        assert words in error
+        assert error.count("\n") == 2, error
+        assert "\n  hint: " in error
 
 
-def run(verb, *arguments):
-    done = capstan("dex", "lp", verb, *arguments)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+async def run(verb, *arguments):
+    code, out, error = await asyncio.to_thread(invoke, verb, *arguments)
+    assert code == 0, error
+    return json.loads(out.splitlines()[-1])  # In this process logs go there too.
+
+
+def invoke(*arguments):
+    """The command line in this process: what it left with, printed and complained of."""
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as left:
+        main(["dex", "lp", *map(str, arguments)])
+    return left.value.code, out.getvalue(), error.getvalue()
