@@ -253,6 +253,40 @@ def rebalance(
 
 
 @app.command()
+def move(
+    manager: Annotated[str, typer.Argument(help="A V3LpManager or V4LpManager that the account may move.")],
+    policy: Annotated[str, typer.Option("--policy", help="static, volatility or inventory.")] = "static",
+    width_percent: Annotated[float, typer.Option("--width-percent", help="So far up and down, of a static range.")] = 5,
+    volatility_day: Annotated[float, typer.Option("--volatility-day", help="Of a day's log return: 0.04 is 4 %.")] = 0,
+    horizon_h: Annotated[float, typer.Option("--horizon-h", help="Hours until one looks again.")] = 24,
+    lean: Annotated[float, typer.Option("--lean", help="How far an inventory range leans: 0 to 1.")] = 0.5,
+    fee_bps: Annotated[int, typer.Option("--fee-bps", min=0, max=9_999, help="What its pool's swaps cost.")] = 0,
+    rpc_url: RpcUrlOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    account: AccountOption = ACCOUNT,
+    tolerance_bps: ToleranceOption = 50,
+    deadline_s: DeadlineOption = 600,
+    send: SendOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a manager contract, and move its liquidity to the range a policy wants, in one transaction."""
+    from cli.dex.lp.managed import Wish, move_manager
+    from dex.liquidity.policies import policy_named
+
+    wish = Wish(
+        policy=policy_named(policy, width_percent=width_percent, horizon_h=horizon_h, lean=lean),
+        volatility_day=volatility_day,
+        fee_bps=fee_bps,
+        tolerance_bps=tolerance_bps,
+        deadline_s=deadline_s,
+    )
+    place = DeskPlace(config, rpc_url, data, account)
+    asyncio.run(move_manager(place, manager, wish, send=send, yes=yes, as_json=as_json))
+
+
+@app.command()
 def report(
     position: PositionArgument,
     rpc_url: RpcUrlOption = "",

@@ -103,6 +103,7 @@ interface ILpManager {
     function bounds() external view returns (uint16 deviationBps, uint16 lossBps, uint16 dayLossBps);
     function token0() external view returns (address);
     function token1() external view returns (address);
+    function tickSpacing() external view returns (int24);
 
     /// @notice The position: nothing where `liquidity` is 0.
     function position() external view returns (int24 lower, int24 upper, uint128 liquidity);

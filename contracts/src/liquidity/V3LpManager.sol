@@ -62,6 +62,10 @@ contract V3LpManager is LpManager, ExpectedCaller {
         if (tokenId != 0) (,,,,, lower, upper, liquidity,,,,) = POSITIONS.positions(tokenId);
     }
 
+    function tickSpacing() external view override returns (int24) {
+        return IPoolV3(POOL).tickSpacing();
+    }
+
     function _poolPrice() internal view override returns (uint160 price) {
         (price,,,,,,) = IPoolV3(POOL).slot0();
     }

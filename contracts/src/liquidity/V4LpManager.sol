@@ -68,6 +68,10 @@ contract V4LpManager is LpManager, ExpectedCaller {
         return (lowerTick, upperTick, provided);
     }
 
+    function tickSpacing() external view override returns (int24) {
+        return SPACING;
+    }
+
     function _poolPrice() internal view override returns (uint160) {
         // The price is the lowest 160 bits of the pool's first word.
         // forge-lint: disable-next-line(unsafe-typecast)

@@ -19,6 +19,7 @@ from dex.liquidity import (
     plan_remove,
 )
 from dex.liquidity.allowances import plan_permit2
+from dex.liquidity.manager import ManagerState, plan_move
 from dex.pools import PoolSpec
 from domain import ChainId, native_asset, token_asset
 from domain.ids import PoolId
@@ -26,11 +27,13 @@ from tests.support.approvers import USDC, VAULT, address_of
 
 CHAIN, WETH = ChainId(1), address_of("weth")
 USDC_ASSET, WETH_ASSET = token_asset(CHAIN, USDC, "USDC", 6), token_asset(CHAIN, WETH, "WETH", 18)
+MANAGER = address_of("manager")
 POSITIONS3, POSITIONS4 = address_of("positions 3"), address_of("positions 4")
 NAMES = {
     (0, POSITIONS3): "Uniswap V3 positions",
     (0, POSITIONS4): "Uniswap V4 positions",
     (0, PERMIT2): "Permit2",
+    (0, MANAGER): "Liquidity manager",
 }
 CONTRACTS = PositionContracts(
     v3=POSITIONS3, v4=POSITIONS4, v4_pools=address_of("pool manager"), permit2=PERMIT2, wrapped=WETH
@@ -71,14 +74,54 @@ def permit():
     return plan_permit2("p", mint.plan, mint.needs[0], 7, 1_795_632_000)
 
 
+def managed():
+    state = ManagerState(
+        address=MANAGER,
+        owner=VAULT,
+        tokens=(WETH, USDC),
+        spacing=60,
+        span=None,
+        liquidity=0,
+        idle=(10**18, 0),
+        sqrt_price_x96=2**96,
+        value=10**18,
+        deviation_bps=100,
+        loss_bps=50,
+        day_loss_bps=200,
+        spent_bps=0,
+        is_paused=False,
+        is_operator=True,
+    )
+    return plan_move(
+        state,
+        Range(-600, 600, 60),
+        intent_id="m",
+        strategy="lp",
+        chain_id=CHAIN,
+        sender=VAULT,
+        deadline_s=1_795_632_000,
+        tolerance_bps=50,
+    )
+
+
 EXAMPLES = {
+    "dex/liquidity/manager.py:plan_move": [(managed(), "Move a manager's liquidity, within its loss bound")],
     "dex/liquidity/planning.py:_plan": [*positions("v3"), *positions("v4"), *positions("v4", of_coin=True)],
     "dex/liquidity/allowances.py:plan_permit2": [(permit(), "Allow a spender to take tokens through Permit2")],
 }
 VIEWS = frozenset(
     {
         "allowance(address,address,address)",
+        "bounds()",
         "fee()",
+        "isOperator(address)",
+        "isPaused()",
+        "oracle()",
+        "owner()",
+        "position()",
+        "spentBpsUp()",
+        "sqrtPriceX96()",
+        "valueDown()",
         "feeGrowthGlobal0X128()",
         "feeGrowthGlobal1X128()",
         "getFeeGrowthInside(bytes32,int24,int24)",
