@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Final, NamedTuple, Self, TypeAlias
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
@@ -14,7 +14,6 @@ from dex.replicas.ladder import Ladder, TickTable
 from dex.replicas.swap_math import (
     MAX_UINT256,
     PIPS,
-    amount0_down,
     amount0_up,
     amount1_down,
     amount1_up,
@@ -43,8 +42,17 @@ class _Place(NamedTuple):
     """In force where the last step begins."""
 
 
-_Near: TypeAlias = tuple[int, tuple[str, str], Callable[[int], int]]
-"""Quotes that reach no boundary: below which input, for which tokens out, and the quote with all else bound."""
+class _Near(NamedTuple):
+    """Quotes of one direction with all that does not depend on the amount bound, for as long as the state lasts."""
+
+    below: int
+    """Smaller inputs reach no boundary."""
+    others: tuple[str, str]
+    """How the token out may be named: not at all, too."""
+    quote: Callable[[int], int]
+    """Of such an input."""
+    ladder: Ladder
+    """For the others; anchored."""
 
 
 class ConcentratedPool(PoolReplica):
@@ -74,14 +82,17 @@ class ConcentratedPool(PoolReplica):
 
     def quote_exact_in_down(self, token_in: str, amount_in: int, token_out: str = "") -> int:
         near = self._near.get(token_in)
-        if near is not None and 0 < amount_in < near[0] and not self.invalid_reason and token_out in near[1]:
-            return near[2](amount_in)
-        ladder = self._down if self._zero_is(token_in, token_out) else self._up
-        self._check(amount_in)
-        if not ladder.is_anchored:
-            ladder.anchor(self.sqrt_price_x96, self.tick, self.liquidity)
-        if amount_in < ladder.first_in:
+        if near is not None and amount_in > 0 and not self.invalid_reason and token_out in near.others:
+            if amount_in < near.below:
+                return near.quote(amount_in)
+            ladder = near.ladder
+        else:
+            ladder = self._down if self._zero_is(token_in, token_out) else self._up
+            self._check(amount_in)
+            if not ladder.is_anchored:
+                ladder.anchor(self.sqrt_price_x96, self.tick, self.liquidity)
             self._near[token_in] = self._nearby(ladder)
+        if amount_in < ladder.first_in:
             return self._partial_in(ladder, self.liquidity, self.sqrt_price_x96, amount_in)
         entry, sums_in = ladder.entry, ladder.sums_in
         target = amount_in - ladder.first_in + sums_in[entry]
@@ -240,6 +251,8 @@ class ConcentratedPool(PoolReplica):
     def _nearby(self, ladder: Ladder) -> _Near:
         """Bind everything that a quote within the first range needs: what `_partial_in` gives, in half the time."""
         liquidity, price, kept = self.liquidity, self.sqrt_price_x96, PIPS - ladder.fee_pips
+        if not liquidity:
+            return _Near(0, ("", self.token0 if ladder.is_up else self.token1), int, ladder)
         shifted, least = liquidity << 96, -(liquidity << 96) * price
 
         def up(amount_in: int) -> int:
@@ -251,18 +264,19 @@ class ConcentratedPool(PoolReplica):
             return liquidity * (price + least // (shifted + amount_in * kept // PIPS * price)) >> 96
 
         if ladder.is_up:
-            return ladder.first_in, ("", self.token0), up
+            return _Near(ladder.first_in, ("", self.token0), up, ladder)
         # Beyond this the contract falls back to a coarser formula.
         fits = (MAX_UINT256 - shifted) // price
-        return min(ladder.first_in, fits), ("", self.token1), down
+        return _Near(min(ladder.first_in, fits), ("", self.token1), down, ladder)
 
     def _partial_in(self, ladder: Ladder, liquidity: int, price: int, amount_in: int) -> int:
         """Output of the last step, which does not reach its boundary."""
         effective = amount_in * (PIPS - ladder.fee_pips) // PIPS
         if not effective:
             return 0
-        if ladder.is_up:
-            return amount0_down(liquidity, price, price_after_1_in(price, liquidity, effective))
+        if ladder.is_up:  # As `price_after_1_in` and `amount0_down` have it; calls cost as much as the arithmetic.
+            after = price + (effective << 96) // liquidity
+            return ((liquidity << 96) * (after - price) // after) // price
         return amount1_down(liquidity, price_after_0_in(price, liquidity, effective), price)
 
     def _partial_out(self, ladder: Ladder, liquidity: int, price: int, amount_out: int) -> int:
