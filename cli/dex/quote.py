@@ -21,7 +21,8 @@ AmountIn = Annotated[str, typer.Option("--amount-in", help="Give exactly so much
 AmountOut = Annotated[str, typer.Option("--amount-out", help="Or get exactly so much.")]
 MaxHops = Annotated[int, typer.Option("--max-hops", min=1, max=3, help="Pools one after another, at most.")]
 AllPools = Annotated[
-    bool, typer.Option("--all-pools", help="Also pools that no router reaches (Balancer's): `swap` refuses those.")
+    bool,
+    typer.Option("--all-pools", help="Also Balancer's pools: `swap` takes one of them with --through balancer-vault."),
 ]
 
 

@@ -130,11 +130,12 @@ async def _swap(place: DeskPlace, wish: _Wish, *, send: bool, is_sure: bool, as_
     from cli.dex.market import open_market
     from cli.dex.swap_tables import prepared_json, print_prepared, print_realised
     from cli.dex.swapping import carry_out, contracts_on, prepare, quote_through
+    from dex.execution.swaps import Through
 
     url, chain_id, owner = await account_of(place)
 
     async def quote(through: Through | None) -> Quote:
-        async with open_market(url, wish.ends) as market:
+        async with open_market(url, wish.ends, all_pools=through is Through.BALANCER) as market:
             return await quote_through(
                 market, wish.ends, wish.amount, through, is_exact_out=wish.is_exact_out, max_hops=wish.max_hops
             )

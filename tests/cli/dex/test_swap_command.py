@@ -73,6 +73,7 @@ async def test_swaps_are_sent_through_custody_and_recorded_as_quoted(capstan, ch
         ("--token-in", "USDC", "--token-out", "WBTC", "--amount-in", str(5_000 * 10**6)),
         ("--token-in", "USDC", "--token-out", "WBTC", "--amount-in", "1000000", "--through", "swap-router-02"),
         ("--token-in", "USDC", "--token-out", "WETH", "--amount-out", str(ETHER)),
+        ("--token-in", "USDC", "--token-out", "DAI", "--amount-in", "1000000", "--through", "balancer-vault"),
         ("--token-in", "USDC", "--token-out", "ETH", "--amount-in", "1000000000", "--through", "universal-router"),
     ):
         code, out, err = capstan("swap", *words, "--send", "--yes", "--json")
