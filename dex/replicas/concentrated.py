@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -69,6 +69,9 @@ class ConcentratedPool(PoolReplica):
         self._near: dict[str, _Near] = {}
         """By token in; void as soon as the state is another."""
         self._use(TickTable(1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_near": {}}  # What is bound there is made anew where the copy is used.
 
     @property
     def ticks(self) -> tuple[tuple[int, int, int], ...]:

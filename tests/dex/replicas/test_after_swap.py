@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 
 import msgspec
@@ -115,6 +116,15 @@ def _answers(pool: PoolReplica, probes: list[tuple[str, int]]) -> list[int]:
             except Refused:
                 answers.append(-1)
     return answers
+
+
+def test_a_replica_that_has_quoted_goes_to_another_process() -> None:
+    chance = random.Random(8)
+    for _ in range(6):
+        pool = random_pool(chance)
+        probes = [(token, _amount(chance, token)) for token in (BASE, QUOTE) for _ in range(6)]
+        answers = _answers(pool, probes)
+        assert _answers(pickle.loads(pickle.dumps(pool)), probes) == answers
 
 
 def test_the_other_token_may_be_named_and_must_then_be_the_pools() -> None:
