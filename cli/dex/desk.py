@@ -97,20 +97,22 @@ class DexDesk:
             Refused: By custody, a policy or a signer; nothing was sent.
             VenueUnavailable: There is no outcome yet. It may still come: look with `capstan transactions`.
         """
-        return (await self.execute_all([plan], timeout_s=timeout_s))[0]
+        await self.custody.submit(plan, initiator="dex")
+        settled = await self.outcome(plan.intent_id, timeout_s=timeout_s)
+        if settled.status == "refused":
+            rule, _, reason = settled.reason.partition(": ")
+            raise Refused(f"{settled.intent_id}: {reason or rule}", rule=rule)
+        return settled
 
     async def execute_all(
         self, plans: Sequence[TransactionPlan], *, timeout_s: float = _SETTLED_S
     ) -> list[SwapSettled]:
-        """Submit plans in order and wait for all of them; errors as `execute`."""
-        for plan in plans:
-            await self.custody.submit(plan, initiator="dex")
-        settled = [await self.outcome(plan.intent_id, timeout_s=timeout_s) for plan in plans]
-        for outcome in settled:
-            if outcome.status == "refused":
-                rule, _, reason = outcome.reason.partition(": ")
-                raise Refused(f"{outcome.intent_id}: {reason or rule}", rule=rule)
-        return settled
+        """Carry out plans one after the other, each when the one before has settled; errors as `execute`.
+
+        Given together, custody would number them in any order: an allowance that is taken back and given anew could
+        end up taken back.
+        """
+        return [await self.execute(plan, timeout_s=timeout_s) for plan in plans]
 
     async def outcome(self, intent_id: str, *, timeout_s: float = _SETTLED_S) -> SwapSettled:
         """Wait for what became of an intent that was submitted.

@@ -61,6 +61,26 @@ async def test_a_swap_through_the_desk_leaves_ledger_and_chain_equal(devnet, tmp
         assert await desk.differences() == {}
 
 
+async def test_plans_are_carried_out_one_after_the_other(devnet, tmp_path, monkeypatch):
+    """Given together, custody numbers them in any order: the allowance that is meant to stay would be taken back."""
+    spender = devnet_routers(devnet.world).v3
+    plans = [
+        approval(devnet, spender, "first"),
+        approval(devnet, spender, "second"),
+        approval(devnet, spender, "third"),
+    ]
+    async with open_desk(DeskPlace(rpc_url=devnet.world.rpc_url, data=tmp_path)) as desk:
+        submit, told = desk.custody.submit, []
+
+        async def submit_and_note(plan, **named):
+            told.append((plan.intent_id, sorted(desk._outcomes)))
+            return await submit(plan, **named)
+
+        monkeypatch.setattr(desk.custody, "submit", submit_and_note)
+        await desk.execute_all(plans)
+    assert told == [("first", []), ("second", ["first"]), ("third", ["first", "second"])]
+
+
 async def test_the_devnets_policy_refuses_spenders_it_does_not_list(devnet, tmp_path):
     stranger = TEST_ADDRESSES[9]
     async with open_desk(DeskPlace(rpc_url=devnet.world.rpc_url, data=tmp_path)) as desk:
