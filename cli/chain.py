@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,9 +97,13 @@ async def _serve(config: DevnetConfig, wishes: _Wishes) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await starting
         return
-    async with await starting as running, _relay_of(running, wishes.relay_port) as relay_url:
+    async with (
+        await starting as running,
+        _traders_of(running, wishes.noise) as trade,
+        _relay_of(running, wishes.relay_port) as relay_url,
+    ):
         running.world = msgspec.structs.replace(running.world, relay_url=relay_url)
-        noise = asyncio.create_task(_make_noise(running, wishes.noise, stop), name="devnet.noise")
+        noise = asyncio.ensure_future(trade(stop))
         if wishes.addresses is not None:
             _write(wishes.addresses, running.world)
         if wishes.as_json:
@@ -133,18 +137,24 @@ async def _relay_of(running: Devnet, port: int | None) -> AsyncIterator[str]:
             yield server.url
 
 
-async def _make_noise(running: Devnet, noise: tuple[int, float] | None, stop: asyncio.Event) -> None:
-    """Trade as asked, or wait for the end."""
+@contextlib.asynccontextmanager
+async def _traders_of(
+    running: Devnet, noise: tuple[int, float] | None
+) -> AsyncIterator[Callable[[asyncio.Event], Awaitable[None]]]:
+    """Get other people ready to trade if wished for; give what lets them, until told to stop."""
     from chain.devnet import NoiseTrader
 
-    if noise is None:
+    async def wait(stop: asyncio.Event) -> None:
         await stop.wait()
+
+    if noise is None:
+        yield wait
         return
     seed, per_second = noise
     async with running.client() as client:
         trader = NoiseTrader(client, running.world, seed, running.config.market.prices_usd)
         await trader.prepare()
-        await trader.run(per_second, stop)
+        yield lambda stop: trader.run(per_second, stop)
 
 
 def _write(path: Path, world: DevnetWorld) -> None:

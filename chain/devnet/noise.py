@@ -31,7 +31,10 @@ log = structlog.get_logger(__name__)
 NOISE_ACCOUNTS: Final = TEST_ADDRESSES[8:]
 """Who trades. The platform's own accounts are taken from the front."""
 
+_KINDS: Final = ("v2", "v3", "v4", "balancer")
 _GAS_LIMIT: Final = 1_500_000
+_PREPARING_GAS: Final = 100_000
+"""So low that all preparations fit into one block."""
 _STOCK_USD: Final = 10**10
 _USD_MEDIAN: Final = 12_000.0
 _USD_SPREAD: Final = 1.0
@@ -94,21 +97,26 @@ class NoiseTrader:
         self._world = world
 
     async def prepare(self) -> None:
-        """Give the accounts tokens without end and let every router take them; mines about fifty blocks."""
-        market = Market()
+        """Give the accounts tokens without end and let every router take them."""
+        market, sent = Market(), []
         for account in NOISE_ACCOUNTS:
-            ask = self._client.rpc.request
-            await ask("anvil_setBalance", account, hex(10**9 * 10**18))
+            await self._client.rpc.request("anvil_setBalance", account, hex(10**9 * 10**18))
+        # In a block of its own: what is set by hand is lost with the block after which it was set.
+        await self._client.rpc.request("evm_mine")
+        for account in NOISE_ACCOUNTS:
             for symbol, entry in self._world.tokens.items():
                 raw = market.raw(symbol, _STOCK_USD)
-                if symbol == "WETH":
-                    await self._do(account, Step(entry.address, selector("deposit()"), raw))
-                else:
-                    mint = selector("mint(address,uint256)") + address_word(account) + uint_word(raw)
-                    await self._do(account, Step(entry.address, mint))
-                for kind in ("v2", "v3", "v4", "balancer"):
-                    for step in allow(self._world, kind, entry.address):
-                        await self._do(account, step)
+                mint = selector("mint(address,uint256)") + address_word(account) + uint_word(raw)
+                is_coin = symbol == "WETH"
+                stock = Step(entry.address, selector("deposit()"), raw) if is_coin else Step(entry.address, mint)
+                allowances = [step for kind in _KINDS for step in allow(self._world, kind, entry.address)]
+                sent += [await self._send(account, step, _PREPARING_GAS) for step in (stock, *allowances)]
+        if await self._client.receipt(sent[-1]) is None:  # Blocks come by interval only.
+            await self._client.rpc.request("evm_mine")
+        for tx_hash in sent:
+            receipt = await self._client.wait_receipt(tx_hash, poll_s=0.002)
+            if not receipt.succeeded:
+                raise InvariantError(f"devnet: a noise account's preparation {tx_hash} reverted")
 
     async def step(self) -> tuple[NoiseTrade, str]:
         """Send the next trade; give it with its transaction's hash. It may wait in the pool until a block is mined."""
@@ -133,20 +141,12 @@ class NoiseTrader:
             except TimeoutError:
                 await self.step()
 
-    async def _do(self, account: Address, step: Step) -> None:
-        tx_hash = await self._send(account, step)
-        if await self._client.receipt(tx_hash) is None:  # Blocks come by interval only.
-            await self._client.rpc.request("evm_mine")
-        receipt = await self._client.wait_receipt(tx_hash, timeout_s=10, poll_s=0.002)
-        if not receipt.succeeded:
-            raise InvariantError(f"devnet: a noise account's preparation reverted: {step.to} {step.data[:4].hex()}")
-
-    async def _send(self, account: Address, step: Step) -> str:
+    async def _send(self, account: Address, step: Step, gas: int = _GAS_LIMIT) -> str:
         request: dict[str, Any] = {
             "from": account,
             "to": step.to,
             "data": "0x" + step.data.hex(),
             "value": hex(step.value_wei),
-            "gas": hex(_GAS_LIMIT),
+            "gas": hex(gas),
         }
         return str(await self._client.rpc.request("eth_sendTransaction", request))

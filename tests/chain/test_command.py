@@ -127,7 +127,7 @@ def test_noise_trades_by_itself_and_a_dump_goes_on_where_it_ended(tmp_path: Path
         assert p.stdout is not None
         world = DevnetWorld.from_json(p.stdout.readline().encode())
         built, deadline = int(_ask(world.rpc_url, "eth_blockNumber"), 16), time.monotonic() + 30
-        while int(_ask(world.rpc_url, "eth_blockNumber"), 16) < built + 80:  # Past the traders' approvals.
+        while int(_ask(world.rpc_url, "eth_blockNumber"), 16) < built + 20:
             assert time.monotonic() < deadline
         p.send_signal(signal.SIGTERM)
         _, err = p.communicate(timeout=20)
@@ -136,7 +136,7 @@ def test_noise_trades_by_itself_and_a_dump_goes_on_where_it_ended(tmp_path: Path
         assert again.stdout is not None
         loaded = DevnetWorld.from_json(again.stdout.readline().encode())
         assert loaded.pools == world.pools
-        assert int(_ask(loaded.rpc_url, "eth_blockNumber"), 16) >= built + 80
+        assert int(_ask(loaded.rpc_url, "eth_blockNumber"), 16) >= built + 20
     with _command("--port", "0", "--load", str(tmp_path / "none.json")) as missing:
         _, err = missing.communicate(timeout=20)
         assert missing.returncode == 1

@@ -106,9 +106,12 @@ class Relay:
         try:
             block = await self._mine(chosen)
         except NotMined as exc:
-            if len(chosen) > 1:  # The best one alone; the others wait for the next block, or miss theirs.
+            if (await self.client.head()).number > head.number:
+                self._tried_at.clear()  # The block is another's; what may take a later one is tried there.
+            elif len(chosen) > 1:  # The best one alone; the others wait for the next block, or miss theirs.
                 return await self._build(head, chosen[:1])
-            self._fail(chosen[0], head, str(exc))
+            else:
+                self._fail(chosen[0], head, str(exc))
             return None
         for bundle in chosen:
             self._end(bundle, Status.INCLUDED, f"in block {head.number + 1}")
@@ -130,14 +133,20 @@ class Relay:
         reason = ""
         pending = await self.client.rpc.request("eth_getBlockByNumber", "pending", False)
         time_s = int(pending["timestamp"], 16)
-        if time_s < bundle.time_min_s or (bundle.time_max_s and time_s > bundle.time_max_s):
-            reason = f"block time {time_s} is outside the bundle's"
+        if time_s < bundle.time_min_s:
+            self._tried_at.pop(bundle.hash, None)  # Time passes without blocks, too.
+            return []
+        if bundle.time_max_s and time_s > bundle.time_max_s:
+            reason = f"block time {time_s} is after the bundle's"
         results: list[Simulated] = []
         if not reason:
             try:
                 results = (await simulate(self.client, [*after, *bundle.transactions], head))[len(after) :]
             except NodeRefused as exc:
                 reason = str(exc)
+                if bundle.is_private and await self.client.receipt(bundle.hash) is not None:
+                    self._end(bundle, Status.INCLUDED, "mined already")
+                    return []
         failed = [r for r in results if r.error and r.transaction.hash not in bundle.may_revert]
         if failed:
             reason = f"transaction {failed[0].transaction.hash} reverts: {failed[0].error}"

@@ -55,7 +55,7 @@ class Mining:
             NotMined: One was not taken, failed, or was not where it belongs.
         """
         ask = self._client.rpc.request
-        snapshot = await ask("evm_snapshot")
+        snapshot, before = await ask("evm_snapshot"), await self._client.head()
         known: set[str] = set()
         refusal = ""
         for raw, tx_hash in zip(raws, hashes, strict=True):
@@ -72,6 +72,12 @@ class Mining:
             raise NotMined(refusal)
         await ask("evm_mine")
         made = await ask("eth_getBlockByNumber", "latest", True)
+        public = [await self._again(tx) for tx in made["transactions"] if tx["hash"] not in private]
+        if int(made["number"], 16) != before.number + 1:  # Somebody had another block mined in between.
+            if set(private) & {tx["hash"] for tx in made["transactions"]}:
+                await ask("anvil_reorg", 1, [[tx, 0] for tx in public])
+            await self._drop(private)
+            raise NotMined(f"block {before.number + 1} was somebody else's")
         others = [await self._again(tx) for tx in made["transactions"] if tx["hash"] not in hashes]
         block = await self._client.head()
         if block.transactions[: len(hashes)] != tuple(hashes):
@@ -81,7 +87,6 @@ class Mining:
         wrong = await self._fault(block, hashes, may_revert)
         if not wrong:
             return block
-        public = [await self._again(tx) for tx in made["transactions"] if tx["hash"] not in private]
         if public:
             await ask("anvil_reorg", 1, [[tx, 0] for tx in public])
         else:
@@ -93,8 +98,9 @@ class Mining:
         if block.transactions[: len(hashes)] != tuple(hashes):
             return f"block {block.number} does not begin with the bundle"
         for tx_hash in hashes:
-            receipt = await self._client.receipt(tx_hash)
-            if receipt is None or not (receipt.succeeded or tx_hash in may_revert):
+            # The node may tell of a block a moment before it tells of its receipts.
+            receipt = await self._client.wait_receipt(tx_hash, timeout_s=10, poll_s=0.002)
+            if not (receipt.succeeded or tx_hash in may_revert):
                 return f"transaction {tx_hash} reverted"
         return ""
 

@@ -65,7 +65,7 @@ class Lab:
 
     async def settled(self, name: str) -> Outcome:
         """What became of a bundle, once it is no longer held."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.relay.outcomes[name].status is Status.HELD:
                 await self.relay.look()
         return self.relay.outcomes[name]

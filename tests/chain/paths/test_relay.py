@@ -138,6 +138,20 @@ async def test_what_a_bundle_pays_the_builder_directly_counts(lab: Lab) -> None:
     assert list(mined) == [transaction_hash(paying[0]), transaction_hash(tipping[0])]
 
 
+async def test_a_bundle_waits_for_its_time_and_is_out_after_it(lab: Lab) -> None:
+    pending = await lab.client.rpc.request("eth_getBlockByNumber", "pending", False)
+    now, block = int(pending["timestamp"], 16), (await lab.client.head()).number + 1
+    async with lab.rpc() as rpc:
+        bundles = BundleClient(rpc)
+        early = await bundles.send([lab.payment(0, 0)], block, time_min_s=now + 5_000, time_max_s=now + 90_000)
+        late = await bundles.send([lab.payment(1, 0)], block, time_max_s=now - 1)
+        assert (await lab.settled(late)).status is Status.FAILED
+        await lab.relay.look()
+        assert lab.relay.outcomes[early].status is Status.HELD
+        await lab.client.rpc.request("evm_increaseTime", 10_000)
+        assert (await lab.settled(early)).status is Status.INCLUDED
+
+
 async def test_nothing_is_lost_while_the_public_trades_and_bundles_come_and_fail(lab: Lab) -> None:
     noise = NoiseTrader(lab.client, lab.devnet.world, seed=5)
     await noise.prepare()
