@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +27,11 @@ AllPools = Annotated[
     typer.Option("--all-pools", help="Also Balancer's pools: `swap` takes one of them with --through balancer-vault."),
 ]
 
+CrosscheckBps = Annotated[
+    str,
+    typer.Option("--crosscheck-bps", help="Ask uniswap-python too; refuse when a pool differs by more. Needs make."),
+]
+
 
 def quote(
     token_in: TokenIn,
@@ -34,20 +41,25 @@ def quote(
     amount_out: AmountOut = "",
     max_hops: MaxHops = 3,
     all_pools: AllPools = False,
+    crosscheck_bps: CrosscheckBps = "",
     as_json: JsonOption = False,
 ) -> None:
     """Say what a swap would give at the newest block, to the last unit. Nothing is sent and no key is touched."""
+    bound = _bound(crosscheck_bps) if crosscheck_bps else None
     found = asyncio.run(
         find_quote(rpc_url, token_in, token_out, amount_in, amount_out, max_hops=max_hops, all_pools=all_pools)
     )
+    opinions = [] if bound is None else asyncio.run(second_opinions(rpc_url, found, bound))
     if as_json:
         from cli.dex.routes import quote_json
 
-        output.emit(quote_json(found))
+        output.emit(quote_json(found) | ({} if bound is None else {"crosscheck": opinions}))
         return
     from cli.dex.routes import print_quote
 
     print_quote(found)
+    for opinion in opinions:
+        output.say(f"uniswap-python agrees on {opinion['pool']}: {opinion['disagreement_bps']} bps apart")
 
 
 def route(
@@ -101,6 +113,43 @@ async def find_quote(
 
     async with open_market(rpc_url, (token_in, token_out), all_pools=all_pools) as opened:
         return await opened.quote(token_in, token_out, amount, is_exact_out=not amount_in, max_hops=max_hops)
+
+
+async def second_opinions(rpc_url: str, found: Quote, bound_bps: Decimal) -> list[dict[str, str]]:
+    """Have uniswap-python quote the pools of a route, as far as it knows them.
+
+    Raises:
+        InputError: It is not installed.
+        Refused: It differs by more than the bound, or has no opinion at all.
+        VenueUnavailable: It does not answer.
+    """
+    from chain import ChainClient
+    from chain.network import NetworkKind, identify
+    from dex.crosscheck import UniswapPython, check_quote
+
+    async with ChainClient([rpc_url], found.chain_id) as client:
+        is_devnet = await identify(client) is NetworkKind.DEVNET
+    async with UniswapPython(rpc_url, network_like="mainnet" if is_devnet else "") as second:
+        opinions = await check_quote(second.amount_out, found, bound_bps=Fraction(bound_bps))
+    return [
+        {
+            "pool": str(opinion.hop.pool.id),
+            "ours": str(opinion.hop.amount_out),
+            "theirs": str(opinion.theirs),
+            "disagreement_bps": f"{float(opinion.disagreement_bps):.4f}",
+        }
+        for opinion in opinions
+    ]
+
+
+def _bound(text: str) -> Decimal:
+    try:
+        bound = Decimal(text)
+    except InvalidOperation as exc:
+        raise InputError(f"--crosscheck-bps takes a number, found {text!r}") from exc
+    if not bound.is_finite() or bound < 0:
+        raise InputError(f"--crosscheck-bps must not be negative, found {text}")
+    return bound
 
 
 def raw_amount(option: str, text: str) -> int:

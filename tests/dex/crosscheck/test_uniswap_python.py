@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 
 from chain import ChainClient
 from chain.devnet import Devnet
+from cli.main import main
 from dex import devnet_pools, read_pools
 from dex.crosscheck import Opinion, UniswapPython, check_quote, ensure_agreement, opinion_on
 from dex.crosscheck.process import installed_python
@@ -149,3 +152,16 @@ async def test_pools_used_twice_and_other_kinds_are_not_asked_about(v3_spec: Poo
     assert refusal.value.rule == "crosscheck"
     with pytest.raises(InputError, match="negative"):
         ensure_agreement([Opinion(hop, 100)], bound_bps=-1)
+
+
+@pytest.mark.anvil
+async def test_a_quote_on_the_command_line_is_held_against_it(
+    devnet: Devnet, second: UniswapPython, capsys: pytest.CaptureFixture[str]
+) -> None:
+    amount = ("dex", "quote", "--rpc-url", devnet.world.rpc_url, "--token-in", "WBTC", "--token-out", "USDC")
+    for bound, code in (("0", 0), ("-1", 1), ("few", 1)):
+        with pytest.raises(SystemExit) as ended:
+            await asyncio.to_thread(main, [*amount, "--amount-in", "5000000", "--crosscheck-bps", bound, "--json"])
+        assert ended.value.code == code
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [opinion["ours"] for opinion in answer["crosscheck"]] == [o["theirs"] for o in answer["crosscheck"]] != []
