@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -163,8 +164,10 @@ async def test_a_broadcast_transaction_is_mined_with_the_quoted_fees(chain_clien
     assert receipt.gas_cost_wei == 21_000 * receipt.gas_price_wei
     assert await chain_client.balance(RECEIVER) == before + 12345
     assert await chain_client.nonce(SENDER) == nonce + 1
-    seen = await chain_client.transaction(tx_hash)
-    assert seen is not None
+    async with asyncio.timeout(30):
+        # anvil gives the receipt a moment before the transaction has its block.
+        while (seen := await chain_client.transaction(tx_hash)) is None or seen.block_number is None:
+            pass
     assert (seen.nonce, seen.value_wei, seen.block_number) == (nonce, 12345, receipt.block_number)
 
 
