@@ -29,6 +29,7 @@ Emit = Callable[[Event], None]
 _READINGS_MAX: Final = 5
 _SAMPLES: Final = 5
 _AUDITS_MISSED_MAX: Final = 3
+_SECOND_LOOK_S: Final = 0.1
 _AGE_LOOK_S: Final = 0.05
 
 
@@ -194,7 +195,7 @@ class PoolFollower:
             log.info("dex.auditing_again", reason=str(exc))
 
     async def audit(self, pools: Collection[PoolId] = ()) -> bool:
-        """Compare replicas with the chain at the newest applied block, all or those named; replace what differs.
+        """Compare replicas with the chain at the newest applied block, all or those named; replace what differs twice.
 
         Returns whether all agreed.
 
@@ -206,17 +207,22 @@ class PoolFollower:
         if head is None:
             return True
         self.audits += 1
-        agreed = True
-        for snapshot in await self._read(head, pools or self._specs):
-            replica = self.replicas[snapshot.pool]
-            difference = replica.difference(snapshot) or replica.invalid_reason
-            if difference:
-                agreed = False
-                self.audits_failed += 1
-                log.error("dex.audit_failed", pool=snapshot.pool, block=head.number, difference=difference)
-                self._tell(PoolInvalidated(time_ns=self._clock(), pool=snapshot.pool, reason=f"audit: {difference}"))
-                self._tell(snapshot)
-        return agreed
+        suspects = [s for s in await self._read(head, pools or self._specs) if self._differs(s)]
+        if suspects:
+            # A busy node may answer twice from the state of a block it is still mining: it has time to finish it.
+            await asyncio.sleep(_SECOND_LOOK_S)
+            suspects = [s for s in await self._read(head, [PoolId(s.pool) for s in suspects]) if self._differs(s)]
+        for snapshot in suspects:
+            difference = self._differs(snapshot)
+            self.audits_failed += 1
+            log.error("dex.audit_failed", pool=snapshot.pool, block=head.number, difference=difference)
+            self._tell(PoolInvalidated(time_ns=self._clock(), pool=snapshot.pool, reason=f"audit: {difference}"))
+            self._tell(snapshot)
+        return not suspects
+
+    def _differs(self, snapshot: PoolSnapshotted) -> str:
+        replica = self.replicas[snapshot.pool]
+        return replica.difference(snapshot) or replica.invalid_reason
 
     def _apply(self, event: Applied) -> None:
         self._undo.begin(event.block)

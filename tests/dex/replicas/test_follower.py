@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 
+import msgspec
 import pytest
 
-from chain import ChainClient
+from chain import Block, ChainClient
 from chain.devnet import Devnet, DevnetConfig
 from chain.wakeups import HeadWakeups
 from dex import PoolFollower, devnet_pools
 from domain import InputError, Refused
 from domain.events import Event, PoolInvalidated, PoolSnapshotted, PoolSwapped
+from domain.ids import PoolId
 from tests.dex.audience import Audience
 from tests.dex.replicas.test_balances import compare as compare_balances
 from tests.dex.replicas.test_exactness import _compare
@@ -176,6 +179,29 @@ async def test_an_audit_finds_a_change_no_log_told_and_heals_the_replica(
     told = [type(event) for event in audience.events[seen:]]
     assert told == [PoolInvalidated, PoolSnapshotted]
     assert follower.audits_failed == 1
+
+
+async def test_a_difference_that_is_gone_at_the_second_look_was_the_nodes(
+    devnet: Devnet, chain_client: ChainClient
+) -> None:
+    audience = Audience(replicated(devnet))
+    follower = PoolFollower(chain_client, replicated(devnet), lambda: 7, poll_s=3600)
+    await follower.start(audience)
+    read, looks = follower._read, []
+
+    async def busy(head: Block, pools: Collection[PoolId]) -> list[PoolSnapshotted]:
+        looks.append(len(pools))
+        first, *others = await read(head, pools)
+        return [msgspec.structs.replace(first, reserve0="7") if len(looks) == 1 else first, *others]
+
+    follower._read = busy  # type: ignore[method-assign]
+    try:
+        assert await follower.audit()
+    finally:
+        await follower.stop()
+    assert looks == [len(audience.replicas), 1]
+    assert follower.audits_failed == 0
+    assert not audience.of(PoolInvalidated)
 
 
 async def test_a_lost_node_makes_every_replica_refuse() -> None:
