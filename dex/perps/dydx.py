@@ -11,6 +11,7 @@ block is "no such order" final. Whoever calls has recorded the order and its end
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ T = TypeVar("T")
 SHORT_BLOCK_WINDOW: Final = 20
 """The chain takes no short-term order that ends later than so many blocks on."""
 SHORT_TERM, LONG_TERM = 0, 64
+CANCELED_ALREADY: Final = "clob:9"
+"""Code: the node has this cancellation, or one that holds as long."""
 PAGE: Final = 100
 _QUOTE_RESOLUTION: Final = -6
 _STATES: Final = {
@@ -187,6 +190,8 @@ class Dydx:
         except OutcomeUnknown as exc:
             raise VenueUnavailable(str(exc)) from exc
         except OrderRejected as exc:
+            if exc.code == CANCELED_ALREADY:
+                return
             # It may have ended before: then there is nothing to take back.
             if (await self.ask(order)).state not in (OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED):
                 raise VenueUnavailable(str(exc)) from exc
@@ -321,8 +326,8 @@ class Dydx:
         except ccxt.NetworkError as exc:
             raise OutcomeUnknown(f"order {name}: {_words(exc)}", request_id=name) from exc
         except ccxt.BaseError as exc:
-            reason = _words(exc)
-            raise OrderRejected(f"order {name}: {reason}", code=type(exc).__name__, reason=reason) from exc
+            code, reason = _refusal(exc)
+            raise OrderRejected(f"order {name}: {reason}", code=code, reason=reason) from exc
         except (KeyError, TypeError) as exc:
             raise OutcomeUnknown(f"order {name}: no answer in the answer: {exc}", request_id=name) from exc
         if code != 0:
@@ -374,9 +379,19 @@ def _end(order: DydxOrder) -> dict[str, int]:
     return {"goodTilBlockTime": order.end} if order.is_long_term else {"goodTilBlock": order.end}
 
 
-def _words(exc: Exception) -> str:
+def _words(exc: Exception, limit: int = 300) -> str:
     # Without the address: a transaction in hex stands in it.
-    return re.sub(r"^GET \S+\s*", "", str(exc).removeprefix("dydx "))[:300] or type(exc).__name__
+    return re.sub(r"^GET \S+\s*", "", str(exc).removeprefix("dydx "))[:limit] or type(exc).__name__
+
+
+def _refusal(exc: Exception) -> tuple[str, str]:
+    """Give a node's code with the module it is of (their numbers overlap), and its words."""
+    words = _words(exc, 4_000)
+    try:
+        result = json.loads(words)["result"]
+        return f"{result['codespace']}:{result['code']}", str(result["log"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return type(exc).__name__, words[:300]
 
 
 def _exact(text: str) -> Decimal:

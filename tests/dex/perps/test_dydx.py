@@ -200,6 +200,11 @@ async def test_a_lost_answer_is_asked_about_and_found(lab: Lab) -> None:
     with pytest.raises(VenueUnavailable):
         await lab.ours.cancel(lab.order(1))
     assert len(lab.server.transactions) == 2
+    await lab.ours.cancel(lab.order(1))  # The node has it already.
+    lab.server.advance(1)
+    with pytest.raises(OrderRejected) as refused:
+        await lab.ours.place(lab.order(2, end=1))
+    assert (refused.value.code, refused.value.reason[:21]) == ("clob:10", "The next block height")
 
 
 async def test_a_lost_request_is_unknown_until_the_indexer_has_passed_its_end(lab: Lab) -> None:
