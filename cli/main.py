@@ -70,6 +70,8 @@ class LazyGroup(TyperGroup):
             return type(self)(name=cmd_name, help=help_text)  # Only its name and help are shown.
         command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
+        # Each group was an application of its own to typer, which gives those options that install completions.
+        command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
         return command
 
 

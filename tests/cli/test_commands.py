@@ -107,6 +107,7 @@ def test_every_command_answers_help_without_loading_what_it_would_work_with(part
     assert len(answers) == len(commands)
     for command, (text, loaded) in zip(commands, answers, strict=True):
         assert "Usage: " in text, command
+        assert "completion" not in text, command
         assert ("--json" in text) is (command not in SILENT), command
         assert loaded == [], command
 
