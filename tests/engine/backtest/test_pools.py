@@ -84,9 +84,16 @@ def test_arbitrage_trades_on_both_sides_and_settles(tmp_path):
     mined = [swap for swap in run.settlements if swap.is_mined]
     assert result["swaps"]["mined"] == len(mined) > 20
     assert result["swaps"]["asked"] == len(run.settlements)
-    # One exchange order an attempt: nothing was unwound, so the strategy saw that its swaps were mined.
     assert result["swaps"]["failed"] == {}
-    assert result["orders"]["placed"] == len(mined) <= len(run.fills)
+    # One exchange order an attempt, and a few that take back what gas and slippage had left, once that is worth an
+    # order (5 USDC, 17 lots at 3,000): no leg was reversed, so the strategy saw that its swaps were mined.
+    sizes = {}
+    for fill in run.fills:
+        order = int(fill["aux"][0])
+        sizes[order] = sizes.get(order, 0) + int(fill["size"])
+    leftovers = [lots for lots in sizes.values() if lots < 34]
+    assert len(leftovers) <= 3
+    assert result["orders"]["placed"] == len(sizes) == len(mined) + len(leftovers)
     assert set(run.fills["side"].tolist()) == {0, 1}
     assert result["pnl"]["net"] == result["pnl"]["by_strategy"]["arb"]
     assert result["pnl"]["net"] == pytest.approx(
