@@ -206,7 +206,7 @@ class ChainClient:
 
         Checks neither nonces nor the sender's fee balance (`eth_simulateV1` without validation).
         """
-        entry: dict[str, Any] = {"calls": [_call_param(call) for call in calls]}
+        entry: dict[str, Any] = {"calls": [call.parameter() for call in calls]}
         if overrides:
             entry["stateOverrides"] = overrides
         payload = {"blockStateCalls": [entry], "validation": False, "traceTransfers": False}
@@ -300,18 +300,6 @@ def block_param(ref: BlockRef) -> str:
 def state_param(ref: BlockRef) -> str | dict[str, str]:
     """Write which block's state is meant. EIP-1898: a hash goes as an object, so that a reorg cannot mislead."""
     return {"blockHash": str(ref)} if is_hash(ref) else block_param(ref)
-
-
-def _call_param(call: Call) -> dict[str, Any]:
-    param: dict[str, Any] = {
-        "from": checksum(call.sender),
-        "to": checksum(call.to),
-        "input": "0x" + call.data.hex(),
-        "value": hex(call.value_wei),
-    }
-    if call.gas_limit is not None:
-        param["gas"] = hex(call.gas_limit)
-    return param
 
 
 def _outcome(result: Mapping[str, Any]) -> CallOutcome:

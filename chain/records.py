@@ -96,6 +96,16 @@ class Call:
     value_wei: int = 0
     gas_limit: int | None = None
 
+    def parameter(self) -> dict[str, str]:
+        """Write it as the RPC takes it."""
+        found = {
+            "from": checksum(self.sender),
+            "to": checksum(self.to),
+            "input": "0x" + self.data.hex(),
+            "value": hex(self.value_wei),
+        }
+        return found if self.gas_limit is None else found | {"gas": hex(self.gas_limit)}
+
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:

@@ -101,24 +101,12 @@ async def simulate(
 
 
 def _parameter(block: SimulatedBlock) -> dict[str, Any]:
-    entry: dict[str, Any] = {"calls": [_call(call) for call in block.calls]}
+    entry: dict[str, Any] = {"calls": [call.parameter() for call in block.calls]}
     if block.state.accounts:
         entry["stateOverrides"] = block.state.accounts
     if overrides := block.block.parameter():
         entry["blockOverrides"] = overrides
     return entry
-
-
-def _call(call: Call) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "from": checksum(call.sender),
-        "to": checksum(call.to),
-        "input": "0x" + call.data.hex(),
-        "value": hex(call.value_wei),
-    }
-    if call.gas_limit is not None:
-        found["gas"] = hex(call.gas_limit)
-    return found
 
 
 def _block(entry: dict[str, Any]) -> SimulatedCalls:
