@@ -119,8 +119,8 @@ async def _v4_flows(
         else:
             principal = amounts_down(price, tick, position.span, -liquidity)
         receipt = await client.wait_receipt(tx_hash)
-        gained = [_gained(receipt, contracts.paid_as(spec, k), position.owner) for k in (0, 1)]
-        fees = gained[0] - principal[0], gained[1] - principal[1]
+        amounts = [gained(receipt, contracts.paid_as(spec, k), position.owner) for k in (0, 1)]
+        fees = amounts[0] - principal[0], amounts[1] - principal[1]
         order = (first.block_number, first.index)
         flows.append(Flow(first.block_number, tx_hash, order, liquidity, principal, fees))
     return flows
@@ -133,7 +133,8 @@ def _by_transaction(logs: Sequence[Log]) -> list[tuple[str, list[Log]]]:
     return list(groups.items())
 
 
-def _gained(receipt: Receipt, token: Address, account: Address) -> int:
+def gained(receipt: Receipt, token: Address, account: Address) -> int:
+    """Raw units of a token that a transaction brought an account (negative: took from it), by its Transfer logs."""
     me, total = account[2:].lower(), 0
     for log in receipt.logs:
         if log.address == token and len(log.topics) == 3 and log.topics[0] == _TRANSFER:

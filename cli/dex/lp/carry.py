@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chain import Receipt
-from chain.abi import topic, uint_at
+from chain.abi import topic
 from cli.dex.desk import DexDesk
 from dex.liquidity import Planned
 from dex.liquidity.allowances import plan_allowances, plan_leftovers
+from dex.liquidity.history import gained
 from domain import Address, OrderRejected
 from domain.events import SwapSettled
 from domain.plans import TransactionPlan
@@ -64,7 +65,7 @@ async def carry_out(desk: DexDesk, planned: Planned, say: Say = lambda _text: No
             await _in_order(desk, back)
     _check(outcome)
     receipt = await desk.client.wait_receipt(outcome.tx_hash)
-    moved = tuple(_moved(receipt, token, desk.account) for token in planned.tokens)
+    moved = tuple(gained(receipt, token, desk.account) for token in planned.tokens)
     sent = len(allowed) + 1 + len(back)
     return Carried(planned, outcome, (moved[0], moved[1]), sent, _created(receipt, plan.to, desk.account))
 
@@ -81,15 +82,6 @@ def _check(outcome: SwapSettled) -> None:
         raise OrderRejected(
             f"{outcome.intent_id} {outcome.status}: {outcome.reason or 'no reason was given'}",
         )
-
-
-def _moved(receipt: Receipt, token: Address, account: Address) -> int:
-    me, total = account[2:].lower(), 0
-    for log in receipt.logs:
-        if log.address == token and len(log.topics) == 3 and log.topics[0] == _TRANSFER:
-            raw = uint_at(log.data, 0)
-            total += raw * (log.topics[2].lower().endswith(me)) - raw * (log.topics[1].lower().endswith(me))
-    return total
 
 
 def _created(receipt: Receipt, manager: Address, account: Address) -> int:
