@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {GmxEventData} from "./GmxEventData.sol";
+
 interface IWrappedCoin {
     function deposit() external payable;
     function withdraw(uint256 amount) external;
@@ -18,7 +20,7 @@ interface IToken {
 /// token are `index` and whose short token is `usd`. Orders live in two phases: a user creates them and pays a keeper
 /// in advance; the keeper executes, cancels or freezes them at an oracle's price.
 /// @dev Prices are GMX's: 10^30 US dollars per whole token, per smallest unit of it. No swaps, no borrowing, no funding.
-contract GmxExchangeDouble {
+contract GmxExchangeDouble is GmxEventData {
     enum OrderType {
         MarketSwap,
         LimitSwap,
@@ -69,121 +71,6 @@ contract GmxExchangeDouble {
         CreateOrderParams params;
         bool isFrozen;
         uint256 updatedAtTime;
-    }
-
-    struct AddressKeyValue {
-        string key;
-        address value;
-    }
-
-    struct AddressArrayKeyValue {
-        string key;
-        address[] value;
-    }
-
-    struct AddressItems {
-        AddressKeyValue[] items;
-        AddressArrayKeyValue[] arrayItems;
-    }
-
-    struct UintKeyValue {
-        string key;
-        uint256 value;
-    }
-
-    struct UintArrayKeyValue {
-        string key;
-        uint256[] value;
-    }
-
-    struct UintItems {
-        UintKeyValue[] items;
-        UintArrayKeyValue[] arrayItems;
-    }
-
-    struct IntKeyValue {
-        string key;
-        int256 value;
-    }
-
-    struct IntArrayKeyValue {
-        string key;
-        int256[] value;
-    }
-
-    struct IntItems {
-        IntKeyValue[] items;
-        IntArrayKeyValue[] arrayItems;
-    }
-
-    struct BoolKeyValue {
-        string key;
-        bool value;
-    }
-
-    struct BoolArrayKeyValue {
-        string key;
-        bool[] value;
-    }
-
-    struct BoolItems {
-        BoolKeyValue[] items;
-        BoolArrayKeyValue[] arrayItems;
-    }
-
-    struct Bytes32KeyValue {
-        string key;
-        bytes32 value;
-    }
-
-    struct Bytes32ArrayKeyValue {
-        string key;
-        bytes32[] value;
-    }
-
-    struct Bytes32Items {
-        Bytes32KeyValue[] items;
-        Bytes32ArrayKeyValue[] arrayItems;
-    }
-
-    struct BytesKeyValue {
-        string key;
-        bytes value;
-    }
-
-    struct BytesArrayKeyValue {
-        string key;
-        bytes[] value;
-    }
-
-    struct BytesItems {
-        BytesKeyValue[] items;
-        BytesArrayKeyValue[] arrayItems;
-    }
-
-    struct StringKeyValue {
-        string key;
-        string value;
-    }
-
-    struct StringArrayKeyValue {
-        string key;
-        string[] value;
-    }
-
-    struct StringItems {
-        StringKeyValue[] items;
-        StringArrayKeyValue[] arrayItems;
-    }
-
-    struct EventLogData {
-        AddressItems addressItems;
-        UintItems uintItems;
-        IntItems intItems;
-        BoolItems boolItems;
-        Bytes32Items bytes32Items;
-        BytesItems bytesItems;
-        StringItems stringItems;
     }
 
     event EventLog1(
