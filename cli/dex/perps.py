@@ -401,5 +401,5 @@ def _decimal(option: str, text: str) -> Decimal:
 
 
 def _ask(yes: bool) -> None:
-    if not yes and not typer.confirm("Send it?", err=True):
-        raise InputError("nothing was sent")
+    if not yes:
+        typer.confirm("Send it?", abort=True, err=True)

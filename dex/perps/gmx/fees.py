@@ -7,6 +7,7 @@ had their orders refused.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,7 +50,8 @@ class ExecutionGas:
             VenueUnavailable: No node answers.
         """
         try:
-            answers = [await client.call(book.data_store, GET_UINT.encode(name_key(name))) for name in _SETTINGS]
+            calls = (client.call(book.data_store, GET_UINT.encode(name_key(name))) for name in _SETTINGS)
+            answers = await asyncio.gather(*calls)
             values = [GET_UINT.decode(answer)[0] for answer in answers]
         except (NodeRefused, InputError) as exc:
             raise Refused(f"{book.data_store} is no DataStore: {exc}", rule="stale_address_book") from exc

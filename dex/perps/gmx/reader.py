@@ -139,11 +139,11 @@ class GmxReader:
         """
         events = await self.events(account, since_block=since_block, key=key)
         last = events[-1] if events else None
-        # The DataStore after the events: what ended in between is then at worst open with an end, never the reverse.
-        holder = GET_ADDRESS.decode(await self._get(GET_ADDRESS, field_key(key, "ACCOUNT")))[0]
         ended = next((event for event in reversed(events) if event.name in ENDS), None)
         if ended is not None:
             return self._status(ended, ENDS[ended.name])
+        # Asked after the events: an order that ends in between is UNKNOWN now, and ended at the next look.
+        holder = GET_ADDRESS.decode(await self._get(GET_ADDRESS, field_key(key, "ACCOUNT")))[0]
         if holder == _ZERO:
             return OrderStatus(key, OrderState.UNKNOWN)
         is_frozen = GET_BOOL.decode(await self._get(GET_BOOL, field_key(key, "IS_FROZEN")))[0]
