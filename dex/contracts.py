@@ -7,12 +7,12 @@ platform needs neither forge nor node. Lenses are not here: they are read with, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from chain import keccak256, parse_address
 from chain.abi import address_word
+from chain.shipped import shipped_code
 from domain.errors import InputError
 from domain.ids import Address
 
@@ -64,19 +64,13 @@ class ExecutorRoles:
     pauser: Address = _NOWHERE
 
 
-@lru_cache(maxsize=8)
 def contract_code(name: str) -> bytes:
     """Give a contract's creation code, before its constructor's arguments.
 
     Raises:
         InputError: There is no such contract.
     """
-    try:
-        return bytes.fromhex((_CODE / f"{name}.hex").read_text().strip())
-    except FileNotFoundError as exc:
-        raise InputError(
-            f"there is no contract {name}", hint="After adding one, run scripts/contract-bytecode."
-        ) from exc
+    return shipped_code(_CODE, name)
 
 
 def executor_creation(roles: ExecutorRoles, venues: ExecutorVenues) -> bytes:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from chain import checksum, keccak256
 from chain.abi import Dynamic, address_word, compose, selector, topic, uint_word
+from chain.shipped import shipped_code
 from domain import Address, InputError
 
 _CODE: Final = Path(__file__).parents[1] / "bytecode"
@@ -49,19 +49,13 @@ class VaultRoles:
     guardian: Address
 
 
-@lru_cache(maxsize=8)
 def contract_code(name: str) -> bytes:
     """Give a contract's creation code, before its constructor's arguments.
 
     Raises:
         InputError: There is no such contract.
     """
-    try:
-        return bytes.fromhex((_CODE / f"{name}.hex").read_text().strip())
-    except FileNotFoundError as exc:
-        raise InputError(
-            f"there is no contract {name}", hint="After adding one, run scripts/contract-bytecode."
-        ) from exc
+    return shipped_code(_CODE, name)
 
 
 def factory_creation(vault: Address) -> bytes:
