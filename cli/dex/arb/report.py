@@ -109,7 +109,7 @@ def _figure(rows: Sequence[Row]) -> Figure:
     by_path.set(title="Net profit by cycle", xlabel="ETH")
     waits = [(row.ended.time_ns - row.found.time_ns) / 1e6 for row in ended if row.ended is not None]
     delay.hist(waits, bins=30, color=_BLUE)
-    delay.set(title="From finding it to its outcome", xlabel="milliseconds", ylabel="cycles")
+    delay.set(title="Found to outcome", xlabel="milliseconds", ylabel="cycles")
     for axes in (over_time, by_path, delay):
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_color(_INK)
