@@ -255,13 +255,16 @@ async def test_transactions_that_the_pool_forgot_are_sent_again_with_the_same_by
     slow: Devnet, tmp_path: Path
 ) -> None:
     async with slow.client() as client:
-        desk = await running_desk(slow, client, tmp_path, options=QUICK)
+        clock = ManualClock(10**18)
+        desk = await running_desk(slow, client, tmp_path, options=QUICK, now_ns=clock.now_ns)
         await client.rpc.request("evm_setAutomine", False)
         for n in range(3):
             await desk.custody.submit(swap(slow.world, f"i{n}"))
         await until(lambda: all(desk.custody.state(f"i{n}") is State.BROADCAST for n in range(3)))
         await client.rpc.request("anvil_dropAllTransactions")
         assert await client.nonce(VAULT, "pending") == 4
+        # Nothing is due before this.
+        clock.advance(seconds=1)
 
         async def is_back() -> bool:
             return await client.nonce(VAULT, "pending") == 7
