@@ -1,7 +1,7 @@
 """An exchange account as the engine sees it: satisfies `engine.ports.ExchangeVenue` over any venue ccxt knows.
 
-    market data   binance_feed (Rust book) or ccxt_feed ──────────────────────────┐
-    user stream   binance_user_stream or ccxt_user_stream ──> reports ──> events ──┴──> emit
+    market data   binance.feed (Rust book) or ccxt_feed ──────────────────────────┐
+    user stream   binance.user_stream or ccxt_user_stream ──> reports ──> events ──┴──> emit
     orders        orders ──> ccxt ──> venue ──> answer ────────┘  ^
     REST          account <── reconciler (after each reconnect, at intervals) ┘
 
@@ -19,8 +19,7 @@ from typing import Any
 import structlog
 
 from cex.account import Account, TradeCursor
-from cex.binance_feed import BinanceFeed
-from cex.binance_user_stream import BinanceUserStream
+from cex.binance import BinanceFeed, BinanceUserStream
 from cex.ccxt_feed import CcxtFeed
 from cex.ccxt_user_stream import CcxtUserStream
 from cex.connection import Connection
