@@ -1,0 +1,227 @@
+"""Who asks, and what a route wants of them. Routes are written against this file and know nothing else of `api.auth`.
+
+    @router.post("/orders")
+    async def place(body: NewOrder, who: Annotated[Principal, require(Scope.ORDERS_WRITE, weight=1)]) -> Order:
+        who.check_portfolio(body.portfolio)
+        …
+
+`require` lets nobody pass whom the application's gate has not admitted, and an application without a gate admits
+nobody. A route that needs no caller says so with `public()`; one that says neither does not start (`check_routes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, FastAPI, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from api.auth.scopes import Scope
+from domain import InvariantError, Refused
+
+_BEARER = HTTPBearer(
+    auto_error=False, scheme_name="access_token", description="An access token, from a login or OAuth."
+)
+_API_KEY = APIKeyHeader(
+    name="API-Key",
+    auto_error=False,
+    scheme_name="signed_request",
+    description="Id of an API key; `API-Timestamp`, `API-Nonce` and `API-Signature` go with it.",
+)
+
+
+class Method(StrEnum):
+    """How a caller proved who it is."""
+
+    SIGNATURE = "signature"
+    """A request signed with an API key."""
+    TOKEN = "token"
+    """An access token of a person's session."""
+    CLIENT = "client"
+    """An access token of an OAuth client that acts for itself."""
+    TICKET = "ticket"
+    """A single-use ticket, for streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller that was admitted: of one organisation, with the scopes it has right now."""
+
+    organisation: str
+    """Id of the organisation. Every query of a route is bound to it; another organisation's row is one that is not."""
+    actor: str
+    """For logs, audit and "who did it": `user:usr_…`, `key:key_…` or `client:app_…`."""
+    scopes: frozenset[Scope]
+    method: Method
+    portfolios: frozenset[str] | None = None
+    """The portfolios it may see and trade; None are all of the organisation."""
+    user: str | None = None
+    """The person's id: of a session, or of whoever made the key."""
+    session: str | None = None
+    """The refresh family of a person's session."""
+    stepped_up: bool = False
+    """This request was confirmed by a person with a passkey or a TOTP code."""
+    granted: frozenset[Scope] | None = field(default=None, repr=False)
+    """What its token or key was made with, which its role may have narrowed since; None is "as `scopes`"."""
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes
+
+    def check(self, scope: Scope) -> None:
+        """Stop here unless the caller has a scope (one that only some bodies of a route need).
+
+        Raises:
+            Refused: Rule `scope`.
+        """
+        if scope not in self.scopes:
+            raise Refused(f"this needs the scope {scope}", rule="scope", hint="ask an administrator for a role with it")
+
+    def sees(self, portfolio: str) -> bool:
+        """Whether a portfolio of its organisation is one of its own; for filters of lists."""
+        return self.portfolios is None or portfolio in self.portfolios
+
+    def check_portfolio(self, portfolio: str) -> None:
+        """Stop here unless the caller may act in a portfolio.
+
+        Raises:
+            Refused: Rule `portfolio`.
+        """
+        if not self.sees(portfolio):
+            raise Refused(f"not one of this caller's portfolios: {portfolio[:64]!r}", rule="portfolio")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a route wants of its caller."""
+
+    scopes: tuple[Scope, ...]
+    """All of them. Empty: anybody who was admitted."""
+    step_up: bool = False
+    """A person has confirmed exactly this request, within two minutes, for one use."""
+    weight: int = 1
+    """What the call costs of the caller's rate."""
+
+
+class Gate(Protocol):
+    """Admits callers: `app.state.gate`."""
+
+    async def admit(self, request: Request, need: Requirement) -> Principal:
+        """Find out who asks.
+
+        Raises:
+            Unauthenticated: Nobody, or not who they say they are.
+            Refused: Known, and not allowed to.
+            TooManyRequests: Beyond its rate.
+        """
+        ...
+
+    async def confirm(self, request: Request, principal: Principal) -> Principal:
+        """Ask for the step-up now: for a route whose body decides whether one is needed (loosening a limit).
+
+        Raises:
+            Refused: Rule `step_up_required`, or that of what is wrong with the one that came.
+        """
+        ...
+
+
+class _Require:
+    """The dependency of one route."""
+
+    def __init__(self, need: Requirement) -> None:
+        self.need = need
+
+    async def __call__(
+        self,
+        request: Request,
+        _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+        _key: Annotated[str | None, Security(_API_KEY)],
+    ) -> Principal:
+        # The two parameters are for the OpenAPI document; the gate reads the request itself.
+        principal = await gate_of(request).admit(request, self.need)
+        for scope in self.need.scopes:
+            principal.check(scope)
+        if self.need.step_up and not principal.stepped_up:
+            principal = await gate_of(request).confirm(request, principal)
+        request.state.principal = principal
+        return principal
+
+
+class _Public:
+    """Marks a route that anybody may call."""
+
+    async def __call__(self) -> None:
+        return None
+
+
+def require(*scopes: Scope, step_up: bool = False, weight: int = 1) -> Any:
+    """The dependency that admits a caller with all of `scopes`; none of them named is anybody who has a key or session.
+
+    Args:
+        scopes: Each is needed.
+        step_up: A fresh passkey or TOTP confirmation of this very request is needed too. Where the body decides (a
+            limit that is loosened, not tightened), leave it out and call `confirm_step_up`.
+        weight: What the call costs of the caller's rate, 1 for a plain read.
+    """
+    return Depends(_Require(Requirement(scopes, step_up, weight)))
+
+
+def public() -> Any:
+    """The dependency that says: no caller is needed here. `dependencies=[public()]`."""
+    return Depends(_Public())
+
+
+async def confirm_step_up(request: Request, principal: Principal) -> Principal:
+    """Stop here unless a person has confirmed exactly this request.
+
+    Raises:
+        Refused: Rule `step_up_required`.
+    """
+    return principal if principal.stepped_up else await gate_of(request).confirm(request, principal)
+
+
+def gate_of(request: Request) -> Gate:
+    """The application's gate.
+
+    Raises:
+        InvariantError: It has none.
+    """
+    gate: Gate | None = getattr(request.app.state, "gate", None)
+    if gate is None:
+        raise InvariantError("this application admits nobody: it was built without a gate")
+    return gate
+
+
+def requirement_of(route: APIRoute | APIWebSocketRoute) -> Requirement | None:
+    """What a route wants; None for a public one.
+
+    Raises:
+        InvariantError: It does not say.
+    """
+    for call in _calls(route.dependant):
+        if isinstance(call, _Require):
+            return call.need
+        if isinstance(call, _Public):
+            return None
+    raise InvariantError(f"{route.path} says neither require(…) nor public()")
+
+
+def check_routes(app: FastAPI) -> None:
+    """Refuse to start with a route that does not say whom it admits.
+
+    Raises:
+        InvariantError: There is one.
+    """
+    for route in app.routes:
+        if isinstance(route, APIRoute | APIWebSocketRoute):
+            requirement_of(route)
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    for child in dependant.dependencies:
+        yield child.call
+        yield from _calls(child)

@@ -1,0 +1,167 @@
+"""Routes that ask for scopes, before a gate that admits whom the test says."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import pytest
+from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.auth import (
+    ROLE_SCOPES,
+    Method,
+    Principal,
+    Requirement,
+    Role,
+    Scope,
+    check_routes,
+    confirm_step_up,
+    public,
+    require,
+    requirement_of,
+)
+from api.auth.scopes import format_scopes, parse_scopes, scopes_of
+from api.problems import answer_problems
+from domain import InputError, InvariantError, Refused
+from tests.api.test_app import Client
+
+
+class OneCaller:
+    """Admits the same caller always; confirms when told to."""
+
+    def __init__(self, principal, *, confirms=False):
+        self.principal, self.confirms, self.asked = principal, confirms, []
+
+    async def admit(self, request, need):
+        self.asked.append(need)
+        return self.principal
+
+    async def confirm(self, request, principal):
+        if not self.confirms:
+            raise Refused("a person must confirm this", rule="step_up_required")
+        return principal
+
+
+def caller(*scopes, portfolios=None):
+    return Principal("org_a", "key:key_a", frozenset(scopes), Method.SIGNATURE, portfolios)
+
+
+def application(gate):
+    app = FastAPI()
+    answer_problems(app)
+    if gate is not None:
+        app.state.gate = gate
+
+    @app.get("/orders")
+    async def orders(who: Annotated[Principal, require(Scope.ORDERS_READ, weight=5)]) -> str:
+        return who.organisation
+
+    @app.post("/withdrawals")
+    async def withdraw(who: Annotated[Principal, require(Scope.WITHDRAWALS_WRITE, step_up=True)]) -> str:
+        return who.actor
+
+    @app.post("/limits/{portfolio}")
+    async def limit(
+        portfolio: str, looser: bool, request: Request, who: Annotated[Principal, require(Scope.RISK_WRITE)]
+    ) -> str:
+        who.check_portfolio(portfolio)
+        if looser:
+            await confirm_step_up(request, who)
+        return "changed"
+
+    @app.get("/docs-for-all", dependencies=[public()])
+    async def docs() -> str:
+        return "read me"
+
+    return app
+
+
+async def ask(gate, method, path):
+    status, _, body = await Client(application(gate)).ask(method, path)
+    return status, json.loads(body)
+
+
+async def test_a_caller_with_the_scope_passes_and_the_gate_is_told_the_weight():
+    gate = OneCaller(caller(Scope.ORDERS_READ))
+    assert await ask(gate, "GET", "/orders") == (200, "org_a")
+    assert gate.asked == [Requirement((Scope.ORDERS_READ,), step_up=False, weight=5)]
+
+
+async def test_a_caller_without_the_scope_is_refused_by_name():
+    status, problem = await ask(OneCaller(caller(Scope.ORDERS_WRITE)), "GET", "/orders")
+    assert (status, problem["code"]) == (403, "scope")
+    assert "orders:read" in problem["detail"]
+
+
+async def test_an_application_without_a_gate_admits_nobody_but_to_what_is_public():
+    assert (await ask(None, "GET", "/orders"))[0] == 500
+    assert await ask(None, "GET", "/docs-for-all") == (200, "read me")
+
+
+async def test_a_step_up_is_asked_for_after_the_scope():
+    able, unable = caller(Scope.WITHDRAWALS_WRITE), caller(Scope.WITHDRAWALS_READ)
+    assert (await ask(OneCaller(unable, confirms=True), "POST", "/withdrawals"))[1]["code"] == "scope"
+    assert (await ask(OneCaller(able), "POST", "/withdrawals"))[1]["code"] == "step_up_required"
+    assert await ask(OneCaller(able, confirms=True), "POST", "/withdrawals") == (200, "key:key_a")
+
+
+async def test_tightening_needs_no_step_up_and_loosening_does():
+    gate = OneCaller(caller(Scope.RISK_WRITE, portfolios=frozenset({"main"})))
+    assert await ask(gate, "POST", "/limits/main?looser=false") == (200, "changed")
+    assert (await ask(gate, "POST", "/limits/main?looser=true"))[1]["code"] == "step_up_required"
+    assert (await ask(gate, "POST", "/limits/other?looser=false"))[1]["code"] == "portfolio"
+
+
+def test_a_route_that_says_nothing_keeps_the_application_from_starting():
+    app = application(None)
+    check_routes(app)
+
+    @app.get("/forgotten")
+    async def forgotten() -> str:
+        return "secret"
+
+    with pytest.raises(InvariantError, match="/forgotten"):
+        check_routes(app)
+
+
+def test_what_a_route_wants_can_be_read_from_it():
+    wanted = {route.path: requirement_of(route) for route in application(None).routes if hasattr(route, "dependant")}
+    assert wanted["/withdrawals"] == Requirement((Scope.WITHDRAWALS_WRITE,), step_up=True)
+    assert wanted["/docs-for-all"] is None
+
+
+def test_the_document_names_both_ways_in():
+    schemes = application(None).openapi()
+    assert set(schemes["components"]["securitySchemes"]) == {"access_token", "signed_request"}
+    assert schemes["paths"]["/orders"]["get"]["security"] == [{"access_token": []}, {"signed_request": []}]
+
+
+def test_nobody_but_an_owner_both_withdraws_and_approves():
+    for role, scopes in ROLE_SCOPES.items():
+        both = {Scope.WITHDRAWALS_WRITE, Scope.APPROVALS_WRITE} <= scopes
+        assert both == (role is Role.OWNER), role
+
+
+def test_every_role_reads_the_market_and_may_not_more_than_an_owner():
+    assert set(ROLE_SCOPES) == set(Role)
+    for scopes in ROLE_SCOPES.values():
+        assert Scope.MARKET_READ in scopes
+        assert scopes <= ROLE_SCOPES[Role.OWNER]
+    assert not any(scope.endswith(":write") for scope in ROLE_SCOPES[Role.AUDITOR] | ROLE_SCOPES[Role.VIEWER])
+    assert scopes_of([]) == frozenset()
+
+
+@given(st.sets(st.sampled_from(Scope)))
+def test_scopes_read_as_they_were_written(scopes):
+    assert parse_scopes(format_scopes(scopes)) == scopes
+
+
+@pytest.mark.parametrize(
+    "text", ["orders:read  ledger:read", " orders:read", "orders", "ORDERS:READ", "orders:read orders:read"]
+)
+def test_what_is_no_list_of_scopes_is_refused(text):
+    with pytest.raises(InputError):
+        parse_scopes(text)
