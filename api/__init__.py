@@ -1,4 +1,4 @@
-"""HTTP over an installation: health, engine status, kill, books, metrics. Loopback only until it has users and keys."""
+"""HTTP over an installation: `create_app` builds the application over its `Services`; `api/v1` has the routes."""
 
 from api.app import create_app
 

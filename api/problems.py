@@ -1,14 +1,18 @@
 """What every HTTP front of ours answers when something is wrong, and how much it reads.
 
-Errors are RFC 9457 problems; the status follows the error tree: 422 input, 403 refused, 503 unavailable, 504 unknown
-outcome, 500 our bug.
+Errors are RFC 9457 problems of `application/problem+json`: `type` (a URN that never changes), `code` (its last part),
+`title`, `status`, `detail`, and where they apply `hint`, `errors` (JSON pointers into the request with what is wrong
+there) and `request_id`. The status follows the error tree: 422 input, 403 refused, 409 rejected by a venue, 503
+unavailable, 504 unknown outcome, 500 our bug.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -18,12 +22,23 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, Refused, VenueUnavailable
+from api.core.errors import ApiError
+from domain import InputError, InvariantError, OrderRejected, OutcomeUnknown, PlatformError, Refused, VenueUnavailable
 
 log = structlog.get_logger(__name__)
 
-_STATUS = {InputError: 422, Refused: 403, VenueUnavailable: 503, OutcomeUnknown: 504, InvariantError: 500}
-_BODY_BYTES_MAX = 64 * 1024
+_KINDS: tuple[tuple[type[PlatformError], int, str], ...] = (
+    (InputError, 422, "invalid_request"),
+    (Refused, 403, "refused"),
+    (VenueUnavailable, 503, "unavailable"),
+    (OutcomeUnknown, 504, "outcome_unknown"),
+    (OrderRejected, 409, "order_rejected"),
+    (InvariantError, 500, "internal_error"),
+)
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+BODY_BYTES_MAX = 64 * 1024
+BODY_S_MAX = 15.0
+"""A body that takes longer than this to arrive is not waited for."""
 _DIGITS = re.compile(r"[0-9]{1,12}")
 
 
@@ -32,28 +47,60 @@ def answer_problems(app: FastAPI) -> None:
     app.add_middleware(_BoundedBody)
 
     @app.exception_handler(PlatformError)
-    async def on_platform_error(_request: Request, exc: PlatformError) -> JSONResponse:
-        status = next((code for kind, code in _STATUS.items() if isinstance(exc, kind)), 502)
-        code = exc.rule if isinstance(exc, Refused) else type(exc).__name__
-        return _problem(status, code, str(exc), hint=exc.hint)
+    async def on_platform_error(request: Request, exc: PlatformError) -> JSONResponse:
+        if isinstance(exc, ApiError):
+            return problem(request.scope, exc.status, exc.code, str(exc), hint=exc.hint, headers=exc.headers)
+        status, code = next(((status, code) for kind, status, code in _KINDS if isinstance(exc, kind)), (502, "venue"))
+        if isinstance(exc, InvariantError):
+            log.error("api.failed", kind="InvariantError", error=str(exc))
+        more: dict[str, Any] = {"rule": exc.rule} if isinstance(exc, Refused) else {}
+        if isinstance(exc, OutcomeUnknown) and exc.request_id:
+            more["ask"] = exc.request_id
+        return problem(request.scope, status, code, str(exc), hint=exc.hint, **more)
 
     @app.exception_handler(RequestValidationError)
-    async def on_bad_request(_request: Request, exc: RequestValidationError) -> JSONResponse:
-        detail = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
-        return _problem(422, "InputError", detail)
+    async def on_bad_request(request: Request, exc: RequestValidationError) -> JSONResponse:
+        errors = [{"pointer": _pointer(error["loc"]), "detail": str(error["msg"])} for error in exc.errors()]
+        detail = "; ".join(f"{error['pointer']}: {error['detail']}" for error in errors)
+        return problem(request.scope, 422, "invalid_request", detail[:2_000], errors=errors[:50])
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_request: Request, exc: HTTPException) -> JSONResponse:
-        return _problem(exc.status_code, _phrase(exc.status_code), str(exc.detail), headers=exc.headers)
+    async def on_http_error(request: Request, exc: HTTPException) -> JSONResponse:
+        return problem(request.scope, exc.status_code, _phrase(exc.status_code), str(exc.detail), headers=exc.headers)
 
     @app.exception_handler(Exception)
-    async def on_bug(_request: Request, exc: Exception) -> JSONResponse:
+    async def on_bug(request: Request, exc: Exception) -> JSONResponse:
         log.error("api.failed", kind=type(exc).__name__, error=str(exc))
-        return _problem(500, "InvariantError", "internal inconsistency; the log has the details")
+        return problem(
+            request.scope,
+            500,
+            "internal_error",
+            "internal inconsistency; the log has the details under this request id",
+        )
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    hint: str = "",
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """Make a problem; `more` are further members of it."""
+    phrase = _PHRASES.get(status, code)
+    body = {"type": f"urn:capstan:problem:{code}", "title": phrase, "status": status, "detail": detail, "code": code}
+    if hint:
+        body["hint"] = hint
+    if request_id := scope.get("state", {}).get("request_id"):
+        body["request_id"] = request_id
+    return JSONResponse({**body, **more}, status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
 class _BoundedBody:
-    """Refuses a body beyond the bound: by its announced length, or by counting one that comes in chunks."""
+    """Refuses a body beyond the bound: by its announced length, by counting one that comes in chunks, or by time."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -64,16 +111,23 @@ class _BoundedBody:
             return
         body, more = b"", True
         announced = Headers(scope=scope).get("content-length", "0")
-        is_too_large = not _DIGITS.fullmatch(announced) or int(announced) > _BODY_BYTES_MAX
-        while more and not is_too_large:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            is_too_large = len(body) > _BODY_BYTES_MAX
+        is_too_large = not _DIGITS.fullmatch(announced) or int(announced) > BODY_BYTES_MAX
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                while more and not is_too_large:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    is_too_large = len(body) > BODY_BYTES_MAX
+        except TimeoutError:
+            await problem(scope, 408, "request_timeout", f"the body did not arrive within {BODY_S_MAX:g} s")(
+                scope, receive, send
+            )
+            return
         if is_too_large:
-            await _problem(413, "body_too_large", f"at most {_BODY_BYTES_MAX} bytes")(scope, receive, send)
+            await problem(scope, 413, "body_too_large", f"at most {BODY_BYTES_MAX} bytes")(scope, receive, send)
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -83,14 +137,10 @@ class _BoundedBody:
         await self._app(scope, replay, send)
 
 
+def _pointer(location: Sequence[int | str]) -> str:
+    """A JSON pointer (RFC 6901) whose first part says where: body, query, path or header."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
 def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
-
-
-def _problem(
-    status: int, code: str, detail: str, *, hint: str = "", headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    body = {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code}
-    if hint:
-        body["hint"] = hint
-    return JSONResponse(body, status, media_type="application/problem+json", headers=dict(headers or {}))
+    return _PHRASES.get(status, f"http_{status}").lower().replace(" ", "_").replace("-", "_")

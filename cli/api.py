@@ -29,8 +29,7 @@ def serve(
     import uvicorn
 
     from api import create_app
-    from cli.settings import load_settings
-    from cli.wiring import open_ledger
+    from cli.api_services import open_services
 
     try:
         is_loopback = ip_address(host).is_loopback
@@ -38,6 +37,5 @@ def serve(
         is_loopback = host == "localhost"
     if not is_loopback:
         raise InputError(f"{host} is not a loopback address", hint="put a proxy with authentication in front of it")
-    data = DataDir(data_dir.resolve())
-    _, ledger = open_ledger(load_settings(data.settings), data)
-    uvicorn.run(create_app(control=data.control, ledger=ledger), host=host, port=port, log_level="warning")
+    services = open_services(DataDir(data_dir.resolve()))
+    uvicorn.run(create_app(services), host=host, port=port, log_level="warning")

@@ -61,6 +61,11 @@ class DataDir:
         return self.root / "engine.sock"
 
     @property
+    def api_key(self) -> Path:
+        """The API server's own key, mode 0600."""
+        return self.root / "api.key"
+
+    @property
     def engine_pid(self) -> Path:
         return self.root / "engine.pid"
 

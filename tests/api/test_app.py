@@ -7,56 +7,11 @@ import json
 
 import pytest
 
-from api import create_app
 from custody import Ledger, open_books
 from domain import InputError, InvariantError, OutcomeUnknown
 from runtime.control import serve_control
 from runtime.database import Database
-
-
-class Client:
-    """Speaks ASGI to an application: one request, one answer."""
-
-    def __init__(self, app):
-        self._app = app
-
-    async def ask(self, method, path, body=b"", *, headers=None, chunks=None):
-        """Give (status, headers, body); with `chunks` the body is sent in pieces and its length not announced."""
-        sent = []
-        pieces = list(chunks) if chunks is not None else [body]
-        given = dict(headers or {})
-        if chunks is None:
-            given.setdefault("content-length", str(len(body)))
-        incoming = [
-            {"type": "http.request", "body": piece, "more_body": i + 1 < len(pieces)} for i, piece in enumerate(pieces)
-        ]
-
-        async def receive():
-            return incoming.pop(0) if incoming else {"type": "http.disconnect"}
-
-        async def send(message):
-            sent.append(message)
-
-        route, _, query = path.partition("?")
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": route, "raw_path": route.encode(), "query_string": query.encode(), "root_path": "",
-            "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()],
-            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8460),
-        }  # fmt: skip
-        try:
-            await self._app(scope, receive, send)
-        except Exception:  # Starlette answers 500 and raises, so that the server can log it.
-            assert sent
-        content = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
-        kind = dict(sent[0]["headers"])[b"content-type"].decode()
-        return sent[0]["status"], kind, content
-
-    async def post(self, path, value, **kwargs):
-        return await self.ask("POST", path, json.dumps(value).encode(), headers=JSON, **kwargs)
-
-
-JSON = {"content-type": "application/json"}
+from tests.api.lab import JSON, api_client
 
 
 def assert_is_problem(answer, status, code=None):
@@ -65,7 +20,8 @@ def assert_is_problem(answer, status, code=None):
     assert answer[1] == "application/problem+json"
     problem = json.loads(answer[2])
     assert problem["status"] == status
-    assert problem["type"] == "about:blank"
+    assert problem["type"] == f"urn:capstan:problem:{problem['code']}"
+    assert problem["request_id"]
     assert problem["title"]
     assert problem["detail"]
     if code is not None:
@@ -79,8 +35,9 @@ def control(tmp_path):
 
 
 @pytest.fixture
-def client(control):
-    return Client(create_app(control=control, ledger=None))
+def client(control, tmp_path):
+    with api_client(tmp_path, control=control) as client:
+        yield client
 
 
 @pytest.fixture
@@ -122,25 +79,25 @@ async def test_status_health_and_metrics_are_the_engines(client):
 
 async def test_without_an_engine_trading_is_unavailable_and_health_says_so(client):
     for method, path in (("GET", "/v1/engine"), ("GET", "/metrics"), ("GET", "/v1/ledger/balances")):
-        assert_is_problem(await client.ask(method, path), 503, "VenueUnavailable")
-    assert_is_problem(await client.post("/v1/kill", {}), 503, "VenueUnavailable")
+        assert_is_problem(await client.ask(method, path), 503, "unavailable")
+    assert_is_problem(await client.post("/v1/kill", {}), 503, "unavailable")
     assert json.loads((await client.ask("GET", "/v1/health"))[2]) == {"api": "ok", "engine": "VenueUnavailable"}
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "code"),
     [
-        (OutcomeUnknown("not confirmed", request_id="kill"), 504),
-        (InvariantError("it does not add up"), 500),
-        (InputError("no such command"), 422),
+        (OutcomeUnknown("not confirmed", request_id="kill"), 504, "outcome_unknown"),
+        (InvariantError("it does not add up"), 500, "internal_error"),
+        (InputError("no such command"), 422, "invalid_request"),
     ],
 )
-async def test_errors_of_the_engine_keep_their_meaning(client, control, error, status):
+async def test_errors_of_the_engine_keep_their_meaning(client, control, error, status, code):
     async def fail(_request):
         raise error
 
     async with serve_control(control, fail):
-        problem = assert_is_problem(await client.post("/v1/kill", {}), status, type(error).__name__)
+        problem = assert_is_problem(await client.post("/v1/kill", {}), status, code)
     assert problem["detail"] == str(error)
 
 
@@ -182,13 +139,14 @@ async def test_unknown_paths_and_methods_are_problems(client):
     assert_is_problem(await client.ask("GET", "/v1/kill"), 405, "method_not_allowed")
 
 
-async def test_bug_is_a_problem_without_its_details(control):
+async def test_bug_is_a_problem_without_its_details(control, tmp_path):
     class Broken:
         def balances(self, _prefix):
             raise RuntimeError("secret internals")
 
-    answer = await Client(create_app(control=control, ledger=Broken())).ask("GET", "/v1/ledger/balances")
-    assert_is_problem(answer, 500, "InvariantError")
+    with api_client(tmp_path, control=control, books=Broken()) as client:
+        answer = await client.ask("GET", "/v1/ledger/balances")
+    assert_is_problem(answer, 500, "internal_error")
     assert b"secret internals" not in answer[2]
 
 
@@ -196,8 +154,8 @@ async def test_balances_are_text_by_account(tmp_path, control):
     database = Database.at(tmp_path / "books.db")
     try:
         open_books(database)
-        client = Client(create_app(control=control, ledger=Ledger(database, lambda: 1)))
-        assert await client.ask("GET", "/v1/ledger/balances") == (200, "application/json", b"{}")
+        with api_client(tmp_path, control=control, books=Ledger(database, lambda: 1)) as client:
+            assert await client.ask("GET", "/v1/ledger/balances") == (200, "application/json", b"{}")
     finally:
         database.dispose()
 

@@ -20,7 +20,7 @@ from engine.models.dataset import samples_of
 from engine.models.inference import LocalModel
 from engine.models.remote import RemoteModel, ServedModel
 from engine.models.settings import LabelSettings
-from tests.api.test_app import Client
+from tests.api.lab import Client
 from tests.engine.models.trained import boosting, forest
 from tests.engine.strategies.test_model_signal import config, signals
 from tests.support.model_bars import bars
@@ -96,7 +96,7 @@ async def test_what_lies_outside_is_told_and_what_lies_far_outside_refused(model
     x[0] = bounds.high + 1.5 * (bounds.high - bounds.low)
     status, _, body = await client.post(f"/v1/models/{model.artefact.digest}/predict", {"inputs": [x.tolist()]})
     problem = json.loads(body)
-    assert (status, problem["code"]) == (403, "drift")
+    assert (status, problem["code"], problem["rule"]) == (403, "refused", "drift")
     assert "return_1 is" in problem["detail"]
 
 

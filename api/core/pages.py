@@ -1,0 +1,80 @@
+"""Pages of long lists: stable order, opaque cursors that nobody can make up.
+
+A cursor is where the last page ended, sealed with the server's key together with the list it belongs to (route,
+filters, organisation): one that was edited, or belongs elsewhere, is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from fastapi import Query
+from pydantic import BaseModel, Field
+
+from api.core.errors import BadRequest
+from api.core.keys import ServerKey
+
+T = TypeVar("T")
+
+PAGE_MAX: Final = 500
+_MAC_BYTES: Final = 16
+_CURSOR_MAX: Final = 512
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="At most so many entries.")]
+CursorText = Annotated[
+    str | None, Query(max_length=_CURSOR_MAX, description="`next` of the page before; the filters stay the same.")
+]
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    data: list[T]
+    next: str | None = Field(default=None, description="Cursor of the next page; null on the last one.")
+
+
+class Cursors:
+    """Seals and opens cursors."""
+
+    def __init__(self, key: ServerKey) -> None:
+        self._key = key.derive("cursors")
+
+    def seal(self, scope: str, position: Any) -> str:
+        """`scope` names the list with its filters and its owner; `position` is plain data."""
+        body = msgspec.json.encode(position)
+        return base64.urlsafe_b64encode(self._mac(scope, body) + body).rstrip(b"=").decode()
+
+    def open(self, scope: str, cursor: str | None, kind: type[T]) -> T | None:
+        """Give the position; None without a cursor.
+
+        Raises:
+            BadRequest: It is not one of ours, or of another list.
+        """
+        if cursor is None:
+            return None
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+            if not hmac.compare_digest(mac, self._mac(scope, body)):
+                raise ValueError("not ours")
+            return msgspec.json.decode(body, type=kind)
+        except ValueError as exc:  # binascii's and msgspec's errors are ValueErrors.
+            raise BadRequest(
+                "this cursor does not belong to this list", hint="begin again without one", code="invalid_cursor"
+            ) from exc
+
+    def page(self, scope: str, rows: list[T], limit: int, position: Any) -> tuple[list[T], str | None]:
+        """Of `limit + 1` fetched rows, give those of the page, and the cursor of the next one where there is more.
+
+        `position` takes the last row of the page to where the next one begins.
+        """
+        if len(rows) <= limit:
+            return rows, None
+        return rows[:limit], self.seal(scope, position(rows[limit - 1]))
+
+    def _mac(self, scope: str, body: bytes) -> bytes:
+        return hmac.digest(self._key, scope.encode() + b"\0" + body, hashlib.sha256)[:_MAC_BYTES]

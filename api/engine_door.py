@@ -1,0 +1,18 @@
+"""The engine's process, as the API asks it: over its control socket, which only the installation's user may open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runtime.control import ask_control
+
+
+class EngineDoor:
+    """Asks; see `runtime.control.ask_control` for what it raises."""
+
+    def __init__(self, control: Path) -> None:
+        self._control = control
+
+    async def ask(self, command: str, *, timeout_s: float = 10.0, **request: Any) -> dict[str, Any]:
+        return await ask_control(self._control, {"command": command, **request}, timeout_s=timeout_s)

@@ -1,0 +1,72 @@
+"""What the routes work with, put together by whoever starts the server (`cli/api.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from api.core.effects import Effects
+from api.core.keys import ServerKey
+from api.core.pages import Cursors
+from api.engine_door import EngineDoor
+from custody import Ledger
+from domain import VenueUnavailable
+from runtime import Clock
+from runtime.batches import Batches
+from runtime.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's. Everything that a route does goes through one of these."""
+
+    clock: Clock
+    database: Database
+    """The books and the API's own tables."""
+    key: ServerKey
+    engine: EngineDoor
+    batches: Batches
+    effects: Effects
+    cursors: Cursors
+    books: Ledger | None = None
+
+    @classmethod
+    def over(
+        cls, *, clock: Clock, database: Database, key: ServerKey, engine: EngineDoor, books: Ledger | None = None
+    ) -> Services:
+        """Make what follows from the rest."""
+        batches = Batches(database)
+        return cls(
+            clock=clock,
+            database=database,
+            key=key,
+            engine=engine,
+            batches=batches,
+            effects=Effects(batches, clock.now_ns),
+            cursors=Cursors(key),
+            books=books,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books.
+
+        Raises:
+            VenueUnavailable: There are none yet.
+        """
+        if self.books is None:
+            raise VenueUnavailable("this installation has no books yet")
+        return self.books
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """Of the application that answers."""
+    found: Services = connection.app.state.services
+    return found
+
+
+Use = Annotated[Services, Depends(services_of)]
+"""A route's parameter: `services: Use`."""

@@ -1,0 +1,11 @@
+"""The routes of `/v1`, a module for each resource. A module declares `router`; `ROUTERS` lists them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from api.v1 import books, engine, health
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, engine.router, books.router)
