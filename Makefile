@@ -13,16 +13,17 @@ SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 500
 FORGE_ARGS ?=
 CROSSCHECK := dex/crosscheck/uniswap_python
+CONFORMANCE := $(patsubst %/uv.lock,%,$(wildcard tests/conformance/*/uv.lock))
 NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
 
-.PHONY: help install tools python crosscheck demo test test-python test-rust test-contracts lint format bench soak soak-contracts services clean
+.PHONY: help install tools python crosscheck conformance demo test test-python test-rust test-contracts lint format bench soak soak-contracts services clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-install: tools python crosscheck $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
+install: tools python crosscheck conformance $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
 
 tools:
 	@scripts/check-tools
@@ -57,13 +58,21 @@ $(CROSSCHECK)/.venv/.synced: $(CROSSCHECK)/uv.lock | $(UV)
 	@$(UV) sync --locked --quiet --project $(CROSSCHECK)
 	@touch $@
 
+# Clients of the sandbox exchange that claim module names of others, an environment each (docs/venues/sandbox-clients.md).
+conformance: $(CONFORMANCE:%=%/.venv/.synced) ## Install the third-party clients that trade on the sandbox exchange
+
+tests/conformance/%/.venv/.synced: tests/conformance/%/uv.lock | $(UV)
+	@$(UV) sync --locked --quiet --project $(@D:/.venv=)
+	@touch $@
+
 demo: install ## Run the main job for 60 s and open with a report
 	@$(RUN) capstan demo --seconds $(SECONDS_DEMO)
 
 test: install test-rust test-contracts test-python ## Run the whole test suite
 
+# What `make install` installs must be there: a client that is missing fails its test instead of skipping it.
 test-python:
-	@$(RUN) pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@CAPSTAN_TEST_ALL_CLIENTS=1 $(RUN) pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-rust:
 	@cargo test --quiet --locked --manifest-path native/Cargo.toml --workspace --exclude capstan-native
@@ -104,4 +113,4 @@ services: ## Start PostgreSQL and Redis for the tests that use them
 	@scripts/services start
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv .tools $(CROSSCHECK)/.venv node_modules native/target contracts/out contracts/cache var
+	@rm -rf .venv .tools $(CROSSCHECK)/.venv tests/conformance/*/.venv node_modules native/target contracts/out contracts/cache var
