@@ -35,10 +35,14 @@ def serve(
     replay_symbol: Annotated[str, typer.Option(help="The symbol it is played into.")] = "BTCUSDT",
     speed: Annotated[float, typer.Option(help="Of the replay; 2 is twice as fast.")] = 1.0,
     faults: Annotated[bool, typer.Option("--faults", help="Open /_sandbox/faults.")] = False,
+    admin_token: Annotated[
+        str, typer.Option(help="What /_sandbox/faults wants to see, by reference; free on loopback without it.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Run the exchange until SIGTERM or SIGINT."""
     from cex.sandbox import TEST_ACCOUNT, FlowConfig, ReplayConfig, SandboxConfig, load_accounts, symbol_specs
+    from runtime.secrets import resolve_secret
 
     if flow not in ("hawkes", "none"):
         raise InputError(f"unknown flow {flow!r}", hint="use hawkes or none")
@@ -51,6 +55,7 @@ def serve(
         flow=FlowConfig() if flow == "hawkes" else None,
         replay=ReplayConfig(replay, replay_symbol, speed) if replay else None,
         faults=faults,
+        admin_token=resolve_secret(admin_token).reveal() if admin_token else None,
     )
     asyncio.run(_serve(config, as_json=as_json))
 

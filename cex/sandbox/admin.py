@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import json
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from aiohttp import WSCloseCode, web
@@ -13,18 +14,32 @@ from cex.sandbox.capital import Capital
 from cex.sandbox.connections import Connection
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
-from cex.sandbox.faults import IMMEDIATE, Faults
+from cex.sandbox.faults import COUNT_MAX, IMMEDIATE, Faults
 from cex.sandbox.params import Params
+from cex.sandbox.userdata import UserData
 
 _DELAY_MS_MAX = 60_000
+_SKEW_MS_MAX = 86_400_000
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Admin:
-    """`GET /_sandbox/health`, and with `--faults` `GET|POST /_sandbox/faults` and `POST /_sandbox/deposits`."""
+    """`GET /_sandbox/health`, and with `--faults` `GET|POST /_sandbox/faults` and `POST /_sandbox/deposits`.
+
+    `connections` are all that are open now, oldest first.
+    """
 
     def __init__(
-        self, exchange: Exchange, faults: Faults, connections: AbstractSet[Connection], capital: Capital
+        self,
+        exchange: Exchange,
+        faults: Faults,
+        connections: Collection[Connection],
+        capital: Capital,
+        user_data: UserData,
+        token: str | None,
     ) -> None:
+        self._token = token
+        self._user_data = user_data
         self._capital = capital
         self._exchange = exchange
         self._faults = faults
@@ -40,14 +55,28 @@ class Admin:
             }
         )
 
+    def guarded(self, handler: Handler) -> Handler:
+        """Let a handler answer only who brings the token, if there is one: `Authorization: Bearer …`."""
+        if self._token is None:
+            return handler
+        expected = f"Bearer {self._token}".encode()
+
+        async def guard(request: web.Request) -> web.Response:
+            given = request.headers.get("Authorization", "").encode(errors="replace")
+            if not hmac.compare_digest(given, expected):
+                return web.json_response({"code": -2015, "msg": "This door wants the admin token."}, status=401)
+            return await handler(request)
+
+        return guard
+
     async def faults(self, request: web.Request) -> web.Response:
-        """Arm a fault: `{"fault": name, "count": n}`, for `delay_ack` with `delay_ms`."""
+        """Show what is armed, or arm a fault: `{"fault": name, "count": n}` or `{…, "probability": p, "seed": n}`."""
         try:
             if request.method == "POST":
                 self._arm(_object(await request.text()))
         except ApiError as exc:
             return web.json_response(exc.view(), status=exc.http_status)
-        return web.json_response({"faults": self._faults.view(), "delay_ms": self._faults.delay_ms})
+        return web.json_response(self._faults.view())
 
     async def deposit(self, request: web.Request) -> web.Response:
         """Let a deposit arrive: `{"account": name, "coin": coin, "amount": text, "tx_id": text}`."""
@@ -63,23 +92,53 @@ class Admin:
         return web.json_response({})
 
     def _arm(self, order: dict[str, Any]) -> None:
-        fault, count, delay_ms = order.get("fault"), order.get("count", 1), order.get("delay_ms", self._faults.delay_ms)
-        if fault in IMMEDIATE:
-            self._strike_sockets(polite=fault == "kill_sockets")
-            return
-        if not isinstance(fault, str) or not isinstance(count, int):
+        fault, faults = order.get("fault"), self._faults
+        if not isinstance(fault, str):
             raise errors.invalid_parameter("fault")
-        if not isinstance(delay_ms, int) or not 0 <= delay_ms <= _DELAY_MS_MAX:
-            raise errors.invalid_parameter("delay_ms")
-        self._faults.arm(fault, count)
-        self._faults.delay_ms = delay_ms
+        if "delay_ms" in order:
+            faults.delay_ms = _whole(order, "delay_ms", 0, _DELAY_MS_MAX)
+        if fault in IMMEDIATE:
+            self._strike(fault, order)
+        elif "probability" in order:
+            probability = order["probability"]
+            if isinstance(probability, bool) or not isinstance(probability, int | float):
+                raise errors.invalid_parameter("probability")
+            faults.arm_randomly(fault, probability, _whole(order, "seed", 0, 2**63, 0))
+        else:
+            faults.arm(fault, _whole(order, "count", 0, COUNT_MAX, 1))
 
-    def _strike_sockets(self, *, polite: bool) -> None:
-        for connection in list(self._connections):
-            if polite:
-                connection.close_soon(WSCloseCode.SERVICE_RESTART)
-            else:
-                connection.abort()
+    def _strike(self, fault: str, order: dict[str, Any]) -> None:
+        match fault:
+            case "none":
+                self._faults.calm()
+            case "clock_skew":
+                self._faults.skew_ms = _whole(order, "skew_ms", -_SKEW_MS_MAX, _SKEW_MS_MAX)
+            case "terminate_streams":
+                self._user_data.terminate(self._exchange.clock_ms())
+            case _:
+                for connection in self._chosen(order):
+                    if fault == "kill_sockets":
+                        connection.close_soon(WSCloseCode.SERVICE_RESTART)
+                    elif fault == "abort_sockets":
+                        connection.abort()
+                    else:
+                        connection.stall()
+        self._faults.struck[fault] += 1
+
+    def _chosen(self, order: dict[str, Any]) -> list[Connection]:
+        """Give the oldest connections of a door, `stream` or `api`; all of both when nothing is said."""
+        door = order.get("door")
+        if door not in (None, "stream", "api"):
+            raise errors.invalid_parameter("door")
+        found = [c for c in self._connections if door is None or c.is_of_streams == (door == "stream")]
+        return found[: _whole(order, "oldest", 1, COUNT_MAX)] if "oldest" in order else found
+
+
+def _whole(order: dict[str, Any], name: str, least: int, most: int, default: int | None = None) -> int:
+    value = order.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise errors.invalid_parameter(name)
+    return value
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -195,6 +196,8 @@ class SandboxConfig:
     replay: ReplayConfig | None = None
     limits: LimitsConfig = LimitsConfig()
     faults: bool = False
+    admin_token: str | None = field(default=None, repr=False)
+    """What the doors that `faults` opens want to see; they may be open without one on loopback only."""
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.symbols]
@@ -205,12 +208,23 @@ class SandboxConfig:
             raise InputError("two accounts share an API key")
         if len({account.name for account in self.accounts}) != len(self.accounts):
             raise InputError("two accounts share a name")
+        if self.faults and not self.admin_token and not _is_loopback(self.host):
+            raise InputError(
+                f"faults for everybody who reaches {self.host}", hint="set an admin token, or listen on 127.0.0.1"
+            )
         if self.replay and self.replay.symbol not in names:
             raise InputError(f"replay symbol {self.replay.symbol} is not among {names}")
         if self.flow:
             for asset in {asset for spec in self.symbols for asset in (spec.base, spec.quote)}:
                 if asset not in self.flow.start_prices:
                     raise InputError(f"flow has no start price for {asset}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def symbol_specs(names: list[str]) -> tuple[SymbolSpec, ...]:

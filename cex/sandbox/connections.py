@@ -29,6 +29,7 @@ class Connection:
         self._request = request
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(queue_max)
         self._is_cut = False
+        self._is_stalled = False
         self._ended = asyncio.Event()
         self._end_code = WSCloseCode.OK
 
@@ -37,13 +38,22 @@ class Connection:
         self.send_encoded(_encode(message))
 
     def send_encoded(self, message: bytes) -> None:
-        if self._is_cut:
+        if self._is_cut or self._is_stalled:
             return
         try:
             self._queue.put_nowait(message)
         except asyncio.QueueFull:
             log.warning("sandbox.slow_consumer", address=self.address, queued=self._queue.qsize())
             self.abort()
+
+    @property
+    def is_of_streams(self) -> bool:
+        """Whether it came through the door of the streams, not that of the WebSocket API."""
+        return not self._request.path.startswith("/ws-api")
+
+    def stall(self) -> None:
+        """Say nothing any more, without closing: pings are still answered."""
+        self._is_stalled = True
 
     def close_soon(self, code: WSCloseCode) -> None:
         """Let `run` close the socket with this code."""

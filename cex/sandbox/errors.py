@@ -53,9 +53,13 @@ def too_many_orders(limit: int, interval: str, retry_after_s: int) -> ApiError:
 
 
 def status_unknown() -> ApiError:
-    """The answer to an order that was accepted all the same: a fault a client must survive."""
+    """The answer to an order that may have been accepted: a fault a client must survive."""
     message = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
     return ApiError(-1007, message, http_status=504)
+
+
+def unavailable() -> ApiError:
+    return ApiError(-1001, "Internal error; unable to process your request. Please try again.", http_status=503)
 
 
 def outside_recv_window(*, ahead: bool) -> ApiError:

@@ -169,6 +169,17 @@ class Exchange:
         self._apply(market, rows, cancel_id=cancel_id or f"c-{order.id}")
         return order
 
+    def reject(self, order: Order) -> None:
+        """Throw an open order out, of the exchange's own accord.
+
+        Raises:
+            ApiError: -2011, it is not open.
+        """
+        if not order.status.is_open:
+            raise errors.unknown_order_sent()
+        market = self.markets[order.symbol.name]
+        self._apply(market, market.engine.cancel(order.id), ended=Status.REJECTED)
+
     def amend(self, order: Order, qty_raw: int, new_client_order_id: str) -> Order:
         """Reduce an order's size; it keeps its place in the queue.
 
@@ -208,7 +219,9 @@ class Exchange:
 
     # --- what the engine said, booked
 
-    def _apply(self, market: Market, rows: list[native.Row], cancel_id: str = "") -> None:
+    def _apply(
+        self, market: Market, rows: list[native.Row], cancel_id: str = "", ended: Status = Status.CANCELED
+    ) -> None:
         printed: list[PublicTrade] = []
         touched = False
         for kind, id_, other, price, lots, _left in rows:
@@ -218,7 +231,7 @@ class Exchange:
                 market.touch(id_, price)
                 touched = True
             elif kind == native.CANCELED:
-                self._end(self._orders[id_], Status.CANCELED, cancel_id=cancel_id)
+                self._end(self._orders[id_], ended, cancel_id=cancel_id)
             elif kind == native.EXPIRED:
                 self._end(self._orders[id_], Status.EXPIRED)
             elif kind == native.PREVENTED:
@@ -290,6 +303,8 @@ class Exchange:
             self._report(order, "TRADE_PREVENTION")
         elif status is Status.EXPIRED:
             self._report(order, "EXPIRED")
+        elif status is Status.REJECTED:
+            self._report(order, "REJECTED")
         self._report_balances(order.account, order.symbol.base, order.symbol.quote)
 
     def _forget(self, order: Order) -> None:

@@ -30,6 +30,8 @@ class Status(StrEnum):
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
     CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    """Accepted first, and thrown out afterwards: by a fault only."""
     EXPIRED = "EXPIRED"
     EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
     """Ended by self-trade prevention."""
@@ -121,7 +123,7 @@ class OrderReported:
 
     order: Order
     execution: str
-    """NEW, TRADE, CANCELED, EXPIRED, REPLACED (amended) or TRADE_PREVENTION."""
+    """NEW, TRADE, CANCELED, EXPIRED, REJECTED, REPLACED (amended) or TRADE_PREVENTION."""
     time_ms: int
     execution_id: int
     status: Status

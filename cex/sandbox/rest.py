@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +16,7 @@ from cex.sandbox.accounts import Account
 from cex.sandbox.capital import Capital, network_view
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
-from cex.sandbox.faults import Faults
+from cex.sandbox.faults import Faults, Kind
 from cex.sandbox.params import Params
 from cex.sandbox.queries import PublicQueries
 from cex.sandbox.ratelimits import RateLimits
@@ -34,6 +33,10 @@ PublicAction = Callable[[Params], Any]
 SignedAction = Callable[[Account, Params], Any]
 
 
+class _Cut(Exception):
+    """The connection is to be cut instead of an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What answers one method of one path: `public`, `keyed` (API key only) or `signed`."""
@@ -46,6 +49,8 @@ class Endpoint:
     """Places orders: the acknowledgement is what faults are about."""
     is_withdrawal: bool = False
     """Wants a key that may withdraw, and its acknowledgement may get lost."""
+    is_snapshot: bool = False
+    """Answers with a book, which faults may spoil."""
     may_withdraw: bool = False
     """May be called with a key that may withdraw; such keys are for little else."""
 
@@ -70,35 +75,28 @@ class Rest:
         self._user_data = user_data
         self._faults = faults
         self._capital = capital
+        self._snapshots: dict[str, bytes] = {}
+        """The books last answered by query, kept while stale ones are to be given."""
         self._endpoints = _api_endpoints(queries, trading) | self._listen_key_endpoints() | self._sapi_endpoints()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         now = self._exchange.clock_ms()
         address = request.remote or ""
         account: Account | None = None
-        cut = False
         try:
             endpoint = self._endpoints.get((request.method, request.path))
             if endpoint is None:
                 raise self._no_endpoint(request)
             self._limits.use_weight(address, endpoint.weight, now)
-            query = request.raw_path.partition("?")[2]
-            body = await _body(request)
-            params = _params(query, body)
-            if endpoint.signed is not None:
-                payload, signature = rest_payload(query, body)
-                account = self._keys.authenticate(request.headers.get("X-MBX-APIKEY"), payload, signature)
-                check_time(params, now)
-            elif endpoint.keyed is not None:
-                account = self._keys.account(request.headers.get("X-MBX-APIKEY"))
-            self._check_right(endpoint, request.headers.get("X-MBX-APIKEY"))
-            if account is not None and self._faults.take("reject_429"):
-                raise errors.too_many_requests(0, 1)
+            account, params = await self._admit(request, endpoint)
             result, status = _run(endpoint, account, params), 200
-            if endpoint.is_order:
-                cut = await self._misdeliver()
-            elif endpoint.is_withdrawal:
-                cut = self._faults.take("drop_withdrawal_ack")
+            await self._strike_answer(request, endpoint)
+            if endpoint.is_snapshot:
+                return await self._send_snapshot(request, _encode(result))
+        except _Cut:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
         except ApiError as exc:
             result, status = exc.view(), exc.http_status
             retry_after = exc.retry_after_s
@@ -108,14 +106,40 @@ class Rest:
             result, status, retry_after = errors.internal_error().view(), 500, None
         else:
             retry_after = None
-        if cut:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
         headers = self._limits.headers(address, account.name if account else None, now)
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         return web.Response(body=_encode(result), status=status, headers=headers, content_type="application/json")
+
+    async def _admit(self, request: web.Request, endpoint: Endpoint) -> tuple[Account | None, Params]:
+        """Read a request, and find whose it is and that he may.
+
+        Raises:
+            ApiError: It cannot be read, or he may not.
+        """
+        query = request.raw_path.partition("?")[2]
+        body = await _body(request)
+        params = _params(query, body)
+        kind, api_key = _kind(request.method, endpoint), request.headers.get("X-MBX-APIKEY")
+        if kind is not None and await self._faults.before(kind):
+            raise _Cut
+        account = None
+        if endpoint.signed is not None:
+            payload, signature = rest_payload(query, body)
+            account = self._keys.authenticate(api_key, payload, signature)
+            check_time(params, self._exchange.clock_ms())
+        elif endpoint.keyed is not None:
+            account = self._keys.account(api_key)
+        self._check_right(endpoint, api_key)
+        return account, params
+
+    async def _strike_answer(self, request: web.Request, endpoint: Endpoint) -> None:
+        """Let faults spoil the answer to what was done."""
+        kind = _kind(request.method, endpoint)
+        if kind is not None and await self._faults.after(kind):
+            raise _Cut
+        if endpoint.is_withdrawal and self._faults.take("drop_withdrawal_ack"):
+            raise _Cut
 
     def _check_right(self, endpoint: Endpoint, api_key: str | None) -> None:
         """Keep trading keys from withdrawals, and keys for withdrawals from all else.
@@ -129,13 +153,23 @@ class Rest:
         if endpoint.signed and may_withdraw and not (endpoint.is_withdrawal or endpoint.may_withdraw):
             raise errors.unknown_api_key()
 
-    async def _misdeliver(self) -> bool:
-        """Let armed faults strike at the answer to an order; return whether the connection is to be cut."""
-        if self._faults.take("delay_ack"):
-            await asyncio.sleep(self._faults.delay_ms / 1000)
-        if self._faults.take("error_after_accept"):
-            raise errors.status_unknown()
-        return self._faults.take("drop_ack")
+    async def _send_snapshot(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Answer with a snapshot of a book, unless faults give an older one, or half of it."""
+        former = self._snapshots.get(request.query_string)
+        if former is not None and self._faults.take("stale_snapshot"):
+            body = former
+        elif self._faults.is_armed("stale_snapshot"):
+            self._snapshots[request.query_string] = body
+        headers = self._limits.headers(request.remote or "", None, self._exchange.clock_ms())
+        if not self._faults.take("partial_snapshot"):
+            return web.Response(body=body, headers=headers, content_type="application/json")
+        response = web.StreamResponse(headers=headers | {"Content-Type": "application/json"})
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        if request.transport is not None:
+            request.transport.close()  # After what was written.
+        return response
 
     def _no_endpoint(self, request: web.Request) -> ApiError:
         if any(path == request.path for _, path in self._endpoints):
@@ -206,7 +240,7 @@ def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, 
         ("GET", "ping"): Endpoint(1, public=queries.ping),
         ("GET", "time"): Endpoint(1, public=queries.time),
         ("GET", "exchangeInfo"): Endpoint(20, public=queries.exchange_info),
-        ("GET", "depth"): Endpoint(5, public=queries.depth),
+        ("GET", "depth"): Endpoint(5, public=queries.depth, is_snapshot=True),
         ("GET", "trades"): Endpoint(25, public=queries.trades),
         ("GET", "historicalTrades"): Endpoint(25, public=queries.historical_trades),
         ("GET", "aggTrades"): Endpoint(4, public=queries.aggregate_trades),
@@ -232,6 +266,13 @@ def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, 
         ("GET", "rateLimit/order"): Endpoint(40, signed=trading.order_rate_limits),
     }
     return {(method, f"/api/v3/{path}"): endpoint for (method, path), endpoint in endpoints.items()}
+
+
+def _kind(method: str, endpoint: Endpoint) -> Kind | None:
+    """Say what a request is to the faults; None when it needs no signature."""
+    if endpoint.signed is None or endpoint.is_withdrawal:
+        return None
+    return Kind.of(places=endpoint.is_order, cancels=method == "DELETE", asks=method == "GET")
 
 
 def _run(endpoint: Endpoint, account: Account | None, params: Params) -> Any:

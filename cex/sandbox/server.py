@@ -22,7 +22,7 @@ from cex.sandbox.faults import Faults
 from cex.sandbox.flow import FlowSimulator
 from cex.sandbox.frames import requests
 from cex.sandbox.marketws import StreamSession
-from cex.sandbox.orders import ExchangeEvent
+from cex.sandbox.orders import ExchangeEvent, Order, OrderReported
 from cex.sandbox.queries import PublicQueries
 from cex.sandbox.ratelimits import RateLimits
 from cex.sandbox.replay import Replay
@@ -52,10 +52,11 @@ class SandboxServer:
 
     def __init__(self, config: SandboxConfig, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
         self.config = config
+        self._faults = faults = Faults()
         self.exchange = Exchange(
             config.symbols,
             config.accounts,
-            clock_ms,
+            (lambda: clock_ms() + faults.skew_ms) if config.faults else clock_ms,
             reference_prices=_reference_prices(config),
             maker_fee_bps=config.maker_fee_bps,
             taker_fee_bps=config.taker_fee_bps,
@@ -66,7 +67,6 @@ class SandboxServer:
         for spec in config.accounts:
             keys.add(spec, by_name[spec.name])
         limits = RateLimits(config.limits)
-        self._faults = Faults()
         self._hub = Hub(frozenset(self.exchange.markets))
         self._user_data = UserData(self._faults)
         self._market_data = MarketData(self.exchange, self._hub, self._faults)
@@ -75,8 +75,10 @@ class SandboxServer:
         capital = Capital(self.exchange, self._faults)
         self._rest = Rest(*doors, capital)
         self._ws_api = wsapi.build(*doors)
-        self._connections: set[Connection] = set()
-        self._admin = Admin(self.exchange, self._faults, self._connections, capital)
+        self._connections: dict[Connection, None] = {}
+        self._admin = Admin(
+            self.exchange, faults, self._connections.keys(), capital, self._user_data, config.admin_token
+        )
         self._replay = Replay(self.exchange, config.replay) if config.replay else None
         self._flow: FlowSimulator | None = None
         if config.flow:
@@ -124,8 +126,8 @@ class SandboxServer:
         app.router.add_get("/ws-api/v3", self._serve_ws_api)
         app.router.add_get("/_sandbox/health", self._admin.health)
         if self.config.faults:
-            app.router.add_route("*", "/_sandbox/faults", self._admin.faults)
-            app.router.add_post("/_sandbox/deposits", self._admin.deposit)
+            app.router.add_route("*", "/_sandbox/faults", self._admin.guarded(self._admin.faults))
+            app.router.add_post("/_sandbox/deposits", self._admin.guarded(self._admin.deposit))
         app.router.add_route("*", "/{path:.*}", self._rest.handle)
         return app
 
@@ -176,12 +178,12 @@ class SandboxServer:
             raise web.HTTPBadRequest(text="expected a WebSocket upgrade")
         await socket.prepare(request)
         connection = Connection(socket, request, limits.stream_queue_max)
-        self._connections.add(connection)
+        self._connections[connection] = None
         writer = asyncio.create_task(connection.run(), name="sandbox.connection")
         try:
             yield socket, connection
         finally:
-            self._connections.discard(connection)
+            del self._connections[connection]
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
@@ -190,6 +192,13 @@ class SandboxServer:
     def _on_event(self, event: ExchangeEvent) -> None:
         self._user_data.on_event(event)
         self._market_data.on_event(event)
+        if self.config.faults and isinstance(event, OrderReported) and event.execution == "NEW":
+            # After the command that is running now: events must not call back.
+            asyncio.get_running_loop().call_soon(self._maybe_reject, event.order)
+
+    def _maybe_reject(self, order: Order) -> None:
+        if order.status.is_open and self._faults.take("reject_after_ack"):
+            self.exchange.reject(order)
 
     async def _keep_moving(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -18,7 +18,7 @@ from cex.sandbox import wire
 from cex.sandbox.candles import INTERVALS_MS
 from cex.sandbox.connections import Connection
 from cex.sandbox.exchange import Exchange
-from cex.sandbox.faults import Faults
+from cex.sandbox.faults import Faults, Line
 from cex.sandbox.market import Market
 from cex.sandbox.orders import AggregateTrade, BookTouched, ExchangeEvent, PublicTrade
 
@@ -86,6 +86,8 @@ class MarketData:
         self._exchange = exchange
         self._hub = hub
         self._faults = faults
+        self._lines = {name: Line(faults, "delay_depth") for name in exchange.markets}
+        self._held: dict[str, Callable[[], None]] = {}
         self._best: dict[str, tuple[str, str, str, str]] = {}
 
     def on_event(self, event: ExchangeEvent) -> None:
@@ -104,9 +106,22 @@ class MarketData:
             if changes is None:
                 continue
             if not self._faults.take("gap"):
-                name = f"{market.spec.name.lower()}@depth@100ms"
-                self._hub.publish(name, partial(wire.depth_event, market.spec, changes, now))
+                stream = f"{market.spec.name.lower()}@depth@100ms"
+                view = partial(wire.depth_event, market.spec, changes, now)
+                self._send_diff(market.spec.name, partial(self._hub.publish, stream, view))
             self._publish_partial(market, "@100ms")
+
+    def _send_diff(self, symbol: str, deliver: Callable[[], None]) -> None:
+        held = self._held.pop(symbol, None)
+        if held is None and self._faults.take("out_of_order_depth"):
+            self._held[symbol] = deliver
+            return
+        line = self._lines[symbol]
+        line.send(deliver)
+        if self._faults.take("duplicate_depth"):
+            line.send(deliver)
+        if held is not None:
+            line.send(held)
 
     def every_second(self) -> None:
         """Publish the slow diffs and partial books, tickers and candles."""

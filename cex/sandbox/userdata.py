@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from cex.sandbox import errors, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.connections import Connection
-from cex.sandbox.faults import Faults
+from cex.sandbox.faults import Faults, Line
 from cex.sandbox.orders import BalancesChanged, ExchangeEvent, OrderReported
 
 _LISTEN_KEY_MS: Final = 60 * 60 * 1000
@@ -47,6 +48,7 @@ class UserData:
         self._listen_keys: dict[str, tuple[Account, int]] = {}
         self._next_id = 0
         self._held: dict[int, dict[str, Any]] = {}
+        self._lines: dict[int, Line] = {}
 
     # --- subscriptions
 
@@ -68,6 +70,12 @@ class UserData:
             self._by_account[subscription.account.id].remove(subscription)
             subscription.send({"e": "eventStreamTerminated", "E": now_ms})
         return bool(gone)
+
+    def terminate(self, now_ms: int) -> None:
+        """End every subscription of the WebSocket API; the connections stay."""
+        for listeners in self._by_account.values():
+            for connection in {subscription.connection for subscription in listeners}:
+                self.unsubscribe(connection, None, now_ms)
 
     def forget(self, connection: Connection) -> None:
         """Drop what a closed connection was subscribed to."""
@@ -137,5 +145,11 @@ class UserData:
     def _send(self, account: Account, event: dict[str, Any]) -> None:
         if self._faults.take("lose_report"):
             return
+        line = self._lines.get(account.id)
+        if line is None:
+            line = self._lines[account.id] = Line(self._faults, "delay_report")
+        line.send(partial(self._deliver, account, event))
+
+    def _deliver(self, account: Account, event: dict[str, Any]) -> None:
         for subscription in self._by_account.get(account.id, ()):
             subscription.send(event)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +13,7 @@ from cex.sandbox.accounts import Account
 from cex.sandbox.connections import Connection
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
-from cex.sandbox.faults import Faults
+from cex.sandbox.faults import Faults, Kind
 from cex.sandbox.frames import BadFrame, Request
 from cex.sandbox.params import Params
 from cex.sandbox.queries import PublicQueries
@@ -26,6 +25,7 @@ from cex.sandbox.userdata import UserData
 log = structlog.get_logger(__name__)
 
 _PLACES_ORDERS: Final = frozenset({"order.place", "order.cancelReplace"})
+_CANCELS: Final = frozenset({"order.cancel", "openOrders.cancelAll"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,13 @@ class WsApiSession:
         if isinstance(request, BadFrame):
             self._answer(None, 400, {"error": {"code": -1135, "msg": request.message}})
             return
+        faults, kind = self._shared.faults, self._kind(request.method)
         try:
+            if kind is not None and await faults.before(kind):
+                self._connection.abort()
+                return
             result = self._handle(request)
-            if request.method in _PLACES_ORDERS and await self._misdeliver():
+            if kind is not None and await faults.after(kind):
                 self._connection.abort()
                 return
         except ApiError as exc:
@@ -138,8 +142,6 @@ class WsApiSession:
             weight, act = shared.signed[request.method]
             shared.limits.use_weight(self._connection.address, weight, now)
             account = self._authenticate(values, now)
-            if shared.faults.take("reject_429"):
-                raise errors.too_many_requests(0, 1)
             return act(account, params)
         shared.limits.use_weight(self._connection.address, 2, now)
         return self._session_method(request.method, values, now)
@@ -208,13 +210,12 @@ class WsApiSession:
             "userDataStream": bool(self._shared.user_data.subscriptions(self._connection)),
         }
 
-    async def _misdeliver(self) -> bool:
-        faults = self._shared.faults
-        if faults.take("delay_ack"):
-            await asyncio.sleep(faults.delay_ms / 1000)
-        if faults.take("error_after_accept"):
-            raise errors.status_unknown()
-        return faults.take("drop_ack")
+    def _kind(self, method: str) -> Kind | None:
+        """Say what a request is to the faults; None when it needs no signature."""
+        if method not in self._shared.signed:
+            return None
+        places, cancels = method in _PLACES_ORDERS, method in _CANCELS
+        return Kind.of(places=places, cancels=cancels, asks=not places and not cancels)
 
     def _answer(self, request_id: int | str | None, status: int, body: dict[str, Any]) -> None:
         rate_limits = self._shared.limits.weight_view(self._connection.address, self._shared.exchange.clock_ms())

@@ -60,6 +60,10 @@ class Sandbox:
         async with self.http.post(f"{self.url}/_sandbox/faults", json={"fault": fault, **options}) as response:
             assert response.status == 200, await response.text()
 
+    async def armed(self) -> Any:
+        async with self.http.get(f"{self.url}/_sandbox/faults") as response:
+            return await response.json()
+
 
 def signed(params: dict[str, Any], account: AccountSpec, **more: Any) -> str:
     query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000} | more)
