@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import generate_latest
 from pydantic import ValidationError
 
 from cex import CcxtVenue
@@ -21,6 +20,7 @@ from chain.fees import access_finder
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
 from cli.engine_freeze import Freezer
+from cli.engine_operator import Operator
 from cli.engine_reload import Reloader
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
@@ -40,6 +40,7 @@ from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
+from engine.requests import Requests
 from engine.runner import LiveRunner, Wiring
 from engine.sdk import Signal
 from engine.settings import EngineSettings
@@ -49,7 +50,6 @@ from engine.simulation import Simulator
 from runtime import SystemClock, configure_logging
 from runtime.control import serve_control
 from runtime.database import Database
-from runtime.metrics import REGISTRY
 from runtime.processes import stop_on_signals
 from wallets import Network, SignerClient
 
@@ -129,15 +129,15 @@ async def run_engine(data: DataDir) -> None:
         reloader = Reloader(runner, database, clock.now_ns)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools}, ramp=stage.shown())
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
-        wiring.on_step = board.count
+        requests = Requests(kernel, runner.emit)
+        wiring.on_step = _both(board.count, requests.on_step)
         signals = _log_signals(stack, data, wiring, board)
         if paper is not None:
-            paper.balances = _paper_balances(settings, kernel)
-            paper.connect(Simulator(kernel.markets), runner.emit, kernel.portfolio.balances)
-            wiring.on_step = _both(board.count, paper.on_step)
+            _trade_on_paper(paper, settings, runner, wiring)
         relay.connect(runner.emit)
         wiring.prepare = _preparation(stack, settings, world, runner, desk, clock, stop)
-        await stack.enter_async_context(serve_control(data.control, _operator(runner, board, world, reloader)))
+        operator = Operator(runner, board, world.venues, reloader, requests)
+        await stack.enter_async_context(serve_control(data.control, operator.handle))
         await stack.enter_async_context(_write_status(data, board, latencies, signals))
 
         def started() -> None:
@@ -168,6 +168,13 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
         second(event, commands)
 
     return call
+
+
+def _trade_on_paper(paper: PaperTrading, settings: Settings, runner: LiveRunner, wiring: Wiring) -> None:
+    kernel = runner.kernel
+    paper.balances = _paper_balances(settings, kernel)
+    paper.connect(Simulator(kernel.markets), runner.emit, kernel.portfolio.balances)
+    wiring.on_step = _both(wiring.on_step, paper.on_step)
 
 
 def _log_signals(stack: AsyncExitStack, data: DataDir, wiring: Wiring, board: StatusBoard) -> SignalLog:
@@ -376,31 +383,6 @@ async def _write_status(
     finally:
         task.cancel()
         write_json(data.status, board.render())
-
-
-def _operator(runner: LiveRunner, board: StatusBoard, world: World, reloader: Reloader) -> Any:
-    """The commands of the engine's socket."""
-
-    async def handle(request: dict[str, Any]) -> dict[str, Any]:
-        match request.get("command"):
-            case "status":
-                return board.render()
-            case "metrics":
-                return {"text": generate_latest(REGISTRY).decode()}
-            case "kill":
-                runner.emit(e.OperatorSpoke(time_ns=0, command="kill", reason=str(request.get("reason", ""))[:200]))
-                await runner.until_halted(20.0)
-                left = [order for venue in world.venues.values() for order in await venue.open_orders()]
-                return {"halted": runner.kernel.halted, "open_orders": len(left)}
-            case "resume":
-                runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
-                return {"resumed": True}
-            case "reload":
-                return await reloader.reload(request)
-            case other:
-                raise InputError(f"unknown command {other!r}", hint="known: status, metrics, kill, resume, reload")
-
-    return handle
 
 
 def _vault(settings: Settings) -> str | None:

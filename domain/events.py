@@ -248,6 +248,30 @@ class ParametersChanged(_Event, frozen=True, kw_only=True):
     """An id, by which whoever asked learns what became of it."""
 
 
+class OrderRequested(_Event, frozen=True, kw_only=True):
+    """An order that a client wants, for a strategy that takes such. Checked before it is told: the strategy exists, the
+    instrument is one of its, sizes are positive. The same request twice is one order."""
+
+    strategy: str
+    request: str
+    """The request's own id, under which the order is asked about."""
+    instrument: str
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    price_ticks: int
+    """0 for a market order: the strategy bounds it."""
+    qty_lots: int
+
+
+class CancelRequested(_Event, frozen=True, kw_only=True):
+    """A client wants an order of a former request gone."""
+
+    strategy: str
+    request: str
+    """Of the order."""
+
+
 class EngineRestarted(_Event, frozen=True, kw_only=True):
     """A new process took over this journal. Open orders are asked about; ids carry the new epoch from here on."""
 
@@ -283,6 +307,8 @@ Event: TypeAlias = (
     | TimerFired
     | OperatorSpoke
     | ParametersChanged
+    | OrderRequested
+    | CancelRequested
     | EngineRestarted
     | DecisionsStamped
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain import InputError, Side
+from domain import InputError, InvariantError, Side
 from domain import events as e
 from engine.edge import Numbers, client_number
 from engine.edge.payloads import STATUSES
@@ -17,6 +17,7 @@ from engine.records import EventFlag, EventKind
 from engine.sdk import Strategy, builds_bars, callbacks
 from engine.sdk.time_bars import TimeBar, TimeBars
 from engine.strategies.base import CatalogSettings, CatalogStrategy
+from engine.strategies.client_orders import ClientOrders
 
 _SIDE_NONE: Final = 255
 
@@ -97,6 +98,19 @@ class Host:
                 strategy.on_block(context, Told(event.time_ns))
             case _:
                 pass
+
+    def request(self, event: e.OrderRequested) -> int | None:
+        """Have a client's order placed; give its number, or None where it was refused."""
+        strategy = self.strategy
+        if not isinstance(strategy, ClientOrders):
+            raise InvariantError(f"strategy {strategy.id} takes no orders from outside")
+        self._start()
+        return strategy.on_request(self._context, event)
+
+    def cancel(self, number: int) -> None:
+        """Have an order of its own cancelled, where it is still open."""
+        if self._context.is_open(number):
+            self._context.cancel(number)
 
     def reconfigure(self, settings: CatalogSettings) -> None:
         """Give the strategy new parameters.

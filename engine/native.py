@@ -25,6 +25,7 @@ from engine.host import Host
 from engine.live_context import LiveContext
 from engine.market import Markets
 from engine.portfolio import Portfolio
+from engine.requests import ClientRequest, taken
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk import Strategy, subscriptions
 from engine.settings import RiskLimits
@@ -74,6 +75,8 @@ class NativeKernel(RunView):
         """What the settings file said last, whatever an operator changed since."""
         self.changes: dict[str, str] = {}
         """What became of each change of parameters: nothing when it took place, else why not."""
+        self.requests: dict[str, ClientRequest] = {}
+        """What became of each order that a client asked for."""
         self._encoder = Encoder(numbers)
         self._decoder = Decoder(numbers, self.native.swap_payload)
         self._hosts = tuple(
@@ -103,11 +106,19 @@ class NativeKernel(RunView):
         for place, host in enumerate(self._hosts):
             if woken >> place & 1:
                 host.tell(event)
-        if isinstance(event, e.ParametersChanged):
-            self._reconfigure(event)
+        number: int | None = None
+        match event:
+            case e.ParametersChanged():
+                self._reconfigure(event)
+            case e.OrderRequested() if event.request not in self.requests:
+                number = self._host(event.strategy).request(event)
+            case e.CancelRequested() if found := self.requests.get(event.request):
+                self._host(event.strategy).cancel(client_number(found.client_order_id))
         caused_by_ns = event.received_ns if isinstance(event, e.BookChanged) else 0
         commands = self._decoder.commands(self.native.take_commands(), caused_by_ns=caused_by_ns)
         self.note(commands)
+        if isinstance(event, e.OrderRequested) and event.request not in self.requests:
+            self.requests[event.request] = taken(event, number, commands)
         if isinstance(event, e.AccountAnswered) and event.is_end:
             self._follow_the_absent()
         return commands
@@ -118,7 +129,7 @@ class NativeKernel(RunView):
         if current is None:
             self.changes[event.change] = f"there is no strategy {event.strategy} whose parameters can change"
             return
-        host = next(host for host in self._hosts if host.strategy.id == event.strategy)
+        host = self._host(event.strategy)
         try:
             new = type(current).model_validate_json(event.settings)
             host.reconfigure(new)
@@ -129,6 +140,9 @@ class NativeKernel(RunView):
         self.parameters[event.strategy] = new
         if event.source == "file":
             self.file_parameters[event.strategy] = new
+
+    def _host(self, strategy: str) -> Host:
+        return next(host for host in self._hosts if host.strategy.id == strategy)
 
     def _follow_the_absent(self) -> None:
         """Show as ended what the kernel ended because a venue's whole answer did not contain it."""

@@ -58,7 +58,9 @@ class Encoder:
             e.SwapSettled: self._settled,
             e.TimerFired: self._timer,
             e.OperatorSpoke: self._operator,
-            e.ParametersChanged: self._parameters,
+            e.ParametersChanged: self._spoken,
+            e.OrderRequested: self._spoken,
+            e.CancelRequested: self._spoken,
             e.EngineRestarted: self._restart,
             e.AccountAnswered: self._answered,
         }
@@ -194,8 +196,8 @@ class Encoder:
             raise InvariantError(f"no operator says {event.command!r}")
         return _record(event, EventKind.OPERATOR, aux=(code, event.stage))
 
-    def _parameters(self, event: e.ParametersChanged) -> bytes:
-        # The kernel only learns that somebody spoke: parameters are the strategy's.
+    def _spoken(self, event: e.ParametersChanged | e.OrderRequested | e.CancelRequested) -> bytes:
+        # The kernel only learns that somebody spoke: what was said is the strategy's.
         return _record(event, EventKind.OPERATOR, aux=(_PARAMETERS, 0))
 
     def _restart(self, event: e.EngineRestarted) -> bytes:

@@ -50,6 +50,9 @@ S = TypeVar("S", bound=CatalogSettings)
 class CatalogStrategy(Strategy, Generic[S]):
     """A strategy made of its settings. It reads its parameters from `self.settings` whenever it decides."""
 
+    is_driven: ClassVar[bool] = False
+    """It trades on requests from outside alone (`on_request`), and does nothing in a backtest."""
+
     folder: Path | None = None
     """Where relative paths in its settings begin: beside the backtest's file, or the installation's data directory."""
 

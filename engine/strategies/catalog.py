@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from engine.strategies.avellaneda_stoikov import AvellanedaStoikov, AvellanedaStoikovSettings
 from engine.strategies.base import CatalogSettings, CatalogStrategy
 from engine.strategies.breakout import BreakoutSettings, BreakoutStrategy
+from engine.strategies.client_orders import ClientOrders, ClientOrdersSettings
 from engine.strategies.composite_order import CompositeOrder, CompositeOrderSettings
 from engine.strategies.copy_trading import CopyTrading, CopyTradingSettings
 from engine.strategies.cross_exchange_market_making import (
@@ -57,6 +58,7 @@ ENTRIES: Final = (
     Entry(CrossVenueArbitrageSettings, CrossVenueArbitrage),
     Entry(AvellanedaStoikovSettings, AvellanedaStoikov),
     Entry(BreakoutSettings, BreakoutStrategy),
+    Entry(ClientOrdersSettings, ClientOrders),
     Entry(CopyTradingSettings, CopyTrading),
     Entry(CrossExchangeMarketMakingSettings, CrossExchangeMarketMaking),
     Entry(ExchangeArbitrageSettings, ExchangeArbitrage),

@@ -1,0 +1,96 @@
+"""What the engine's control socket answers: one command a request, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from prometheus_client import REGISTRY, generate_latest
+
+from cli.engine_reload import Reloader
+from cli.engine_status import StatusBoard
+from domain import InputError
+from domain import events as e
+from engine.ports import ExchangeVenue
+from engine.requests import Requests
+from engine.runner import LiveRunner
+
+HALT_S: Final = 20.0
+"""How long a kill may take to be confirmed by the venues before it is answered as unknown."""
+WAIT_S_MAX: Final = 30.0
+
+Answer = dict[str, Any]
+
+
+class Operator:
+    """The commands of one running engine."""
+
+    def __init__(
+        self,
+        runner: LiveRunner,
+        board: StatusBoard,
+        venues: Mapping[str, ExchangeVenue],
+        reloader: Reloader,
+        requests: Requests,
+    ) -> None:
+        self._runner = runner
+        self._board = board
+        self._venues = venues
+        self._reloader = reloader
+        self._requests = requests
+        self._commands: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
+            "status": self._status,
+            "metrics": self._metrics,
+            "kill": self._kill,
+            "resume": self._resume,
+            "reload": reloader.reload,
+            "place_order": self._place_order,
+            "cancel_order": self._cancel_order,
+            "find_order": self._find_order,
+        }
+
+    async def handle(self, request: Answer) -> Answer:
+        """Carry out one command.
+
+        Raises:
+            InputError: There is none of that name, or it refuses its arguments.
+        """
+        command = self._commands.get(str(request.get("command")))
+        if command is None:
+            raise InputError(
+                f"unknown command {request.get('command')!r}", hint=f"known: {', '.join(sorted(self._commands))}"
+            )
+        return await command(request)
+
+    async def _status(self, _request: Answer) -> Answer:
+        return self._board.render()
+
+    async def _metrics(self, _request: Answer) -> Answer:
+        return {"text": generate_latest(REGISTRY).decode()}
+
+    async def _kill(self, request: Answer) -> Answer:
+        runner = self._runner
+        runner.emit(e.OperatorSpoke(time_ns=0, command="kill", reason=str(request.get("reason", ""))[:200]))
+        await runner.until_halted(HALT_S)
+        left = [order for venue in self._venues.values() for order in await venue.open_orders()]
+        return {"halted": runner.kernel.halted, "open_orders": len(left)}
+
+    async def _resume(self, _request: Answer) -> Answer:
+        self._runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
+        return {"resumed": True}
+
+    async def _place_order(self, request: Answer) -> Answer:
+        return await self._requests.place(request, wait_s=_wait_s(request))
+
+    async def _cancel_order(self, request: Answer) -> Answer:
+        return await self._requests.cancel(str(request.get("request", "")), wait_s=_wait_s(request))
+
+    async def _find_order(self, request: Answer) -> Answer:
+        return self._requests.find(str(request.get("request", "")))
+
+
+def _wait_s(request: Mapping[str, Any]) -> float:
+    value = request.get("wait_s", 0)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= WAIT_S_MAX:
+        raise InputError(f"wait_s: 0 to {WAIT_S_MAX:g} seconds")
+    return float(value)
