@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from cex.connection import Connection
@@ -60,9 +61,10 @@ class Account:
         known = self._reports.find(client_order_id)
         venue_order_id = known.venue_order_id if known is not None else ""
         what = f"order {client_order_id}"
+        by_our_id = self._connection.profile.client_order_id.ask
         try:
-            if self._connection.speaks_binance:
-                named = {"clientOrderId": client_order_id}
+            if by_our_id and (self._connection.speaks_binance or not venue_order_id):
+                named = {by_our_id: await self._connection.theirs(client_order_id)}
                 ask = partial(exchange.fetch_order, "", market.unified, named)
             elif venue_order_id:
                 ask = partial(exchange.fetch_order, venue_order_id, market.unified)
@@ -74,23 +76,33 @@ class Account:
 
     async def _search(self, market: Market, client_order_id: str) -> OrderSnapshot | None:
         """Look for an order by our id where the venue asks for its own: among the open ones, then among all others."""
-        exchange = self._connection.exchange
-        for order in await self.open_orders(market):
+        exchange, by_our_id = self._connection.exchange, self._connection.profile.client_order_id.search
+        named = {by_our_id: await self._connection.theirs(client_order_id)} if by_our_id else {}
+        for order in await self.open_orders(market, named=named):
             if order.client_order_id == client_order_id:
                 return order
         offered = next((name for name in _SNAKE if exchange.has.get(name) is True), None)
         if offered is None:
             raise VenueUnavailable(f"{market.id}: the venue lists no ended orders, {client_order_id} cannot be found")
         fetch = getattr(exchange, _SNAKE[offered])
-        rows = await self._connection.query(f"orders of {market.id}", partial(fetch, market.unified), weight=20)
+        rows = await self._connection.query(
+            f"orders of {market.id}", partial(fetch, market.unified, None, None, named), weight=20
+        )
+        ours = self._connection.ids.ours
         return next(
-            (self.snapshot(market, row) for row in rows if str(row.get("clientOrderId")) == client_order_id), None
+            (self.snapshot(market, row) for row in rows if ours(row.get("clientOrderId")) == client_order_id), None
         )
 
-    async def open_orders(self, market: Market, *, lane: Lane = Lane.QUERY) -> list[OrderSnapshot]:
+    async def open_orders(
+        self, market: Market, *, lane: Lane = Lane.QUERY, named: Mapping[str, str | int] = MappingProxyType({})
+    ) -> list[OrderSnapshot]:
+        """Ask for the open orders; `named` narrows the question, where the venue knows how."""
         exchange = self._connection.exchange
         rows = await self._connection.query(
-            f"open orders of {market.id}", lambda: exchange.fetch_open_orders(market.unified), lane=lane, weight=6
+            f"open orders of {market.id}",
+            lambda: exchange.fetch_open_orders(market.unified, None, None, dict(named)),
+            lane=lane,
+            weight=6,
         )
         return [self.snapshot(market, row) for row in rows]
 
@@ -157,7 +169,7 @@ class Account:
             raise InputError(f"{market.id}: order {row.get('id')} has the unknown state {row.get('status')!r}")
         filled = row.get("filled")
         return OrderSnapshot(
-            client_order_id=str(row.get("clientOrderId") or ""),
+            client_order_id=self._connection.ids.ours(row.get("clientOrderId")),
             venue_order_id=str(row.get("id") or ""),
             state=state,
             executed_lots=market.instrument.lots(to_decimal(filled)) if filled is not None else 0,
@@ -250,7 +262,7 @@ class Account:
                     weight=20,
                 )
                 for row in page:
-                    self._reports.learn_name(market.id, str(row["id"]), str(row.get("clientOrderId") or ""))
+                    self._learn_name(market, str(row["id"]), row)
                     wanted.discard(str(row["id"]))
                 if len(page) < PAGE:
                     break
@@ -259,7 +271,10 @@ class Account:
             row = await self._connection.query(
                 f"order {venue_order_id}", partial(exchange.fetch_order, venue_order_id, market.unified), weight=4
             )
-            self._reports.learn_name(market.id, venue_order_id, str(row.get("clientOrderId") or ""))
+            self._learn_name(market, venue_order_id, row)
+
+    def _learn_name(self, market: Market, venue_order_id: str, row: Mapping[str, Any]) -> None:
+        self._reports.learn_name(market.id, venue_order_id, self._connection.ids.ours(row.get("clientOrderId")))
 
 
 class TradeCursor:

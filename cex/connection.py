@@ -11,17 +11,22 @@ import logging
 import ssl
 import statistics
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 import structlog
 
+from cex.client_ids import ClientIds
 from cex.errors import await_foreign, query_error, reading
 from cex.handover import CURRENT, http_tracing, watch_sender
-from cex.limiter import Budget, Lane, Limiter, buckets_of, default_buckets
+from cex.limiter import Bucket, Budget, Lane, Limiter, buckets_of, default_buckets
+from cex.marks import remove_marks, without_marks
+from cex.numbers import plain
 from cex.settings import VenueSettings
 from cex.urls import rewrite
+from cex.venues import profile_of
 from domain import InputError, PlatformError, VenueUnavailable
 from runtime import Clock, Secret
 from runtime.secrets import resolve_secret
@@ -39,9 +44,14 @@ CLOCK_EVERY_S = 600.0
 class Connection:
     """Owns the ccxt client and its HTTP session. `open` once, `close` once."""
 
-    def __init__(self, settings: VenueSettings, clock: Clock, base_dir: Path | None) -> None:
+    def __init__(
+        self, settings: VenueSettings, clock: Clock, base_dir: Path | None, state_dir: Path | None = None
+    ) -> None:
+        """`state_dir` is where ids are kept that the venue cannot take as they are."""
         self.settings = settings
         self.clock = clock
+        self.profile = profile_of(settings.exchange)
+        self.ids = ClientIds(self.profile.client_order_id, _ids_table(settings, state_dir))
         self.speaks_binance = settings.exchange in BINANCE_PROTOCOL
         self.timeout_s = settings.request_timeout_ms / 1000
         self.exchange: Any = None
@@ -51,6 +61,7 @@ class Connection:
         """Called when one of ccxt's own WebSockets is gone, before ccxt reconnects it silently."""
         self._base_dir = base_dir
         self._is_open = False
+        self._naming = asyncio.Lock()
 
     @property
     def has_keys(self) -> bool:
@@ -69,10 +80,12 @@ class Connection:
             connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
             trace_configs=[http_tracing(self.clock)],
         )
+        # A GET that was cut may be an order (dYdX broadcasts so): aiohttp must not send it again by itself.
+        self.session._retry_connection = False
         self.exchange = self.exchange(self._config())
         self._point()
         self._hook()
-        self.limiter = Limiter(Budget(default_buckets(float(self.exchange.rateLimit or 50))), self.clock)
+        self.limiter = Limiter(Budget(self._buckets()), self.clock)
         await self.query("markets", self.exchange.load_markets, weight=20, starting=True)
         if self.speaks_binance:
             # One symbol only: the whole list is megabytes, and is loaded already.
@@ -84,7 +97,7 @@ class Connection:
                     weight=20,
                     starting=True,
                 )
-                if buckets := buckets_of(info.get("rateLimits", ())):
+                if not self.settings.rate_limits and (buckets := buckets_of(info.get("rateLimits", ()))):
                     self.limiter = Limiter(Budget(buckets), self.clock)
         await self.synchronise_clock()
 
@@ -128,6 +141,21 @@ class Connection:
             raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
         except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:
             raise query_error(exc, where, starting=starting) from exc
+
+    async def theirs(self, client_order_id: str) -> str | int:
+        """Give an order id of ours as the venue takes it, kept where it cannot be read back.
+
+        Raises:
+            InputError: Not an id of ours.
+            VenueUnavailable: It could not be kept.
+        """
+        if not self.ids.is_kept(client_order_id):
+            return self.ids.theirs(client_order_id)
+        try:
+            async with self._naming:
+                return await asyncio.to_thread(self.ids.theirs, client_order_id)
+        except OSError as exc:
+            raise VenueUnavailable(f"order {client_order_id}: its id could not be kept ({exc})") from exc
 
     async def synchronise_clock(self) -> None:
         """Measure how far our clock is ahead of the venue's: median of five, each at the middle of its round trip."""
@@ -176,19 +204,12 @@ class Connection:
             "ws": {"options": {"compress": 0}} if settings.is_loopback else {},
             "warnOnFetchOpenOrdersWithoutSymbol": False,
         }
-        if self.speaks_binance:
-            options |= {
-                "defaultType": "spot",
-                "fetchMarkets": {"types": ["spot"]},
-                "newOrderRespType": {"market": "RESULT", "limit": "RESULT"},
-                "timeDifference": 0,
-            }
         config: dict[str, Any] = {
             "session": self.session,
             "enableRateLimit": False,
             "number": str,
             "timeout": settings.request_timeout_ms,
-            "options": options | dict(settings.options),
+            "options": options | self.profile.options | dict(settings.options),
         }
         for name, reference in (
             ("apiKey", settings.api_key),
@@ -198,6 +219,13 @@ class Connection:
             if reference is not None:
                 config[name] = self._reveal(reference).reveal()
         return config
+
+    def _buckets(self) -> list[Bucket]:
+        """The limits of the settings, else of the profile, else what ccxt would leave between requests."""
+        limits = self.settings.rate_limits or self.profile.rates
+        if limits:
+            return [Bucket(limit.kind, limit.limit, limit.window_s * 1_000_000_000) for limit in limits]
+        return default_buckets(float(self.exchange.rateLimit or 50))
 
     def _reveal(self, reference: str) -> Secret:
         return resolve_secret(reference, base_dir=self._base_dir, allow_literal=self.settings.is_loopback)
@@ -218,8 +246,9 @@ class Connection:
 
     def _hook(self) -> None:
         exchange = self.exchange
-        # ccxt would put its own marketing id before client order ids, or into a tag.
-        exchange.options |= {"broker": {}, "brokerId": ""}
+        remove_marks(exchange)
+        if hasattr(exchange, "pow"):
+            exchange.pow = _power
         # A wait of a quarter of a second for sessions that ccxt made itself; this one is ours.
         exchange.timeout_on_exit = 0
         # Its debug lines hold headers and signed URLs.
@@ -239,6 +268,8 @@ class Connection:
             made = client_of(url)
             if not known:
                 watch_sender(made, self.clock)
+                send = made.send
+                made.send = lambda message: send(without_marks(message))
             return made
 
         def on_close(client: Any, error: Any) -> None:
@@ -253,6 +284,15 @@ class Connection:
         exchange.client = client
         exchange.on_close = on_close
         exchange.on_error = on_error
+
+
+def _power(base: str, exponent: str) -> str:
+    """Raise, exactly. ccxt's own (dYdX, Lighter) takes a power of zero or less for the base: sizes come out tenfold."""
+    return plain(Decimal(base) ** int(exponent))
+
+
+def _ids_table(settings: VenueSettings, state_dir: Path | None) -> Path | None:
+    return state_dir / f"{settings.id}.order-ids" if state_dir is not None else None
 
 
 def load_exchanges() -> None:

@@ -40,7 +40,8 @@ class Bucket:
     """At most `limit` units of `kind` per window."""
 
     kind: str
-    """`weight` (every request), `orders` (new orders) or `requests` (every request counts one)."""
+    """What is counted: `weight` (of every request), `requests` (every one), `orders` (new ones), `trading` (orders and
+    cancels) or `queries` (all that is not trading)."""
     limit: int
     window_ns: int
     used: int = 0
@@ -103,7 +104,14 @@ class Limiter:
         Raises:
             VenueUnavailable: There is no room: at once for an order, after a bounded wait otherwise.
         """
-        costs = {"weight": weight, "orders": orders, "requests": 1}
+        is_query = lane is Lane.QUERY
+        costs = {
+            "weight": weight,
+            "orders": orders,
+            "requests": 1,
+            "trading": int(not is_query),
+            "queries": int(is_query),
+        }
         deadline_ns = self._clock.now_ns() + self._wait_ns_max
         while wait_ns := self.budget.take(lane, costs, now_ns := self._clock.now_ns()):
             if lane is Lane.ORDER or now_ns + wait_ns > deadline_ns:

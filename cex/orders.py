@@ -8,7 +8,6 @@ after `recv_window_ms` it refuses the request by its timestamp.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import structlog
 
 from cex.account import Account, OrderSnapshot
+from cex.client_ids import check_client_order_id
 from cex.connection import Connection
 from cex.errors import UnknownOrder, await_foreign, is_kind, place_error
 from cex.handover import CURRENT, Handover
@@ -28,7 +28,6 @@ from domain.events import PlaceOrder
 
 log = structlog.get_logger(__name__)
 
-_CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9\-_]{1,32}")
 CANCEL_ALL_ROUNDS = 10
 UNKNOWN_REASON = "unknown to the venue"
 
@@ -51,7 +50,8 @@ class Orders:
     async def place(self, order: PlaceOrder) -> int:
         """Send one order; see `engine.ports.ExchangeVenue.place`."""
         market = self.market(order.instrument)
-        call = self._creation(market, order)
+        check_client_order_id(order.client_order_id)
+        call = self._creation(market, order, await self._connection.theirs(order.client_order_id))
         client_order_id = order.client_order_id
         known = self._reports.register(client_order_id, market.id, self._clock.monotonic_ns())
         if known.is_placed or known.state is not None:
@@ -91,14 +91,22 @@ class Orders:
 
     async def cancel(self, market: Market, client_order_id: str) -> None:
         """Cancel one order; one that has ended already is asked about, so that its end is told."""
-        exchange = self._connection.exchange
+        exchange, by_our_id = self._connection.exchange, self._connection.profile.client_order_id.cancel
         known = self._reports.find(client_order_id)
         venue_order_id = known.venue_order_id if known is not None else ""
-        named = {} if venue_order_id and not self._connection.speaks_binance else {"clientOrderId": client_order_id}
+        named: dict[str, str | int] = {}
+        if by_our_id and (self._connection.speaks_binance or not venue_order_id):
+            named = {by_our_id: await self._connection.theirs(client_order_id)}
+        elif not venue_order_id:
+            # Only the venue's own id cancels here, and it was never told: find the order first.
+            await self.settle(market, client_order_id)
+            known = self._reports.find(client_order_id)
+            if known is None or known.has_ended or not (venue_order_id := known.venue_order_id):
+                return
         try:
             answer = await self._connection.query(
                 f"cancel {client_order_id}",
-                lambda: exchange.cancel_order(venue_order_id, market.unified, named),
+                lambda: exchange.cancel_order(None if named else venue_order_id, market.unified, named),
                 lane=Lane.CANCEL,
             )
         except UnknownOrder:
@@ -175,16 +183,12 @@ class Orders:
 
     # --- parts
 
-    def _creation(self, market: Market, order: PlaceOrder) -> Any:
+    def _creation(self, market: Market, order: PlaceOrder, venue_name: str | int) -> Any:
         """Check the order and bind the call that sends it."""
-        if not _CLIENT_ORDER_ID.fullmatch(order.client_order_id):
-            raise InputError(
-                f"client order id {order.client_order_id!r}", hint="1 to 32 characters of A-Z, a-z, 0-9, - and _"
-            )
         if order.qty_lots <= 0 or (order.price_ticks <= 0 and order.type is not OrderType.MARKET):
             raise InputError(f"order {order.client_order_id}: size and price must be positive")
         exchange, instrument = self._connection.exchange, market.instrument
-        params: dict[str, Any] = {"clientOrderId": order.client_order_id}
+        params: dict[str, Any] = {self._connection.profile.client_order_id.place: venue_name}
         kind = "limit"
         price: str | None = price_text(instrument, order.price_ticks)
         match order.type:
@@ -236,7 +240,7 @@ class Orders:
             orders = await self._account.open_orders(market, lane=Lane.CANCEL)
             if not orders:
                 continue
-            ids |= {order.client_order_id for order in orders}
+            ids |= {order.client_order_id or order.venue_order_id for order in orders}
             try:
                 if exchange.has.get("cancelAllOrders"):
                     await self._connection.query(
@@ -246,7 +250,18 @@ class Orders:
                     )
                 else:
                     for order in orders:
-                        await self.cancel(market, order.client_order_id)
+                        await self._cancel_listed(market, order)
             except UnknownOrder as exc:
                 log.info("cancel_all.raced", instrument=market.id, answer=str(exc))
         return ids
+
+    async def _cancel_listed(self, market: Market, order: OrderSnapshot) -> None:
+        """Cancel an open order, also one that somebody else placed without an id of ours."""
+        if order.client_order_id:
+            await self.cancel(market, order.client_order_id)
+            return
+        await self._connection.query(
+            f"cancel {order.venue_order_id}",
+            partial(self._connection.exchange.cancel_order, order.venue_order_id, market.unified),
+            lane=Lane.CANCEL,
+        )

@@ -14,6 +14,15 @@ from runtime import SecretRef, SettingsPart
 _LITERAL = "literal-test:"
 
 
+class RateLimit(SettingsPart):
+    """At most `limit` of `kind` in each window."""
+
+    kind: Literal["requests", "queries", "orders", "trading", "weight"]
+    """Every request; all but orders and cancels; new orders; orders and cancels; Binance's weights."""
+    limit: Annotated[int, Field(ge=1)]
+    window_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
 class VenueSettings(SettingsPart):
     """One account at one exchange. The keys may trade and read; they need not, and should not, withdraw."""
 
@@ -45,8 +54,10 @@ class VenueSettings(SettingsPart):
     """A feed that is silent for so long is checked against REST."""
     poll_ms: Annotated[int, Field(ge=100, le=600_000)] = 15_000
     """Trades and open orders are compared with REST this often, besides after every reconnect."""
+    rate_limits: tuple[RateLimit, ...] = ()
+    """The account's own limits, in place of those of the venue's profile."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Laid over ccxt's own options of the exchange."""
+    """Laid over ccxt's own options of the exchange, and over the profile's."""
 
     @field_validator("base_url")
     @classmethod

@@ -41,10 +41,15 @@ READY_S = 20.0
 class CcxtVenue:
     """One account at one exchange. `start` once, `stop` once; all on one event loop."""
 
-    def __init__(self, settings: VenueSettings, *, clock: Clock, base_dir: Path | None = None) -> None:
-        """`base_dir` is the folder that `file:` secrets are relative to."""
+    def __init__(
+        self, settings: VenueSettings, *, clock: Clock, base_dir: Path | None = None, state_dir: Path | None = None
+    ) -> None:
+        """`base_dir` is the folder that `file:` secrets are relative to.
+
+        `state_dir` is where order ids are kept that the venue cannot take as they are; without it, in memory.
+        """
         self._settings = settings
-        self._connection = Connection(settings, clock, base_dir)
+        self._connection = Connection(settings, clock, base_dir, state_dir)
         self._emit: Callable[[Event], None] = lambda _event: None
         self._markets: dict[str, Market] = {}
         self._feeds: list[BinanceFeed | CcxtFeed] = []
@@ -158,6 +163,11 @@ class CcxtVenue:
             self._markets[market.id] = market
         self._reports = Reports(self._emit, self._trades_missing)
         self._account = Account(connection, self._markets, self._reports)
+        if connection.has_keys and not exchange.has.get("fetchMyTrades"):
+            raise InputError(
+                f"{self.id}: {self._settings.exchange} lists no trades of an account, so fills cannot be proven there",
+                hint="remove its keys to follow its market data; docs/perps.md for dYdX",
+            )
         self._orders = Orders(connection, self._account, self._markets, self._reports)
         self._reconciler = Reconciler(connection, self._account, self._orders, self._markets, self._reports)
         if connection.has_keys:

@@ -70,6 +70,11 @@ class DataDir:
         return self.root / "engine.pid"
 
     @property
+    def venues(self) -> Path:
+        """What the exchange adapters keep: ids of orders that a venue knows by another name."""
+        return self.root / "venues"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -204,7 +204,7 @@ async def _connect(
         network = await identify(client)
     venues: dict[str, ExchangeVenue] = {}
     for part in settings.venues:
-        venue = CcxtVenue(part, clock=SystemClock(), base_dir=data.root)
+        venue = CcxtVenue(part, clock=SystemClock(), base_dir=data.root, state_dir=data.venues)
         await venue.start(relay.emit)
         stack.push_async_callback(venue.stop)
         if str(venue.id) in venues:

@@ -123,7 +123,7 @@ async def _cancel_at(settings: VenueSettings, data: DataDir) -> int:
     from cex import CcxtVenue
     from runtime import SystemClock
 
-    venue = CcxtVenue(settings, clock=SystemClock(), base_dir=data.root)
+    venue = CcxtVenue(settings, clock=SystemClock(), base_dir=data.root, state_dir=data.venues)
     await venue.connect(lambda _event: None)  # Without books: a kill must not wait for market data.
     try:
         await venue.cancel_all()

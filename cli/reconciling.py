@@ -155,7 +155,7 @@ async def _venue(
     def ignore(event: Event) -> None:
         """Only balances are asked for."""
 
-    venue = CcxtVenue(part, clock=SystemClock(), base_dir=data.root)
+    venue = CcxtVenue(part, clock=SystemClock(), base_dir=data.root, state_dir=data.venues)
     await venue.connect(ignore)
     stack.push_async_callback(venue.stop)
     surplus_raw = custody.reconciliation.surplus_raw
