@@ -34,6 +34,9 @@ def serve(
     replay: Annotated[Path | None, typer.Option(help="A recording to use as background liquidity.")] = None,
     replay_symbol: Annotated[str, typer.Option(help="The symbol it is played into.")] = "BTCUSDT",
     speed: Annotated[float, typer.Option(help="Of the replay; 2 is twice as fast.")] = 1.0,
+    journal: Annotated[
+        str, typer.Option(help="Where a restart finds everything again: a directory, or a database's URL.")
+    ] = "",
     faults: Annotated[bool, typer.Option("--faults", help="Open /_sandbox/faults.")] = False,
     admin_token: Annotated[
         str, typer.Option(help="What /_sandbox/faults wants to see, by reference; free on loopback without it.")
@@ -56,6 +59,7 @@ def serve(
         replay=ReplayConfig(replay, replay_symbol, speed) if replay else None,
         faults=faults,
         admin_token=resolve_secret(admin_token).reveal() if admin_token else None,
+        journal=journal or None,
     )
     asyncio.run(_serve(config, as_json=as_json))
 

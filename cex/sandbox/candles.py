@@ -77,6 +77,19 @@ class Candles:
                 candle.taker_buy_lots += lots
                 candle.taker_buy_quote_raw += quote_raw
 
+    def changed_since(self, trade_id: int) -> Iterator[tuple[str, int, Candle]]:
+        """Candles that hold a later trade, with their interval and their slot among `KEPT`."""
+        for interval, candles in self._by_interval.items():
+            for candle in reversed(candles):
+                if candle.last_trade_id <= trade_id:
+                    break
+                length = INTERVALS_MS[interval] or 28 * _DAY  # No two months begin in the same four weeks.
+                yield interval, candle.open_ms // length % KEPT, candle
+
+    def resume(self, interval: str, candle: Candle) -> None:
+        """Put back what an exchange before this one kept; oldest first."""
+        self._by_interval[interval].append(candle)
+
     def last(self, interval: str) -> Candle | None:
         candles = self._by_interval[interval]
         return candles[-1] if candles else None

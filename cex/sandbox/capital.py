@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ _PROCESSING, _FAILED, _COMPLETED = 4, 5, 6
 
 
 @dataclass(slots=True)
-class _Withdrawal:
+class Withdrawal:
     id: str
     client_id: str
     coin: str
@@ -52,7 +53,7 @@ class _Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Deposit:
+class Deposit:
     coin: str
     raw: int
     address: str
@@ -66,8 +67,23 @@ class Capital:
     def __init__(self, exchange: Exchange, faults: Faults) -> None:
         self._exchange = exchange
         self._faults = faults
-        self._withdrawals: dict[int, list[_Withdrawal]] = {}
-        self._deposits: dict[int, list[_Deposit]] = {}
+        self._withdrawals: dict[int, list[Withdrawal]] = {}
+        self._deposits: dict[int, list[Deposit]] = {}
+        self.changed: Callable[[Account, int, Withdrawal | Deposit], None] = _ignore
+        """Called with each new or changed row and its number among the account's."""
+
+    def transfers(self) -> Iterator[tuple[Account, int, Withdrawal | Deposit]]:
+        """Give all there were: whose, the account's which of its kind, and the row."""
+        for account in self._exchange.accounts:
+            yield from ((account, number, row) for number, row in enumerate(self._withdrawals.get(account.id, [])))
+            yield from ((account, number, row) for number, row in enumerate(self._deposits.get(account.id, [])))
+
+    def resume(self, account: Account, row: Withdrawal | Deposit) -> None:
+        """Put back a row that an exchange before this one kept; oldest first."""
+        if isinstance(row, Withdrawal):
+            self._withdrawals.setdefault(account.id, []).append(row)
+        else:
+            self._deposits.setdefault(account.id, []).append(row)
 
     def apply(self, account: Account, params: Params) -> dict[str, str]:
         """Take a withdrawal."""
@@ -115,13 +131,15 @@ class Capital:
         rows = self._deposits.setdefault(account.id, [])
         if any(row.tx_id == tx_id for row in rows):
             return
-        rows.append(_Deposit(coin, raw, self._address(account), tx_id, self._exchange.clock_ms()))
+        row = Deposit(coin, raw, self._address(account), tx_id, self._exchange.clock_ms())
+        rows.append(row)
         self._exchange.move(account, coin, raw)
+        self.changed(account, len(rows) - 1, row)
 
-    def _take(self, account: Account, coin: str, raw: int, address: str, params: Params) -> _Withdrawal:
+    def _take(self, account: Account, coin: str, raw: int, address: str, params: Params) -> Withdrawal:
         now, rows = self._exchange.clock_ms(), self._withdrawals.setdefault(account.id, [])
         processing = self._faults.delay_ms if self._faults.take("delay_withdrawal") else PROCESSING_MS
-        row = _Withdrawal(
+        row = Withdrawal(
             id=hashlib.sha256(f"{account.name}/{len(rows)}".encode()).hexdigest()[:32],
             client_id=params.text("withdrawOrderId") or "",
             coin=coin,
@@ -134,13 +152,15 @@ class Capital:
         )
         self._exchange.move(account, coin, -raw)
         rows.append(row)
+        self.changed(account, len(rows) - 1, row)
         return row
 
-    def _settle(self, account: Account, row: _Withdrawal, now_ms: int) -> None:
+    def _settle(self, account: Account, row: Withdrawal, now_ms: int) -> None:
         """Give back what failed, once."""
         if row.status(now_ms) == _FAILED and not row.is_refunded:
             row.is_refunded = True
             self._exchange.move(account, row.coin, row.raw)
+            self.changed(account, self._withdrawals[account.id].index(row), row)
 
     def _coin(self, params: Params) -> str:
         coin = params.required("coin")
@@ -170,7 +190,7 @@ def network_view(*, may_withdraw: bool) -> dict[str, Any]:
     }
 
 
-def _withdrawal_view(row: _Withdrawal, now_ms: int) -> dict[str, Any]:
+def _withdrawal_view(row: Withdrawal, now_ms: int) -> dict[str, Any]:
     status = row.status(now_ms)
     view = {
         "id": row.id,
@@ -188,7 +208,11 @@ def _withdrawal_view(row: _Withdrawal, now_ms: int) -> dict[str, Any]:
     return view | ({"withdrawOrderId": row.client_id} if row.client_id else {})
 
 
-def _deposit_view(row: _Deposit) -> dict[str, Any]:
+def _ignore(_account: Account, _number: int, _row: Withdrawal | Deposit) -> None:
+    return
+
+
+def _deposit_view(row: Deposit) -> dict[str, Any]:
     return {
         "amount": wire.units(row.raw),
         "coin": row.coin,

@@ -198,6 +198,8 @@ class SandboxConfig:
     faults: bool = False
     admin_token: str | None = field(default=None, repr=False)
     """What the doors that `faults` opens want to see; they may be open without one on loopback only."""
+    journal: str | None = None
+    """Where to remember: a directory, sqlite:///file or postgresql://host/name. Without one a restart forgets."""
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.symbols]

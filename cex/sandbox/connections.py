@@ -1,7 +1,8 @@
 """One WebSocket client: a bounded queue in front of a socket that may be slow.
 
 Policy when the queue is full: the connection is cut. The client lost messages, so it must start over, and nobody else
-waits for it. (A close frame would only wait behind what the client does not read.)
+waits for it. (A close frame would only wait behind what the client does not read.) Each message waits until what it
+tells of is in the journal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from cex.sandbox.journal import Gate
+
 log = structlog.get_logger(__name__)
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -23,11 +26,12 @@ _CLOSE_TIMEOUT_S: Final = 1.0
 class Connection:
     """A client's socket. `send` never blocks; `run` writes until the client is gone."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request, queue_max: int) -> None:
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request, queue_max: int, gate: Gate) -> None:
         self.address = request.remote or ""
         self._socket = socket
         self._request = request
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(queue_max)
+        self._gate = gate
+        self._queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(queue_max)
         self._is_cut = False
         self._is_stalled = False
         self._ended = asyncio.Event()
@@ -41,7 +45,7 @@ class Connection:
         if self._is_cut or self._is_stalled:
             return
         try:
-            self._queue.put_nowait(message)
+            self._queue.put_nowait((self._gate.mark(), message))
         except asyncio.QueueFull:
             log.warning("sandbox.slow_consumer", address=self.address, queued=self._queue.qsize())
             self.abort()
@@ -90,7 +94,9 @@ class Connection:
 
     async def _write(self) -> None:
         while True:
-            message = await self._queue.get()
+            mark, message = await self._queue.get()
+            if mark > self._gate.durable:
+                await self._gate.passed(mark)
             try:
                 await self._socket.send_frame(message, WSMsgType.TEXT)
             except ConnectionError:

@@ -64,15 +64,51 @@ class Exchange:
         self._orders: dict[int, Order] = {}
         """Open orders by id, of every account."""
         self._last_order_id = 0
+        self._last_queue_number = 0
         self.last_execution_id = 0
 
     def open_account(self, spec: AccountSpec, *, is_background: bool = False) -> Account:
-        """Add an account with its starting balances."""
+        """Add an account with its starting balances. One of the background that is there already is given as it is."""
+        if is_background:
+            for known in self.accounts:
+                if known.is_background and known.name == spec.name:
+                    return known
         account = Account(len(self.accounts), spec, is_background)
         for asset, amount in spec.balances.items():
             account.credit(asset, parse_units(amount, UNIT_DECIMALS))
         self.accounts.append(account)
         return account
+
+    def counters(self) -> dict[str, int]:
+        """Give what a restart needs beside accounts, orders and markets."""
+        return {
+            "last_order_id": self._last_order_id,
+            "last_execution_id": self.last_execution_id,
+            "last_queue_number": self._last_queue_number,
+        }
+
+    def resume(self, counters: dict[str, int], orders: list[Order]) -> None:
+        """Take up the orders of an exchange before this one, given by id; balances hold what they lock already.
+
+        Raises:
+            InvariantError: The open ones would trade with one another.
+        """
+        self._last_order_id, self.last_execution_id = counters["last_order_id"], counters["last_execution_id"]
+        self._last_queue_number = counters["last_queue_number"]
+        for order in orders:
+            order.account.opened(order)
+        for order in sorted(orders, key=lambda order: (order.status.is_open, order.updated_ms, order.id)):
+            # Of several with one client order id, the name is the open one's, else the last one's.
+            order.account.by_client_id[order.client_order_id] = order
+            if not order.status.is_open:
+                order.account.ended(order)
+        for order in sorted((o for o in orders if o.status.is_open), key=lambda order: order.queue_number):
+            self._orders[order.id] = order
+            market = self.markets[order.symbol.name]
+            rows = market.engine.submit(order.id, order.account.id, order.side, order.price, order.open_lots)
+            if rows[0][0] != native.RESTED:
+                raise InvariantError(f"order {order.id} of {market.spec.name} does not rest when it is put back")
+            market.touch(order.side, order.price)
 
     def market(self, symbol: str) -> Market:
         market = self.markets.get(symbol)
@@ -230,6 +266,9 @@ class Exchange:
             elif kind == native.LEVEL:
                 market.touch(id_, price)
                 touched = True
+            elif kind == native.RESTED:
+                self._last_queue_number += 1
+                self._orders[id_].queue_number = self._last_queue_number
             elif kind == native.CANCELED:
                 self._end(self._orders[id_], ended, cancel_id=cancel_id)
             elif kind == native.EXPIRED:

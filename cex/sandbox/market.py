@@ -14,6 +14,7 @@ from cex.sandbox.orders import AggregateTrade, PublicTrade
 
 TRADES_KEPT: Final = 5_000
 DAY_MS: Final = 86_400_000
+RESUME_GAP: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,31 @@ class Market:
         """For the 1000 ms diffs."""
         self._trade_id = 0
         self._aggregate_id = 0
+
+    @property
+    def last_trade_id(self) -> int:
+        return self._trade_id
+
+    def counters(self) -> dict[str, int]:
+        """Give what a restart needs beside the trades and candles."""
+        return {
+            "update_id": self.update_id,
+            "trade_id": self._trade_id,
+            "aggregate_id": self._aggregate_id,
+            "last_price": self.last_price,
+            "last_lots": self.last_lots,
+        }
+
+    def resume(self, counters: dict[str, int]) -> None:
+        """Count on from where an exchange before this one ended.
+
+        What was in its book beside the orders that come back is gone without a diff: the counter leaves a gap, so that
+        nobody takes the next diff for a continuation.
+        """
+        self.update_id = counters["update_id"] + RESUME_GAP
+        self.fast, self.slow = LevelChanges(self.update_id), LevelChanges(self.update_id)
+        self._trade_id, self._aggregate_id = counters["trade_id"], counters["aggregate_id"]
+        self.last_price, self.last_lots = counters["last_price"], counters["last_lots"]
 
     def next_trade_id(self) -> int:
         self._trade_id += 1

@@ -95,6 +95,8 @@ class Order:
     quote_filled_raw: int = 0
     is_cut_short: bool = False
     """A budget that bought `lots`, but then ran out of book or met an order of its own account."""
+    queue_number: int = 0
+    """Counts when orders began to wait: at one price, the lower number trades first."""
     trades: list[Trade] = field(default_factory=list)
 
     @property

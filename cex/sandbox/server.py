@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from cex.sandbox import wsapi
 from cex.sandbox.admin import Admin
@@ -21,6 +23,7 @@ from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
 from cex.sandbox.flow import FlowSimulator
 from cex.sandbox.frames import requests
+from cex.sandbox.journal import Commits, Gate, OpenGate, Recorder, Store, open_store, resume
 from cex.sandbox.marketws import StreamSession
 from cex.sandbox.orders import ExchangeEvent, Order, OrderReported
 from cex.sandbox.queries import PublicQueries
@@ -31,6 +34,7 @@ from cex.sandbox.signing import KeyRing
 from cex.sandbox.streams import Hub, MarketData
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
+from cex.sandbox.wire import units
 from cex.sandbox.wsapi import WsApiSession
 from domain import InputError, VenueUnavailable
 
@@ -50,7 +54,9 @@ def wall_clock_ms() -> int:
 class SandboxServer:
     """Everything of one sandbox exchange, put together."""
 
-    def __init__(self, config: SandboxConfig, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self, config: SandboxConfig, clock_ms: Callable[[], int] = wall_clock_ms, store: Store | None = None
+    ) -> None:
         self.config = config
         self._faults = faults = Faults()
         self.exchange = Exchange(
@@ -62,6 +68,9 @@ class SandboxServer:
             taker_fee_bps=config.taker_fee_bps,
             limits=config.limits,
         )
+        capital = Capital(self.exchange, faults)
+        if store is not None:
+            resume(self.exchange, capital, store.load())
         keys = KeyRing()
         by_name = {account.name: account for account in self.exchange.accounts}
         for spec in config.accounts:
@@ -72,7 +81,6 @@ class SandboxServer:
         self._market_data = MarketData(self.exchange, self._hub, self._faults)
         queries, trading = PublicQueries(self.exchange, limits), Trading(self.exchange, limits)
         doors = (self.exchange, keys, limits, queries, trading, self._user_data, self._faults)
-        capital = Capital(self.exchange, self._faults)
         self._rest = Rest(*doors, capital)
         self._ws_api = wsapi.build(*doors)
         self._connections: dict[Connection, None] = {}
@@ -84,7 +92,18 @@ class SandboxServer:
         if config.flow:
             replayed = config.replay.symbol if config.replay else None
             symbols = [name for name in self.exchange.markets if name != replayed]
-            self._flow = FlowSimulator(self.exchange, config.flow, config.seed, symbols)
+            # After a restart the market goes on from where it was, with other draws.
+            flow = replace(config.flow, start_prices=_present_prices(config.flow, self.exchange))
+            seed = config.seed + self.exchange.counters()["last_order_id"]
+            self._flow = FlowSimulator(self.exchange, flow, seed, symbols)
+        self._recorder: Recorder | None = None
+        self._gate: Gate = OpenGate()
+        self._commits: Commits | None = None
+        if store is not None:
+            self._recorder = Recorder(self.exchange, capital)
+            store.replace(self._recorder.everything())
+            self._gate = self._commits = Commits(self._recorder, store)
+            capital.changed = self._recorder.on_transfer
         self.exchange.emit = self._on_event
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None] | None) -> None:
@@ -114,11 +133,13 @@ class SandboxServer:
         finally:
             await asyncio.gather(*(connection.close() for connection in list(self._connections)))
             await runner.cleanup()
+            if self._commits is not None:
+                await self._commits.close()
 
     # --- doors
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=self.config.limits.body_bytes_max)
+        app = web.Application(client_max_size=self.config.limits.body_bytes_max, middlewares=[self._after_commit])
         for prefix in ("", "/stream"):
             app.router.add_get(f"{prefix}/ws", self._bare_stream)
             app.router.add_get(f"{prefix}/ws/{{names:.*}}", self._bare_stream)
@@ -130,6 +151,13 @@ class SandboxServer:
             app.router.add_post("/_sandbox/deposits", self._admin.guarded(self._admin.deposit))
         app.router.add_route("*", "/{path:.*}", self._rest.handle)
         return app
+
+    @web.middleware
+    async def _after_commit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        # What is answered must be true after a restart. WebSockets, which are over here, wait message by message.
+        await self._gate.passed(self._gate.mark())
+        return response
 
     async def _bare_stream(self, request: web.Request) -> web.StreamResponse:
         # ccxt numbers its connections: `/stream/ws/0`.
@@ -177,7 +205,7 @@ class SandboxServer:
         if not socket.can_prepare(request).ok:
             raise web.HTTPBadRequest(text="expected a WebSocket upgrade")
         await socket.prepare(request)
-        connection = Connection(socket, request, limits.stream_queue_max)
+        connection = Connection(socket, request, limits.stream_queue_max, self._gate)
         self._connections[connection] = None
         writer = asyncio.create_task(connection.run(), name="sandbox.connection")
         try:
@@ -190,6 +218,8 @@ class SandboxServer:
     # --- what keeps it moving
 
     def _on_event(self, event: ExchangeEvent) -> None:
+        if self._recorder is not None:
+            self._recorder.on_event(event)
         self._user_data.on_event(event)
         self._market_data.on_event(event)
         if self.config.faults and isinstance(event, OrderReported) and event.execution == "NEW":
@@ -207,9 +237,13 @@ class SandboxServer:
                 background.append(tasks.create_task(self._run_flow(self._flow), name="sandbox.flow"))
             if self._replay is not None:
                 background.append(tasks.create_task(self._run_replay(self._replay), name="sandbox.replay"))
+            if self._commits is not None:
+                tasks.create_task(self._commits.run(), name="sandbox.journal")
             await stop.wait()
             for task in background:
                 task.cancel()
+            if self._commits is not None:
+                self._commits.end()
 
     async def _publish(self) -> None:
         loop, beat = asyncio.get_running_loop(), 0
@@ -245,9 +279,16 @@ async def serve(config: SandboxConfig, *, stop: asyncio.Event, ready: Callable[[
 
     Raises:
         InputError: The configuration cannot be used.
-        VenueUnavailable: The port cannot be bound.
+        VenueUnavailable: The port cannot be bound, or the journal cannot be opened or written.
     """
-    await SandboxServer(config).run(stop, ready)
+    store = open_store(config.journal) if config.journal is not None else None
+    try:
+        server = SandboxServer(config, store=store)
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+    await server.run(stop, ready)
 
 
 def _reference_prices(config: SandboxConfig) -> dict[str, int]:
@@ -259,4 +300,14 @@ def _reference_prices(config: SandboxConfig) -> dict[str, int]:
             raise InputError(f"{spec.name} has no start price")
         ratio = Fraction(values[spec.base]) / Fraction(values[spec.quote])
         prices[spec.name] = max(1, int(ratio * UNIT / spec.tick_raw))
+    return prices
+
+
+def _present_prices(flow: FlowConfig, exchange: Exchange) -> dict[str, str]:
+    """Start prices of the flow, as the last trades against the common unit correct them."""
+    prices = dict(flow.start_prices)
+    for market in exchange.markets.values():
+        spec = market.spec
+        if market.last_trade_id and prices[spec.quote] == "1" and prices[spec.base] != "1":
+            prices[spec.base] = units(market.last_price * spec.tick_raw)
     return prices

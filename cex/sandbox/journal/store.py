@@ -1,0 +1,93 @@
+"""Keys and values on a disk: a base of entries, and the groups of changes that came after it.
+
+Writing a group appends one row: the cheapest thing a database can make durable. Now and then the groups are merged into
+the base, so that the journal grows with what there is to remember and not with what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from domain import InputError
+
+FORMAT: Final = 1
+"""Of the tables and groups. A record's own fields may grow without a new one."""
+MERGE_BYTES: Final = 64 * 1024 * 1024
+"""Groups that add up to so much are merged into the base."""
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]]).decode
+
+
+class Store(Protocol):
+    """One exchange's memory; whoever has it open has it alone. Calls block, and come from one thread at a time.
+
+    Each raises `VenueUnavailable` when the disk or the database fails; then nothing of the call was kept, or all of it.
+    """
+
+    def load(self) -> dict[str, bytes]:
+        """Read the last value under each key. `InputError`: written by another version, or damaged."""
+
+    def replace(self, entries: Iterable[tuple[str, bytes]]) -> None:
+        """Begin anew with these entries, at once."""
+
+    def append(self, entries: list[tuple[str, bytes]]) -> None:
+        """Make a group of changes durable."""
+
+    def close(self) -> None: ...
+
+
+def open_store(where: str) -> Store:
+    """Open a journal: a directory (SQLite in it), `sqlite:///file` or `postgresql://host/name`.
+
+    Raises:
+        InputError: None of these, or in use by another process.
+        VenueUnavailable: It cannot be opened.
+    """
+    from cex.sandbox.journal.postgresql import PostgresqlStore
+    from cex.sandbox.journal.sqlite import SqliteStore
+
+    scheme, separator, rest = where.partition("://")
+    if not separator:
+        directory = Path(where)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise InputError(f"journal: {where} is no directory: {exc.strerror}") from exc
+        return SqliteStore(directory / "journal.sqlite")
+    if scheme == "sqlite" and rest.startswith("/"):
+        return SqliteStore(Path(rest.removeprefix("/")))
+    if scheme in ("postgresql", "postgresql+psycopg"):
+        return PostgresqlStore(f"postgresql://{rest}")
+    raise InputError(
+        f"journal: {scheme}:// is no database for it", hint="give a directory, sqlite:///file or postgresql://host/name"
+    )
+
+
+def pack_group(entries: list[tuple[str, bytes]]) -> bytes:
+    return _pack(entries)
+
+
+def merged(base: Mapping[str, bytes], groups: Iterable[bytes]) -> dict[str, bytes]:
+    """Apply groups, oldest first.
+
+    Raises:
+        InputError: One of them is damaged.
+    """
+    found = dict(base)
+    for group in groups:
+        try:
+            found.update(_unpack(group))
+        except msgspec.DecodeError as exc:
+            raise InputError(f"journal: a group of changes cannot be read: {exc}") from exc
+    return found
+
+
+def check_format(found: int) -> None:
+    """Refuse a journal of another format."""
+    if found != FORMAT:
+        raise InputError(f"journal: format {found} was written by another version; this one reads {FORMAT}")
