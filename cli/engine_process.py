@@ -19,8 +19,8 @@ from chain import ChainClient, parse_address
 from chain.fees import access_finder
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
+from cli.engine_doors import Doors
 from cli.engine_freeze import Freezer
-from cli.engine_operator import Operator
 from cli.engine_reload import Reloader
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
@@ -40,7 +40,6 @@ from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
-from engine.requests import Requests
 from engine.runner import LiveRunner, Wiring
 from engine.sdk import Signal
 from engine.settings import EngineSettings
@@ -48,7 +47,6 @@ from engine.setup import RunConfig, build_kernel, continued, pool_label
 from engine.signal_log import SignalLog
 from engine.simulation import Simulator
 from runtime import SystemClock, configure_logging
-from runtime.control import serve_control
 from runtime.database import Database
 from runtime.processes import stop_on_signals
 from wallets import Network, SignerClient
@@ -129,15 +127,14 @@ async def run_engine(data: DataDir) -> None:
         reloader = Reloader(runner, database, clock.now_ns)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools}, ramp=stage.shown())
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
-        requests = Requests(kernel, runner.emit)
-        wiring.on_step = _both(board.count, requests.on_step)
+        doors = Doors(runner, board, world.venues, reloader)
+        wiring.on_step = doors.on_step
         signals = _log_signals(stack, data, wiring, board)
         if paper is not None:
             _trade_on_paper(paper, settings, runner, wiring)
         relay.connect(runner.emit)
         wiring.prepare = _preparation(stack, settings, world, runner, desk, clock, stop)
-        operator = Operator(runner, board, world.venues, reloader, requests)
-        await stack.enter_async_context(serve_control(data.control, operator.handle))
+        await stack.enter_async_context(doors.open(data.control))
         await stack.enter_async_context(_write_status(data, board, latencies, signals))
 
         def started() -> None:

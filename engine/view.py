@@ -11,6 +11,7 @@ from typing import Any
 
 from domain import Asset, Fill, InvariantError
 from domain import events as e
+from engine.accounts import InstrumentAccounts
 from engine.edge import UNATTRIBUTED, ClientId, Numbers, run_number
 from engine.market import Markets
 from engine.oms import OrderManager
@@ -37,6 +38,7 @@ class RunView:
         self.markets = markets
         self.portfolio = portfolio
         self.orders = OrderManager()
+        self.accounts = InstrumentAccounts()
         self.swaps: dict[str, e.SubmitSwap] = {}
         self.settled: dict[str, e.SwapSettled] = {}
         self.trades_booked = 0
@@ -136,6 +138,7 @@ class RunView:
             return  # The opening balances contain it.
         self.trades_booked += 1
         self.orders.fill(fill)
+        self.accounts.take(self.strategy_of(fill.client_order_id), instrument, fill)
         self.portfolio.apply_fill(self.strategy_of(fill.client_order_id), instrument, fill)
         self._mark()
 

@@ -1,0 +1,48 @@
+"""How others reach a running engine: its operator's commands, clients' orders and its feed, on one control socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cli.engine_followers import Followers
+from cli.engine_operator import Operator
+from cli.engine_reload import Reloader
+from cli.engine_status import StatusBoard
+from domain import events as e
+from engine.feed import Feed
+from engine.ports import ExchangeVenue
+from engine.requests import Requests
+from engine.runner import LiveRunner
+from runtime.control import serve_control
+
+
+class Doors:
+    """Of one engine. `on_step` is told of every step."""
+
+    def __init__(
+        self, runner: LiveRunner, board: StatusBoard, venues: Mapping[str, ExchangeVenue], reloader: Reloader
+    ) -> None:
+        self._board = board
+        self._requests = Requests(runner.kernel, runner.emit)
+        self._feed = Feed(runner.kernel)
+        self._followers = Followers(self._feed)
+        self._operator = Operator(runner, board, venues, reloader, self._requests)
+
+    def on_step(self, event: e.Event, commands: list[e.Command]) -> None:
+        self._board.count(event, commands)
+        self._requests.on_step(event, commands)
+        self._feed.on_step(event, commands)
+
+    @asynccontextmanager
+    async def open(self, control: Path) -> AsyncIterator[None]:
+        """Serve for as long as the block runs."""
+        streams = {"follow": self._followers.follow}
+        async with serve_control(control, self._operator.handle, streams=streams):
+            drawing = asyncio.create_task(self._followers.run(), name="engine.followers")
+            try:
+                yield
+            finally:
+                drawing.cancel()
