@@ -159,17 +159,28 @@ class Connection:
 
     async def synchronise_clock(self) -> None:
         """Measure how far our clock is ahead of the venue's: median of five, each at the middle of its round trip."""
-        if not self.exchange.has.get("fetchTime"):
-            return
         offsets = []
         for _ in range(CLOCK_SAMPLES):
-            before = self.exchange.milliseconds()
-            theirs = await self.query("time", self.exchange.fetch_time, starting=True)
-            with reading(f"{self.settings.id}: time"):
-                offsets.append((before + self.exchange.milliseconds()) / 2 - int(theirs))
-        offset_ms = round(statistics.median(offsets))
-        self.exchange.options["timeDifference"] = offset_ms
-        log.info("clock.synchronised", venue=self.settings.id, ahead_ms=offset_ms)
+            before = self.clock.now_ns() // 1_000_000
+            theirs = await self.server_time_ms()
+            if theirs is None:
+                return
+            offsets.append((before + self.clock.now_ns() // 1_000_000) / 2 - theirs)
+        ahead_ms = round(statistics.median(offsets))
+        self.set_clock_ahead(ahead_ms)
+        log.info("clock.synchronised", venue=self.settings.id, ahead_ms=ahead_ms)
+
+    async def server_time_ms(self) -> int | None:
+        """Ask for the venue's time; None where it does not tell."""
+        if not self.exchange.has.get("fetchTime"):
+            return None
+        theirs = await self.query("time", self.exchange.fetch_time, starting=True)
+        with reading(f"{self.settings.id}: time"):
+            return int(theirs)
+
+    def set_clock_ahead(self, ahead_ms: int) -> None:
+        """Have requests stamped with the venue's time."""
+        self.exchange.options["timeDifference"] = ahead_ms
 
     async def resynchronise_clock(self) -> None:
         """Measure again after the venue refused a timestamp; a failure is logged, the next refusal tries again."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -117,6 +118,14 @@ class Limiter:
             if lane is Lane.ORDER or now_ns + wait_ns > deadline_ns:
                 raise VenueUnavailable(f"throttled: the venue's limits leave no room for {wait_ns / 1e9:.1f} s")
             await asyncio.sleep(wait_ns / 1e9)
+
+    def observe_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take the `rateLimits` that answers of the WebSocket API carry."""
+        now_ns = self._clock.now_ns()
+        for row in rows:
+            with suppress(LookupError, TypeError, ValueError):  # It only advises; the answer itself is what matters.
+                for bucket in buckets_of([row]):
+                    self.budget.observe(bucket.kind, bucket.window_ns, int(row["count"]), now_ns)
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Take what a response says about our use of the limits."""

@@ -8,7 +8,8 @@ after `recv_window_ms` it refuses the request by its timestamp.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,16 @@ from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import price_text, qty_text, to_decimal
 from cex.reports import Reports
-from domain import InputError, InvariantError, OrderState, OrderType, OutcomeUnknown, TimeInForce, VenueUnavailable
+from domain import (
+    InputError,
+    InvariantError,
+    OrderState,
+    OrderType,
+    OutcomeUnknown,
+    PlatformError,
+    TimeInForce,
+    VenueUnavailable,
+)
 from domain.events import PlaceOrder
 
 log = structlog.get_logger(__name__)
@@ -50,8 +60,8 @@ class Orders:
     async def place(self, order: PlaceOrder) -> int:
         """Send one order; see `engine.ports.ExchangeVenue.place`."""
         market = self.market(order.instrument)
-        check_client_order_id(order.client_order_id)
-        call = self._creation(market, order, await self._connection.theirs(order.client_order_id))
+        self._check(market, order)
+        call = self._sending(market, order, await self._connection.theirs(order.client_order_id))
         client_order_id = order.client_order_id
         known = self._reports.register(client_order_id, market.id, self._clock.monotonic_ns())
         if known.is_placed or known.state is not None:
@@ -64,7 +74,7 @@ class Orders:
             known.registered_ns = self._clock.monotonic_ns()
             CURRENT.set(handover)
             async with asyncio.timeout(self._connection.timeout_s):
-                answer = await await_foreign(call())
+                answer = await call()
         except TimeoutError as exc:
             if not handover.touched:
                 self._reports.discard(client_order_id)
@@ -74,10 +84,10 @@ class Orders:
             self._reports.discard(client_order_id)
             raise
         except Exception as exc:
-            error = place_error(exc, client_order_id=client_order_id, touched=handover.touched, status=handover.status)
+            error = self._failure(exc, client_order_id, handover)
             if not isinstance(error, OutcomeUnknown):
                 self._reports.discard(client_order_id)
-            if is_kind(exc, "InvalidNonce"):
+            if self._is_untimely(exc):
                 log.warning("clock.refused", order_id=client_order_id)
                 await self._connection.resynchronise_clock()
             raise error from exc
@@ -86,7 +96,8 @@ class Orders:
             CURRENT.set(None)
             self._placing.discard(client_order_id)
             self._connection.forget_request(handover.request_id)
-        self._take_answer(market, client_order_id, answer)
+        # A cancel's id, or whatever else the answer calls it: the one that was placed is meant.
+        self._tell(market, replace(answer, client_order_id=client_order_id))
         return handover.sent_ns
 
     async def cancel(self, market: Market, client_order_id: str) -> None:
@@ -181,12 +192,25 @@ class Orders:
             raise InputError(f"{instrument} is not followed here", hint=f"followed are {', '.join(self._markets)}")
         return market
 
-    # --- parts
-
-    def _creation(self, market: Market, order: PlaceOrder, venue_name: str | int) -> Any:
-        """Check the order and bind the call that sends it."""
+    def _check(self, market: Market, order: PlaceOrder) -> None:
+        """Refuse what can be seen to be wrong before anything is sent."""
+        check_client_order_id(order.client_order_id)
         if order.qty_lots <= 0 or (order.price_ticks <= 0 and order.type is not OrderType.MARKET):
             raise InputError(f"order {order.client_order_id}: size and price must be positive")
+        if order.type is OrderType.LIMIT_MAKER and order.time_in_force is not TimeInForce.GTC:
+            raise InputError(f"order {order.client_order_id}: a maker order is good till cancelled")
+        if order.reduce_only and market.is_spot:
+            raise InputError(
+                f"order {order.client_order_id}: {market.id} is spot, which has no reduce-only orders",
+                hint="sell what is held instead",
+            )
+
+    # --- the venue's own ways, here ccxt's
+
+    def _sending(
+        self, market: Market, order: PlaceOrder, venue_name: str | int
+    ) -> Callable[[], Awaitable[OrderSnapshot]]:
+        """Bind the call that sends the order once, under the name the venue takes, and gives its answer."""
         exchange, instrument = self._connection.exchange, market.instrument
         params: dict[str, Any] = {self._connection.profile.client_order_id.place: venue_name}
         kind = "limit"
@@ -198,27 +222,38 @@ class Orders:
                 params["postOnly"] = True
             case OrderType.LIMIT:
                 params["timeInForce"] = order.time_in_force.value.upper()
-        if order.type is OrderType.LIMIT_MAKER and order.time_in_force is not TimeInForce.GTC:
-            raise InputError(f"order {order.client_order_id}: a maker order is good till cancelled")
         if order.reduce_only:
-            if market.is_spot:
-                raise InputError(
-                    f"order {order.client_order_id}: {market.id} is spot, which has no reduce-only orders",
-                    hint="sell what is held instead",
-                )
             params["reduceOnly"] = True
         create = exchange.create_order_ws if self._connection.orders_by_websocket else exchange.create_order
         size = qty_text(instrument, order.qty_lots)
-        return lambda: create(market.unified, kind, order.side.value, size, price, params)
 
-    def _take_answer(self, market: Market, client_order_id: str, answer: Mapping[str, Any]) -> None:
-        """Tell what the answer says. Some venues answer with an id only: then it is accepted."""
-        state = OrderState.ACCEPTED
-        executed = 0
-        if answer.get("status") is not None:
-            snapshot = self._account.snapshot(market, answer)
-            state, executed = snapshot.state, snapshot.executed_lots
-        self._tell(market, OrderSnapshot(client_order_id, str(answer.get("id") or ""), state, executed))
+        async def send() -> OrderSnapshot:
+            answer = await await_foreign(create(market.unified, kind, order.side.value, size, price, params))
+            if answer.get("status") is None:  # Some venues answer with an id only: then it is accepted.
+                return OrderSnapshot(order.client_order_id, str(answer.get("id") or ""), OrderState.ACCEPTED, 0)
+            return self._account.snapshot(market, answer)
+
+        return send
+
+    def _failure(self, exc: Exception, client_order_id: str, handover: Handover) -> PlatformError:
+        """Sort what came of sending an order."""
+        return place_error(exc, client_order_id=client_order_id, touched=handover.touched, status=handover.status)
+
+    def _is_untimely(self, exc: Exception) -> bool:
+        return is_kind(exc, "InvalidNonce")
+
+    async def _cancel_all_of(self, market: Market, orders: Sequence[OrderSnapshot]) -> None:
+        """Cancel what is open of one instrument."""
+        exchange = self._connection.exchange
+        if not exchange.has.get("cancelAllOrders"):
+            for order in orders:
+                await self._cancel_listed(market, order)
+            return
+        await self._connection.query(
+            f"cancel all of {market.id}", partial(exchange.cancel_all_orders, market.unified), lane=Lane.CANCEL
+        )
+
+    # --- parts
 
     def _tell(self, market: Market, order: OrderSnapshot, *, client_order_id: str = "", repeat: bool = False) -> None:
         self._reports.state(
@@ -234,7 +269,6 @@ class Orders:
 
     async def _sweep(self) -> set[str]:
         """Cancel what is open, per instrument; return the ids that were."""
-        exchange = self._connection.exchange
         ids: set[str] = set()
         for market in self._markets.values():
             orders = await self._account.open_orders(market, lane=Lane.CANCEL)
@@ -242,15 +276,7 @@ class Orders:
                 continue
             ids |= {order.client_order_id or order.venue_order_id for order in orders}
             try:
-                if exchange.has.get("cancelAllOrders"):
-                    await self._connection.query(
-                        f"cancel all of {market.id}",
-                        partial(exchange.cancel_all_orders, market.unified),
-                        lane=Lane.CANCEL,
-                    )
-                else:
-                    for order in orders:
-                        await self._cancel_listed(market, order)
+                await self._cancel_all_of(market, orders)
             except UnknownOrder as exc:
                 log.info("cancel_all.raced", instrument=market.id, answer=str(exc))
         return ids

@@ -44,7 +44,10 @@ class VenueSettings(SettingsPart):
     depth_levels: Annotated[int, Field(ge=1, le=500)] = 10
     """Levels a side that are reported with each change of a book."""
     feed: Literal["auto", "ccxt"] = "auto"
-    """`auto` takes the native path where there is one (Binance protocol); `ccxt` goes through ccxt.pro everywhere."""
+    """`auto` takes the native path where there is one (Binance protocol), for data, orders and queries alike; `ccxt`
+    goes through ccxt everywhere."""
+    orders: Literal["auto", "rest"] = "auto"
+    """`auto` sends orders by WebSocket where the venue takes them so; `rest` by HTTP only (of the native path)."""
     asset_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     """Decimals of the venue's finest unit, in which its assets are counted. Amounts that are finer are errors."""
     recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000

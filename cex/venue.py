@@ -2,7 +2,7 @@
 
     market data   binance.feed (Rust book) or ccxt_feed ──────────────────────────┐
     user stream   binance.user_stream or ccxt_user_stream ──> reports ──> events ──┴──> emit
-    orders        orders ──> ccxt ──> venue ──> answer ────────┘  ^
+    orders        orders ──> binance.orders or ccxt ──> venue ──> answer ──┘  ^
     REST          account <── reconciler (after each reconnect, at intervals) ┘
 
 Fills come from trade reports only, and each once. There is no way to withdraw here, on purpose.
@@ -19,10 +19,10 @@ from typing import Any
 import structlog
 
 from cex.account import Account, TradeCursor
-from cex.binance import BinanceFeed, BinanceUserStream
+from cex.binance import BinanceAccount, BinanceConnection, BinanceFeed, BinanceOrders, BinanceUserStream
 from cex.ccxt_feed import CcxtFeed
 from cex.ccxt_user_stream import CcxtUserStream
-from cex.connection import Connection
+from cex.connection import BINANCE_PROTOCOL, Connection
 from cex.markets import Market, follow, with_account_fees
 from cex.orders import Orders
 from cex.reconciler import Reconciler
@@ -49,7 +49,8 @@ class CcxtVenue:
         `state_dir` is where order ids are kept that the venue cannot take as they are; without it, in memory.
         """
         self._settings = settings
-        self._connection = Connection(settings, clock, base_dir, state_dir)
+        is_native = settings.exchange in BINANCE_PROTOCOL and settings.feed == "auto"
+        self._connection = (BinanceConnection if is_native else Connection)(settings, clock, base_dir, state_dir)
         self._emit: Callable[[Event], None] = lambda _event: None
         self._markets: dict[str, Market] = {}
         self._feeds: list[BinanceFeed | CcxtFeed] = []
@@ -158,43 +159,50 @@ class CcxtVenue:
 
     async def _load_markets(self) -> None:
         connection = self._connection
-        exchange = connection.exchange
-        for market in follow(self._settings, exchange.markets, exchange.precisionMode):
-            self._markets[market.id] = market
+        native = connection if isinstance(connection, BinanceConnection) else None
+        markets = native.markets if native else self._listed()
+        self._markets |= {market.id: market for market in markets}
         self._reports = Reports(self._emit, self._trades_missing)
-        self._account = Account(connection, self._markets, self._reports)
-        if connection.has_keys and not exchange.has.get("fetchMyTrades"):
-            raise InputError(
-                f"{self.id}: {self._settings.exchange} lists no trades of an account, so fills cannot be proven there",
-                hint="remove its keys to follow its market data; docs/perps.md for dYdX",
-            )
-        self._orders = Orders(connection, self._account, self._markets, self._reports)
+        if native:
+            account = self._account = BinanceAccount(native, self._markets, self._reports)
+            self._orders = BinanceOrders(native, account, self._markets, self._reports)
+        else:
+            self._account = Account(connection, self._markets, self._reports)
+            if connection.has_keys and not connection.exchange.has.get("fetchMyTrades"):
+                raise InputError(
+                    f"{self.id}: {self._settings.exchange} lists no trades of an account: fills cannot be proven there",
+                    hint="remove its keys to follow its market data; docs/perps.md for dYdX",
+                )
+            self._orders = Orders(connection, self._account, self._markets, self._reports)
         self._reconciler = Reconciler(connection, self._account, self._orders, self._markets, self._reports)
         if connection.has_keys:
             # The first signed question: a wrong key is told here.
             await self._account.balances(starting=True)
             for market in list(self._markets.values()):
-                self._markets[market.id] = await with_account_fees(connection, market)
+                self._markets[market.id] = await self._with_fees(market)
+
+    def _listed(self) -> Sequence[Market]:
+        exchange = self._connection.exchange
+        return follow(self._settings, exchange.markets, exchange.precisionMode)
+
+    async def _with_fees(self, market: Market) -> Market:
+        if isinstance(self._account, BinanceAccount):
+            return await self._account.with_fees(market)
+        return await with_account_fees(self._connection, market)
 
     async def _follow(self) -> None:
         """Start the parts and wait until they are ready."""
         connection = self._connection
         connection.on_socket_lost = self._socket_lost
-        is_native = connection.speaks_binance and self._settings.feed == "auto"
-        feed = BinanceFeed if is_native else CcxtFeed
-        self._feeds = [feed(connection, market, self._emit) for market in self._markets.values()]
+        native = connection if isinstance(connection, BinanceConnection) else None
+        for market in self._markets.values():
+            feed = BinanceFeed(native, market, self._emit) if native else CcxtFeed(connection, market, self._emit)
+            self._feeds.append(feed)
         parts: list[Callable[[], Coroutine[Any, Any, None]]] = [part.run for part in self._feeds]
         parts.append(connection.keep_time)
         if connection.has_keys:
-            up, down = self._reconciler.stream_up, self._reconciler.stream_down
-            stream: BinanceUserStream | CcxtUserStream
-            if is_native:
-                stream = BinanceUserStream(connection, self._markets, self._reports, on_up=up, on_down=down)
-            else:
-                stream = CcxtUserStream(connection, self._account, self._markets, self._reports, on_up=up, on_down=down)
             await self._reconciler.baseline()
-            await connection.warm_up()
-            parts += [stream.run, self._reconciler.run]
+            parts += [*await self._account_parts(), self._reconciler.run]
         self._running = asyncio.create_task(self._run(parts), name=f"cex.{self.id}")
         ready = asyncio.create_task(self._ready(), name=f"cex.{self.id}.ready")
         try:
@@ -204,6 +212,17 @@ class CcxtVenue:
                 raise VenueUnavailable(f"{self.id}: not ready within {READY_S:g} s: no valid book or no user stream")
         finally:
             ready.cancel()
+
+    async def _account_parts(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """Open the way out for orders, and give what is to run beside the feeds."""
+        connection, orders = self._connection, self._orders
+        up, down = self._reconciler.stream_up, self._reconciler.stream_down
+        if isinstance(connection, BinanceConnection) and isinstance(orders, BinanceOrders):
+            native = BinanceUserStream(connection, self._markets, self._reports, on_up=up, on_down=down)
+            return [native.run, *await orders.open()]
+        await connection.warm_up()
+        stream = CcxtUserStream(connection, self._account, self._markets, self._reports, on_up=up, on_down=down)
+        return [stream.run]
 
     async def _ready(self) -> None:
         for feed in self._feeds:
@@ -241,5 +260,5 @@ class CcxtVenue:
         for feed in self._feeds:
             if isinstance(feed, CcxtFeed):
                 feed.socket_lost()
-        if self._settings.feed == "ccxt" or not self._connection.speaks_binance:
+        if not isinstance(self._connection, BinanceConnection):
             self._reconciler.stream_down("a socket was lost")

@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
 import structlog
 
-from cex.connection import Connection
-from cex.limiter import Lane
+from cex.binance.connection import BinanceConnection
+from cex.binance.messages import Trade
 from cex.markets import Market
 from cex.numbers import to_decimal
 from domain import InputError, VenueUnavailable
@@ -36,16 +37,8 @@ BACKOFF_S = (0.05, 5.0)
 """First and longest wait before connecting or asking for a snapshot again."""
 
 
-class _Trade(msgspec.Struct):
-    """A `trade` event, as far as it is used."""
-
-    p: str
-    q: str
-    m: bool
-
-
 class _Wrapped(msgspec.Struct):
-    data: _Trade
+    data: Trade
 
 
 class _Top(msgspec.Struct):
@@ -55,7 +48,7 @@ class _Top(msgspec.Struct):
 class BinanceFeed:
     """The book and the public trades of one instrument."""
 
-    def __init__(self, connection: Connection, market: Market, emit: Callable[[Event], None]) -> None:
+    def __init__(self, connection: BinanceConnection, market: Market, emit: Callable[[Event], None]) -> None:
         from capstan_native import L2Book
 
         instrument = market.instrument
@@ -66,6 +59,8 @@ class BinanceFeed:
         self._clock = connection.clock
         self._settings = connection.settings
         self._book = L2Book(f"{instrument.tick_size:f}", f"{instrument.lot_size:f}", market.venue_symbol)
+        self._trade = msgspec.json.Decoder(Trade).decode
+        self._wrapped = msgspec.json.Decoder(_Wrapped).decode
         self._announced = False
         self._snapshots: asyncio.Task[None] | None = None
         self._received_ns = 0
@@ -85,7 +80,7 @@ class BinanceFeed:
 
     async def _follow(self) -> None:
         """Live through one connection."""
-        url = str(self._connection.exchange.urls["api"]["ws"]["spot"])
+        url = self._connection.endpoints.streams
         name = self._market.venue_symbol.lower()
         async with asyncio.timeout(self._connection.timeout_s):
             socket = await self._connection.session.ws_connect(
@@ -151,15 +146,14 @@ class BinanceFeed:
     def _take_trade(self, data: bytes) -> None:
         instrument = self._market.instrument
         try:
-            kind: Any = _Wrapped if b'"data"' in data[:96] else _Trade
-            decoded = msgspec.json.decode(data, type=kind)
-            trade = decoded.data if isinstance(decoded, _Wrapped) else decoded
+            is_wrapped = b'"data"' in data[:96]
+            trade = self._wrapped(data).data if is_wrapped else self._trade(data)
             event = TradePrinted(
                 time_ns=0,
                 instrument=self._market.id,
-                price_ticks=instrument.ticks(to_decimal(trade.p)),
-                qty_lots=instrument.lots(to_decimal(trade.q)),
-                is_buyer_maker=trade.m,
+                price_ticks=instrument.ticks(to_decimal(trade.price)),
+                qty_lots=instrument.lots(to_decimal(trade.qty)),
+                is_buyer_maker=trade.is_buyer_maker,
             )
         except (msgspec.MsgspecError, InputError) as exc:
             log.warning("feed.trade_unreadable", instrument=self._market.id, error=str(exc))
@@ -227,18 +221,10 @@ class BinanceFeed:
 
     async def _depth(self, levels: int, weight: int) -> bytes:
         connection = self._connection
-        url = f"{connection.exchange.urls['api']['public']}/depth"
-        params = {"symbol": self._market.venue_symbol, "limit": str(levels)}
-
-        async def get() -> bytes:
-            async with connection.session.get(url, params=params) as response:
-                connection.limiter.observe(response.status, response.headers)
-                body = await response.read()
-                if response.status != 200:
-                    raise VenueUnavailable(f"depth of {self._market.id}: HTTP {response.status} {body[:200]!r}")
-                return body
-
-        return await connection.query(f"depth of {self._market.id}", get, lane=Lane.QUERY, weight=weight)
+        query = urlencode({"symbol": self._market.venue_symbol, "limit": levels})
+        return await connection.query(
+            f"depth of {self._market.id}", lambda: connection.fetch("GET", "depth", query), weight=weight
+        )
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

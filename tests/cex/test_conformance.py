@@ -1,4 +1,7 @@
-"""The exchange port's conformance suite on the sandbox, over three paths: native, ccxt.pro, and plain REST."""
+"""The exchange port's conformance suite on the sandbox, over every way of placing.
+
+Native by WebSocket and by REST, signed with HMAC and with Ed25519; ccxt by WebSocket and by REST.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,13 @@ class TestNativePath(ExchangeConformance):
     @pytest.fixture
     async def lab(self) -> AsyncIterator[SandboxLab]:
         async with sandbox_lab() as lab:
+            yield lab
+
+
+class TestNativeRestPath(ExchangeConformance):
+    @pytest.fixture
+    async def lab(self) -> AsyncIterator[SandboxLab]:
+        async with sandbox_lab(orders="rest") as lab:
             yield lab
 
 

@@ -20,7 +20,12 @@ from domain.events import BookChanged, BookInvalidated
 from tests.cex.lab import SandboxLab, sandbox_lab
 from tests.support.exchange_conformance import ASK, BID, LOTS, an_order, ask_of, moved
 
-PATHS = {"native": {"feed": "auto"}, "ccxt": {"feed": "ccxt"}, "rest": {"exchange": "binanceus"}}
+PATHS = {
+    "native": {"feed": "auto"},
+    "native-rest": {"orders": "rest"},
+    "ccxt": {"feed": "ccxt"},
+    "rest": {"exchange": "binanceus"},
+}
 pytestmark = pytest.mark.parametrize("path", PATHS)
 
 

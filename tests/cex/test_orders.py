@@ -53,7 +53,11 @@ async def test_reduce_only_is_refused_with_a_reason_and_nothing_is_sent(lab: San
     assert await lab.venue.open_orders() == []
 
 
-@pytest.mark.parametrize("changes", [{}, {"exchange": "binanceus"}], ids=["websocket", "rest"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"orders": "rest"}, {"feed": "ccxt"}, {"exchange": "binanceus"}],
+    ids=["websocket", "rest", "ccxt-websocket", "ccxt-rest"],
+)
 async def test_sent_instant_lies_between_the_call_and_the_answer(changes: dict[str, str]) -> None:
     async with sandbox_lab(**changes) as lab:
         before = time.perf_counter_ns()

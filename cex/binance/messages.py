@@ -1,0 +1,282 @@
+"""The venue's messages as frozen structs: numbers stay the venue's text, names are ours, what is not used is not read.
+
+Streams: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams and user-data-stream.
+A message that lacks a field or has one of another kind is a `msgspec.ValidationError`; unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import field
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Time is the venue's, in milliseconds unless the stream was opened with microseconds."""
+
+
+# --- market data
+
+
+class Trade(_Message, frozen=True, kw_only=True):
+    """`trade`."""
+
+    symbol: str = field(name="s")
+    trade_id: int = field(name="t")
+    price: str = field(name="p")
+    qty: str = field(name="q")
+    time: int = field(name="T")
+    is_buyer_maker: bool = field(name="m")
+
+
+class AggregateTrade(_Message, frozen=True, kw_only=True):
+    """`aggTrade`: the trades of one taker at one price."""
+
+    symbol: str = field(name="s")
+    aggregate_id: int = field(name="a")
+    price: str = field(name="p")
+    qty: str = field(name="q")
+    first_id: int = field(name="f")
+    last_id: int = field(name="l")
+    time: int = field(name="T")
+    is_buyer_maker: bool = field(name="m")
+
+
+class BookTicker(_Message, frozen=True, kw_only=True):
+    """`bookTicker`, which has no event name and no time."""
+
+    symbol: str = field(name="s")
+    update_id: int = field(name="u")
+    bid: str = field(name="b")
+    bid_qty: str = field(name="B")
+    ask: str = field(name="a")
+    ask_qty: str = field(name="A")
+
+
+class Depth(_Message, frozen=True, kw_only=True):
+    """`depthUpdate`. The book itself is kept by `capstan_native.L2Book`, which reads the bytes."""
+
+    symbol: str = field(name="s")
+    event_time: int = field(name="E")
+    first_id: int = field(name="U")
+    last_id: int = field(name="u")
+    bids: list[tuple[str, str]] = field(name="b")
+    asks: list[tuple[str, str]] = field(name="a")
+
+
+class Candle(_Message, frozen=True, kw_only=True):
+    """The `k` of a `kline`."""
+
+    open_time: int = field(name="t")
+    close_time: int = field(name="T")
+    symbol: str = field(name="s")
+    interval: str = field(name="i")
+    open: str = field(name="o")
+    high: str = field(name="h")
+    low: str = field(name="l")
+    close: str = field(name="c")
+    volume: str = field(name="v")
+    quote_volume: str = field(name="q")
+    trades: int = field(name="n")
+    is_closed: bool = field(name="x")
+
+
+class Kline(_Message, frozen=True, kw_only=True):
+    """`kline`."""
+
+    event_time: int = field(name="E")
+    candle: Candle = field(name="k")
+
+
+class Ticker(_Message, frozen=True, kw_only=True):
+    """`24hrTicker`: a rolling day."""
+
+    symbol: str = field(name="s")
+    event_time: int = field(name="E")
+    change: str = field(name="p")
+    change_percent: str = field(name="P")
+    average: str = field(name="w")
+    previous_close: str = field(name="x")
+    last: str = field(name="c")
+    last_qty: str = field(name="Q")
+    bid: str = field(name="b")
+    bid_qty: str = field(name="B")
+    ask: str = field(name="a")
+    ask_qty: str = field(name="A")
+    open: str = field(name="o")
+    high: str = field(name="h")
+    low: str = field(name="l")
+    volume: str = field(name="v")
+    quote_volume: str = field(name="q")
+    open_time: int = field(name="O")
+    close_time: int = field(name="C")
+
+
+# --- user data
+
+
+class ExecutionReport(_Message, frozen=True, kw_only=True):
+    """`executionReport`: something happened to an order of ours."""
+
+    symbol: str = field(name="s")
+    client_order_id: str = field(name="c")
+    original_client_order_id: str = field(name="C", default="")
+    """The order's own id where `c` is that of the cancel or the replacement."""
+    side: str = field(name="S")
+    kind: str = field(name="o")
+    time_in_force: str = field(name="f")
+    qty: str = field(name="q")
+    price: str = field(name="p")
+    execution: str = field(name="x")
+    status: str = field(name="X")
+    reason: str = field(name="r", default="NONE")
+    order_id: int = field(name="i")
+    last_qty: str = field(name="l")
+    executed_qty: str = field(name="z")
+    executed_quote: str = field(name="Z", default="0")
+    last_price: str = field(name="L")
+    fee: str | None = field(name="n", default=None)
+    fee_asset: str | None = field(name="N", default=None)
+    time: int = field(name="T")
+    trade_id: int = field(name="t")
+    is_maker: bool = field(name="m")
+
+    @property
+    def order_name(self) -> str:
+        """The client order id of the order that is spoken of."""
+        return self.original_client_order_id or self.client_order_id
+
+
+class Holding(_Message, frozen=True, kw_only=True):
+    asset: str = field(name="a")
+    free: str = field(name="f")
+    locked: str = field(name="l")
+
+
+class AccountPosition(_Message, frozen=True, kw_only=True):
+    """`outboundAccountPosition`: the balances that an event may have changed."""
+
+    time: int = field(name="u")
+    holdings: list[Holding] = field(name="B")
+
+
+class BalanceUpdate(_Message, frozen=True, kw_only=True):
+    """`balanceUpdate`: a deposit, a withdrawal or a transfer."""
+
+    asset: str = field(name="a")
+    change: str = field(name="d")
+    time: int = field(name="T")
+
+
+class Kind(_Message, frozen=True, kw_only=True):
+    """The event's name, to choose what it is read as."""
+
+    name: str = field(name="e")
+
+
+# --- answers
+
+
+class Fault(_Message, frozen=True, kw_only=True):
+    """An error's body."""
+
+    code: int
+    msg: str = ""
+    data: Any = None
+
+
+class Answer(_Message, frozen=True, kw_only=True, rename="camel"):
+    """Anything that comes by the WebSocket API: an answer to a request, or an event."""
+
+    id: str | int | None = None
+    status: int = 0
+    result: msgspec.Raw = msgspec.Raw()
+    error: Fault | None = None
+    rate_limits: list[dict[str, Any]] = field(default_factory=list)
+    event: msgspec.Raw = msgspec.Raw()
+
+
+class OrderAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
+    """An order as it was placed, asked about, listed or cancelled (RESULT and FULL)."""
+
+    symbol: str
+    order_id: int
+    client_order_id: str
+    orig_client_order_id: str = ""
+    status: str
+    executed_qty: str
+
+    @property
+    def name(self) -> str:
+        """The order's own client id: an answer to a cancel has the cancel's in the other place."""
+        return self.orig_client_order_id or self.client_order_id
+
+
+class ReplaceAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
+    """What became of a cancel-replace's two halves; a half that failed is a `Fault`, or null when it was not tried."""
+
+    cancel_result: str
+    new_order_result: str
+    cancel_response: msgspec.Raw = msgspec.Raw(b"null")
+    new_order_response: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class TradeAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
+    """A row of `myTrades`."""
+
+    symbol: str
+    id: int
+    order_id: int
+    price: str
+    qty: str
+    commission: str
+    commission_asset: str
+    time: int
+    is_buyer: bool
+    is_maker: bool
+
+
+class Balance(_Message, frozen=True, kw_only=True):
+    asset: str
+    free: str
+    locked: str
+
+
+class AccountAnswer(_Message, frozen=True, kw_only=True):
+    """`account`."""
+
+    balances: list[Balance]
+
+
+class Rates(_Message, frozen=True, kw_only=True):
+    maker: str = "0"
+    taker: str = "0"
+
+
+class CommissionAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
+    """`account/commission`; the parts add up."""
+
+    standard_commission: Rates = Rates()
+    tax_commission: Rates = Rates()
+    special_commission: Rates = Rates()
+
+
+class TimeAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
+    server_time: int
+
+
+class Listing(_Message, frozen=True, kw_only=True, rename="camel"):
+    """A symbol of `exchangeInfo`."""
+
+    symbol: str
+    status: str
+    base_asset: str
+    quote_asset: str
+    is_spot_trading_allowed: bool = True
+    filters: list[dict[str, Any]]
+
+
+class ExchangeInfo(_Message, frozen=True, kw_only=True, rename="camel"):
+    rate_limits: list[dict[str, Any]]
+    symbols: list[Listing]

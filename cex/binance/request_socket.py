@@ -1,0 +1,139 @@
+"""Questions and answers over the venue's WebSocket API, on a connection of their own, apart from the user stream.
+
+Answers find their questions by id. When the connection goes, every question on it fails at once: what became of it is
+not known. Nothing waits for a connection here, because a late order is a wrong order; who asks looks at `is_up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import aiohttp
+import msgspec
+import structlog
+
+from cex.binance.connection import BinanceConnection
+from cex.binance.errors import Refusal
+from cex.binance.messages import Answer
+from cex.handover import CURRENT
+from domain import VenueUnavailable
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 10.0
+BACKOFF_S = (0.05, 5.0)
+_FOREIGN = (aiohttp.ClientError, OSError, TimeoutError, VenueUnavailable, msgspec.MsgspecError, UnicodeDecodeError)
+
+
+class RequestSocket:
+    """One connection at a time, as long as `run` runs."""
+
+    def __init__(self, connection: BinanceConnection) -> None:
+        self._connection = connection
+        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._numbers = itertools.count(1)
+        self._decode = msgspec.json.Decoder(Answer).decode
+
+    @property
+    def is_up(self) -> bool:
+        return self._socket is not None and not self._socket.closed
+
+    def next_id(self) -> str:
+        return str(next(self._numbers))
+
+    async def open(self) -> None:
+        """Connect, so that the first order does not wait for a handshake."""
+        connection = self._connection
+        async with asyncio.timeout(connection.timeout_s):
+            self._socket = await connection.session.ws_connect(
+                connection.endpoints.ws_api,
+                heartbeat=HEARTBEAT_S,
+                decode_text=False,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )
+
+    async def run(self) -> None:
+        """Read answers, and connect again whenever the connection is lost, until cancelled."""
+        failures = 0
+        try:
+            while True:
+                try:
+                    if not self.is_up:
+                        await self.open()
+                    failures = 0
+                    await self._read()
+                except _FOREIGN as exc:
+                    log.warning(
+                        "order_socket.lost",
+                        venue=self._connection.settings.id,
+                        error=type(exc).__name__ if isinstance(exc, aiohttp.ClientError) else str(exc),
+                    )
+                await self._drop()
+                await asyncio.sleep(min(BACKOFF_S[0] * 2**failures, BACKOFF_S[1]))
+                failures = min(failures + 1, 10)
+        finally:
+            await self._drop()
+
+    async def ask(self, request_id: str, message: str) -> msgspec.Raw:
+        """Send one message and wait for the result; the caller bounds the wait.
+
+        Raises:
+            Refusal: The answer is no result.
+            ConnectionError: There is no connection, or it went before the answer.
+        """
+        socket = self._socket
+        if socket is None or socket.closed:
+            raise ConnectionAbortedError("no order socket")
+        answer = self._waiting[request_id] = asyncio.get_running_loop().create_future()
+        try:
+            if handover := CURRENT.get():
+                handover.touched = True
+            await socket.send_str(message)
+            if handover:
+                handover.sent_ns = self._connection.clock.monotonic_ns()
+            return self._result(await answer)
+        finally:
+            del self._waiting[request_id]
+
+    def _result(self, answer: Answer) -> msgspec.Raw:
+        limiter = self._connection.limiter
+        if answer.rate_limits:
+            limiter.observe_rows(answer.rate_limits)
+        if answer.status == 200:
+            return answer.result
+        fault = answer.error
+        if answer.status in (418, 429):
+            limiter.observe(answer.status, {"Retry-After": _retry_after_s(fault.data if fault else None)})
+        raise Refusal(answer.status, fault.code if fault else None, fault.msg if fault else "no reason")
+
+    async def _read(self) -> None:
+        socket = self._socket
+        assert socket is not None
+        while True:
+            message = await socket.receive()
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                raise VenueUnavailable(f"socket ended: {message.type.name} {socket.close_code}")
+            answer = self._decode(message.data)
+            waiting = self._waiting.get(str(answer.id))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(answer)
+
+    async def _drop(self) -> None:
+        socket, self._socket = self._socket, None
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionAbortedError("the order socket was lost"))
+        if socket is not None:
+            await socket.close()
+
+
+def _retry_after_s(data: Any) -> str:
+    """Read how long to wait; a second where it is not said."""
+    if isinstance(data, dict):
+        until, now = data.get("retryAfter"), data.get("serverTime")
+        if isinstance(until, int) and isinstance(now, int) and until > now:
+            return str(-(-(until - now) // 1_000))
+    return "1"
