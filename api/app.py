@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from api.auth.principal import Gate, check_routes
+from api.auth.rates import RateHeaders
 from api.core.requests import VERSION, RequestFrame
 from api.problems import answer_problems
 from api.services import Services
 from api.v1 import ROUTERS
 
 
-def create_app(services: Services) -> FastAPI:
-    """Build the application over its services."""
+def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
+    """Build the application over its services; `gate` is another one than theirs, for tests of routes.
+
+    Raises:
+        InvariantError: A route does not say whom it admits.
+    """
     app = FastAPI(title="Capstan", version=VERSION, docs_url=None, redoc_url=None)
     app.state.services = services
+    app.state.gate = gate or services.auth.gate
     answer_problems(app)
+    app.add_middleware(RateHeaders)
     # The outermost layer: whatever answers, the frame is around it.
     app.add_middleware(RequestFrame)
     for router in ROUTERS:
         app.include_router(router)
+    check_routes(app)
     return app

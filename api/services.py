@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.auth.services import Auth
+from api.auth.settings import ApiSettings
 from api.core.effects import Effects
 from api.core.keys import ServerKey
 from api.core.pages import Cursors
@@ -31,11 +33,19 @@ class Services:
     batches: Batches
     effects: Effects
     cursors: Cursors
+    auth: Auth
     books: Ledger | None = None
 
     @classmethod
     def over(
-        cls, *, clock: Clock, database: Database, key: ServerKey, engine: EngineDoor, books: Ledger | None = None
+        cls,
+        *,
+        clock: Clock,
+        database: Database,
+        key: ServerKey,
+        engine: EngineDoor,
+        settings: ApiSettings,
+        books: Ledger | None = None,
     ) -> Services:
         """Make what follows from the rest."""
         batches = Batches(database)
@@ -47,6 +57,7 @@ class Services:
             batches=batches,
             effects=Effects(batches, clock.now_ns),
             cursors=Cursors(key),
+            auth=Auth.over(clock=clock, database=database, key=key, batches=batches, settings=settings),
             books=books,
         )
 

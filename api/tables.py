@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import api.core.tables  # noqa: F401 - declares the tables
+import api.auth.tables
+import api.core.tables  # noqa: F401 - declares the tables, as does the one before
 from runtime.database import Database
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

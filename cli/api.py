@@ -13,16 +13,13 @@ from domain import InputError
 
 app = typer.Typer(no_args_is_help=True, help="HTTP over an installation.")
 
-
-@app.callback()
-def _group() -> None:
-    """Keep `serve` a subcommand although it is the only one."""
+DataDirOption = Annotated[Path, typer.Option(help="The installation.")]
 
 
 @app.command()
 def serve(
-    data_dir: Annotated[Path, typer.Option(help="The installation.")] = Path(),
-    host: Annotated[str, typer.Option(help="A loopback address: this API has no users yet.")] = "127.0.0.1",
+    data_dir: DataDirOption = Path(),
+    host: Annotated[str, typer.Option(help="A loopback address: TLS is a proxy's business.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8460,
 ) -> None:
     """Serve health, engine status, kill, books and metrics until SIGTERM."""
@@ -36,6 +33,42 @@ def serve(
     except ValueError:
         is_loopback = host == "localhost"
     if not is_loopback:
-        raise InputError(f"{host} is not a loopback address", hint="put a proxy with authentication in front of it")
+        raise InputError(f"{host} is not a loopback address", hint="put a proxy with TLS in front of it")
     services = open_services(DataDir(data_dir.resolve()))
     uvicorn.run(create_app(services), host=host, port=port, log_level="warning")
+
+
+@app.command()
+def bootstrap(
+    organisation: Annotated[str, typer.Argument(help="Short name: lower-case letters, digits, hyphens.")],
+    email: Annotated[str, typer.Option(help="Of its owner.")],
+    name: Annotated[str, typer.Option(help="Its name for people; the short name if not given.")] = "",
+    public_key: Annotated[
+        str, typer.Option(help="The owner's Ed25519 public key, base64; without it an HMAC secret is made.")
+    ] = "",
+    data_dir: DataDirOption = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Make an organisation with its owner: password, seed for codes and API key are printed, this once.
+
+    The first organisation of an installation, and every further one that shares it.
+    """
+    from dataclasses import asdict
+
+    from api.auth.bootstrap import bootstrap as make
+    from cli import output
+    from cli.api_services import open_services
+
+    services = open_services(DataDir(data_dir.resolve()))
+    try:
+        made = make(
+            services.auth, slug=organisation, name=name or organisation, email=email, public_key=public_key or None
+        )
+    finally:
+        services.database.dispose()
+    if as_json:
+        output.emit(asdict(made))
+        return
+    for what, value in asdict(made).items():  # No table: it would cut what is longer than the terminal.
+        typer.echo(f"{what:<14} {value or '-'}")
+    output.say("None of this is shown again: keep the password, the seed and the key's secret apart.")

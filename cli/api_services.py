@@ -19,11 +19,13 @@ def open_services(data: DataDir) -> Services:
         InputError: Settings or key file that cannot be used.
         VenueUnavailable: The database does not answer.
     """
-    database, ledger = open_ledger(load_settings(data.settings), data)
+    settings = load_settings(data.settings)
+    database, ledger = open_ledger(settings, data)
     return Services.over(
         clock=SystemClock(),
         database=open_tables(database),
         key=ServerKey.at(data.api_key),
         engine=EngineDoor(data.control),
+        settings=settings.api,
         books=ledger,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from api.auth.settings import ApiSettings
 from cex import VenueSettings
 from custody import PolicySettings
 from custody.audit import AuditSettings
@@ -106,6 +107,7 @@ class Settings(SettingsBase):
     custody: CustodySettings | None = None
     venues: Annotated[tuple[VenueSettings, ...], Field(min_length=1)]
     engine: EngineSettings = EngineSettings()
+    api: ApiSettings = ApiSettings()
     tasks: TaskSettings = TaskSettings()
     log: LogSettings = LogSettings()
 

@@ -45,9 +45,10 @@ class Batches:
             VenueUnavailable: The database does not answer, or thousands wait already; nothing was changed.
             Exception: Whatever `work` raised; nothing of it was kept.
         """
-        return await asyncio.wrap_future(self._submit(work))
+        return await asyncio.wrap_future(self.submit(work))
 
-    def _submit(self, work: Callable[[Session], T]) -> Future[T]:
+    def submit(self, work: Callable[[Session], T]) -> Future[T]:
+        """Queue `work` without waiting for it; see `run`."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         with self._lock:

@@ -22,7 +22,8 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.auth.scopes import Scope
-from domain import InvariantError, Refused
+from api.core.errors import Forbidden
+from domain import InvariantError
 
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name="access_token", description="An access token, from a login or OAuth."
@@ -76,10 +77,12 @@ class Principal:
         """Stop here unless the caller has a scope (one that only some bodies of a route need).
 
         Raises:
-            Refused: Rule `scope`.
+            Forbidden: Code `missing_scope`.
         """
         if scope not in self.scopes:
-            raise Refused(f"this needs the scope {scope}", rule="scope", hint="ask an administrator for a role with it")
+            raise Forbidden(
+                f"this needs the scope {scope}", code="missing_scope", hint="ask an administrator for a role with it"
+            )
 
     def sees(self, portfolio: str) -> bool:
         """Whether a portfolio of its organisation is one of its own; for filters of lists."""
@@ -89,10 +92,10 @@ class Principal:
         """Stop here unless the caller may act in a portfolio.
 
         Raises:
-            Refused: Rule `portfolio`.
+            Forbidden: Code `foreign_portfolio`.
         """
         if not self.sees(portfolio):
-            raise Refused(f"not one of this caller's portfolios: {portfolio[:64]!r}", rule="portfolio")
+            raise Forbidden(f"not one of this caller's portfolios: {portfolio[:64]!r}", code="foreign_portfolio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class Gate(Protocol):
 
         Raises:
             Unauthenticated: Nobody, or not who they say they are.
-            Refused: Known, and not allowed to.
+            Forbidden: Known, and not allowed to.
             TooManyRequests: Beyond its rate.
         """
         ...
@@ -124,7 +127,7 @@ class Gate(Protocol):
         """Ask for the step-up now: for a route whose body decides whether one is needed (loosening a limit).
 
         Raises:
-            Refused: Rule `step_up_required`, or that of what is wrong with the one that came.
+            Forbidden: Code `step_up_required`, or what is wrong with the one that came.
         """
         ...
 
@@ -179,7 +182,7 @@ async def confirm_step_up(request: Request, principal: Principal) -> Principal:
     """Stop here unless a person has confirmed exactly this request.
 
     Raises:
-        Refused: Rule `step_up_required`.
+        Forbidden: Code `step_up_required`.
     """
     return principal if principal.stepped_up else await gate_of(request).confirm(request, principal)
 

@@ -6,6 +6,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.v1 import books, engine, health
+from api.v1 import books, engine, health, keys
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, engine.router, books.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, engine.router, books.router, keys.router)

@@ -6,12 +6,14 @@ import asyncio
 
 from fastapi import APIRouter
 
+from api.auth.principal import require
+from api.auth.scopes import Scope
 from api.services import Use
 
 router = APIRouter(tags=["ledger"])
 
 
-@router.get("/v1/ledger/balances")
+@router.get("/v1/ledger/balances", dependencies=[require(Scope.LEDGER_READ)])
 async def balances(services: Use, prefix: str = "") -> dict[str, dict[str, str]]:
     """Balances by account and asset, raw integers as text."""
     found = await asyncio.to_thread(services.ledger.balances, prefix)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from api.auth.principal import public
 from api.services import Use
 from domain import PlatformError
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/v1/health")
+@router.get("/v1/health", dependencies=[public()])
 async def health(services: Use) -> dict[str, str]:
     """Whether this process and the engine answer."""
     try:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from api import create_app
+from api.auth import Method, Principal, Requirement, Scope
+from api.auth.settings import ApiSettings
 from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
 from api.services import Services
@@ -32,6 +34,7 @@ def api_services(folder: Path, *, control: Path | None = None, books: Any = None
             database=database,
             key=ServerKey(b"\x01" * 32),
             engine=EngineDoor(control or folder / "nobody.sock"),
+            settings=ApiSettings(password_memory_kib=64),
             books=books,
         )
     finally:
@@ -40,9 +43,25 @@ def api_services(folder: Path, *, control: Path | None = None, books: Any = None
 
 @contextmanager
 def api_client(folder: Path, **services: Any) -> Iterator[Client]:
-    """A client of the whole application over `api_services`."""
+    """A client of the whole application over `api_services`, whose gate admits anybody as `ANYBODY`."""
     with api_services(folder, **services) as found:
-        yield Client(create_app(found))
+        yield Client(create_app(found, gate=OpenGate()))
+
+
+ANYBODY = Principal("org_anybody", "key:key_anybody", frozenset(Scope), Method.SIGNATURE, user="usr_anybody")
+
+
+class OpenGate:
+    """Admits everybody as one caller, and confirms what it asks for: for tests of what routes do."""
+
+    def __init__(self, principal: Principal = ANYBODY) -> None:
+        self.principal = principal
+
+    async def admit(self, request: Any, need: Requirement) -> Principal:
+        return self.principal
+
+    async def confirm(self, request: Any, principal: Principal) -> Principal:
+        return principal
 
 
 @dataclass(frozen=True)
@@ -56,14 +75,14 @@ class Client:
     """Speaks ASGI to an application: one request, one answer."""
 
     def __init__(self, app: Any) -> None:
-        self._app = app
+        self.app = app
 
     async def ask(self, method, path, body=b"", *, headers=None, chunks=None):
         """Give (status, media type, body); see `full`."""
         answer = await self.full(method, path, body, headers=headers, chunks=chunks)
         return answer.status, answer.headers.get("content-type", ""), answer.body
 
-    async def full(self, method, path, body=b"", *, headers=None, chunks=None):
+    async def full(self, method, path, body=b"", *, headers=None, chunks=None, address="127.0.0.1"):
         """Give the whole answer; with `chunks` the body is sent in pieces and its length not announced."""
         sent = []
         pieces = list(chunks) if chunks is not None else [body]
@@ -85,10 +104,10 @@ class Client:
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
             "path": route, "raw_path": route.encode(), "query_string": query.encode(), "root_path": "",
             "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()],
-            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8460),
+            "client": (address, 1), "server": ("127.0.0.1", 8460),
         }  # fmt: skip
         try:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         except Exception:  # Starlette answers 500 and raises, so that the server can log it.
             assert sent
         content = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")

@@ -24,9 +24,10 @@ from api.auth import (
     requirement_of,
 )
 from api.auth.scopes import format_scopes, parse_scopes, scopes_of
+from api.core.errors import Forbidden
 from api.problems import answer_problems
-from domain import InputError, InvariantError, Refused
-from tests.api.test_app import Client
+from domain import InputError, InvariantError
+from tests.api.lab import Client
 
 
 class OneCaller:
@@ -41,7 +42,7 @@ class OneCaller:
 
     async def confirm(self, request, principal):
         if not self.confirms:
-            raise Refused("a person must confirm this", rule="step_up_required")
+            raise Forbidden("a person must confirm this", code="step_up_required")
         return principal
 
 
@@ -92,7 +93,7 @@ async def test_a_caller_with_the_scope_passes_and_the_gate_is_told_the_weight():
 
 async def test_a_caller_without_the_scope_is_refused_by_name():
     status, problem = await ask(OneCaller(caller(Scope.ORDERS_WRITE)), "GET", "/orders")
-    assert (status, problem["code"]) == (403, "scope")
+    assert (status, problem["code"]) == (403, "missing_scope")
     assert "orders:read" in problem["detail"]
 
 
@@ -103,7 +104,7 @@ async def test_an_application_without_a_gate_admits_nobody_but_to_what_is_public
 
 async def test_a_step_up_is_asked_for_after_the_scope():
     able, unable = caller(Scope.WITHDRAWALS_WRITE), caller(Scope.WITHDRAWALS_READ)
-    assert (await ask(OneCaller(unable, confirms=True), "POST", "/withdrawals"))[1]["code"] == "scope"
+    assert (await ask(OneCaller(unable, confirms=True), "POST", "/withdrawals"))[1]["code"] == "missing_scope"
     assert (await ask(OneCaller(able), "POST", "/withdrawals"))[1]["code"] == "step_up_required"
     assert await ask(OneCaller(able, confirms=True), "POST", "/withdrawals") == (200, "key:key_a")
 
@@ -112,7 +113,7 @@ async def test_tightening_needs_no_step_up_and_loosening_does():
     gate = OneCaller(caller(Scope.RISK_WRITE, portfolios=frozenset({"main"})))
     assert await ask(gate, "POST", "/limits/main?looser=false") == (200, "changed")
     assert (await ask(gate, "POST", "/limits/main?looser=true"))[1]["code"] == "step_up_required"
-    assert (await ask(gate, "POST", "/limits/other?looser=false"))[1]["code"] == "portfolio"
+    assert (await ask(gate, "POST", "/limits/other?looser=false"))[1]["code"] == "foreign_portfolio"
 
 
 def test_a_route_that_says_nothing_keeps_the_application_from_starting():

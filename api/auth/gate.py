@@ -1,0 +1,185 @@
+"""The gate: who asks, from where, how often, and with whose confirmation. Every refusal is logged with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from starlette.requests import HTTPConnection, Request
+
+from api.auth.networks import Address, caller_address, is_within, parse_networks
+from api.auth.nonces import Nonces
+from api.auth.principal import Method, Principal, Requirement
+from api.auth.rates import Rates
+from api.auth.scopes import parse_scopes
+from api.auth.settings import ApiSettings
+from api.auth.signing import Credentials, canonical, request_digest
+from api.auth.standing import Standing, Standings
+from api.auth.step_up import StepUps
+from api.auth.tokens import Tokens
+from api.core.errors import ApiError, BadRequest, Forbidden, Unauthenticated
+
+log = structlog.get_logger(__name__)
+
+FAILURES_A_MINUTE: Final = 60
+"""So often may one address be wrong."""
+_CHALLENGE: Final = {"www-authenticate": 'Bearer realm="capstan"'}
+
+
+class RequestGate:
+    """Admits signed requests and requests with access tokens."""
+
+    def __init__(
+        self,
+        *,
+        now_ns: Callable[[], int],
+        settings: ApiSettings,
+        standings: Standings,
+        tokens: Tokens,
+        nonces: Nonces,
+        rates: Rates,
+        step_ups: StepUps,
+        used: Callable[[str, int], None],
+    ) -> None:
+        self._now_ns = now_ns
+        self._proxies = parse_networks(settings.trusted_proxies)
+        self._standings = standings
+        self._tokens = tokens
+        self._nonces = nonces
+        self._rates = rates
+        self._step_ups = step_ups
+        self._used = used
+
+    async def admit(self, request: Request, need: Requirement) -> Principal:
+        """Find out who asks; see `Gate.admit`."""
+        address = caller_address(request, self._proxies)
+        try:
+            principal, standing = await self._identify(request)
+            _check_networks(standing, address)
+        except (Unauthenticated, Forbidden) as exc:
+            await self._count_failure(exc, address)
+            raise
+        structlog.contextvars.bind_contextvars(actor=principal.actor, organisation=principal.organisation)
+        await self.spend(request, principal.actor, need.weight, standing.rate_limit)
+        return principal
+
+    async def confirm(self, request: Request, principal: Principal) -> Principal:
+        """Ask for the step-up of this request; see `Gate.confirm`."""
+        word = request.headers.get("step-up", "")
+        if not word:
+            raise Forbidden(
+                "a person must confirm this request with a passkey or a code",
+                code="step_up_required",
+                hint="POST /v1/auth/step-ups with this request's digest, then send it again with the header Step-Up",
+            )
+        digest = request_digest(request.method, target_of(request), await request.body())
+        try:
+            await self._step_ups.use(word, principal, digest)
+        except Forbidden as exc:
+            log.warning("auth.refused", code=exc.code, actor=principal.actor)
+            raise
+        return replace(principal, stepped_up=True)
+
+    async def still(self, principal: Principal) -> Principal | None:
+        """The same caller as it stands now, for streams: None once it may not be here any more."""
+        standing = await self._standing_of(principal)
+        if standing is None or standing.organisation != principal.organisation:
+            return None
+        granted = principal.scopes if principal.granted is None else principal.granted
+        return replace(principal, scopes=granted & standing.scopes, portfolios=standing.portfolios)
+
+    async def spend(self, request: HTTPConnection, caller: str, weight: int, limit: int) -> None:
+        """Count a call against a caller's rate.
+
+        Raises:
+            TooManyRequests: It is too much.
+        """
+        spent = await self._rates.spend(caller, weight, limit, self._now_ns())
+        request.state.spent = spent
+        spent.check(weight)
+
+    async def spend_by_address(self, request: HTTPConnection, what: str, limit: int) -> str:
+        """Count a call of somebody unknown by its address; give the address as text."""
+        address = caller_address(request, self._proxies)
+        await self.spend(request, f"{what}:{address}", 1, limit)
+        return str(address or "")
+
+    async def _identify(self, request: Request) -> tuple[Principal, Standing]:
+        authorization = request.headers.get("authorization", "")
+        if "api-key" in request.headers:
+            if authorization:
+                raise BadRequest("a request is signed or carries a token, not both")
+            return await self._by_signature(request)
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated(
+                "nobody said who asks", hint="sign the request, or send Authorization: Bearer …", headers=_CHALLENGE
+            )
+        return await self._by_token(token)
+
+    async def _by_signature(self, request: Request) -> tuple[Principal, Standing]:
+        told = Credentials.read(request.headers)
+        now_ms = self._now_ns() // 1_000_000
+        told.check_time(now_ms)
+        message = canonical(told.timestamp, request.method, target_of(request), await request.body(), told.nonce)
+        standing = await self._standings.of_key(told.key)
+        # An unknown key and a wrong signature are answered alike.
+        if standing is None or standing.verifier is None or not standing.verifier.verifies(message, told.signature):
+            raise Unauthenticated(
+                "no such key, or not its signature over this request",
+                code="invalid_signature",
+                hint="docs/api/auth.md has the lines that are signed, and an example",
+            )
+        await self._nonces.take(
+            told.key, told.nonce, made_ms=int(told.timestamp), until_ms=told.until_ms, now_ms=now_ms
+        )
+        self._used(told.key, now_ms)
+        principal = Principal(
+            standing.organisation, f"key:{told.key}", standing.scopes, Method.SIGNATURE, standing.portfolios,
+            user=standing.user,
+        )  # fmt: skip
+        return principal, standing
+
+    async def _by_token(self, token: str) -> tuple[Principal, Standing]:
+        claims = await self._tokens.check(token)
+        granted = parse_scopes(claims.scope)
+        method = Method.TOKEN if claims.sid else Method.CLIENT
+        user = claims.sub.removeprefix("user:") if claims.sid else None
+        named = Principal(
+            claims.org, claims.sub, granted, method, user=user, session=claims.sid or None, granted=granted
+        )
+        standing = await self._standing_of(named)
+        if standing is None or standing.organisation != claims.org or (user and standing.user != user):
+            raise Unauthenticated("this session is over", code="session_over", headers=_CHALLENGE, hint="log in again")
+        return (
+            replace(named, scopes=granted & standing.scopes, portfolios=standing.portfolios, user=standing.user),
+            standing,
+        )
+
+    async def _standing_of(self, principal: Principal) -> Standing | None:
+        kind, _, name = principal.actor.partition(":")
+        if kind == "key":
+            return await self._standings.of_key(name)
+        if kind == "client":
+            return await self._standings.of_client(name)
+        return await self._standings.of_session(principal.session or "")
+
+    async def _count_failure(self, exc: ApiError, address: Address | None) -> None:
+        log.warning("auth.refused", code=exc.code, address=str(address))
+        spent = await self._rates.spend(f"failures:{address}", 1, FAILURES_A_MINUTE, self._now_ns())
+        spent.check(1)
+
+
+def target_of(request: HTTPConnection) -> str:
+    """The request's path?query as it was sent."""
+    path = (request.scope.get("raw_path") or request.scope["path"].encode()).decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+def _check_networks(standing: Standing, address: Address | None) -> None:
+    for networks in standing.networks:
+        if not is_within(address, networks):
+            raise Forbidden("not from this address", code="foreign_address", hint="the allow-list does not have it")

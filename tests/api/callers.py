@@ -1,0 +1,84 @@
+"""Callers of the whole application: an organisation's owner with a key, who signs what it asks and confirms it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict
+from typing import Any
+
+from api.auth.base64url import decode64
+from api.auth.bootstrap import bootstrap
+from api.auth.signing import request_digest, sign_request
+from api.auth.step_up import Confirmed
+from api.services import Services
+from tests.api.lab import JSON, Answer, Client
+
+_NONCES = itertools.count()
+
+
+class Caller:
+    """Signs with one key. `secret` is HMAC's bytes or an Ed25519 private key."""
+
+    def __init__(self, client: Client, services: Services, key: str, secret: Any, user: str, organisation: str) -> None:
+        self.client, self.services = client, services
+        self.key, self.secret, self.user, self.organisation = key, secret, user, organisation
+        self.address = "127.0.0.1"
+
+    @classmethod
+    def owner(cls, client: Client, services: Services, slug: str = "acme") -> Caller:
+        """A new organisation's."""
+        made = bootstrap(services.auth, slug=slug, name=slug.title(), email=f"owner@{slug}.example")
+        return cls.of(client, services, asdict(made))
+
+    @classmethod
+    def of(cls, client: Client, services: Services, made: dict[str, Any]) -> Caller:
+        """The owner that `capstan api bootstrap` has made."""
+        caller = cls(client, services, made["key"], decode64(made["key_secret"]), made["user"], made["organisation"])
+        caller.made = made
+        return caller
+
+    made: dict[str, Any]
+    """What the owner was given; of callers with keys of their own nothing."""
+
+    def headers(self, method: str, path: str, body: bytes = b"", **changes: Any) -> dict[str, str]:
+        """The headers of a signed request; `changes` are other arguments to `sign_request`."""
+        given = {
+            "method": method, "target": path, "body": body, "now_ms": self.services.clock.now_ns() // 1_000_000,
+            "nonce": f"nonce-{next(_NONCES):016}",
+        }  # fmt: skip
+        signed = sign_request(self.key, self.secret, **(given | changes))
+        return signed | (JSON if body else {})
+
+    def confirm(self, method: str, path: str, body: bytes = b"", **changes: str) -> dict[str, str]:
+        """The header that says: a person has confirmed this."""
+        digest = request_digest(method, path, body).hex()
+        confirmed = _changed(Confirmed(self.user, self.organisation, digest, "totp"), changes)
+        with self.services.database.transaction() as session:
+            return {"step-up": self.services.auth.step_ups.confirm(session, confirmed)}
+
+    async def full(self, method: str, path: str, value: Any = None, *, confirmed: bool = False) -> Answer:
+        """Ask, signed; the body is `value` as JSON."""
+        body = b"" if value is None else json.dumps(value).encode()
+        headers = self.headers(method, path, body)
+        if confirmed:
+            headers |= self.confirm(method, path, body)
+        return await self.client.full(method, path, body, headers=headers, address=self.address)
+
+    async def ask(self, method: str, path: str, value: Any = None, *, confirmed: bool = False) -> tuple[int, Any]:
+        """Ask, signed; give status and what the body says."""
+        answer = await self.full(method, path, value, confirmed=confirmed)
+        return answer.status, json.loads(answer.body) if answer.body else None
+
+    async def with_key(self, secret: Any = None, **fields: Any) -> Caller:
+        """A caller with a new key, made by this one. With an Ed25519 private key as `secret`, its public half."""
+        request = {"name": "another", "scopes": ["market:read"], "algorithm": "hmac-sha256"} | fields
+        status, made = await self.ask("POST", "/v1/keys", request, confirmed=True)
+        assert status == 201, made
+        found = decode64(made["secret"]) if secret is None else secret
+        return Caller(self.client, self.services, made["id"], found, self.user, self.organisation)
+
+
+def _changed(confirmed: Confirmed, changes: dict[str, str]) -> Confirmed:
+    fields = {name: getattr(confirmed, name) for name in Confirmed.__struct_fields__}
+    return Confirmed(**(fields | changes))
