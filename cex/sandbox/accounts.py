@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
-from cex.sandbox.orders import Order, Trade
+from cex.sandbox.orders import Order, OrderList, Trade
 from domain import InputError, InvariantError, parse_units
 
 _KEYS: Final = frozenset(
@@ -39,8 +39,14 @@ class Account:
     open_orders: dict[int, Order] = field(default_factory=dict)
     by_client_id: dict[str, Order] = field(default_factory=dict)
     trades: dict[str, deque[Trade]] = field(default_factory=dict)
+    lists: dict[int, OrderList] = field(default_factory=dict)
+    open_lists: dict[int, OrderList] = field(default_factory=dict)
+    lists_by_client_id: dict[str, OrderList] = field(default_factory=dict)
+    open_counts: dict[str, int] = field(default_factory=dict)
+    """Open orders by symbol."""
     updated_ms: int = 0
     _ended: deque[int] = field(default_factory=deque)
+    _ended_lists: deque[int] = field(default_factory=deque)
 
     @property
     def name(self) -> str:
@@ -76,6 +82,8 @@ class Account:
     def opened(self, order: Order) -> None:
         """Remember an accepted order. A client order id names the newest order that bears it."""
         self.open_orders[order.id] = order
+        symbol = order.symbol.name
+        self.open_counts[symbol] = self.open_counts.get(symbol, 0) + 1
         if not self.is_background:
             self.orders[order.id] = order
             self.by_client_id[order.client_order_id] = order
@@ -89,7 +97,8 @@ class Account:
 
     def ended(self, order: Order) -> None:
         """Move an order into the bounded history."""
-        self.open_orders.pop(order.id, None)
+        del self.open_orders[order.id]
+        self.open_counts[order.symbol.name] -= 1
         if self.is_background:
             return
         self._ended.append(order.id)
@@ -97,6 +106,19 @@ class Account:
             oldest = self.orders.pop(self._ended.popleft())
             if self.by_client_id.get(oldest.client_order_id) is oldest:
                 del self.by_client_id[oldest.client_order_id]
+
+    def opened_list(self, order_list: OrderList) -> None:
+        self.lists[order_list.id] = self.open_lists[order_list.id] = order_list
+        self.lists_by_client_id[order_list.client_order_id] = order_list
+
+    def ended_list(self, order_list: OrderList) -> None:
+        """Move an order list into the bounded history."""
+        del self.open_lists[order_list.id]
+        self._ended_lists.append(order_list.id)
+        if len(self._ended_lists) > HISTORY_MAX:
+            oldest = self.lists.pop(self._ended_lists.popleft())
+            if self.lists_by_client_id.get(oldest.client_order_id) is oldest:
+                del self.lists_by_client_id[oldest.client_order_id]
 
     def traded(self, trade: Trade) -> None:
         if not self.is_background:

@@ -173,6 +173,9 @@ class LimitsConfig:
     orders_per_10_seconds: int = 20_000
     orders_per_day: int = 20_000_000
     open_orders_per_symbol: int = 1_000
+    stop_orders_per_symbol: int = 100
+    """The real venue's MAX_NUM_ALGO_ORDERS is 5."""
+    order_lists_per_symbol: int = 100
     body_bytes_max: int = 64 * 1024
     frame_bytes_max: int = 64 * 1024
     stream_queue_max: int = 4_096

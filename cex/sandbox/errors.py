@@ -148,6 +148,26 @@ def would_take() -> ApiError:
     return ApiError(-2010, "Order would immediately match and take.")
 
 
+def would_trigger() -> ApiError:
+    return ApiError(-2010, "Stop price would trigger immediately.")
+
+
+def bad_price_relationship() -> ApiError:
+    return ApiError(-2010, "The relationship of the prices for the orders is not correct.")
+
+
+def unsupported_combination() -> ApiError:
+    return ApiError(-1014, "Unsupported order combination.")
+
+
+def prevention_not_allowed() -> ApiError:
+    return ApiError(-1013, "This symbol does not allow the specified self-trade prevention mode.")
+
+
+def unknown_order_list() -> ApiError:
+    return ApiError(-2018, "Order list does not exist.")
+
+
 def unknown_order_sent() -> ApiError:
     return ApiError(-2011, "Unknown order sent.")
 

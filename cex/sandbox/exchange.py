@@ -1,41 +1,36 @@
 """The exchange itself: accounts, balances, fees and orders around the matching engines. Commands in, events out.
 
-Pure: no sockets, no threads, time from an injected clock. All amounts are integers of 1e-8. A commission is charged in
-the asset received, at `fee_bps` of it, rounded down to 1e-8 and credited to the fee account; what a report says was
-charged is what was charged, so the sum over all accounts of each asset never changes.
-
-A command either raises `ApiError` and changes nothing, or runs to its end before the next one starts.
+Pure: no sockets, no threads, time from an injected clock. Here stands what may happen; `execution.py` runs it and
+`booking.py` books and tells it. A command either raises `ApiError` and changes nothing (but for orders whose date had
+passed), or runs to its end, with all that follows from it, before the next one starts.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Final
 
 import capstan_native as native
 
 from cex.sandbox import errors, filters
 from cex.sandbox.accounts import Account
-from cex.sandbox.config import UNIT_DECIMALS, AccountSpec, LimitsConfig, SymbolSpec
+from cex.sandbox.booking import PIPS, Booking
+from cex.sandbox.config import AccountSpec, LimitsConfig, SymbolSpec
+from cex.sandbox.execution import Execution, takes
 from cex.sandbox.market import Market
 from cex.sandbox.orders import (
-    PREVENTION_CODES,
-    TIME_IN_FORCE_CODES,
     TYPE_CODES,
-    BalancesChanged,
-    BookTouched,
     ExchangeEvent,
+    ListKind,
     NewOrder,
+    NewOrderList,
     Order,
-    OrderReported,
-    PublicTrade,
+    OrderList,
     Status,
-    Trade,
 )
-from domain import InputError, InvariantError, parse_units
-
-_PIPS: Final = 1_000_000
+from cex.sandbox.triggers import is_reached
+from domain import InputError
 
 
 class Exchange:
@@ -56,45 +51,62 @@ class Exchange:
         self.limits = limits or LimitsConfig()
         self.markets = {spec.name: Market(spec, reference_prices[spec.name]) for spec in symbols}
         self.maker_fee_pips, self.taker_fee_pips = _pips(maker_fee_bps), _pips(taker_fee_bps)
-        self.accounts: list[Account] = []
-        self.fees = self.open_account(AccountSpec("fees", ""), is_background=True)
+        self._booking = Booking(clock_ms, self.maker_fee_pips, self.taker_fee_pips)
         for spec in accounts:
             self.open_account(spec)
-        self.emit: Callable[[ExchangeEvent], None] = _ignore
-        self._orders: dict[int, Order] = {}
-        """Open orders by id, of every account."""
         self._last_order_id = 0
-        self._last_queue_number = 0
-        self.last_execution_id = 0
+        self._last_list_id = -1
+        self._good_till: list[tuple[int, int]] = []
+        """A heap of (date, order id)."""
+        self._execution = Execution(self._booking, self.markets, clock_ms)
+
+    @property
+    def emit(self) -> Callable[[ExchangeEvent], None]:
+        return self._booking.emit
+
+    @emit.setter
+    def emit(self, emit: Callable[[ExchangeEvent], None]) -> None:
+        self._booking.emit = emit
+
+    @property
+    def accounts(self) -> list[Account]:
+        return self._booking.accounts
+
+    @property
+    def fees(self) -> Account:
+        """The account that commissions go to."""
+        return self._booking.fees
+
+    @property
+    def last_execution_id(self) -> int:
+        return self._booking.last_execution_id
 
     def open_account(self, spec: AccountSpec, *, is_background: bool = False) -> Account:
         """Add an account with its starting balances. One of the background that is there already is given as it is."""
-        if is_background:
-            for known in self.accounts:
-                if known.is_background and known.name == spec.name:
-                    return known
-        account = Account(len(self.accounts), spec, is_background)
-        for asset, amount in spec.balances.items():
-            account.credit(asset, parse_units(amount, UNIT_DECIMALS))
-        self.accounts.append(account)
-        return account
+        return self._booking.open_account(spec, is_background=is_background)
 
     def counters(self) -> dict[str, int]:
-        """Give what a restart needs beside accounts, orders and markets."""
+        """Give what a restart needs beside accounts, orders, lists and markets."""
         return {
             "last_order_id": self._last_order_id,
+            "last_list_id": self._last_list_id,
             "last_execution_id": self.last_execution_id,
-            "last_queue_number": self._last_queue_number,
+            "last_queue_number": self._execution.last_queue_number,
         }
 
-    def resume(self, counters: dict[str, int], orders: list[Order]) -> None:
+    def resume(self, counters: dict[str, int], orders: list[Order], lists: list[OrderList]) -> None:
         """Take up the orders of an exchange before this one, given by id; balances hold what they lock already.
 
         Raises:
             InvariantError: The open ones would trade with one another.
         """
-        self._last_order_id, self.last_execution_id = counters["last_order_id"], counters["last_execution_id"]
-        self._last_queue_number = counters["last_queue_number"]
+        self._last_order_id, self._last_list_id = counters["last_order_id"], counters["last_list_id"]
+        self._booking.last_execution_id = counters["last_execution_id"]
+        self._execution.last_queue_number = counters["last_queue_number"]
+        for order_list in lists:
+            order_list.account.opened_list(order_list)
+            if order_list.is_done:
+                order_list.account.ended_list(order_list)
         for order in orders:
             order.account.opened(order)
         for order in sorted(orders, key=lambda order: (order.status.is_open, order.updated_ms, order.id)):
@@ -102,13 +114,11 @@ class Exchange:
             order.account.by_client_id[order.client_order_id] = order
             if not order.status.is_open:
                 order.account.ended(order)
-        for order in sorted((o for o in orders if o.status.is_open), key=lambda order: order.queue_number):
-            self._orders[order.id] = order
-            market = self.markets[order.symbol.name]
-            rows = market.engine.submit(order.id, order.account.id, order.side, order.price, order.open_lots)
-            if rows[0][0] != native.RESTED:
-                raise InvariantError(f"order {order.id} of {market.spec.name} does not rest when it is put back")
-            market.touch(order.side, order.price)
+        still_open = [order for order in orders if order.status.is_open]
+        self._good_till = sorted((order.good_till_ms, order.id) for order in still_open if order.good_till_ms)
+        for order in sorted(still_open, key=lambda order: order.queue_number):
+            self._booking.orders[order.id] = order
+            self._execution.put_back(order)
 
     def market(self, symbol: str) -> Market:
         market = self.markets.get(symbol)
@@ -127,94 +137,110 @@ class Exchange:
             ApiError: -1013 or -2010 (duplicate id).
         """
         filters.check_order(request, market, self.clock_ms())
-        others = [order for order in account.open_orders.values() if order is not replacing]
-        filters.check_open_orders(sum(order.symbol is market.spec for order in others), self.limits)
-        known = account.by_client_id.get(request.client_order_id)
-        if known is not None and known is not replacing and known.status.is_open:
+        filters.check_open_orders([request], account, market.spec, self.limits, replacing)
+        self._check_client_order_id(account, request.client_order_id, replacing)
+
+    def check_list(self, account: Account, market: Market, request: NewOrderList) -> None:
+        """Check an order list as `check` does an order.
+
+        Raises:
+            ApiError: -1013 or -2010.
+        """
+        for order in request.orders:
+            filters.check_order(order, market, self.clock_ms())
+            self._check_client_order_id(account, order.client_order_id, None)
+        filters.check_open_orders(request.orders, account, market.spec, self.limits, None)
+        filters.check_open_lists(account, market.spec, self.limits)
+        ids = [order.client_order_id for order in request.orders if order.client_order_id]
+        known = account.lists_by_client_id.get(request.client_order_id)
+        if len(set(ids)) != len(ids) or (known is not None and not known.is_done):
             raise errors.duplicate_order()
+        if request.kind is not ListKind.OTO:
+            last_price = market.last_price * market.spec.tick_raw if request.kind is ListKind.OCO else None
+            filters.check_pair(request.orders[-2], request.orders[-1], last_price)
 
     def place(self, account: Account, symbol: str, request: NewOrder) -> Order:
         """Accept and match an order.
 
         Raises:
-            ApiError: Filters, duplicate id, balance, or a post-only order that would take. Nothing was changed.
+            ApiError: Filters, duplicate id, balance, a post-only order that would take, or a stop that is reached
+                already. Nothing was changed.
         """
+        self.expire_due()
         market = self.market(symbol)
         if not account.is_background:
             self.check(account, market, request)
-        spec = market.spec
-        price, lots = request.price_raw // spec.tick_raw, request.qty_raw // spec.lot_raw
-        if request.type == "LIMIT_MAKER" and _takes(market, request.side, price):
-            raise errors.would_take()
-        budget = self._check_market_funds(account, market, request, lots) if request.type == "MARKET" else 0
-        now = self.clock_ms()
-        self._last_order_id += 1
-        order = Order(
-            id=self._last_order_id,
-            account=account,
-            symbol=spec,
-            client_order_id=request.client_order_id or f"x-{self._last_order_id}",
-            side=request.side,
-            type=request.type,
-            time_in_force=request.time_in_force,
-            self_trade_prevention=request.self_trade_prevention,
-            price=0 if request.type == "MARKET" else price,
-            lots=lots,
-            quote_budget_raw=request.quote_qty_raw,
-            created_ms=now,
-            updated_ms=now,
-        )
-        if order.reserves:
-            needed = order.reserve_raw(lots)
-            if account.balance(order.reserved_asset).free < needed:
-                raise errors.insufficient_balance()
-            account.lock(order.reserved_asset, needed)
-        self._orders[order.id] = order
-        account.opened(order)
-        self._report(order, "NEW")
-        self._report_balances(account, order.reserved_asset)
-        rows = market.engine.submit(
-            order.id,
-            account.id,
-            order.side,
-            order.price,
-            lots,
-            TYPE_CODES[order.type],
-            TIME_IN_FORCE_CODES[order.time_in_force],
-            PREVENTION_CODES[order.self_trade_prevention],
-            budget,
-        )
-        if budget:
-            order.lots = sum(row[4] for row in rows if row[0] == native.TRADED)
-            order.is_cut_short = any(
-                row[0] in (native.EXPIRED, native.PREVENTED) and row[1] == order.id for row in rows
-            )
-        self._apply(market, rows)
+        _check_start(market, request)
+        budget = self._check_market_funds(account, market, request) if request.type == "MARKET" else 0
+        order = self._make(account, market, request, self._last_order_id + 1)
+        if request.type != "MARKET":
+            self._booking.lock_up_to(order, order.reserve_raw(order.lots))
+        self._open(order)
+        self._execution.start(market, order, budget)
+        self._execution.settle()
         return order
 
+    def place_list(self, account: Account, symbol: str, request: NewOrderList) -> OrderList:
+        """Accept orders that depend on one another.
+
+        Raises:
+            ApiError: As `place`, for any of them. Nothing was changed.
+        """
+        self.expire_due()
+        market, now = self.market(symbol), self.clock_ms()
+        self.check_list(account, market, request)
+        starting = len(request.orders) if request.kind is ListKind.OCO else 1
+        for leg in request.orders[:starting]:
+            _check_start(market, leg)
+        list_id = self._last_list_id + 1
+        client_id = request.client_order_id or f"l-{list_id}"
+        order_list = OrderList(list_id, account, market.spec, request.kind, client_id, now, now)
+        for leg in request.orders:
+            order = self._make(account, market, leg, self._last_order_id + 1 + len(order_list.orders))
+            order.order_list = order_list
+            order_list.orders.append(order)
+        if request.kind is ListKind.OCO:
+            self._execution.lock_pair(order_list)
+        else:
+            self._booking.lock_up_to(order_list.orders[0], order_list.orders[0].reserve_raw(order_list.orders[0].lots))
+        self._last_list_id = list_id
+        account.opened_list(order_list)
+        for number, order in enumerate(order_list.orders):
+            if number >= starting:
+                order.status = Status.PENDING_NEW
+            self._open(order)
+        self._booking.report_list(order_list, "EXEC_STARTED")
+        for order in order_list.orders[:starting]:
+            self._execution.start(market, order)
+        self._execution.settle()
+        return order_list
+
     def cancel(self, order: Order, cancel_id: str = "") -> Order:
-        """Cancel an open order.
+        """Cancel an open order, and with it the list it belongs to.
 
         Raises:
             ApiError: -2011, it is not open.
         """
+        self.expire_due()
         if not order.status.is_open:
             raise errors.unknown_order_sent()
-        market = self.markets[order.symbol.name]
-        rows = market.engine.cancel(order.id)
-        self._apply(market, rows, cancel_id=cancel_id or f"c-{order.id}")
+        orders = order.order_list.orders if order.order_list is not None else [order]
+        for leg in [order, *(other for other in orders if other is not order)]:
+            if leg.status.is_open:
+                self._execution.withdraw(leg, Status.CANCELED, cancel_id or f"c-{leg.id}")
+        self._execution.settle()
         return order
 
     def reject(self, order: Order) -> None:
-        """Throw an open order out, of the exchange's own accord.
+        """Throw an open order out, of the exchange's own accord; what it belonged to expires.
 
         Raises:
             ApiError: -2011, it is not open.
         """
         if not order.status.is_open:
             raise errors.unknown_order_sent()
-        market = self.markets[order.symbol.name]
-        self._apply(market, market.engine.cancel(order.id), ended=Status.REJECTED)
+        self._execution.withdraw(order, Status.REJECTED)
+        self._execution.settle()
 
     def amend(self, order: Order, qty_raw: int, new_client_order_id: str) -> Order:
         """Reduce an order's size; it keeps its place in the queue.
@@ -222,6 +248,7 @@ class Exchange:
         Raises:
             ApiError: -2038 or -1013. Nothing was changed.
         """
+        self.expire_due()
         spec, account = order.symbol, order.account
         if not order.status.is_open:
             raise errors.unknown_order_sent()
@@ -230,19 +257,19 @@ class Exchange:
         lots = qty_raw // spec.lot_raw
         if not order.filled_lots < lots < order.lots:
             raise errors.amend_rejected("the new quantity must lie between the executed and the present one.")
-        filters.check_notional(spec, lots * order.price * spec.notional_unit)
-        known = account.by_client_id.get(new_client_order_id)
-        if known is not None and known is not order and known.status.is_open:
-            raise errors.duplicate_order()
+        filters.check_notional(spec, lots * (order.price or order.stop_price) * spec.notional_unit)
+        self._check_client_order_id(account, new_client_order_id, order)
         market = self.markets[spec.name]
-        rows = market.engine.reduce(order.id, lots - order.filled_lots)
-        account.unlock(order.reserved_asset, order.reserve_raw(order.lots - lots))
+        rows = market.engine.reduce(order.id, lots - order.filled_lots) if order.working_ms >= 0 else []
         order.lots, order.updated_ms = lots, self.clock_ms()
+        self._execution.relock(order)
         former = order.client_order_id
         account.renamed(order, new_client_order_id)
-        self._apply(market, rows)
-        self._report(order, "REPLACED", original=former)
-        self._report_balances(account, order.reserved_asset)
+        self._execution.apply(market, rows)
+        self._booking.report(order, "REPLACED", original=former)
+        self._booking.report_balances(account, order.reserved_asset)
+        if order.order_list is not None:
+            self._booking.report_list(order.order_list, "UPDATED")
         return order
 
     def move(self, account: Account, asset: str, raw: int) -> None:
@@ -251,115 +278,69 @@ class Exchange:
             account.debit(asset, -raw)
         else:
             account.credit(asset, raw)
-        self._report_balances(account, asset)
+        self._booking.report_balances(account, asset)
 
-    # --- what the engine said, booked
+    def expire_due(self) -> None:
+        """End the orders whose date has passed. Every command does so first; between commands a server calls it."""
+        if not self._good_till or self._good_till[0][0] > self.clock_ms():
+            return
+        now = self.clock_ms()
+        while self._good_till and self._good_till[0][0] <= now:
+            order = self._booking.orders.get(heapq.heappop(self._good_till)[1])
+            if order is not None:
+                self._execution.withdraw(order, Status.EXPIRED)
+        self._execution.settle()
 
-    def _apply(
-        self, market: Market, rows: list[native.Row], cancel_id: str = "", ended: Status = Status.CANCELED
-    ) -> None:
-        printed: list[PublicTrade] = []
-        touched = False
-        for kind, id_, other, price, lots, _left in rows:
-            if kind == native.TRADED:
-                printed.append(self._trade(market, self._orders[id_], self._orders[other], price, lots))
-            elif kind == native.LEVEL:
-                market.touch(id_, price)
-                touched = True
-            elif kind == native.RESTED:
-                self._last_queue_number += 1
-                self._orders[id_].queue_number = self._last_queue_number
-            elif kind == native.CANCELED:
-                self._end(self._orders[id_], ended, cancel_id=cancel_id)
-            elif kind == native.EXPIRED:
-                self._end(self._orders[id_], Status.EXPIRED)
-            elif kind == native.PREVENTED:
-                self._end(self._orders[id_], Status.EXPIRED_IN_MATCH)
-            elif kind == native.REJECTED:
-                # Everything the engine could object to was checked before.
-                raise InvariantError(f"engine rejected order {id_} of {market.spec.name} with reason {other}")
-        for aggregate in market.aggregate(printed):
-            self.emit(aggregate)
-        if touched:
-            self.emit(BookTouched(market.spec))
+    # --- parts of placing
 
-    def _trade(self, market: Market, taker: Order, maker: Order, price: int, lots: int) -> PublicTrade:
-        spec, now, trade_id = market.spec, self.clock_ms(), market.next_trade_id()
-        quote_raw = lots * price * spec.notional_unit
-        # Both sides are booked before either is reported: a report never shows half a trade.
-        booked = [
-            (order, self._book(order, price, lots, quote_raw, trade_id, now, order is maker))
-            for order in (taker, maker)
-        ]
-        buyer, seller = (taker, maker) if taker.side == native.BUY else (maker, taker)
-        public = PublicTrade(trade_id, spec, price, lots, quote_raw, now, buyer is maker, buyer.id, seller.id)
-        market.printed(public)
-        for order, trade in booked:
-            self._report(order, "TRADE", trade=trade)
-            self._report_balances(order.account, spec.base, spec.quote)
-            if not order.status.is_open:
-                self._forget(order)
-        self.emit(public)
-        return public
+    def _check_client_order_id(self, account: Account, client_order_id: str, replacing: Order | None) -> None:
+        known = account.by_client_id.get(client_order_id)
+        if known is not None and known is not replacing and known.status.is_open:
+            raise errors.duplicate_order()
 
-    def _book(
-        self, order: Order, price: int, lots: int, quote_raw: int, trade_id: int, now: int, is_maker: bool
-    ) -> Trade:
-        """Move one side's money for a trade."""
-        spec, account = order.symbol, order.account
-        is_buyer = order.side == native.BUY
-        paid_asset, paid = (spec.quote, quote_raw) if is_buyer else (spec.base, lots * spec.lot_raw)
-        received_asset, received = (spec.base, lots * spec.lot_raw) if is_buyer else (spec.quote, quote_raw)
-        if order.reserves:
-            reserved = order.reserve_raw(lots)
-            account.spend_locked(paid_asset, reserved)
-            account.credit(paid_asset, reserved - paid)  # A buyer gets back what a better price saved.
-        else:
-            account.debit(paid_asset, paid)
-        fee = received * (self.maker_fee_pips if is_maker else self.taker_fee_pips) // _PIPS
-        account.credit(received_asset, received - fee)
-        self.fees.credit(received_asset, fee)
-        order.filled_lots += lots
-        order.quote_filled_raw += quote_raw
-        order.updated_ms = now
-        done = order.filled_lots == order.lots and not order.is_cut_short
-        order.status = Status.FILLED if done else Status.PARTIALLY_FILLED
-        trade = Trade(trade_id, spec, order.id, price, lots, quote_raw, fee, received_asset, now, is_buyer, is_maker)
-        if not account.is_background:
-            order.trades.append(trade)
-        account.traded(trade)
-        return trade
+    def _make(self, account: Account, market: Market, request: NewOrder, order_id: int) -> Order:
+        spec, now = market.spec, self.clock_ms()
+        follows_at_once = bool(request.trailing_bips and not request.stop_raw)
+        return Order(
+            id=order_id,
+            account=account,
+            symbol=spec,
+            client_order_id=request.client_order_id or f"x-{order_id}",
+            side=request.side,
+            type=request.type,
+            time_in_force=request.time_in_force,
+            self_trade_prevention=request.self_trade_prevention,
+            price=0 if TYPE_CODES[request.type] == native.MARKET else request.price_raw // spec.tick_raw,
+            lots=request.qty_raw // spec.lot_raw,
+            quote_budget_raw=request.quote_qty_raw,
+            created_ms=now,
+            updated_ms=now,
+            stop_price=request.stop_raw // spec.tick_raw,
+            trailing_bips=request.trailing_bips,
+            trailing_since_ms=now if follows_at_once else 0,
+            trailing_best=market.last_price if follows_at_once else 0,
+            good_till_ms=request.good_till_ms,
+            strategy_id=request.strategy_id,
+            strategy_type=request.strategy_type,
+        )
 
-    def _end(self, order: Order, status: Status, *, cancel_id: str = "") -> None:
-        """End an order that did not fill whole: give back what it still locks, then report."""
-        if order.reserves:
-            order.account.unlock(order.reserved_asset, order.reserve_raw(order.open_lots))
-        order.status, order.updated_ms = status, self.clock_ms()
-        self._forget(order)
-        if status is Status.CANCELED:
-            self._report(order, "CANCELED", original=order.client_order_id, client_order_id=cancel_id)
-        elif status is Status.EXPIRED_IN_MATCH:
-            self._report(order, "TRADE_PREVENTION")
-        elif status is Status.EXPIRED:
-            self._report(order, "EXPIRED")
-        elif status is Status.REJECTED:
-            self._report(order, "REJECTED")
-        self._report_balances(order.account, order.symbol.base, order.symbol.quote)
+    def _open(self, order: Order) -> None:
+        self._last_order_id = order.id
+        if order.good_till_ms:
+            heapq.heappush(self._good_till, (order.good_till_ms, order.id))
+        if order.status is Status.NEW and not order.is_stop:
+            order.working_ms = order.updated_ms
+        self._booking.opened(order)
 
-    def _forget(self, order: Order) -> None:
-        del self._orders[order.id]
-        order.account.ended(order)
-
-    def _check_market_funds(self, account: Account, market: Market, request: NewOrder, lots: int) -> int:
+    def _check_market_funds(self, account: Account, market: Market, request: NewOrder) -> int:
         """Check that a market order can be paid for; return its budget in ticks times lots, 0 when given in lots.
 
         The engine's estimate leaves out the account's own orders, so that it is never below what will be paid.
         """
-        spec, free = (
-            market.spec,
-            account.balance(market.spec.quote if request.side == native.BUY else market.spec.base).free,
-        )
+        spec = market.spec
+        free = account.balance(spec.quote if request.side == native.BUY else spec.base).free
         budget = request.quote_qty_raw // spec.notional_unit
+        lots = request.qty_raw // spec.lot_raw
         if request.side == native.BUY:
             cost = budget or market.engine.cost_of(native.BUY, lots, account.id)[1]
             enough = free >= max(cost * spec.notional_unit, request.quote_qty_raw)
@@ -370,50 +351,24 @@ class Exchange:
             raise errors.insufficient_balance()
         return budget
 
-    # --- reports
-
-    def _report(
-        self, order: Order, execution: str, *, trade: Trade | None = None, original: str = "", client_order_id: str = ""
-    ) -> None:
-        if order.account.is_background:
-            return
-        self.last_execution_id += 1
-        self.emit(
-            OrderReported(
-                order,
-                execution,
-                self.clock_ms(),
-                self.last_execution_id,
-                order.status,
-                order.filled_lots,
-                order.quote_filled_raw,
-                client_order_id or order.client_order_id,
-                original,
-                trade,
-            )
-        )
-
-    def _report_balances(self, account: Account, *assets: str) -> None:
-        if account.is_background:
-            return
-        account.updated_ms = self.clock_ms()
-        balances = tuple((asset, (b := account.balance(asset)).free, b.locked) for asset in assets)
-        self.emit(BalancesChanged(account, account.updated_ms, balances))
-
 
 def _pips(bps: Decimal) -> int:
     pips = bps * 100
-    if pips != pips.to_integral_value() or not 0 <= pips < _PIPS:
+    if pips != pips.to_integral_value() or not 0 <= pips < PIPS:
         raise InputError(f"a fee of {bps} bps is not a whole number of hundredths of a basis point in 0..10000")
     return int(pips)
 
 
-def _takes(market: Market, side: int, price: int) -> bool:
-    best = market.engine.best(native.SELL if side == native.BUY else native.BUY)
-    if best is None:
-        return False
-    return price >= best[0] if side == native.BUY else price <= best[0]
+def _check_start(market: Market, request: NewOrder) -> None:
+    """Refuse what must not match at once and would.
 
-
-def _ignore(_event: ExchangeEvent) -> None:
-    return
+    Raises:
+        ApiError: -2010.
+    """
+    spec = market.spec
+    if request.type == "LIMIT_MAKER" and takes(market, request.side, request.price_raw // spec.tick_raw):
+        raise errors.would_take()
+    stop_price = request.stop_raw // spec.tick_raw
+    is_plain_stop = request.is_stop and not request.trailing_bips
+    if is_plain_stop and is_reached(request.type, request.side, stop_price, market.last_price):
+        raise errors.would_trigger()

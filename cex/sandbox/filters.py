@@ -6,18 +6,25 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs/filters
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
+import capstan_native as native
+
+from cex.sandbox.accounts import Account
 from cex.sandbox.config import UNIT, LimitsConfig, SymbolSpec
-from cex.sandbox.errors import filter_failure
+from cex.sandbox.errors import bad_price_relationship, filter_failure, invalid_parameter, unsupported_combination
 from cex.sandbox.market import Market
-from cex.sandbox.orders import NewOrder
+from cex.sandbox.orders import STOP_TYPES, NewOrder, Order
 from cex.sandbox.wire import units
 
 _MAX_NOTIONAL_RAW: Final = 9_000_000 * UNIT
 _MULTIPLIER_UP: Final = 5
 _DIVISOR_DOWN: Final = 5
 _AVERAGE_MINUTES: Final = 5
+_TRAILING_BIPS_MIN: Final = 10
+_TRAILING_BIPS_MAX: Final = 2000
 
 
 def filter_views(spec: SymbolSpec, limits: LimitsConfig) -> list[dict[str, Any]]:
@@ -35,7 +42,6 @@ def filter_views(spec: SymbolSpec, limits: LimitsConfig) -> list[dict[str, Any]]
             "maxQty": units(spec.qty_max_raw),
             "stepSize": units(spec.lot_raw),
         },
-        {"filterType": "ICEBERG_PARTS", "limit": 0},
         {
             "filterType": "MARKET_LOT_SIZE",
             "minQty": units(0),
@@ -44,10 +50,10 @@ def filter_views(spec: SymbolSpec, limits: LimitsConfig) -> list[dict[str, Any]]
         },
         {
             "filterType": "TRAILING_DELTA",
-            "minTrailingAboveDelta": 10,
-            "maxTrailingAboveDelta": 2000,
-            "minTrailingBelowDelta": 10,
-            "maxTrailingBelowDelta": 2000,
+            "minTrailingAboveDelta": _TRAILING_BIPS_MIN,
+            "maxTrailingAboveDelta": _TRAILING_BIPS_MAX,
+            "minTrailingBelowDelta": _TRAILING_BIPS_MIN,
+            "maxTrailingBelowDelta": _TRAILING_BIPS_MAX,
         },
         {
             "filterType": "PERCENT_PRICE_BY_SIDE",
@@ -66,7 +72,8 @@ def filter_views(spec: SymbolSpec, limits: LimitsConfig) -> list[dict[str, Any]]
             "avgPriceMins": _AVERAGE_MINUTES,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": limits.open_orders_per_symbol},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": limits.stop_orders_per_symbol},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": limits.order_lists_per_symbol},
     ]
 
 
@@ -77,13 +84,21 @@ def check_order(order: NewOrder, market: Market, now_ms: int) -> None:
         ApiError: -1013 with the name of the filter it fails.
     """
     spec = market.spec
+    if order.good_till_ms and order.good_till_ms <= now_ms:
+        raise invalid_parameter("goodTillDate")
     if order.type == "MARKET":
         _check_market_size(order, market, now_ms)
         return
-    _check_price(order, market, now_ms)
     if not _fits(order.qty_raw, spec.lot_raw, spec.qty_max_raw, spec.lot_raw):
         raise filter_failure("LOT_SIZE")
-    check_notional(spec, order.price_raw * order.qty_raw // UNIT)
+    if order.is_stop:
+        _check_stop(order, spec)
+    if order.price_raw or not order.is_stop:
+        _check_price(order, market, now_ms)
+    if order.is_stop and not order.price_raw and order.qty_raw > spec.market_qty_max_raw:
+        raise filter_failure("MARKET_LOT_SIZE")
+    price_raw = order.price_raw or order.stop_raw or market.last_price * spec.tick_raw
+    check_notional(spec, price_raw * order.qty_raw // UNIT)
 
 
 def check_notional(spec: SymbolSpec, notional_raw: int) -> None:
@@ -91,9 +106,59 @@ def check_notional(spec: SymbolSpec, notional_raw: int) -> None:
         raise filter_failure("NOTIONAL")
 
 
-def check_open_orders(open_orders: int, limits: LimitsConfig) -> None:
-    if open_orders >= limits.open_orders_per_symbol:
+def check_open_orders(
+    orders: Sequence[NewOrder], account: Account, spec: SymbolSpec, limits: LimitsConfig, replacing: Order | None
+) -> None:
+    """Check that an account may have these orders too; one that they replace does not count.
+
+    Raises:
+        ApiError: -1013.
+    """
+    leaving = replacing is not None and replacing.status.is_open and replacing.symbol is spec
+    if account.open_counts.get(spec.name, 0) - leaving + len(orders) > limits.open_orders_per_symbol:
         raise filter_failure("MAX_NUM_ORDERS")
+    stops = sum(order.is_stop for order in orders)
+    if stops:
+        stops += sum(
+            order.is_stop and order.symbol is spec and order is not replacing for order in account.open_orders.values()
+        )
+        if stops > limits.stop_orders_per_symbol:
+            raise filter_failure("MAX_NUM_ALGO_ORDERS")
+
+
+def check_open_lists(account: Account, spec: SymbolSpec, limits: LimitsConfig) -> None:
+    if sum(other.symbol is spec for other in account.open_lists.values()) >= limits.order_lists_per_symbol:
+        raise filter_failure("MAX_NUM_ORDER_LISTS")
+
+
+def check_pair(above: NewOrder, below: NewOrder, last_price_raw: int | None) -> None:
+    """Check that of two orders, one of which ends the other, each waits on its own side of the price.
+
+    Raises:
+        ApiError: -1014 for two that cannot be a pair, -2010 for prices the wrong way round.
+    """
+    if above.side != below.side or not (above.is_stop or below.is_stop):
+        raise unsupported_combination()
+    for order, is_above in ((above, True), (below, False)):
+        if order.type not in ("LIMIT_MAKER", *STOP_TYPES):
+            raise unsupported_combination()
+        # A profit is taken above by a seller and below by a buyer; a loss is stopped on the other side.
+        if order.type.startswith("STOP_LOSS") == (is_above == (order.side == native.SELL)):
+            raise bad_price_relationship()
+    # A trailing order without a stop price has no place of its own.
+    high, low = (order.stop_raw if order.is_stop else order.price_raw for order in (above, below))
+    ladder = [price for price in (high, last_price_raw, low) if price]
+    if any(higher <= lower for higher, lower in pairwise(ladder)):
+        raise bad_price_relationship()
+
+
+def _check_stop(order: NewOrder, spec: SymbolSpec) -> None:
+    if order.trailing_bips and not _TRAILING_BIPS_MIN <= order.trailing_bips <= _TRAILING_BIPS_MAX:
+        raise filter_failure("TRAILING_DELTA")
+    if not (order.stop_raw or order.trailing_bips) or (
+        order.stop_raw and not _fits(order.stop_raw, spec.tick_raw, spec.price_max_raw, spec.tick_raw)
+    ):
+        raise filter_failure("PRICE_FILTER")
 
 
 def _check_price(order: NewOrder, market: Market, now_ms: int) -> None:

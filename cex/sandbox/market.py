@@ -11,6 +11,7 @@ import capstan_native as native
 from cex.sandbox.candles import Candles
 from cex.sandbox.config import SymbolSpec
 from cex.sandbox.orders import AggregateTrade, PublicTrade
+from cex.sandbox.triggers import Triggers
 
 TRADES_KEPT: Final = 5_000
 DAY_MS: Final = 86_400_000
@@ -45,6 +46,7 @@ class Market:
     def __init__(self, spec: SymbolSpec, reference_price: int) -> None:
         self.spec = spec
         self.engine = native.MatchingEngine()
+        self.triggers = Triggers()
         self.candles = Candles()
         self.trades: deque[PublicTrade] = deque(maxlen=TRADES_KEPT)
         self.aggregates: deque[AggregateTrade] = deque(maxlen=TRADES_KEPT)

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 
 SIDES: Final = ("BUY", "SELL")
 """By the matching engine's side codes."""
-TYPE_CODES: Final = {"LIMIT": native.LIMIT, "LIMIT_MAKER": native.LIMIT_MAKER, "MARKET": native.MARKET}
-TIME_IN_FORCE_CODES: Final = {"GTC": native.GTC, "IOC": native.IOC, "FOK": native.FOK}
+TYPE_CODES: Final = {
+    "LIMIT": native.LIMIT,
+    "LIMIT_MAKER": native.LIMIT_MAKER,
+    "MARKET": native.MARKET,
+    "STOP_LOSS": native.MARKET,
+    "STOP_LOSS_LIMIT": native.LIMIT,
+    "TAKE_PROFIT": native.MARKET,
+    "TAKE_PROFIT_LIMIT": native.LIMIT,
+}
+"""What the matching engine is told; of a stop order, once its price was reached."""
+STOP_TYPES: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
+TIME_IN_FORCE_CODES: Final = {"GTC": native.GTC, "IOC": native.IOC, "FOK": native.FOK, "GTD": native.GTC}
+"""GTD is our own: it rests like GTC until its date, which the exchange watches."""
 PREVENTION_CODES: Final = {
     "NONE": native.STP_NONE,
     "EXPIRE_MAKER": native.STP_EXPIRE_MAKER,
@@ -26,6 +37,8 @@ DEFAULT_PREVENTION: Final = "EXPIRE_MAKER"
 
 
 class Status(StrEnum):
+    PENDING_NEW = "PENDING_NEW"
+    """Waits in an order list for the order before it to fill."""
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
@@ -38,7 +51,10 @@ class Status(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        return self in (Status.NEW, Status.PARTIALLY_FILLED)
+        return self in _OPEN
+
+
+_OPEN: Final = frozenset({Status.PENDING_NEW, Status.NEW, Status.PARTIALLY_FILLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,36 @@ class NewOrder:
     """The budget of a market order given by value; then `qty_raw` is 0."""
     client_order_id: str = ""
     self_trade_prevention: str = DEFAULT_PREVENTION
+    stop_raw: int = 0
+    """The price that sets a stop order working; of a trailing one, the price from which it follows the market."""
+    trailing_bips: int = 0
+    good_till_ms: int = 0
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+
+    @property
+    def is_stop(self) -> bool:
+        return self.type in STOP_TYPES
+
+
+class ListKind(StrEnum):
+    """How the orders of a list depend on one another, in the order they are given."""
+
+    OCO = "OCO"
+    """Two; the first that trades or is triggered ends the other."""
+    OTO = "OTO"
+    """The second is placed when the first has filled."""
+    OTOCO = "OTOCO"
+    """The second and third are placed as an OCO when the first has filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrderList:
+    """An order list as asked for."""
+
+    kind: ListKind
+    orders: tuple[NewOrder, ...]
+    client_order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +117,10 @@ class Trade:
     time_ms: int
     is_buyer: bool
     is_maker: bool
+    order_list_id: int = -1
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Order:
     """An order the exchange accepted. Prices in ticks, sizes in lots, values in 1e-8."""
 
@@ -86,6 +133,7 @@ class Order:
     time_in_force: str
     self_trade_prevention: str
     price: int
+    """The limit; 0 for orders that take any price."""
     lots: int
     quote_budget_raw: int
     created_ms: int
@@ -93,10 +141,24 @@ class Order:
     status: Status = Status.NEW
     filled_lots: int = 0
     quote_filled_raw: int = 0
+    locked_raw: int = 0
+    """What it locks of `reserved_asset` now."""
     is_cut_short: bool = False
     """A budget that bought `lots`, but then ran out of book or met an order of its own account."""
     queue_number: int = 0
     """Counts when orders began to wait: at one price, the lower number trades first."""
+    working_ms: int = -1
+    """When it reached the matching engine; -1 while a stop or pending order waits."""
+    stop_price: int = 0
+    trailing_bips: int = 0
+    trailing_since_ms: int = 0
+    """When a trailing order began to follow the market; 0 before."""
+    trailing_best: int = 0
+    """The price most in its favour since then, in ticks."""
+    good_till_ms: int = 0
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+    order_list: OrderList | None = None
     trades: list[Trade] = field(default_factory=list)
 
     @property
@@ -104,19 +166,63 @@ class Order:
         return self.lots - self.filled_lots
 
     @property
-    def reserves(self) -> bool:
-        """Whether it locks balance: all but market orders, which are over before anything else happens."""
-        return self.type != "MARKET"
+    def is_stop(self) -> bool:
+        return self.type in STOP_TYPES
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is a stop order beside the book, waiting for its price."""
+        return self.working_ms < 0 and self.status is Status.NEW
+
+    @property
+    def pays_from_lock(self) -> bool:
+        """Whether its trades draw on what it locked; orders without a limit pay from the free balance, at once."""
+        return self.price > 0
 
     @property
     def reserved_asset(self) -> str:
         return self.symbol.quote if self.side == native.BUY else self.symbol.base
 
     def reserve_raw(self, lots: int) -> int:
-        """What so many lots of it lock."""
+        """What so many lots of it lock: at its limit, or while a stop without one waits, at its
+        stop price or, trailing without one, at the price it follows."""
         if self.side == native.BUY:
-            return lots * self.price * self.symbol.notional_unit
+            return lots * (self.price or self.stop_price or self.trailing_best) * self.symbol.notional_unit
         return lots * self.symbol.lot_raw
+
+
+@dataclass(eq=False, slots=True)
+class OrderList:
+    """Orders that depend on one another."""
+
+    id: int
+    account: Account
+    symbol: SymbolSpec
+    kind: ListKind
+    client_order_id: str
+    created_ms: int
+    updated_ms: int
+    orders: list[Order] = field(default_factory=list)
+    is_done: bool = False
+
+    @property
+    def first(self) -> Order | None:
+        """The order whose fill sets the others working, if there is such."""
+        return None if self.kind is ListKind.OCO else self.orders[0]
+
+    @property
+    def pair(self) -> list[Order]:
+        """The orders of which one ends the other."""
+        if self.kind is ListKind.OTO:
+            return []
+        return self.orders[-2:]
+
+    def sibling(self, order: Order) -> Order | None:
+        """The other one of its pair."""
+        pair = self.pair
+        if order not in pair:
+            return None
+        return pair[1] if pair[0] is order else pair[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +240,24 @@ class OrderReported:
     client_order_id: str
     original_client_order_id: str = ""
     trade: Trade | None = None
+    working_ms: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ListReported:
+    """A step in an order list's life."""
+
+    order_list: OrderList
+    time_ms: int
+    status_type: str
+    """EXEC_STARTED, UPDATED or ALL_DONE."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTouched:
+    """Something of an order changed of which nobody is told; who keeps the state must know."""
+
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +303,6 @@ class BookTouched:
     symbol: SymbolSpec
 
 
-ExchangeEvent: TypeAlias = OrderReported | BalancesChanged | PublicTrade | AggregateTrade | BookTouched
+ExchangeEvent: TypeAlias = (
+    OrderReported | OrderTouched | ListReported | BalancesChanged | PublicTrade | AggregateTrade | BookTouched
+)

@@ -252,6 +252,7 @@ class SandboxServer:
             beat += 1
             due = max(due + _PUBLISH_S, loop.time())
             await asyncio.sleep(due - loop.time())
+            self.exchange.expire_due()
             self._market_data.every_100_ms()
             if beat % 10 == 0:
                 self._market_data.every_second()

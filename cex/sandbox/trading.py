@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import capstan_native as native
-
-from cex.sandbox import errors, wire
+from cex.sandbox import errors, listviews, requests, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
-from cex.sandbox.orders import DEFAULT_PREVENTION, PREVENTION_CODES, TIME_IN_FORCE_CODES, NewOrder, Order
+from cex.sandbox.orders import ListKind, NewOrderList, Order, OrderList
 from cex.sandbox.params import Params
 from cex.sandbox.ratelimits import RateLimits
 
 JSON = Any
 _LIMIT_DEFAULT: Final = 500
 _LIMIT_MAX: Final = 1_000
-_UNSUPPORTED: Final = (
-    "stopPrice",
-    "trailingDelta",
-    "icebergQty",
-    "pegPriceType",
-    "pegOffsetType",
-    "pegOffsetValue",
-)
-"""Parameters of order types the sandbox does not have; ignoring one would place a different order."""
 
 
 class Trading:
@@ -39,7 +28,7 @@ class Trading:
     # --- commands
 
     def place(self, account: Account, params: Params) -> JSON:
-        symbol, request = params.required("symbol"), self._new_order(params)
+        symbol, request = params.required("symbol"), requests.new_order(params, self._exchange.clock_ms())
         self._exchange.market(symbol)
         response_type = _response_type(params, request.type)
         self._limits.use_order(account.name, self._exchange.clock_ms())
@@ -48,7 +37,10 @@ class Trading:
 
     def test(self, account: Account, params: Params) -> JSON:
         """Check a new order as `place` does, but for the balance."""
-        market, request = self._exchange.market(params.required("symbol")), self._new_order(params)
+        market, request = (
+            self._exchange.market(params.required("symbol")),
+            requests.new_order(params, self._exchange.clock_ms()),
+        )
         _response_type(params, request.type)
         self._exchange.check(account, market, request)
         if params.text("computeCommissionRates") == "true":
@@ -60,17 +52,26 @@ class Trading:
         return self._cancel(order, params.client_order_id("newClientOrderId"))
 
     def cancel_all(self, account: Account, params: Params) -> JSON:
+        """Cancel whatever is open: single orders, and lists whole."""
         orders = self._open_orders(account, params.required("symbol"))
         if not orders:
             raise errors.unknown_order_sent()
-        return [self._cancel(order, None) for order in orders]
+        answers = []
+        for order in orders:
+            if not order.status.is_open:
+                continue  # It went with its list.
+            if order.order_list is None:
+                answers.append(self._cancel(order, None))
+            else:
+                answers.append(self._cancel_list(order.order_list, None))
+        return answers
 
     def cancel_replace(self, account: Account, params: Params) -> JSON:
         """Cancel an order and place another. Both are checked before either happens, as on the real venue."""
         mode = params.required("cancelReplaceMode")
         if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
             raise errors.invalid_parameter("cancelReplaceMode")
-        symbol, request = params.required("symbol"), self._new_order(params)
+        symbol, request = params.required("symbol"), requests.new_order(params, self._exchange.clock_ms())
         response_type = _response_type(params, request.type)
         cancel_id = params.client_order_id("cancelNewClientOrderId")
         market = self._exchange.market(symbol)
@@ -113,6 +114,51 @@ class Trading:
         former = order.client_order_id
         self._exchange.amend(order, qty_raw, params.client_order_id("newClientOrderId") or self._fresh_id("a"))
         return wire.amended_view(order, former, self._exchange.last_execution_id)
+
+    # --- order lists
+
+    def place_oco(self, account: Account, params: Params) -> JSON:
+        return self._place_list(account, params, requests.new_list(ListKind.OCO, params, self._exchange.clock_ms()))
+
+    def place_oto(self, account: Account, params: Params) -> JSON:
+        return self._place_list(account, params, requests.new_list(ListKind.OTO, params, self._exchange.clock_ms()))
+
+    def place_otoco(self, account: Account, params: Params) -> JSON:
+        return self._place_list(account, params, requests.new_list(ListKind.OTOCO, params, self._exchange.clock_ms()))
+
+    def place_legacy_oco(self, account: Account, params: Params) -> JSON:
+        return self._place_list(account, params, requests.legacy_oco(params, self._exchange.clock_ms()))
+
+    def cancel_list(self, account: Account, params: Params) -> JSON:
+        self._exchange.market(params.required("symbol"))
+        order_list = self._find_list(account, params, "listClientOrderId")
+        if order_list is None or order_list.is_done or order_list.symbol.name != params.required("symbol"):
+            raise errors.unknown_order_sent()
+        return self._cancel_list(order_list, params.client_order_id("newClientOrderId"))
+
+    def order_list(self, account: Account, params: Params) -> JSON:
+        order_list = self._find_list(account, params, "origClientOrderId")
+        if order_list is None:
+            raise errors.unknown_order_list()
+        return listviews.list_view(order_list)
+
+    def open_lists(self, account: Account, _params: Params) -> JSON:
+        return [listviews.list_view(order_list) for order_list in account.open_lists.values()]
+
+    def all_lists(self, account: Account, params: Params) -> JSON:
+        limit, from_id = _limit(params), params.integer("fromId")
+        start, end = params.integer("startTime"), params.integer("endTime")
+        if from_id is not None and (start is not None or end is not None):
+            raise errors.parameter_not_required("fromId")
+        found = [
+            order_list
+            for order_list in account.lists.values()
+            if (from_id is None or order_list.id >= from_id)
+            and (start is None or order_list.created_ms >= start)
+            and (end is None or order_list.created_ms <= end)
+        ]
+        forward = from_id is not None or start is not None
+        return [listviews.list_view(each) for each in (found[:limit] if forward else found[-limit:])]
 
     # --- queries
 
@@ -188,52 +234,6 @@ class Trading:
 
     # --- parts
 
-    def _new_order(self, params: Params) -> NewOrder:
-        side = {"BUY": native.BUY, "SELL": native.SELL}.get(params.required("side"))
-        if side is None:
-            raise errors.invalid_side()
-        params.refuse(*_UNSUPPORTED)
-        type_ = params.required("type")
-        prevention = params.choice("selfTradePreventionMode", PREVENTION_CODES, DEFAULT_PREVENTION)
-        client_order_id = params.client_order_id("newClientOrderId") or ""
-        if type_ == "MARKET":
-            params.refuse("price", "timeInForce")
-            if ("quantity" in params) == ("quoteOrderQty" in params):
-                raise errors.missing_parameter("quantity")
-            qty_raw, quote_raw = params.amount("quantity") or 0, params.amount("quoteOrderQty") or 0
-            if not qty_raw and not quote_raw:
-                raise errors.filter_failure("LOT_SIZE" if "quantity" in params else "NOTIONAL")
-            return NewOrder(
-                side,
-                type_,
-                "GTC",
-                qty_raw=qty_raw,
-                quote_qty_raw=quote_raw,
-                client_order_id=client_order_id,
-                self_trade_prevention=prevention,
-            )
-        if type_ not in ("LIMIT", "LIMIT_MAKER"):
-            raise errors.invalid_order_type()
-        params.refuse("quoteOrderQty")
-        time_in_force = "GTC"
-        if type_ == "LIMIT":
-            time_in_force = params.required("timeInForce")
-            if time_in_force not in TIME_IN_FORCE_CODES:
-                raise errors.invalid_time_in_force()
-        else:
-            params.refuse("timeInForce")
-        params.required("price")
-        params.required("quantity")
-        return NewOrder(
-            side,
-            type_,
-            time_in_force,
-            price_raw=params.amount("price") or 0,
-            qty_raw=params.amount("quantity") or 0,
-            client_order_id=client_order_id,
-            self_trade_prevention=prevention,
-        )
-
     def _find(self, account: Account, params: Params, id_name: str, client_id_name: str) -> Order | None:
         """Find an order of the account by its id or, without one, by its client order id."""
         market = self._exchange.market(params.required("symbol"))
@@ -265,13 +265,37 @@ class Trading:
         cancel_id = cancel_id or self._fresh_id("c")
         return wire.canceled_view(self._exchange.cancel(order, cancel_id), cancel_id)
 
+    def _place_list(self, account: Account, params: Params, request: NewOrderList) -> JSON:
+        symbol = params.required("symbol")
+        self._exchange.market(symbol)
+        response_type = params.choice("newOrderRespType", ("ACK", "RESULT", "FULL"), "RESULT")
+        for _ in request.orders:
+            self._limits.use_order(account.name, self._exchange.clock_ms())
+        order_list = self._exchange.place_list(account, symbol, request)
+        return listviews.new_list_view(order_list, response_type)
+
+    def _cancel_list(self, order_list: OrderList, cancel_id: str | None) -> JSON:
+        cancel_id = cancel_id or self._fresh_id("c")
+        first_open = next(order for order in order_list.orders if order.status.is_open)
+        self._exchange.cancel(first_open, cancel_id)
+        return listviews.canceled_list_view(order_list, cancel_id)
+
+    def _find_list(self, account: Account, params: Params, client_id_name: str) -> OrderList | None:
+        """Find an order list of the account by its id or, without one, by its client id."""
+        list_id, client_id = params.integer("orderListId"), params.text(client_id_name)
+        if list_id is not None:
+            return account.lists.get(list_id)
+        if client_id is not None:
+            return account.lists_by_client_id.get(client_id)
+        raise ApiError(-1102, f"Param '{client_id_name}' or 'orderListId' must be sent, but both were empty/null!")
+
     def _fresh_id(self, prefix: str) -> str:
         self._last_cancel += 1
         return f"{prefix}-{self._last_cancel}"
 
 
 def _response_type(params: Params, order_type: str) -> str:
-    default = "ACK" if order_type == "LIMIT_MAKER" else "FULL"
+    default = "FULL" if order_type in ("LIMIT", "MARKET") else "ACK"
     return params.choice("newOrderRespType", ("ACK", "RESULT", "FULL"), default)
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from cex.sandbox import errors, wire
+from cex.sandbox import errors, listviews, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.connections import Connection
 from cex.sandbox.faults import Faults, Line
-from cex.sandbox.orders import BalancesChanged, ExchangeEvent, OrderReported
+from cex.sandbox.orders import BalancesChanged, ExchangeEvent, ListReported, OrderReported
 
 _LISTEN_KEY_MS: Final = 60 * 60 * 1000
 """A listenKey lives an hour from its last keep-alive."""
@@ -128,6 +128,9 @@ class UserData:
             account = event.order.account
             if self._by_account.get(account.id):
                 self._send_report(account, wire.execution_report(event))
+        elif isinstance(event, ListReported):
+            if self._by_account.get(event.order_list.account.id):
+                self._send(event.order_list.account, listviews.list_status(event))
         elif isinstance(event, BalancesChanged) and self._by_account.get(event.account.id):
             self._send(event.account, wire.account_position(event))
 

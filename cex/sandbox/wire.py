@@ -43,17 +43,18 @@ def order_view(order: Order) -> JSON:
     return {
         "symbol": order.symbol.name,
         "orderId": order.id,
-        "orderListId": -1,
+        "orderListId": _list_id(order),
         "clientOrderId": order.client_order_id,
         **_progress(order),
-        "stopPrice": ZERO,
+        "stopPrice": units(order.stop_price * order.symbol.tick_raw),
         "icebergQty": ZERO,
         "time": order.created_ms,
         "updateTime": order.updated_ms,
-        "isWorking": True,
-        "workingTime": order.created_ms,
+        "isWorking": order.working_ms >= 0,
+        "workingTime": order.working_ms,
         "origQuoteOrderQty": units(order.quote_budget_raw),
         "selfTradePreventionMode": order.self_trade_prevention,
+        **_conditional(order),
     }
 
 
@@ -62,7 +63,7 @@ def new_order_view(order: Order, response_type: str) -> JSON:
     view: JSON = {
         "symbol": order.symbol.name,
         "orderId": order.id,
-        "orderListId": -1,
+        "orderListId": _list_id(order),
         "clientOrderId": order.client_order_id,
         "transactTime": order.updated_ms,
     }
@@ -71,8 +72,10 @@ def new_order_view(order: Order, response_type: str) -> JSON:
     view |= _progress(order)
     view |= {
         "origQuoteOrderQty": units(order.quote_budget_raw),
-        "workingTime": order.created_ms,
+        "workingTime": order.working_ms,
         "selfTradePreventionMode": order.self_trade_prevention,
+        **_stop_price(order),
+        **_conditional(order),
     }
     if response_type == "FULL":
         view["fills"] = [
@@ -94,12 +97,14 @@ def canceled_view(order: Order, cancel_id: str) -> JSON:
         "symbol": order.symbol.name,
         "origClientOrderId": order.client_order_id,
         "orderId": order.id,
-        "orderListId": -1,
+        "orderListId": _list_id(order),
         "clientOrderId": cancel_id,
         "transactTime": order.updated_ms,
         **_progress(order),
         "origQuoteOrderQty": units(order.quote_budget_raw),
         "selfTradePreventionMode": order.self_trade_prevention,
+        **_stop_price(order),
+        **_conditional(order),
     }
 
 
@@ -110,7 +115,7 @@ def amended_view(order: Order, former_client_order_id: str, execution_id: int) -
         "amendedOrder": {
             "symbol": order.symbol.name,
             "orderId": order.id,
-            "orderListId": -1,
+            "orderListId": _list_id(order),
             "origClientOrderId": former_client_order_id,
             "clientOrderId": order.client_order_id,
             "price": units(order.price * order.symbol.tick_raw),
@@ -123,7 +128,7 @@ def amended_view(order: Order, former_client_order_id: str, execution_id: int) -
             "timeInForce": order.time_in_force,
             "type": order.type,
             "side": SIDES[order.side],
-            "workingTime": order.created_ms,
+            "workingTime": order.working_ms,
             "selfTradePreventionMode": order.self_trade_prevention,
         },
     }
@@ -144,12 +149,34 @@ def _progress(order: Order) -> JSON:
     }
 
 
+def _list_id(order: Order) -> int:
+    return -1 if order.order_list is None else order.order_list.id
+
+
+def _stop_price(order: Order) -> JSON:
+    return {"stopPrice": units(order.stop_price * order.symbol.tick_raw)} if order.stop_price else {}
+
+
+def _conditional(order: Order) -> JSON:
+    """Fields that an order shows only if they mean something for it."""
+    view: JSON = {}
+    if order.trailing_bips:
+        view |= {"trailingDelta": order.trailing_bips, "trailingTime": order.trailing_since_ms or -1}
+    if order.strategy_id is not None:
+        view["strategyId"] = order.strategy_id
+    if order.strategy_type is not None:
+        view["strategyType"] = order.strategy_type
+    if order.good_till_ms:
+        view["goodTillDate"] = order.good_till_ms
+    return view
+
+
 def own_trade_view(trade: Trade) -> JSON:
     return {
         "symbol": trade.symbol.name,
         "id": trade.id,
         "orderId": trade.order_id,
-        "orderListId": -1,
+        "orderListId": trade.order_list_id,
         "price": units(trade.price * trade.symbol.tick_raw),
         "qty": units(trade.lots * trade.symbol.lot_raw),
         "quoteQty": units(trade.quote_raw),
@@ -203,7 +230,7 @@ def account_view(account: Account, maker_fee_pips: int, taker_fee_pips: int, *, 
 def execution_report(event: OrderReported) -> JSON:
     order, trade = event.order, event.trade
     tick, lot = order.symbol.tick_raw, order.symbol.lot_raw
-    return {
+    report: JSON = {
         "e": "executionReport",
         "E": event.time_ms,
         "s": order.symbol.name,
@@ -213,9 +240,9 @@ def execution_report(event: OrderReported) -> JSON:
         "f": order.time_in_force,
         "q": units(order.lots * lot),
         "p": units(order.price * tick),
-        "P": ZERO,
+        "P": units(order.stop_price * tick),
         "F": ZERO,
-        "g": -1,
+        "g": -1 if order.order_list is None else order.order_list.id,
         "C": event.original_client_order_id,
         "x": event.execution,
         "X": event.status.value,
@@ -229,16 +256,26 @@ def execution_report(event: OrderReported) -> JSON:
         "T": event.time_ms,
         "t": trade.id if trade else -1,
         "I": event.execution_id,
-        "w": event.status.is_open and order.reserves,
+        "w": event.working_ms >= 0 and event.status.is_open and order.price > 0,
         "m": trade.is_maker if trade else False,
         "M": trade is not None,
         "O": order.created_ms,
         "Z": units(event.quote_filled_raw),
         "Y": units(trade.quote_raw) if trade else ZERO,
         "Q": units(order.quote_budget_raw),
-        "W": order.created_ms,
         "V": order.self_trade_prevention,
     }
+    if event.working_ms >= 0:
+        report["W"] = event.working_ms
+    if order.trailing_bips:
+        report["d"] = order.trailing_bips
+        if order.trailing_since_ms:
+            report["D"] = order.trailing_since_ms
+    if order.strategy_id is not None:
+        report["j"] = order.strategy_id
+    if order.strategy_type is not None:
+        report["J"] = order.strategy_type
+    return report
 
 
 def account_position(event: BalancesChanged) -> JSON:

@@ -24,8 +24,17 @@ from cex.sandbox.userdata import UserData
 
 log = structlog.get_logger(__name__)
 
-_PLACES_ORDERS: Final = frozenset({"order.place", "order.cancelReplace"})
-_CANCELS: Final = frozenset({"order.cancel", "openOrders.cancelAll"})
+_PLACES_ORDERS: Final = frozenset(
+    {
+        "order.place",
+        "order.cancelReplace",
+        "orderList.place",
+        "orderList.place.oco",
+        "orderList.place.oto",
+        "orderList.place.otoco",
+    }
+)
+_CANCELS: Final = frozenset({"order.cancel", "orderList.cancel", "openOrders.cancelAll"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,14 @@ def build(
             "order.cancel": (1, trading.cancel),
             "order.cancelReplace": (1, trading.cancel_replace),
             "order.amend.keepPriority": (4, trading.amend),
+            "orderList.place": (1, trading.place_legacy_oco),
+            "orderList.place.oco": (1, trading.place_oco),
+            "orderList.place.oto": (1, trading.place_oto),
+            "orderList.place.otoco": (1, trading.place_otoco),
+            "orderList.status": (4, trading.order_list),
+            "orderList.cancel": (1, trading.cancel_list),
+            "openOrderLists.status": (6, trading.open_lists),
+            "allOrderLists": (20, trading.all_lists),
             "openOrders.status": (6, trading.open_orders),
             "openOrders.cancelAll": (1, trading.cancel_all),
             "allOrders": (20, trading.all_orders),

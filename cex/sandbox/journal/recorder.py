@@ -20,8 +20,11 @@ from cex.sandbox.orders import (
     BalancesChanged,
     BookTouched,
     ExchangeEvent,
+    ListReported,
     Order,
+    OrderList,
     OrderReported,
+    OrderTouched,
     PublicTrade,
     Trade,
 )
@@ -38,6 +41,7 @@ class Recorder:
         self.changed: Callable[[], None] = _ignore
         self.is_dirty = False
         self._orders: dict[int, Order] = {}
+        self._lists: dict[int, OrderList] = {}
         self._accounts: dict[int, Account] = {}
         self._trades: list[tuple[Account, Trade]] = []
         self._tape: list[PublicTrade] = []
@@ -55,6 +59,10 @@ class Recorder:
             self._orders[order.id] = order
             if event.trade is not None:
                 self._trades.append((order.account, event.trade))
+        elif isinstance(event, OrderTouched):
+            self._orders[event.order.id] = event.order
+        elif isinstance(event, ListReported):
+            self._lists[event.order_list.id] = event.order_list
         elif isinstance(event, BalancesChanged):
             self._accounts[event.account.id] = event.account
         elif isinstance(event, BookTouched):
@@ -84,6 +92,7 @@ class Recorder:
         entries = [_exchange(self._exchange)]
         entries += [_account(account) for account in self._accounts.values()]
         entries += [_order(order) for order in self._orders.values()]
+        entries += [_order_list(order_list) for order_list in self._lists.values()]
         entries += [_own_trade(account, trade) for account, trade in self._trades]
         entries += [_market(market) for market in markets]
         if self._tape:
@@ -95,7 +104,15 @@ class Recorder:
                 entries += _candles(market, self._printed[market.spec.name])
                 self._printed[market.spec.name] = market.last_trade_id
         entries += self._transfers.items()
-        for changes in (self._orders, self._accounts, self._trades, self._tape, self._aggregates, self._touched):
+        for changes in (
+            self._orders,
+            self._lists,
+            self._accounts,
+            self._trades,
+            self._tape,
+            self._aggregates,
+            self._touched,
+        ):
             changes.clear()
         self._transfers.clear()
         self.is_dirty = False
@@ -111,6 +128,7 @@ class Recorder:
                 continue
             yield _account(account)
             yield from map(_order, account.orders.values())
+            yield from map(_order_list, account.lists.values())
             yield from (_own_trade(account, trade) for trade in chain.from_iterable(account.trades.values()))
         for market in exchange.markets.values():
             yield _market(market)
@@ -142,6 +160,12 @@ def _account(account: Account) -> Entry:
 
 def _order(order: Order) -> Entry:
     return f"order/{order.id}", records.ORDER.write(order, account=order.account.name, symbol=order.symbol.name)
+
+
+def _order_list(order_list: OrderList) -> Entry:
+    names = {"account": order_list.account.name, "symbol": order_list.symbol.name}
+    ids = [order.id for order in order_list.orders]
+    return f"list/{order_list.id}", records.ORDER_LIST.write(order_list, orders=ids, **names)
 
 
 def _own_trade(account: Account, trade: Trade) -> Entry:

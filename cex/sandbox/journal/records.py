@@ -16,7 +16,7 @@ import msgspec
 
 from cex.sandbox.candles import Candle
 from cex.sandbox.capital import Deposit, Withdrawal
-from cex.sandbox.orders import AggregateTrade, Order, PublicTrade, Status, Trade
+from cex.sandbox.orders import AggregateTrade, ListKind, Order, OrderList, PublicTrade, Status, Trade
 from domain import InputError
 
 pack: Final = msgspec.msgpack.Encoder().encode
@@ -38,7 +38,7 @@ class Record(Generic[_T]):
         )
         self._read = dict(read or {})
 
-    def write(self, value: _T, **more: str) -> bytes:
+    def write(self, value: _T, **more: str | list[int]) -> bytes:
         """Write a value, with names of what the given fields refer to."""
         return pack(dict(zip(self._names, self._values(value), strict=True)) | more)
 
@@ -60,7 +60,9 @@ class Record(Generic[_T]):
         return self._kind(**found, **given)
 
 
-ORDER: Final = Record(Order, given=("account", "symbol", "trades"), read={"status": Status})
+ORDER: Final = Record(Order, given=("account", "symbol", "trades", "order_list"), read={"status": Status})
+ORDER_LIST: Final = Record(OrderList, given=("account", "symbol", "orders"), read={"kind": ListKind})
+"""Written with the ids of its orders."""
 TRADE: Final = Record(Trade, given=("symbol",))
 TAPE: Final = Record(PublicTrade, given=("symbol",))
 AGGREGATE: Final = Record(AggregateTrade, given=("symbol",))

@@ -17,7 +17,7 @@ from cex.sandbox.config import AccountSpec
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.journal import records
 from cex.sandbox.journal.records import unpack
-from cex.sandbox.orders import Order, Trade
+from cex.sandbox.orders import Order, OrderList, Trade
 from domain import InputError
 
 _Rows = list[dict[str, Any]]
@@ -77,7 +77,7 @@ class _Resumption:
             account.updated_ms = row["updated_ms"]
         orders = self._orders(found["order"], self._own_trades(found["trade"]))
         self._markets(found)
-        exchange.resume(_one(found[records.EXCHANGE_KEY]), orders)
+        exchange.resume(_one(found[records.EXCHANGE_KEY]), orders, self._lists(found["list"], orders))
         for kind, record in (("withdrawal", records.WITHDRAWAL), ("deposit", records.DEPOSIT)):
             for row in sorted(found[kind], key=lambda row: row.pop("number")):
                 capital.resume(self._account(row.pop("account")), record.read(row))
@@ -104,6 +104,19 @@ class _Resumption:
             account, spec = self._account(row.pop("account")), self._exchange.markets[row.pop("symbol")].spec
             orders.append(records.ORDER.read(row, account=account, symbol=spec, trades=trades[row["id"]]))
         return orders
+
+    def _lists(self, rows: _Rows, orders: list[Order]) -> list[OrderList]:
+        """Read order lists and tell their orders. Of an order that is no longer remembered, its list does not know."""
+        by_id = {order.id: order for order in orders}
+        lists = []
+        for row in sorted(rows, key=lambda row: row["id"]):
+            account, spec = self._account(row.pop("account")), self._exchange.markets[row.pop("symbol")].spec
+            own = [by_id[order_id] for order_id in row.pop("orders") if order_id in by_id]
+            order_list = records.ORDER_LIST.read(row, account=account, symbol=spec, orders=own)
+            for order in own:
+                order.order_list = order_list
+            lists.append(order_list)
+        return lists
 
     def _markets(self, found: dict[str, _Rows]) -> None:
         markets = self._exchange.markets

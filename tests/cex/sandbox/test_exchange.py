@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,56 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cex.sandbox import AccountSpec, LimitsConfig, SymbolSpec
-from cex.sandbox.accounts import Account
 from cex.sandbox.config import UNIT
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
-from cex.sandbox.orders import BalancesChanged, ExchangeEvent, NewOrder, Order, OrderReported, PublicTrade
+from cex.sandbox.orders import STOP_TYPES, ListKind, NewOrder, NewOrderList, Order, OrderReported, PublicTrade
 from domain import InputError
-
-ETHUSDC = SymbolSpec("ETH", "USDC", "0.01", "0.0001", "5")
-NOW_MS = 1_700_000_000_000
-
-
-def make_exchange(
-    maker_fee_bps: Decimal = Decimal(10), taker_fee_bps: Decimal = Decimal(10)
-) -> tuple[Exchange, list[Account], list[ExchangeEvent]]:
-    balances = {"ETH": "10", "USDC": "30000"}
-    specs = [AccountSpec(name, f"key-{name}", "s", None, balances) for name in ("ann", "ben", "cat")]
-    exchange = Exchange(
-        [ETHUSDC],
-        specs,
-        lambda: NOW_MS,
-        reference_prices={"ETHUSDC": 300_000},
-        maker_fee_bps=maker_fee_bps,
-        taker_fee_bps=taker_fee_bps,
-    )
-    events: list[ExchangeEvent] = []
-    exchange.emit = events.append
-    return exchange, exchange.accounts[1:], events
-
-
-def raw(text: str) -> int:
-    return int(Decimal(text) * UNIT)
-
-
-def limit(side: int, price: str, qty: str, *, type: str = "LIMIT", time_in_force: str = "GTC", **more: Any) -> NewOrder:
-    return NewOrder(side, type, time_in_force, raw(price), raw(qty), **more)
-
-
-def market(side: int, *, qty: str = "0", quote: str = "0", **more: Any) -> NewOrder:
-    return NewOrder(side, "MARKET", "GTC", 0, raw(qty), raw(quote), **more)
-
-
-def totals(exchange: Exchange) -> Counter[str]:
-    sums: Counter[str] = Counter()
-    for account in exchange.accounts:
-        for asset, balance in account.balances.items():
-            assert balance.free >= 0
-            assert balance.locked >= 0
-            sums[asset] += balance.free + balance.locked
-    return sums
-
+from tests.cex.sandbox.desk import (
+    ETHUSDC,
+    NOW_MS,
+    Clock,
+    belongs,
+    check_lists,
+    check_locks,
+    check_reports,
+    limit,
+    make_exchange,
+    market,
+    raw,
+    state,
+    stop,
+    totals,
+)
 
 _qty = st.integers(1, 40_000).map(lambda lots: str(Decimal(lots) / 10_000))
 _price = st.integers(299_995, 300_005).map(lambda ticks: str(Decimal(ticks) / 100))
@@ -84,11 +56,76 @@ _orders = st.one_of(
     st.builds(market, _sides, qty=_qty, self_trade_prevention=_modes),
     st.builds(market, _sides, quote=st.integers(5, 20_000).map(str), self_trade_prevention=_modes),
 )
+_stops = st.builds(
+    stop,
+    st.sampled_from(sorted(STOP_TYPES)),
+    _sides,
+    _price,
+    _qty,
+    self_trade_prevention=_modes,
+    trailing_bips=st.sampled_from((0, 0, 0, 10)),
+).flatmap(
+    lambda order: (
+        st.just(order) if not order.type.endswith("LIMIT") else _price.map(lambda p: replace(order, price_raw=raw(p)))
+    )
+)
+_dated = st.builds(
+    limit,
+    _sides,
+    _price,
+    _qty,
+    time_in_force=st.just("GTD"),
+    good_till_ms=st.integers(NOW_MS + 1, NOW_MS + 40),
+    self_trade_prevention=_modes,
+)
+_makers = st.builds(limit, _sides, _price, _qty, type=st.just("LIMIT_MAKER"), self_trade_prevention=_modes)
+
+
+@st.composite
+def _pairs(draw: st.DrawFn) -> tuple[NewOrder, NewOrder]:
+    """Two orders that mostly make a pair: one takes a profit and one stops a loss, on either side of the price."""
+    side, qty, other_qty = draw(_sides), draw(_qty), draw(_qty)
+    up, down = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    above, below = (str(Decimal(300_000 + away) / 100) for away in (up, -down))
+    profit_price, loss_price = (above, below) if side == native.SELL else (below, above)
+    profit = draw(
+        st.sampled_from(
+            (
+                limit(side, profit_price, qty, type="LIMIT_MAKER"),
+                stop("TAKE_PROFIT", side, profit_price, qty),
+                stop("TAKE_PROFIT_LIMIT", side, profit_price, qty, profit_price),
+            )
+        )
+    )
+    loss = draw(
+        st.sampled_from(
+            (
+                stop("STOP_LOSS", side, loss_price, other_qty),
+                stop("STOP_LOSS_LIMIT", side, loss_price, other_qty, loss_price),
+            )
+        )
+    )
+    return (profit, loss) if side == native.SELL else (loss, profit)
+
+
+_lists = st.one_of(
+    _pairs().map(lambda pair: NewOrderList(ListKind.OCO, pair)),
+    st.builds(
+        lambda first, pair: NewOrderList(ListKind.OTOCO, (first, *pair)), st.one_of(_limits, _dated, _makers), _pairs()
+    ),
+    st.builds(
+        lambda first, then: NewOrderList(ListKind.OTO, (first, then)),
+        st.one_of(_limits, _makers),
+        st.one_of(_limits, _stops, _makers, st.builds(market, _sides, qty=_qty, self_trade_prevention=_modes)),
+    ),
+)
 _steps = st.lists(
     st.one_of(
         st.tuples(st.just("place"), st.integers(0, 2), _orders),
         st.tuples(st.just("place"), st.integers(0, 2), _orders),
-        st.tuples(st.just("place"), st.integers(0, 2), _orders),
+        st.tuples(st.just("place"), st.integers(0, 2), st.one_of(_stops, _dated)),
+        st.tuples(st.just("list"), st.integers(0, 2), _lists),
+        st.tuples(st.just("wait"), st.integers(1, 10), st.none()),
         st.tuples(st.just("cancel"), st.integers(0, 60), st.none()),
         st.tuples(st.just("amend"), st.integers(0, 60), _qty),
     ),
@@ -100,24 +137,32 @@ _steps = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(_steps, st.sampled_from(("0", "0.07", "10", "33.33")))
 def test_no_history_creates_or_destroys_a_unit(steps: list[tuple[str, int, Any]], fee: str) -> None:
-    exchange, accounts, events = make_exchange(maker_fee_bps=Decimal(fee), taker_fee_bps=Decimal(fee))
+    clock = Clock()
+    exchange, accounts, events = make_exchange(Decimal(fee), Decimal(fee), clock)
     start = totals(exchange)
     placed: list[Order] = []
     for step, number, detail in steps:
-        before = _state(exchange)
+        before = state(exchange)
         try:
-            if step == "place":
+            if step == "wait":
+                clock.now_ms += number
+                exchange.expire_due()
+            elif step == "list":
+                placed += exchange.place_list(accounts[number], "ETHUSDC", detail).orders
+            elif step == "place":
                 placed.append(exchange.place(accounts[number], "ETHUSDC", detail))
             elif placed and step == "cancel":
                 exchange.cancel(placed[number % len(placed)])
             elif placed:
                 exchange.amend(placed[number % len(placed)], int(Decimal(detail) * UNIT), f"amended-{len(events)}")
         except ApiError:
-            assert _state(exchange) == before, "a refusal changed something"
+            assert state(exchange) == before, "a refusal changed something"
         assert totals(exchange) == start
+        for account in accounts:
+            check_locks(account)
+            check_lists(account)
     for account in accounts:
-        _check_locks(account)
-        _check_reports(account, [e for e in events if _belongs(e, account)])
+        check_reports(account, [e for e in events if belongs(e, account)])
     fees = Counter[str]()
     for event in events:
         if isinstance(event, OrderReported) and event.trade:
@@ -125,45 +170,6 @@ def test_no_history_creates_or_destroys_a_unit(steps: list[tuple[str, int, Any]]
     assert {asset: balance.free for asset, balance in exchange.fees.balances.items() if balance.free} == +fees
     public = [event for event in events if isinstance(event, PublicTrade)]
     assert [trade.id for trade in public] == list(range(1, len(public) + 1))
-
-
-def _state(exchange: Exchange) -> object:
-    balances = [
-        {asset: (b.free, b.locked) for asset, b in account.balances.items() if b.free or b.locked}
-        for account in exchange.accounts
-    ]
-    engine = exchange.markets["ETHUSDC"].engine
-    return balances, engine.orders(0), engine.orders(1), [sorted(a.open_orders) for a in exchange.accounts]
-
-
-def _belongs(event: ExchangeEvent, account: Account) -> bool:
-    if isinstance(event, OrderReported):
-        return event.order.account is account
-    return isinstance(event, BalancesChanged) and event.account is account
-
-
-def _check_locks(account: Account) -> None:
-    """What is locked is exactly what the open orders reserve."""
-    reserved: Counter[str] = Counter()
-    for order in account.open_orders.values():
-        reserved[order.reserved_asset] += order.reserve_raw(order.open_lots)
-    assert {asset: b.locked for asset, b in account.balances.items() if b.locked} == reserved
-
-
-def _check_reports(account: Account, events: list[ExchangeEvent]) -> None:
-    """The reported trades explain the balances, and the last reported balances are the balances."""
-    expected = {"ETH": 10 * UNIT, "USDC": 30_000 * UNIT}
-    last: dict[str, int] = dict(expected)
-    for event in events:
-        if isinstance(event, OrderReported) and event.trade:
-            trade = event.trade
-            sign = 1 if trade.is_buyer else -1
-            expected["ETH"] += sign * trade.lots * trade.symbol.lot_raw
-            expected["USDC"] -= sign * trade.quote_raw
-            expected[trade.fee_asset] -= trade.fee_raw
-        elif isinstance(event, BalancesChanged):
-            last |= {asset: free + locked for asset, free, locked in event.balances}
-    assert {asset: b.free + b.locked for asset, b in account.balances.items()} == expected == last
 
 
 def test_the_commission_is_charged_in_the_asset_received_and_rounded_down() -> None:
@@ -187,7 +193,7 @@ def test_a_takers_reports_come_in_binances_order() -> None:
     exchange.place(ben, "ETHUSDC", limit(native.BUY, "3000", "1.5"))
     told = [(e.execution, e.status) for e in events if isinstance(e, OrderReported) and e.order.account is ben]
     assert told == [("NEW", "NEW"), ("TRADE", "PARTIALLY_FILLED")]
-    kinds = [type(e).__name__ for e in events if _belongs(e, ben)]
+    kinds = [type(e).__name__ for e in events if belongs(e, ben)]
     assert kinds == ["OrderReported", "BalancesChanged"] * 2
 
 
@@ -237,12 +243,12 @@ def test_refused_orders_name_the_rule_and_change_nothing(request_: NewOrder, cod
     exchange, (ann, ben, _), _ = make_exchange()
     exchange.place(ben, "ETHUSDC", limit(native.SELL, "3001", "1"))
     exchange.place(ann, "ETHUSDC", limit(native.SELL, "3100", "0.01", client_order_id="taken"))
-    before = _state(exchange)
+    before = state(exchange)
     with pytest.raises(ApiError) as refused:
         exchange.place(ann, "ETHUSDC", request_)
     assert refused.value.code == code
     assert text in refused.value.message
-    assert _state(exchange) == before
+    assert state(exchange) == before
 
 
 def test_open_orders_are_bounded() -> None:

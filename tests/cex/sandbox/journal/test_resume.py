@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from typing import Any
 
 import capstan_native as native
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cex.sandbox import AccountSpec, SymbolSpec, wire
+from cex.sandbox import AccountSpec, SymbolSpec, listviews, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.candles import INTERVALS_MS
 from cex.sandbox.capital import Capital
@@ -22,10 +23,20 @@ from cex.sandbox.flow import FlowSimulator
 from cex.sandbox.journal import Recorder, resume
 from cex.sandbox.journal.records import pack, unpack
 from cex.sandbox.market import RESUME_GAP
-from cex.sandbox.orders import AggregateTrade, BalancesChanged, ExchangeEvent, OrderReported, PublicTrade
+from cex.sandbox.orders import (
+    AggregateTrade,
+    BalancesChanged,
+    ExchangeEvent,
+    ListKind,
+    ListReported,
+    NewOrder,
+    NewOrderList,
+    OrderReported,
+    PublicTrade,
+)
 from cex.sandbox.params import Params
 from domain import InputError
-from tests.cex.sandbox.test_exchange import limit, market, totals
+from tests.cex.sandbox.desk import limit, market, stop, totals
 
 SYMBOLS = (SymbolSpec("ETH", "USDC", "0.01", "0.0001", "5"), SymbolSpec("BTC", "USDC", "0.01", "0.00001", "5"))
 ACCOUNTS = tuple(
@@ -33,7 +44,24 @@ ACCOUNTS = tuple(
     for name in ("ann", "ben", "cat")
 )
 KINDS = st.sampled_from(
-    ("LIMIT", "LIMIT", "LIMIT_MAKER", "IOC", "FOK", "MARKET", "BUDGET", "cancel", "amend", "withdraw")
+    [
+        "LIMIT",
+        "LIMIT",
+        "LIMIT_MAKER",
+        "IOC",
+        "FOK",
+        "MARKET",
+        "BUDGET",
+        "STOP_LOSS",
+        "TAKE_PROFIT_LIMIT",
+        "TRAILING",
+        "GTD",
+        "OCO",
+        "OTOCO",
+        "cancel",
+        "amend",
+        "withdraw",
+    ]
 )
 STEP = st.tuples(
     KINDS,
@@ -65,6 +93,8 @@ class Venue:
         match event:
             case OrderReported():
                 self.told.append(wire.execution_report(event))
+            case ListReported():
+                self.told.append(listviews.list_status(event))
             case BalancesChanged():
                 self.told.append((event.account.name, wire.account_position(event)))
             case PublicTrade():
@@ -96,14 +126,10 @@ class Venue:
                 case "withdraw":
                     request = {"coin": "ETH", "address": "0xabc", "amount": qty}
                     self.capital.apply(account, Params(request))
-                case "BUDGET":
-                    self.exchange.place(account, symbol, market(side, quote=str(10 * size), **more))
-                case "MARKET":
-                    self.exchange.place(account, symbol, market(side, qty=qty, **more))
-                case "IOC" | "FOK":
-                    self.exchange.place(account, symbol, limit(side, price, qty, time_in_force=kind, **more))
+                case "OCO" | "OTOCO":
+                    self.exchange.place_list(account, symbol, _order_list(kind, side, int(price), qty))
                 case _:
-                    self.exchange.place(account, symbol, limit(side, price, qty, type=kind, **more))
+                    self.exchange.place(account, symbol, _order(kind, side, price, qty, self.now_ms + 5_000, **more))
         except ApiError as exc:
             return str(exc.code)
         return ""
@@ -120,6 +146,38 @@ class Venue:
     def state(self) -> dict[str, bytes]:
         """Everything that is recorded, but for the books' counters, which jump at a restart."""
         return {key: value for key, value in self.recorder.everything() if not key.startswith("market/")}
+
+
+def _order(kind: str, side: int, price: str, qty: str, date_ms: int, **more: Any) -> NewOrder:
+    match kind:
+        case "BUDGET":
+            order = market(side, quote=str(Decimal(qty) * 10_000), **more)
+        case "MARKET":
+            order = market(side, qty=qty, **more)
+        case "IOC" | "FOK":
+            order = limit(side, price, qty, time_in_force=kind, **more)
+        case "STOP_LOSS":
+            order = stop(kind, side, price, qty, **more)
+        case "TAKE_PROFIT_LIMIT":
+            order = stop(kind, side, price, qty, price, **more)
+        case "TRAILING":
+            order = stop("STOP_LOSS_LIMIT", side, "0", qty, price, trailing_bips=10, **more)
+        case "GTD":
+            order = limit(side, price, qty, time_in_force="GTD", good_till_ms=date_ms, **more)
+        case _:
+            order = limit(side, price, qty, type=kind, **more)
+    return order
+
+
+def _order_list(kind: str, side: int, price: int, qty: str) -> NewOrderList:
+    """Exits around a price, and for OTOCO an entry at it."""
+    sign = 1 if side == native.SELL else -1
+    profit = limit(side, str(price + 2 * sign), qty, type="LIMIT_MAKER")
+    loss = stop("STOP_LOSS_LIMIT", side, str(price - 2 * sign), qty, str(price - 3 * sign))
+    pair = (profit, loss) if side == native.SELL else (loss, profit)
+    if kind == "OCO":
+        return NewOrderList(ListKind.OCO, pair)
+    return NewOrderList(ListKind.OTOCO, (limit(1 - side, str(price), qty), *pair))
 
 
 @settings(max_examples=60, deadline=None)
