@@ -13,8 +13,11 @@ from domain import InputError, OrderRejected, OutcomeUnknown, PlatformError, Ven
 
 THROTTLED: Final = frozenset({-1003, -1015})
 """Too many requests, too many orders: the venue did not look at it."""
-UNDECIDED: Final = frozenset({-1000, -1001, -1004, -1006, -1007, -1008, -1010, -1112})
-"""The venue itself does not say whether the order was executed, or ccxt believes so: asking costs little."""
+UNDECIDED: Final = frozenset({-1000, -1001, -1004, -1006, -1007, -1008, -1010, -1112, -2021, -2022})
+"""The venue itself does not say whether the order was executed, or ccxt believes so: asking costs little.
+
+The last two say that half or all of a cancel-replace failed.
+"""
 UNKNOWN_ORDER: Final = frozenset({-2011, -2013})
 UNTIMELY: Final = -1021
 """The request's timestamp is outside of its window."""

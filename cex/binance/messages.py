@@ -6,10 +6,14 @@ A message that lacks a field or has one of another kind is a `msgspec.Validation
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import field
+
+Number: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?\Z")]
+"""A number as the venue writes it: no exponent, no sign but a minus, and short enough to stay exact."""
+Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -22,10 +26,10 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Trade(_Message, frozen=True, kw_only=True):
     """`trade`."""
 
-    symbol: str = field(name="s")
+    symbol: Name = field(name="s")
     trade_id: int = field(name="t")
-    price: str = field(name="p")
-    qty: str = field(name="q")
+    price: Number = field(name="p")
+    qty: Number = field(name="q")
     time: int = field(name="T")
     is_buyer_maker: bool = field(name="m")
 
@@ -33,10 +37,10 @@ class Trade(_Message, frozen=True, kw_only=True):
 class AggregateTrade(_Message, frozen=True, kw_only=True):
     """`aggTrade`: the trades of one taker at one price."""
 
-    symbol: str = field(name="s")
+    symbol: Name = field(name="s")
     aggregate_id: int = field(name="a")
-    price: str = field(name="p")
-    qty: str = field(name="q")
+    price: Number = field(name="p")
+    qty: Number = field(name="q")
     first_id: int = field(name="f")
     last_id: int = field(name="l")
     time: int = field(name="T")
@@ -46,18 +50,18 @@ class AggregateTrade(_Message, frozen=True, kw_only=True):
 class BookTicker(_Message, frozen=True, kw_only=True):
     """`bookTicker`, which has no event name and no time."""
 
-    symbol: str = field(name="s")
+    symbol: Name = field(name="s")
     update_id: int = field(name="u")
-    bid: str = field(name="b")
-    bid_qty: str = field(name="B")
-    ask: str = field(name="a")
-    ask_qty: str = field(name="A")
+    bid: Number = field(name="b")
+    bid_qty: Number = field(name="B")
+    ask: Number = field(name="a")
+    ask_qty: Number = field(name="A")
 
 
 class Depth(_Message, frozen=True, kw_only=True):
     """`depthUpdate`. The book itself is kept by `capstan_native.L2Book`, which reads the bytes."""
 
-    symbol: str = field(name="s")
+    symbol: Name = field(name="s")
     event_time: int = field(name="E")
     first_id: int = field(name="U")
     last_id: int = field(name="u")
@@ -70,14 +74,14 @@ class Candle(_Message, frozen=True, kw_only=True):
 
     open_time: int = field(name="t")
     close_time: int = field(name="T")
-    symbol: str = field(name="s")
+    symbol: Name = field(name="s")
     interval: str = field(name="i")
-    open: str = field(name="o")
-    high: str = field(name="h")
-    low: str = field(name="l")
-    close: str = field(name="c")
-    volume: str = field(name="v")
-    quote_volume: str = field(name="q")
+    open: Number = field(name="o")
+    high: Number = field(name="h")
+    low: Number = field(name="l")
+    close: Number = field(name="c")
+    volume: Number = field(name="v")
+    quote_volume: Number = field(name="q")
     trades: int = field(name="n")
     is_closed: bool = field(name="x")
 
@@ -92,23 +96,23 @@ class Kline(_Message, frozen=True, kw_only=True):
 class Ticker(_Message, frozen=True, kw_only=True):
     """`24hrTicker`: a rolling day."""
 
-    symbol: str = field(name="s")
+    symbol: Name = field(name="s")
     event_time: int = field(name="E")
-    change: str = field(name="p")
-    change_percent: str = field(name="P")
-    average: str = field(name="w")
-    previous_close: str = field(name="x")
-    last: str = field(name="c")
-    last_qty: str = field(name="Q")
-    bid: str = field(name="b")
-    bid_qty: str = field(name="B")
-    ask: str = field(name="a")
-    ask_qty: str = field(name="A")
-    open: str = field(name="o")
-    high: str = field(name="h")
-    low: str = field(name="l")
-    volume: str = field(name="v")
-    quote_volume: str = field(name="q")
+    change: Number = field(name="p")
+    change_percent: Number = field(name="P")
+    average: Number = field(name="w")
+    previous_close: Number = field(name="x")
+    last: Number = field(name="c")
+    last_qty: Number = field(name="Q")
+    bid: Number = field(name="b")
+    bid_qty: Number = field(name="B")
+    ask: Number = field(name="a")
+    ask_qty: Number = field(name="A")
+    open: Number = field(name="o")
+    high: Number = field(name="h")
+    low: Number = field(name="l")
+    volume: Number = field(name="v")
+    quote_volume: Number = field(name="q")
     open_time: int = field(name="O")
     close_time: int = field(name="C")
 
@@ -119,25 +123,25 @@ class Ticker(_Message, frozen=True, kw_only=True):
 class ExecutionReport(_Message, frozen=True, kw_only=True):
     """`executionReport`: something happened to an order of ours."""
 
-    symbol: str = field(name="s")
-    client_order_id: str = field(name="c")
-    original_client_order_id: str = field(name="C", default="")
+    symbol: Name = field(name="s")
+    client_order_id: Name = field(name="c")
+    original_client_order_id: str | None = field(name="C", default=None)
     """The order's own id where `c` is that of the cancel or the replacement."""
-    side: str = field(name="S")
+    side: Literal["BUY", "SELL"] = field(name="S")
     kind: str = field(name="o")
     time_in_force: str = field(name="f")
-    qty: str = field(name="q")
-    price: str = field(name="p")
+    qty: Number = field(name="q")
+    price: Number = field(name="p")
     execution: str = field(name="x")
     status: str = field(name="X")
     reason: str = field(name="r", default="NONE")
     order_id: int = field(name="i")
-    last_qty: str = field(name="l")
-    executed_qty: str = field(name="z")
-    executed_quote: str = field(name="Z", default="0")
-    last_price: str = field(name="L")
-    fee: str | None = field(name="n", default=None)
-    fee_asset: str | None = field(name="N", default=None)
+    last_qty: Number = field(name="l")
+    executed_qty: Number = field(name="z")
+    executed_quote: Number = field(name="Z", default="0")
+    last_price: Number = field(name="L")
+    fee: Number = field(name="n")
+    fee_asset: str | None = field(name="N")
     time: int = field(name="T")
     trade_id: int = field(name="t")
     is_maker: bool = field(name="m")
@@ -149,9 +153,9 @@ class ExecutionReport(_Message, frozen=True, kw_only=True):
 
 
 class Holding(_Message, frozen=True, kw_only=True):
-    asset: str = field(name="a")
-    free: str = field(name="f")
-    locked: str = field(name="l")
+    asset: Name = field(name="a")
+    free: Number = field(name="f")
+    locked: Number = field(name="l")
 
 
 class AccountPosition(_Message, frozen=True, kw_only=True):
@@ -164,8 +168,8 @@ class AccountPosition(_Message, frozen=True, kw_only=True):
 class BalanceUpdate(_Message, frozen=True, kw_only=True):
     """`balanceUpdate`: a deposit, a withdrawal or a transfer."""
 
-    asset: str = field(name="a")
-    change: str = field(name="d")
+    asset: Name = field(name="a")
+    change: Number = field(name="d")
     time: int = field(name="T")
 
 
@@ -200,12 +204,12 @@ class Answer(_Message, frozen=True, kw_only=True, rename="camel"):
 class OrderAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
     """An order as it was placed, asked about, listed or cancelled (RESULT and FULL)."""
 
-    symbol: str
+    symbol: Name
     order_id: int
-    client_order_id: str
+    client_order_id: Name
     orig_client_order_id: str = ""
     status: str
-    executed_qty: str
+    executed_qty: Number
 
     @property
     def name(self) -> str:
@@ -225,22 +229,22 @@ class ReplaceAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
 class TradeAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
     """A row of `myTrades`."""
 
-    symbol: str
+    symbol: Name
     id: int
     order_id: int
-    price: str
-    qty: str
-    commission: str
-    commission_asset: str
+    price: Number
+    qty: Number
+    commission: Number
+    commission_asset: Name
     time: int
     is_buyer: bool
     is_maker: bool
 
 
 class Balance(_Message, frozen=True, kw_only=True):
-    asset: str
-    free: str
-    locked: str
+    asset: Name
+    free: Number
+    locked: Number
 
 
 class AccountAnswer(_Message, frozen=True, kw_only=True):
@@ -250,8 +254,8 @@ class AccountAnswer(_Message, frozen=True, kw_only=True):
 
 
 class Rates(_Message, frozen=True, kw_only=True):
-    maker: str = "0"
-    taker: str = "0"
+    maker: Number = "0"
+    taker: Number = "0"
 
 
 class CommissionAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
@@ -269,7 +273,7 @@ class TimeAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
 class Listing(_Message, frozen=True, kw_only=True, rename="camel"):
     """A symbol of `exchangeInfo`."""
 
-    symbol: str
+    symbol: Name
     status: str
     base_asset: str
     quote_asset: str

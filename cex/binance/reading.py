@@ -46,7 +46,7 @@ def state(status: str) -> OrderState:
 
 
 def code(asset: str) -> str:
-    return CODES.get(asset, asset)
+    return CODES.get(asset, asset.upper())
 
 
 def snapshot(market: Market, order: OrderAnswer) -> OrderSnapshot:
@@ -68,7 +68,7 @@ def reported_fill(market: Market, report: ExecutionReport, asset_decimals: int) 
         is_buy=report.side == "BUY",
         price=report.last_price,
         qty=report.last_qty,
-        fee=report.fee or "0",
+        fee=report.fee,
         fee_asset=report.fee_asset or "",
         is_maker=report.is_maker,
         time_ms=report.time,
@@ -110,6 +110,9 @@ def _fill(
     asset_decimals: int,
 ) -> Fill:
     instrument = market.instrument
+    fee_raw = to_raw(fee, asset_decimals)
+    if fee_raw and not fee_asset:
+        raise InputError(f"{market.id}: trade {trade_id} has a fee of {fee} and does not say of what")
     price_ticks, qty_lots = instrument.ticks(to_decimal(price)), instrument.lots(to_decimal(qty))
     return Fill(
         venue=str(instrument.venue),
@@ -122,7 +125,7 @@ def _fill(
         qty_lots=qty_lots,
         quote_raw=quote_raw(instrument, price_ticks, qty_lots),
         fee_asset=code(fee_asset) if fee_asset else instrument.quote.symbol,
-        fee_raw=to_raw(fee, asset_decimals) if fee_asset else 0,
+        fee_raw=fee_raw,
         is_maker=is_maker,
         venue_time_ns=time_ms * 1_000_000,
     )
