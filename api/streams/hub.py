@@ -1,0 +1,161 @@
+"""All channels of a process, and the sessions that read them.
+
+Whoever publishes marks the subscribed sessions and goes on; each session reads by itself, as fast as its socket takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from api.streams.channel import Changes, Channel
+
+LOSSLESS: Final = frozenset({"orders", "approvals"})
+EVENTS: Final = frozenset({"fills", "alerts"})
+STATE: Final = frozenset({"pnl", "positions", "books", "strategies"})
+CHANNELS: Final = LOSSLESS | EVENTS | STATE
+"""By name; what each holds is in docs/api/streams.md."""
+
+
+class Subscription:
+    """One session on one channel: how far it has read."""
+
+    __slots__ = ("channel", "seen")
+
+    def __init__(self, channel: Channel, seen: int | None) -> None:
+        self.channel = channel
+        self.seen = seen
+        """None before the snapshot was sent."""
+
+
+class Lagging(Exception):
+    """A session stands so far back on a lossless channel that something is no longer there for it."""
+
+
+class Session:
+    """One connection. `next` gives what is to be sent; only its own task calls it."""
+
+    def __init__(self) -> None:
+        self.subscriptions: dict[tuple[str, str], Subscription] = {}
+        self._dirty: dict[tuple[str, str], None] = {}
+        self._said: list[bytes] = []
+        self._wake = asyncio.Event()
+
+    def say(self, message: bytes) -> None:
+        """Have something sent that belongs to no channel."""
+        self._said.append(message)
+        self._wake.set()
+
+    def mark(self, name: tuple[str, str]) -> None:
+        self._dirty[name] = None
+        self._wake.set()
+
+    async def next(self) -> list[bytes]:
+        """Wait until there is something, and give all of it.
+
+        Raises:
+            Lagging: See there.
+        """
+        while True:
+            await self._wake.wait()
+            if messages := self.take():
+                return messages
+
+    def take(self) -> list[bytes]:
+        """Give what there is to send, in its order.
+
+        Raises:
+            Lagging: See there.
+        """
+        self._wake.clear()
+        messages, self._said = self._said, []
+        dirty, self._dirty = self._dirty, {}
+        for name in dirty:
+            if (subscription := self.subscriptions.get(name)) is not None:
+                messages += _read(subscription)
+        return messages
+
+    def beat(self, time_ns: int) -> bytes:
+        """Say where each subscription stands: who lost the last of a channel notices by this."""
+        at = [[s.channel.name, s.channel.key, s.channel.epoch, s.seen] for s in self.subscriptions.values()]
+        return msgspec.json.encode({"t": "beat", "ts": str(time_ns), "at": at})
+
+
+class Hub:
+    """See the module."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._channels: dict[tuple[str, str], Channel] = {}
+        self._readers: dict[tuple[str, str], dict[Session, None]] = {}
+        self.sessions: set[Session] = set()
+
+    def channel(self, name: str, key: str) -> Channel:
+        """The channel of a name and a key, made if there is none."""
+        found = self._channels.get((name, key))
+        if found is None:
+            found = self._channels[name, key] = Channel(
+                name, key, self._now_ns, is_lossless=name in LOSSLESS, is_events=name in EVENTS
+            )
+        return found
+
+    def publish(self, name: str, key: str, changes: Changes) -> None:
+        if self.channel(name, key).publish(changes):
+            self._mark(name, key)
+
+    def replace(self, name: str, key: str, state: Changes) -> None:
+        if self.channel(name, key).replace(state):
+            self._mark(name, key)
+
+    def channels(self, name: str) -> Iterator[Channel]:
+        """Every channel of a name."""
+        return (channel for (found, _), channel in self._channels.items() if found == name)
+
+    def open(self) -> Session:
+        session = Session()
+        self.sessions.add(session)
+        return session
+
+    def close(self, session: Session) -> None:
+        self.sessions.discard(session)
+        for name in tuple(session.subscriptions):
+            self.unsubscribe(session, *name)
+
+    def subscribe(
+        self, session: Session, name: str, key: str, *, epoch: str | None = None, seq: int | None = None
+    ) -> None:
+        """Read a channel from where the session says it stands, or from its snapshot."""
+        channel = self.channel(name, key)
+        session.subscriptions[name, key] = Subscription(channel, channel.begin(epoch, seq))
+        self._readers.setdefault((name, key), {})[session] = None
+        session.mark((name, key))
+
+    def unsubscribe(self, session: Session, name: str, key: str) -> None:
+        session.subscriptions.pop((name, key), None)
+        readers = self._readers.get((name, key), {})
+        readers.pop(session, None)
+        if not readers:
+            self._readers.pop((name, key), None)
+
+    def _mark(self, name: str, key: str) -> None:
+        marked = (name, key)
+        for session in self._readers.get(marked, ()):
+            session.mark(marked)
+
+
+def _read(subscription: Subscription) -> list[bytes]:
+    channel = subscription.channel
+    if subscription.seen is None:
+        subscription.seen = channel.seq
+        return [channel.snapshot()]
+    found = channel.read(subscription.seen)
+    if found is not None:
+        messages, subscription.seen = found
+        return messages
+    if channel.is_lossless:
+        raise Lagging(channel.name)
+    subscription.seen = channel.seq
+    return [channel.snapshot()]
