@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import api.auth.tables
-import api.core.tables  # noqa: F401 - declares the tables, as does the one before
+import api.core.tables
+import api.history.tables
+import api.portfolios.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

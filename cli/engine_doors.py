@@ -7,42 +7,61 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from api.history.writer import HistoryWriter
 from cli.engine_followers import Followers
 from cli.engine_operator import Operator
 from cli.engine_reload import Reloader
 from cli.engine_status import StatusBoard
 from domain import events as e
 from engine.feed import Feed
-from engine.ports import ExchangeVenue
+from engine.ports import Bookkeeper, ExchangeVenue
 from engine.requests import Requests
 from engine.runner import LiveRunner
 from runtime.control import serve_control
+from runtime.database import Database
 
 
 class Doors:
     """Of one engine. `on_step` is told of every step."""
 
     def __init__(
-        self, runner: LiveRunner, board: StatusBoard, venues: Mapping[str, ExchangeVenue], reloader: Reloader
+        self,
+        runner: LiveRunner,
+        board: StatusBoard,
+        venues: Mapping[str, ExchangeVenue],
+        reloader: Reloader,
+        database: Database,
     ) -> None:
         self._board = board
         self._requests = Requests(runner.kernel, runner.emit)
         self._feed = Feed(runner.kernel)
         self._followers = Followers(self._feed)
+        self._history = HistoryWriter(database, runner.kernel, self._feed)
         self._operator = Operator(runner, board, venues, reloader, self._requests)
 
     def on_step(self, event: e.Event, commands: list[e.Command]) -> None:
         self._board.count(event, commands)
         self._requests.on_step(event, commands)
         self._feed.on_step(event, commands)
+        self._history.on_step(event, commands)
+
+    def keeping_history(self, bookkeeper: Bookkeeper) -> Bookkeeper:
+        """The bookkeeper to give the engine, so that its trades are in the tables too."""
+        return self._history.wrap(bookkeeper)
 
     @asynccontextmanager
     async def open(self, control: Path) -> AsyncIterator[None]:
         """Serve for as long as the block runs."""
         streams = {"follow": self._followers.follow}
         async with serve_control(control, self._operator.handle, streams=streams):
-            drawing = asyncio.create_task(self._followers.run(), name="engine.followers")
+            parts = [
+                asyncio.create_task(self._followers.run(), name="engine.followers"),
+                asyncio.create_task(self._history.run(), name="engine.history"),
+            ]
             try:
                 yield
             finally:
-                drawing.cancel()
+                for part in parts:
+                    part.cancel()
+                await asyncio.wait(parts)
+                await self._history.flush()

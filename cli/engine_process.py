@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from api.tables import open_tables
 from cex import CcxtVenue
 from chain import ChainClient, parse_address
 from chain.fees import access_finder
@@ -104,7 +105,7 @@ async def run_engine(data: DataDir) -> None:
     async with AsyncExitStack() as stack:
         paper = PaperTrading(clock, {}) if settings.mode == "paper" else None
         world = await _connect(stack, settings, data, relay, paper)
-        database, ledger = await asyncio.to_thread(open_ledger, settings, data)
+        database, ledger = await asyncio.to_thread(_open_books, settings, data)
         stack.callback(database.dispose)
         stage = await asyncio.to_thread(StartStage.of, settings.engine, ramps_of(database, clock.now_ns, settings.mode))
         wanted = _configure(settings, stage.settings, data, world)
@@ -127,7 +128,8 @@ async def run_engine(data: DataDir) -> None:
         reloader = Reloader(runner, database, clock.now_ns)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools}, ramp=stage.shown())
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
-        doors = Doors(runner, board, world.venues, reloader)
+        doors = Doors(runner, board, world.venues, reloader, database)
+        wiring.bookkeeper = doors.keeping_history(wiring.bookkeeper)
         wiring.on_step = doors.on_step
         signals = _log_signals(stack, data, wiring, board)
         if paper is not None:
@@ -165,6 +167,12 @@ def _both(first: OnStep, second: OnStep) -> OnStep:
         second(event, commands)
 
     return call
+
+
+def _open_books(settings: Settings, data: DataDir) -> tuple[Database, Ledger]:
+    """The books, and beside them the API's tables, which hold the history of orders and trades."""
+    database, ledger = open_ledger(settings, data)
+    return open_tables(database), ledger
 
 
 def _trade_on_paper(paper: PaperTrading, settings: Settings, runner: LiveRunner, wiring: Wiring) -> None:

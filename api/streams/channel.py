@@ -126,7 +126,7 @@ class Channel:
     def _is_new(self, key: str, value: Any) -> bool:
         if value is None:
             return key in self._state
-        return self._state.get(key) != value
+        return bool(self._state.get(key) != value)
 
     def _write(self, prev: int, seq: int) -> bytes:
         """The delta from one sequence to another, written once."""

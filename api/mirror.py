@@ -1,0 +1,173 @@
+"""The API's own copy of what the engine tells, published to the channels of whom it concerns.
+
+    engine.sock ──follow──> Mirror ──> state (read by routes)
+                              └──> hub: books by instrument, everything else by portfolio
+
+While the engine is away the copy says so (`is_live`), and books are no longer valid. P&L is published once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from api.portfolios import Directory
+from api.streams.hub import Hub
+from domain import PlatformError
+from engine.feed import text
+from runtime.control import follow_control
+
+log = structlog.get_logger(__name__)
+
+RETRY_S: Final = (0.05, 2.0)
+PNL_EVERY_S: Final = 1.0
+_BY_STRATEGY: Final = ("orders", "positions", "strategies")
+
+Value = dict[str, Any]
+
+
+class Mirror:
+    """Follows one engine."""
+
+    def __init__(self, control: Path, hub: Hub, directory: Directory) -> None:
+        self._control = control
+        self._hub = hub
+        self._directory = directory
+        self._epoch = ""
+        self._state: dict[str, dict[str, Value]] = defaultdict(dict)
+        self.is_live = False
+        self.live = asyncio.Event()
+        """Set once the first snapshot has come."""
+
+    def state(self, topic: str) -> Mapping[str, Value]:
+        """The newest values of a topic, by key."""
+        return self._state[topic]
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(), name="api.mirror")
+            tasks.create_task(self._tell_pnl(), name="api.pnl")
+
+    async def _follow(self) -> None:
+        delay_s = RETRY_S[0]
+        while True:
+            try:
+                stream = follow_control(self._control, {"command": "follow"})
+                async with contextlib.aclosing(stream):  # type: ignore[type-var]
+                    self.begin(await anext(stream))
+                    log.info("mirror.live", epoch=self._epoch)
+                    delay_s = RETRY_S[0]
+                    async for part in stream:
+                        await self._directory.refresh()
+                        self.take(part)
+            except StopAsyncIteration:
+                pass
+            except PlatformError as exc:
+                if self.is_live:
+                    log.warning("mirror.lost", error=str(exc))
+            self.lose()
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, RETRY_S[1])
+
+    def begin(self, snapshot: Value) -> None:
+        """Take a whole new state; what readers know is brought up to it."""
+        self._epoch = snapshot["epoch"]
+        self._state = defaultdict(dict, {topic: dict(values) for topic, values in snapshot["state"].items()})
+        for topic in _BY_STRATEGY:
+            grouped = self._by_portfolio(self._state[topic])
+            for portfolio in {channel.key for channel in self._hub.channels(topic)} | set(grouped):
+                self._hub.replace(topic, portfolio, dict(grouped.get(portfolio, {})))
+        for name, book in self._state["books"].items():
+            self._hub.replace("books", name, book)
+        for topic, events in snapshot["events"].items():
+            for event in events:
+                self._publish_event(topic, event)
+        self.is_live = True
+        self.live.set()
+
+    def take(self, part: Value) -> None:
+        """Take what changed."""
+        changed: dict[tuple[str, str], dict[str, Value | None]] = defaultdict(dict)
+        for topic, key, value in part["changes"]:
+            known = self._state[topic].get(key)
+            if value is None:
+                self._state[topic].pop(key, None)
+            else:
+                self._state[topic][key] = value
+            if topic == "books" and value is not None:
+                self._hub.publish("books", key, value)
+            elif topic in _BY_STRATEGY and (owner := self._owner(value or known)):
+                if value is None and key in changed[topic, owner]:
+                    # Its last word has to reach the readers before it goes.
+                    self._hub.publish(topic, owner, changed.pop((topic, owner)))
+                changed[topic, owner][key] = value
+        for (topic, owner), values in changed.items():
+            self._hub.publish(topic, owner, values)
+        for topic, event in part["events"]:
+            self._publish_event(topic, event)
+
+    def lose(self) -> None:
+        """The engine is away: what is known is old, and books are none."""
+        self.is_live = False
+        for name in tuple(self._state["books"]):
+            gone = {"instrument": name, "is_valid": False, "bids": [], "asks": []}
+            self._state["books"][name] = gone
+            self._hub.publish("books", name, gone)
+
+    async def _tell_pnl(self) -> None:
+        while True:
+            await asyncio.sleep(PNL_EVERY_S)
+            await self._directory.refresh()
+            self.publish_pnl()
+
+    def publish_pnl(self) -> None:
+        """Publish results: of each strategy, of each of its instruments, and of the portfolio."""
+        told: dict[str, dict[str, Value]] = defaultdict(dict)
+        totals: dict[str, list[str | None]] = defaultdict(list)
+        for strategy, value in self._state["pnl"].items():
+            if strategy and (owner := self._owner(value)):
+                told[owner][f"strategy:{strategy}"] = value
+                totals[owner].append(value["result"])
+        for key, position in self._state["positions"].items():
+            if owner := self._owner(position):
+                shown = {name: position[name] for name in ("realised", "unrealised", "currency", "fees")}
+                told[owner][f"instrument:{key}"] = {
+                    "strategy": position["strategy"], "instrument": position["instrument"], **shown,
+                }  # fmt: skip
+        for owner, results in totals.items():
+            known = [Decimal(result) for result in results if result is not None]
+            total = text(sum(known, Decimal(0))) if len(known) == len(results) else None
+            told[owner]["portfolio"] = {"portfolio": owner, "result": total}
+        for owner, values in told.items():
+            self._hub.publish("pnl", owner, values)
+
+    def _publish_event(self, topic: str, event: Value) -> None:
+        is_fill = topic == "fills"
+        key = f"{event['instrument']}/{event['trade_id']}" if is_fill else f"{self._epoch}-{event['number']}"
+        shown = {name: value for name, value in event.items() if name != "number"}
+        if event.get("strategy"):
+            owners = [owner] if (owner := self._owner(event)) else []
+        else:
+            owners = [channel.key for channel in self._hub.channels("strategies")]
+        for owner in owners:
+            self._hub.publish(topic, owner, {key: shown})
+
+    def _by_portfolio(self, values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+        grouped: dict[str, dict[str, Value]] = defaultdict(dict)
+        for key, value in values.items():
+            if owner := self._owner(value):
+                grouped[owner][key] = value
+        return grouped
+
+    def _owner(self, value: Value | None) -> str:
+        """Id of the portfolio that a value belongs to, or nothing."""
+        portfolio = self._directory.of_strategy(value["strategy"]) if value and value.get("strategy") else None
+        return portfolio.id if portfolio is not None else ""

@@ -1,0 +1,126 @@
+"""Whose a strategy is: read from the database once a second, so that every process of an installation agrees."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlmodel import Session, col, select
+
+from api.auth.principal import Principal
+from api.core.errors import Conflict, NotFound
+from api.portfolios.tables import PortfolioRow, PortfolioStrategyRow
+from runtime.database import Database
+
+FRESH_NS: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """One portfolio and the strategies that were put into it."""
+
+    id: str
+    organisation: str
+    name: str
+    strategies: frozenset[str]
+    has_rest: bool
+
+
+class Directory:
+    """All portfolios, as they were at most a second ago."""
+
+    def __init__(self, database: Database, now_ns: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ns = now_ns
+        self._read_ns: int | None = None
+        self._portfolios: dict[str, Portfolio] = {}
+        self._by_strategy: dict[str, Portfolio] = {}
+        self._rest: Portfolio | None = None
+
+    async def refresh(self, *, now: bool = False) -> None:
+        """Read the tables, unless that was done a moment ago."""
+        at = self._now_ns()
+        if not now and self._read_ns is not None and at - self._read_ns < FRESH_NS:
+            return
+        portfolios = await self._database.read(_read)
+        self._portfolios = {portfolio.id: portfolio for portfolio in portfolios}
+        self._by_strategy = {name: portfolio for portfolio in portfolios for name in portfolio.strategies}
+        self._rest = next((portfolio for portfolio in portfolios if portfolio.has_rest), None)
+        self._read_ns = at
+
+    def of_strategy(self, strategy: str) -> Portfolio | None:
+        """Whose a strategy is; None where it is nobody's."""
+        return self._by_strategy.get(strategy, self._rest)
+
+    def visible(self, who: Principal) -> list[Portfolio]:
+        """The portfolios that a caller may see, by name."""
+        mine = (p for p in self._portfolios.values() if p.organisation == who.organisation and who.sees(p.id))
+        return sorted(mine, key=lambda portfolio: portfolio.name)
+
+    def seen(self, who: Principal, portfolio: str) -> Portfolio:
+        """One portfolio that a caller may see.
+
+        Raises:
+            NotFound: There is none of that id, or it is not the caller's.
+        """
+        found = self._portfolios.get(portfolio)
+        if found is None or found.organisation != who.organisation or not who.sees(found.id):
+            raise NotFound(f"no portfolio {portfolio[:64]!r}")
+        return found
+
+    def sees_strategy(self, who: Principal, strategy: str) -> bool:
+        portfolio = self.of_strategy(strategy)
+        return portfolio is not None and portfolio.organisation == who.organisation and who.sees(portfolio.id)
+
+    def check_strategy(self, who: Principal, strategy: str) -> Portfolio:
+        """The portfolio of a strategy that the caller may see.
+
+        Raises:
+            NotFound: It is nobody's, or not the caller's: the answer is the same.
+        """
+        portfolio = self.of_strategy(strategy)
+        if portfolio is None or not self.sees_strategy(who, strategy):
+            raise NotFound(f"no strategy {strategy[:64]!r}")
+        return portfolio
+
+
+def create(session: Session, organisation: str, name: str, now_ns: int, *, has_rest: bool = False) -> PortfolioRow:
+    """Add a portfolio.
+
+    Raises:
+        Conflict: The organisation has one of that name, or the installation one that owns the rest.
+    """
+    query = select(PortfolioRow).where(PortfolioRow.organisation == organisation, PortfolioRow.name == name)
+    if session.exec(query).first() is not None:
+        raise Conflict(f"there is a portfolio {name!r}")
+    if has_rest and session.exec(select(PortfolioRow).where(col(PortfolioRow.has_rest))).first() is not None:
+        raise Conflict("there is a portfolio that owns the rest")
+    row = PortfolioRow(
+        id=f"pf_{secrets.token_hex(8)}", organisation=organisation, name=name, has_rest=has_rest, created_ns=now_ns
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def assign(session: Session, strategy: str, portfolio: str) -> None:
+    """Put a strategy into a portfolio, out of the one it was in."""
+    row = session.get(PortfolioStrategyRow, strategy)
+    if row is None:
+        session.add(PortfolioStrategyRow(strategy=strategy, portfolio=portfolio))
+    else:
+        row.portfolio = portfolio
+        session.add(row)
+    session.flush()
+
+
+def _read(session: Session) -> list[Portfolio]:
+    inside: dict[str, set[str]] = {}
+    for row in session.exec(select(PortfolioStrategyRow)):
+        inside.setdefault(row.portfolio, set()).add(row.strategy)
+    return [
+        Portfolio(row.id, row.organisation, row.name, frozenset(inside.get(row.id, ())), row.has_rest)
+        for row in session.exec(select(PortfolioRow))
+    ]
