@@ -8,17 +8,17 @@ that ccxt lost, which makes the book invalid until ccxt has loaded it anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from cex.connection import Connection
 from cex.errors import await_foreign, describe, reading
+from cex.feeds.data import Book, BookLost, Datum, Levels, PublicTrade
 from cex.markets import Market
 from cex.numbers import to_decimal
 from domain import InputError, PlatformError
-from domain.events import BookChanged, BookInvalidated, Event, TradePrinted
 
 log = structlog.get_logger(__name__)
 
@@ -28,15 +28,19 @@ BACKOFF_S = (0.1, 5.0)
 class CcxtFeed:
     """The book and the public trades of one instrument."""
 
-    def __init__(self, connection: Connection, market: Market, emit: Callable[[Event], None]) -> None:
+    def __init__(self, connection: Connection, market: Market, emit: Callable[[Datum], None]) -> None:
         self.valid = asyncio.Event()
         self._connection = connection
         self._market = market
         self._emit = emit
         self._announced = False
         self._updates = 0
-        self._last: BookChanged | None = None
+        self._last: Book | None = None
         self._doubts = 0
+
+    @property
+    def carriers(self) -> int:
+        return int(self.valid.is_set())
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -48,6 +52,11 @@ class CcxtFeed:
     def socket_lost(self) -> None:
         """A socket beneath ccxt is gone; whichever it was, the book may have missed something."""
         self._invalidate("disconnected")
+
+    async def restart(self) -> None:
+        """Give up what there is, and begin with a new connection."""
+        self._invalidate("given up")
+        await self._forget()
 
     async def _books(self) -> None:
         exchange, delay_s = self._connection.exchange, BACKOFF_S[0]
@@ -70,46 +79,40 @@ class CcxtFeed:
                 delay_s = min(2 * delay_s, BACKOFF_S[1])
 
     async def _trades(self) -> None:
-        exchange, delay_s, instrument = self._connection.exchange, BACKOFF_S[0], self._market.instrument
+        exchange, delay_s = self._connection.exchange, BACKOFF_S[0]
         while True:
             try:
                 for trade in await await_foreign(exchange.watch_trades(self._market.unified)):
-                    self._emit(
-                        TradePrinted(
-                            time_ns=0,
-                            instrument=self._market.id,
-                            price_ticks=instrument.ticks(to_decimal(trade["price"])),
-                            qty_lots=instrument.lots(to_decimal(trade["amount"])),
-                            is_buyer_maker=trade["side"] == "sell",
-                        )
-                    )
+                    self._emit(trade_of(self._market, trade, self._connection.clock.now_ns()))
                 delay_s = BACKOFF_S[0]
             except Exception as exc:
                 log.info("feed.trades_failed", instrument=self._market.id, error=" ".join(describe(exc)))
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, BACKOFF_S[1])
 
-    def _take(self, book: Any, received_ns: int) -> None:
+    def _take(self, book: Any, monotonic_ns: int) -> None:
         levels = self._connection.settings.depth_levels
         bids, asks = self._levels(book["bids"][:levels]), self._levels(book["asks"][:levels])
         if bids and asks and bids[0][0] >= asks[0][0]:
             raise InputError(f"crossed: bid {bids[0][0]} >= ask {asks[0][0]} ticks")
         nonce = book.get("nonce")
         self._updates += 1
-        self._last = BookChanged(
-            time_ns=0,
+        clock = self._connection.clock
+        self._last = Book(
             instrument=self._market.id,
+            venue_ns=int(book.get("timestamp") or 0) * 1_000_000,
+            received_ns=clock.now_ns(),
             bids=bids,
             asks=asks,
-            update_id=int(nonce) if nonce is not None else self._updates,
-            received_ns=received_ns,
+            sequence=int(nonce) if nonce is not None else self._updates,
+            monotonic_ns=monotonic_ns,
         )
         self._announced = True
         self._doubts = 0
         self._emit(self._last)
         self.valid.set()
 
-    def _levels(self, rows: Sequence[Sequence[Any]]) -> tuple[tuple[int, int], ...]:
+    def _levels(self, rows: Sequence[Sequence[Any]]) -> Levels:
         instrument = self._market.instrument
         return tuple((instrument.ticks(to_decimal(row[0])), instrument.lots(to_decimal(row[1]))) for row in rows)
 
@@ -118,7 +121,8 @@ class CcxtFeed:
         if self._announced:
             self._announced = False
             log.warning("book.invalidated", instrument=self._market.id, reason=reason)
-            self._emit(BookInvalidated(time_ns=0, instrument=self._market.id, reason=reason))
+            now_ns = self._connection.clock.now_ns()
+            self._emit(BookLost(instrument=self._market.id, received_ns=now_ns, reason=reason))
 
     async def _confirm(self) -> None:
         """Compare a silent book's touch with REST: tell it again if it stands, drop it if not."""
@@ -157,3 +161,20 @@ class CcxtFeed:
         return await self._connection.query(
             f"book of {self._market.id}", lambda: exchange.fetch_order_book(self._market.unified), weight=5
         )
+
+
+def trade_of(market: Market, row: Mapping[str, Any], received_ns: int) -> PublicTrade:
+    """Read ccxt's view of a public trade.
+
+    Raises:
+        InputError: A number that is none, or off the market's grid.
+    """
+    return PublicTrade(
+        instrument=market.id,
+        venue_ns=int(row.get("timestamp") or 0) * 1_000_000,
+        received_ns=received_ns,
+        trade_id=str(row.get("id") or ""),
+        price_ticks=market.instrument.ticks(to_decimal(row["price"])),
+        qty_lots=market.instrument.lots(to_decimal(row["amount"])),
+        is_buyer_maker=row["side"] == "sell",
+    )

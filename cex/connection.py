@@ -74,17 +74,7 @@ class Connection:
             InputError: Unknown exchange, no testnet, unreadable secret.
             VenueUnavailable: It does not answer in time.
         """
-        self.exchange = await asyncio.to_thread(exchange_class, self.settings.exchange)
-        self._is_open = True
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
-            trace_configs=[http_tracing(self.clock)],
-        )
-        # A GET that was cut may be an order (dYdX broadcasts so): aiohttp must not send it again by itself.
-        self.session._retry_connection = False
-        self.exchange = self.exchange(self._config())
-        self._point()
-        self._hook()
+        await self._make_client()
         self.limiter = Limiter(Budget(self._buckets()), self.clock)
         await self.query("markets", self.exchange.load_markets, weight=20, starting=True)
         if self.speaks_binance:
@@ -100,6 +90,26 @@ class Connection:
                 if not self.settings.rate_limits and (buckets := buckets_of(info.get("rateLimits", ()))):
                     self.limiter = Limiter(Budget(buckets), self.clock)
         await self.synchronise_clock()
+
+    async def open_beside(self, other: Connection) -> None:
+        """Make one more client of an exchange that `other` has loaded: markets and limits are shared with it."""
+        await self._make_client()
+        self.exchange.set_markets_from_exchange(other.exchange)
+        self.exchange.options["timeDifference"] = other.exchange.options.get("timeDifference", 0)
+        self.limiter = other.limiter
+
+    async def _make_client(self) -> None:
+        self.exchange = await asyncio.to_thread(exchange_class, self.settings.exchange)
+        self._is_open = True
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
+            trace_configs=[http_tracing(self.clock)],
+        )
+        # A GET that was cut may be an order (dYdX broadcasts so): aiohttp must not send it again by itself.
+        self.session._retry_connection = False
+        self.exchange = self.exchange(self._config())
+        self._point()
+        self._hook()
 
     @property
     def orders_by_websocket(self) -> bool:

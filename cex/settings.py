@@ -48,6 +48,13 @@ class VenueSettings(SettingsPart):
     goes through ccxt everywhere."""
     orders: Literal["auto", "rest"] = "auto"
     """`auto` sends orders by WebSocket where the venue takes them so; `rest` by HTTP only (of the native path)."""
+    feeds: Annotated[int, Field(ge=1, le=4)] = 1
+    """Connections per instrument for market data; the first valid message wins, and one that fails is not missed."""
+    feed_urls: tuple[str, ...] = ()
+    """`http(s)://host[:port]` of further servers of the same exchange: each is one more connection, or takes one of
+    `feeds`."""
+    feed_stall_ms: Annotated[int, Field(ge=100, le=60_000)] = 1_000
+    """A connection that is silent for so long while another of its instrument speaks is opened anew."""
     asset_decimals: Annotated[int, Field(ge=0, le=18)] = 8
     """Decimals of the venue's finest unit, in which its assets are counted. Amounts that are finer are errors."""
     recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 3_000
@@ -71,6 +78,15 @@ class VenueSettings(SettingsPart):
                 raise ValueError("expected http(s)://host[:port] without user or query")
         return value
 
+    @field_validator("feed_urls")
+    @classmethod
+    def _are_base_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > 3:
+            raise ValueError("expected at most 3 further servers")
+        for url in value:
+            cls._is_base_url(url)
+        return value
+
     @field_validator("instruments")
     @classmethod
     def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,6 +106,11 @@ class VenueSettings(SettingsPart):
     @property
     def venue_id(self) -> VenueId:
         return VenueId(self.id)
+
+    @property
+    def lines(self) -> int:
+        """Connections per instrument for market data."""
+        return max(self.feeds, 1 + len(self.feed_urls))
 
     @property
     def is_loopback(self) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,8 @@ from cex.binance import BinanceAccount, BinanceConnection, BinanceFeed, BinanceO
 from cex.ccxt_feed import CcxtFeed
 from cex.ccxt_user_stream import CcxtUserStream
 from cex.connection import BINANCE_PROTOCOL, Connection
+from cex.feeds.data import Datum, event_of
+from cex.feeds.merged import MergedFeed
 from cex.markets import Market, follow, with_account_fees
 from cex.orders import Orders
 from cex.reconciler import Reconciler
@@ -53,7 +56,9 @@ class CcxtVenue:
         self._connection = (BinanceConnection if is_native else Connection)(settings, clock, base_dir, state_dir)
         self._emit: Callable[[Event], None] = lambda _event: None
         self._markets: dict[str, Market] = {}
-        self._feeds: list[BinanceFeed | CcxtFeed] = []
+        self._feeds: list[BinanceFeed | CcxtFeed | MergedFeed] = []
+        self._siblings: list[Connection] = []
+        self._base_dir = base_dir
         self._reports: Reports
         self._account: Account
         self._orders: Orders
@@ -69,6 +74,11 @@ class CcxtVenue:
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         return MappingProxyType({market.id: market.instrument for market in self._markets.values()})
+
+    @property
+    def feeds(self) -> Sequence[BinanceFeed | CcxtFeed | MergedFeed]:
+        """One per instrument, while it runs."""
+        return tuple(self._feeds)
 
     async def connect(self, emit: Callable[[Event], None]) -> None:
         """Load instruments and check the keys, and follow nothing: enough to cancel, ask and list, not to place.
@@ -109,7 +119,8 @@ class CcxtVenue:
             self._running.cancel()
             await asyncio.wait([self._running])
             self._running = None
-        await self._connection.close()
+        for connection in (*self._siblings, self._connection):
+            await connection.close()
 
     async def place(self, order: PlaceOrder) -> int:
         """Send one order under its client order id; see the port.
@@ -194,10 +205,14 @@ class CcxtVenue:
         """Start the parts and wait until they are ready."""
         connection = self._connection
         connection.on_socket_lost = self._socket_lost
-        native = connection if isinstance(connection, BinanceConnection) else None
-        for market in self._markets.values():
-            feed = BinanceFeed(native, market, self._emit) if native else CcxtFeed(connection, market, self._emit)
-            self._feeds.append(feed)
+        markets = self._markets.values()
+        if isinstance(connection, BinanceConnection):
+            self._feeds = [BinanceFeed(connection, market, self._tell) for market in markets]
+        elif self._settings.lines > 1:
+            connections = [connection, *await self._open_siblings()]
+            self._feeds = [MergedFeed(connections, market, self._tell) for market in markets]
+        else:
+            self._feeds = [CcxtFeed(connection, market, self._tell) for market in markets]
         parts: list[Callable[[], Coroutine[Any, Any, None]]] = [part.run for part in self._feeds]
         parts.append(connection.keep_time)
         if connection.has_keys:
@@ -223,6 +238,28 @@ class CcxtVenue:
         await connection.warm_up()
         stream = CcxtUserStream(connection, self._account, self._markets, self._reports, on_up=up, on_down=down)
         return [stream.run]
+
+    async def _open_siblings(self) -> list[Connection]:
+        """Open further clients of the exchange, for market data only: they have no keys."""
+        for number in range(1, self._settings.lines):
+            urls = self._settings.feed_urls
+            settings = self._settings.model_copy(
+                update={
+                    "api_key": None,
+                    "secret": None,
+                    "passphrase": None,
+                    "base_url": urls[(number - 1) % len(urls)] if urls else self._settings.base_url,
+                }
+            )
+            sibling = Connection(settings, self._connection.clock, self._base_dir)
+            self._siblings.append(sibling)
+            await sibling.open_beside(self._connection)
+            sibling.on_socket_lost = partial(self._sibling_socket_lost, number)
+        return self._siblings
+
+    def _tell(self, datum: Datum) -> None:
+        if (event := event_of(datum)) is not None:
+            self._emit(event)
 
     async def _ready(self) -> None:
         for feed in self._feeds:
@@ -258,7 +295,13 @@ class CcxtVenue:
     def _socket_lost(self, url: str) -> None:
         log.info("socket.lost", venue=self.id, url=url.partition("?")[0])
         for feed in self._feeds:
-            if isinstance(feed, CcxtFeed):
+            if isinstance(feed, CcxtFeed | MergedFeed):
                 feed.socket_lost()
         if not isinstance(self._connection, BinanceConnection):
             self._reconciler.stream_down("a socket was lost")
+
+    def _sibling_socket_lost(self, number: int, url: str) -> None:
+        log.info("socket.lost", venue=self.id, source=number, url=url.partition("?")[0])
+        for feed in self._feeds:
+            if isinstance(feed, MergedFeed):
+                feed.socket_lost(number)

@@ -98,6 +98,11 @@ class SandboxLab:
         async with self._session.post(f"{self.base_url}/_sandbox/faults", json=body) as response:
             assert response.status == 200, await response.text()
 
+    async def armed(self, fault: str) -> int:
+        """How often a fault still strikes."""
+        async with self._session.get(f"{self.base_url}/_sandbox/faults") as response:
+            return int((await response.json())["faults"][fault])
+
     async def round_trip(self) -> None:
         """Give the exchange and the venue's tasks a turn."""
         async with self._session.get(f"{self.base_url}/_sandbox/health") as response:

@@ -1,0 +1,137 @@
+"""One connection to the public streams of one instrument: connects, subscribes, reads, and connects again.
+
+Each connection is an epoch of its own: what it brought has nothing to do with what the next one brings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol
+
+import aiohttp
+import msgspec
+import structlog
+
+from cex.connection import Connection
+from domain import VenueUnavailable
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 10.0
+"""aiohttp pings this often and gives the connection up when no pong comes within half of it."""
+BACKOFF_S = (0.05, 5.0)
+"""First and longest wait before connecting again."""
+
+
+class Owner(Protocol):
+    """Who is told what happens on a line."""
+
+    def line_message(self, epoch: int, data: bytes, received_ns: int) -> None:
+        """Take one message. Subscription answers come here, too.
+
+        Raises:
+            VenueUnavailable: The line is of no use; it is closed and opened again.
+        """
+        ...
+
+    def line_down(self, epoch: int, reason: str) -> None: ...
+
+
+class Line:
+    """See the module."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        name: str,
+        url: str,
+        streams: tuple[str, ...],
+        epochs: Iterator[int],
+        owner: Owner,
+        on_silence: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`on_silence` is awaited whenever nothing has come for `stale_after_ms`."""
+        self.name = name
+        self.epoch = -1
+        self.failures = 0
+        self._told = -1
+        self._connection = connection
+        self._url = url
+        self._streams = streams
+        self._epochs = epochs
+        self._owner = owner
+        self._on_silence = on_silence
+        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self._closing: asyncio.Task[bool] | None = None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        while True:
+            self.epoch = next(self._epochs)
+            reason = ""
+            try:
+                await self._follow()
+            except (aiohttp.ClientError, OSError, TimeoutError, VenueUnavailable, msgspec.MsgspecError) as exc:
+                reason = _describe(exc)
+            self._down(reason)
+            delay_s = min(BACKOFF_S[0] * 2**self.failures, BACKOFF_S[1])
+            self.failures = min(self.failures + 1, 10)
+            log.info("feed.reconnecting", line=self.name, delay_s=delay_s, reason=reason)
+            await asyncio.sleep(delay_s)
+
+    def abandon(self) -> None:
+        """Close the connection that is open now, whose owner trusts it no longer; `run` opens the next."""
+        if self._socket is not None and (self._closing is None or self._closing.done()):
+            self._closing = asyncio.create_task(self._socket.close(), name=f"cex.line.{self.name}.close")
+
+    def _down(self, reason: str) -> None:
+        """Tell the owner, once for each epoch."""
+        if self._told != self.epoch:
+            self._told = self.epoch
+            self._owner.line_down(self.epoch, reason)
+
+    async def _follow(self) -> None:
+        """Live through one connection."""
+        timeout_s = self._connection.timeout_s
+        async with asyncio.timeout(timeout_s):
+            socket = await self._connection.session.ws_connect(
+                self._url,
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=16 * 2**20,
+                decode_text=False,
+                # A peer that is gone does not answer a close either.
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )
+        self._socket = socket
+        try:
+            async with asyncio.timeout(timeout_s):
+                await socket.send_json({"method": "SUBSCRIBE", "params": list(self._streams), "id": 1})
+            await self._read(socket)
+        except BaseException as exc:
+            # Told before the close, which may wait for a peer that is gone.
+            self._down(_describe(exc))
+            raise
+        finally:
+            self._socket = None
+            await socket.close()
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        silence_s = self._connection.settings.stale_after_ms / 1000
+        receive, monotonic_ns, take = socket.receive, self._connection.clock.monotonic_ns, self._owner.line_message
+        while True:
+            try:
+                async with asyncio.timeout(silence_s):
+                    message = await receive()
+            except TimeoutError:
+                await self._on_silence()
+                continue
+            received_ns = monotonic_ns()
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                raise VenueUnavailable(f"stream ended: {message.type.name} {socket.close_code}")
+            take(self.epoch, message.data, received_ns)
+
+
+def _describe(exc: BaseException) -> str:
+    return "disconnected" if isinstance(exc, asyncio.CancelledError) else f"{type(exc).__name__}: {exc}"
