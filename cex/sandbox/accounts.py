@@ -13,9 +13,8 @@ from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
 from cex.sandbox.orders import Order, OrderList, Trade
 from domain import InputError, InvariantError, parse_units
 
-_KEYS: Final = frozenset(
-    {"name", "api_key", "secret", "ed25519_public_key", "balances", "withdraw_api_key", "withdraw_secret"}
-)
+_SIGNS_WITH: Final = ("secret", "ed25519_public_key", "rsa_public_key")
+_KEYS: Final = frozenset({"name", "api_key", *_SIGNS_WITH, "balances", "withdraw_api_key", "withdraw_secret"})
 HISTORY_MAX: Final = 200_000
 """Ended orders, and trades per symbol, that an account remembers."""
 
@@ -128,8 +127,8 @@ class Account:
 def load_accounts(path: Path) -> tuple[AccountSpec, ...]:
     """Read accounts from a TOML or JSON file: a list `accounts` of tables.
 
-    Each has `name`, `api_key`, either `secret` or `ed25519_public_key` (PEM), and `balances` (asset to decimal text);
-    optionally a second key that may withdraw, `withdraw_api_key` with `withdraw_secret`.
+    Each has `name`, `api_key`, one of `secret`, `ed25519_public_key` and `rsa_public_key` (PEM), and `balances` (asset
+    to decimal text); optionally a second key that may withdraw, `withdraw_api_key` with `withdraw_secret`.
 
     Raises:
         InputError: The file cannot be read or an account is incomplete. The message never repeats a secret.
@@ -156,19 +155,13 @@ def _account(row: Any, where: str) -> AccountSpec:
     for key in ("name", "api_key"):
         if not isinstance(row.get(key), str) or not row[key]:
             raise InputError(f"{where}: {key} must be a text")
-    secret, public_key = row.get("secret"), row.get("ed25519_public_key")
-    if (secret is None) == (public_key is None):
-        raise InputError(f"{where}: give either secret or ed25519_public_key")
+    if sum(row.get(key) is not None for key in _SIGNS_WITH) != 1:
+        raise InputError(f"{where}: give either secret, ed25519_public_key or rsa_public_key")
     withdraw_key, withdraw_secret = row.get("withdraw_api_key"), row.get("withdraw_secret")
     if (withdraw_key is None) != (withdraw_secret is None):
         raise InputError(f"{where}: withdraw_api_key and withdraw_secret belong together")
-    texts = {
-        "secret": secret,
-        "ed25519_public_key": public_key,
-        "withdraw_api_key": withdraw_key,
-        "withdraw_secret": withdraw_secret,
-    }
-    for key, value in texts.items():
+    for key in (*_SIGNS_WITH, "withdraw_api_key", "withdraw_secret"):
+        value = row.get(key)
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"{where}: {key} must be a text")
     balances = row.get("balances", {})
@@ -178,4 +171,4 @@ def _account(row: Any, where: str) -> AccountSpec:
         if not isinstance(amount, str):
             raise InputError(f"{where}: balance of {asset} must be a decimal text")
         parse_units(amount, UNIT_DECIMALS)
-    return AccountSpec(row["name"], row["api_key"], secret, public_key, dict(balances), withdraw_key, withdraw_secret)
+    return AccountSpec(**row | {"balances": dict(balances)})

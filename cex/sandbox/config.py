@@ -98,13 +98,15 @@ class AccountSpec:
     name: str
     api_key: str
     secret: str | None = field(default=None, repr=False)
-    """For HMAC-SHA256. Exactly one of `secret` and `ed25519_public_key` is given."""
+    """For HMAC-SHA256. Exactly one of `secret`, `ed25519_public_key` and `rsa_public_key` is given."""
     ed25519_public_key: str | None = None
     """PEM."""
     balances: Mapping[str, str] = field(default_factory=dict)
     withdraw_api_key: str | None = None
     """A second key of the account, which may withdraw and nothing else; HMAC with `withdraw_secret`."""
     withdraw_secret: str | None = field(default=None, repr=False)
+    rsa_public_key: str | None = None
+    """PEM; 2,048 to 4,096 bits."""
 
 
 TEST_ACCOUNT: Final = AccountSpec(
@@ -170,8 +172,11 @@ class LimitsConfig:
     """Rate limits, generous by default (the real venue: 6,000 weight a minute, 100 orders per 10 s)."""
 
     weight_per_minute: int = 120_000
+    requests_per_5_minutes: int = 10_000_000
     orders_per_10_seconds: int = 20_000
     orders_per_day: int = 20_000_000
+    refusals_before_ban: int = 20
+    """Requests that an address may send in a minute after its first 429; one more and it is banned."""
     open_orders_per_symbol: int = 1_000
     stop_orders_per_symbol: int = 100
     """The real venue's MAX_NUM_ALGO_ORDERS is 5."""

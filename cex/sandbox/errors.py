@@ -6,6 +6,7 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs/errors
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -47,9 +48,23 @@ def too_many_requests(limit: int, retry_after_s: int) -> ApiError:
     return ApiError(-1003, message, http_status=429, retry_after_s=retry_after_s)
 
 
-def too_many_orders(limit: int, interval: str, retry_after_s: int) -> ApiError:
+def too_many_raw_requests(limit: int, retry_after_s: int) -> ApiError:
+    message = f"Too many requests; current limit is {limit} raw requests per 5 MINUTE."
+    return ApiError(-1003, message, http_status=429, retry_after_s=retry_after_s)
+
+
+def banned(until_ms: int, retry_after_s: int) -> ApiError:
+    message = (
+        f"Way too much request weight used; IP banned until {until_ms}. "
+        "Please use WebSocket Streams for live updates to avoid bans."
+    )
+    return ApiError(-1003, message, http_status=418, retry_after_s=retry_after_s)
+
+
+def too_many_orders(limit: int, interval: str) -> ApiError:
+    """Without Retry-After, as the venue documents it."""
     message = f"Too many new orders; current limit is {limit} orders per {interval}."
-    return ApiError(-1015, message, http_status=429, retry_after_s=retry_after_s)
+    return ApiError(-1015, message, http_status=429)
 
 
 def status_unknown() -> ApiError:
@@ -174,6 +189,29 @@ def unknown_order_sent() -> ApiError:
 
 def order_does_not_exist() -> ApiError:
     return ApiError(-2013, "Order does not exist.")
+
+
+def sbe_refused(header: str) -> ApiError:
+    """SBE is not spoken here: a client that asks for it must not get JSON."""
+    if not re.fullmatch(r"[0-9]{1,5}:[0-9]{1,5}", header):
+        return ApiError(-1152, "Invalid `X-MBX-SBE` header; expected `<SCHEMA_ID>:<VERSION>`.")
+    return ApiError(-1155, "SBE is not enabled.")
+
+
+def invalid_time_unit() -> ApiError:
+    return ApiError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+
+
+def logon_needs_ed25519(kind: str) -> ApiError:
+    return ApiError(-4056, f"{kind} API key is not supported.")
+
+
+def bad_combination() -> ApiError:
+    return ApiError(-1128, "Combination of optional parameters invalid.")
+
+
+def duplicate_symbols() -> ApiError:
+    return ApiError(-1151, "Symbol is present multiple times in the list.")
 
 
 def amend_rejected(reason: str) -> ApiError:

@@ -24,6 +24,10 @@ class Params:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    def peek(self, name: str) -> str:
+        """A parameter as it came, unchecked; empty if it is absent."""
+        return self._values.get(name, "")
+
     def text(self, name: str) -> str | None:
         value = self._values.get(name)
         if value == "":

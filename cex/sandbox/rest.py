@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from cex.sandbox import errors, wire
+from cex.sandbox import errors, weights, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.capital import Capital, network_view
 from cex.sandbox.errors import ApiError
@@ -21,8 +21,10 @@ from cex.sandbox.params import Params
 from cex.sandbox.queries import PublicQueries
 from cex.sandbox.ratelimits import RateLimits
 from cex.sandbox.signing import KeyRing, check_time, rest_payload
+from cex.sandbox.timeunits import in_microseconds, scaled
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
+from cex.sandbox.weights import Weight, weigh
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,7 @@ class _Cut(Exception):
 class Endpoint:
     """What answers one method of one path: `public`, `keyed` (API key only) or `signed`."""
 
-    weight: int
+    weight: Weight
     public: PublicAction | None = None
     keyed: SignedAction | None = None
     signed: SignedAction | None = None
@@ -87,9 +89,13 @@ class Rest:
             endpoint = self._endpoints.get((request.method, request.path))
             if endpoint is None:
                 raise self._no_endpoint(request)
-            self._limits.use_weight(address, endpoint.weight, now)
+            # A request weighs one by coming; the rest is known when its parameters are.
+            self._limits.use_weight(address, 1, now)
+            is_in_microseconds = _representation(request)
             account, params = await self._admit(request, endpoint)
             result, status = _run(endpoint, account, params), 200
+            if is_in_microseconds:
+                result = scaled(result)
             await self._strike_answer(request, endpoint)
             if endpoint.is_snapshot:
                 return await self._send_snapshot(request, _encode(result))
@@ -106,7 +112,8 @@ class Rest:
             result, status, retry_after = errors.internal_error().view(), 500, None
         else:
             retry_after = None
-        headers = self._limits.headers(address, account.name if account else None, now)
+        placed_by = account.name if account is not None and endpoint is not None and endpoint.is_order else None
+        headers = self._limits.headers(address, placed_by, now)
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         return web.Response(body=_encode(result), status=status, headers=headers, content_type="application/json")
@@ -120,6 +127,9 @@ class Rest:
         query = request.raw_path.partition("?")[2]
         body = await _body(request)
         params = _params(query, body)
+        heavier = weigh(endpoint.weight, params) - 1
+        if heavier:
+            self._limits.use_weight(request.remote or "", heavier, self._exchange.clock_ms(), requests=0)
         kind, api_key = _kind(request.method, endpoint), request.headers.get("X-MBX-APIKEY")
         if kind is not None and await self._faults.before(kind):
             raise _Cut
@@ -235,23 +245,23 @@ class Rest:
 
 
 def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, str], Endpoint]:
-    # Weights as documented for the real venue, where they do not depend on parameters.
+    # Weights as documented for the real venue.
     endpoints = {
         ("GET", "ping"): Endpoint(1, public=queries.ping),
         ("GET", "time"): Endpoint(1, public=queries.time),
         ("GET", "exchangeInfo"): Endpoint(20, public=queries.exchange_info),
-        ("GET", "depth"): Endpoint(5, public=queries.depth, is_snapshot=True),
+        ("GET", "depth"): Endpoint(weights.depth, public=queries.depth, is_snapshot=True),
         ("GET", "trades"): Endpoint(25, public=queries.trades),
         ("GET", "historicalTrades"): Endpoint(25, public=queries.historical_trades),
         ("GET", "aggTrades"): Endpoint(4, public=queries.aggregate_trades),
         ("GET", "klines"): Endpoint(2, public=queries.klines),
         ("GET", "uiKlines"): Endpoint(2, public=queries.klines),
         ("GET", "avgPrice"): Endpoint(2, public=queries.average_price),
-        ("GET", "ticker/24hr"): Endpoint(2, public=queries.day),
-        ("GET", "ticker/price"): Endpoint(2, public=queries.price),
-        ("GET", "ticker/bookTicker"): Endpoint(2, public=queries.book_ticker),
+        ("GET", "ticker/24hr"): Endpoint(weights.day_ticker, public=queries.day),
+        ("GET", "ticker/price"): Endpoint(weights.simple_ticker, public=queries.price),
+        ("GET", "ticker/bookTicker"): Endpoint(weights.simple_ticker, public=queries.book_ticker),
         ("POST", "order"): Endpoint(1, signed=trading.place, is_order=True),
-        ("POST", "order/test"): Endpoint(1, signed=trading.test),
+        ("POST", "order/test"): Endpoint(weights.test_order, signed=trading.test),
         ("GET", "order"): Endpoint(4, signed=trading.order),
         ("DELETE", "order"): Endpoint(1, signed=trading.cancel),
         ("POST", "order/cancelReplace"): Endpoint(1, signed=trading.cancel_replace, is_order=True),
@@ -264,13 +274,13 @@ def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, 
         ("GET", "openOrderList"): Endpoint(6, signed=trading.open_lists),
         ("GET", "allOrderList"): Endpoint(20, signed=trading.all_lists),
         ("PUT", "order/amend/keepPriority"): Endpoint(4, signed=trading.amend),
-        ("GET", "openOrders"): Endpoint(6, signed=trading.open_orders),
+        ("GET", "openOrders"): Endpoint(weights.open_orders, signed=trading.open_orders),
         ("DELETE", "openOrders"): Endpoint(1, signed=trading.cancel_all),
         ("GET", "allOrders"): Endpoint(20, signed=trading.all_orders),
         ("GET", "account"): Endpoint(20, signed=trading.account),
         ("GET", "account/commission"): Endpoint(20, signed=trading.commission),
-        ("GET", "myTrades"): Endpoint(20, signed=trading.trades),
-        ("GET", "myPreventedMatches"): Endpoint(20, signed=trading.prevented_matches),
+        ("GET", "myTrades"): Endpoint(weights.own_trades, signed=trading.trades),
+        ("GET", "myPreventedMatches"): Endpoint(weights.prevented_matches, signed=trading.prevented_matches),
         ("GET", "rateLimit/order"): Endpoint(40, signed=trading.order_rate_limits),
     }
     return {(method, f"/api/v3/{path}"): endpoint for (method, path), endpoint in endpoints.items()}
@@ -290,6 +300,18 @@ def _run(endpoint: Endpoint, account: Account | None, params: Params) -> Any:
     if action is None or account is None:
         raise errors.internal_error()
     return action(account, params)
+
+
+def _representation(request: web.Request) -> bool:
+    """Whether times are wanted in microseconds.
+
+    Raises:
+        ApiError: The answer is wanted in a form that is not spoken here.
+    """
+    sbe = request.headers.get("X-MBX-SBE")
+    if sbe is not None or request.headers.get("Accept", "").strip() == "application/sbe":
+        raise errors.sbe_refused(sbe or "")
+    return in_microseconds(request.headers.get("X-MBX-TIME-UNIT"))
 
 
 async def _body(request: web.Request) -> str:

@@ -19,6 +19,7 @@ from cex.sandbox.admin import Admin
 from cex.sandbox.capital import Capital
 from cex.sandbox.config import UNIT, FlowConfig, SandboxConfig
 from cex.sandbox.connections import Connection
+from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
 from cex.sandbox.flow import FlowSimulator
@@ -35,7 +36,7 @@ from cex.sandbox.streams import Hub, MarketData
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
 from cex.sandbox.wire import units
-from cex.sandbox.wsapi import WsApiSession
+from cex.sandbox.wsapi import Form, WsApiSession
 from domain import InputError, VenueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -75,7 +76,7 @@ class SandboxServer:
         by_name = {account.name: account for account in self.exchange.accounts}
         for spec in config.accounts:
             keys.add(spec, by_name[spec.name])
-        limits = RateLimits(config.limits)
+        self._limits = limits = RateLimits(config.limits)
         self._hub = Hub(frozenset(self.exchange.markets))
         self._user_data = UserData(self._faults)
         self._market_data = MarketData(self.exchange, self._hub, self._faults)
@@ -187,8 +188,12 @@ class SandboxServer:
         return socket
 
     async def _serve_ws_api(self, request: web.Request) -> web.StreamResponse:
+        try:
+            form = Form.read(request.query)
+        except ApiError as exc:
+            return web.json_response(exc.view(), status=exc.http_status)
         async with self._connect(request) as (socket, connection):
-            session = WsApiSession(self._ws_api, connection)
+            session = WsApiSession(self._ws_api, connection, form)
             try:
                 async for frame in requests(socket):
                     await session.receive(frame)
@@ -220,6 +225,7 @@ class SandboxServer:
     def _on_event(self, event: ExchangeEvent) -> None:
         if self._recorder is not None:
             self._recorder.on_event(event)
+        self._limits.on_event(event)
         self._user_data.on_event(event)
         self._market_data.on_event(event)
         if self.config.faults and isinstance(event, OrderReported) and event.execution == "NEW":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
+from aiohttp import WSCloseCode
 
-from cex.sandbox import errors
+from cex.sandbox import errors, weights
 from cex.sandbox.accounts import Account
 from cex.sandbox.connections import Connection
 from cex.sandbox.errors import ApiError
@@ -18,9 +20,11 @@ from cex.sandbox.frames import BadFrame, Request
 from cex.sandbox.params import Params
 from cex.sandbox.queries import PublicQueries
 from cex.sandbox.ratelimits import RateLimits
-from cex.sandbox.signing import KeyRing, check_time, ws_payload
+from cex.sandbox.signing import Ed25519Verifier, KeyRing, check_time, ws_payload
+from cex.sandbox.timeunits import in_microseconds, scaled
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
+from cex.sandbox.weights import Weight, weigh
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +50,8 @@ class WsApi:
     limits: RateLimits
     user_data: UserData
     faults: Faults
-    public: dict[str, tuple[int, Callable[[Params], Any]]]
-    signed: dict[str, tuple[int, Callable[[Account, Params], Any]]]
+    public: dict[str, tuple[Weight, Callable[[Params], Any]]]
+    signed: dict[str, tuple[Weight, Callable[[Account, Params], Any]]]
 
 
 def build(
@@ -70,20 +74,20 @@ def build(
             "ping": (1, queries.ping),
             "time": (1, queries.time),
             "exchangeInfo": (20, queries.exchange_info),
-            "depth": (5, queries.depth),
+            "depth": (weights.depth, queries.depth),
             "trades.recent": (25, queries.trades),
             "trades.historical": (25, queries.historical_trades),
             "trades.aggregate": (4, queries.aggregate_trades),
             "klines": (2, queries.klines),
             "uiKlines": (2, queries.klines),
             "avgPrice": (2, queries.average_price),
-            "ticker.24hr": (2, queries.day),
-            "ticker.price": (2, queries.price),
-            "ticker.book": (2, queries.book_ticker),
+            "ticker.24hr": (weights.day_ticker, queries.day),
+            "ticker.price": (weights.simple_ticker, queries.price),
+            "ticker.book": (weights.simple_ticker, queries.book_ticker),
         },
         signed={
             "order.place": (1, trading.place),
-            "order.test": (1, trading.test),
+            "order.test": (weights.test_order, trading.test),
             "order.status": (4, trading.order),
             "order.cancel": (1, trading.cancel),
             "order.cancelReplace": (1, trading.cancel_replace),
@@ -96,32 +100,55 @@ def build(
             "orderList.cancel": (1, trading.cancel_list),
             "openOrderLists.status": (6, trading.open_lists),
             "allOrderLists": (20, trading.all_lists),
-            "openOrders.status": (6, trading.open_orders),
+            "openOrders.status": (weights.open_orders, trading.open_orders),
             "openOrders.cancelAll": (1, trading.cancel_all),
             "allOrders": (20, trading.all_orders),
             "account.status": (20, trading.account),
             "account.commission": (20, trading.commission),
             "account.rateLimits.orders": (40, trading.order_rate_limits),
-            "myTrades": (20, trading.trades),
-            "myPreventedMatches": (20, trading.prevented_matches),
+            "myTrades": (weights.own_trades, trading.trades),
+            "myPreventedMatches": (weights.prevented_matches, trading.prevented_matches),
         },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a connection wants its answers."""
+
+    with_rate_limits: bool = True
+    is_in_microseconds: bool = False
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Form:
+        """Read the URL a client connects to.
+
+        Raises:
+            ApiError: It wants a form that is not spoken here.
+        """
+        if query.get("responseFormat", "json").lower() != "json":
+            raise errors.sbe_refused(f"{query.get('sbeSchemaId', '')}:{query.get('sbeSchemaVersion', '')}")
+        return cls(query.get("returnRateLimits", "true").lower() != "false", in_microseconds(query.get("timeUnit")))
 
 
 class WsApiSession:
     """One connection: who is logged on, and its requests in order."""
 
-    def __init__(self, shared: WsApi, connection: Connection) -> None:
+    def __init__(self, shared: WsApi, connection: Connection, form: Form | None = None) -> None:
         self._shared = shared
         self._connection = connection
+        self._form = form or Form()
         self._connected_ms = shared.exchange.clock_ms()
         self._logged_on: tuple[Account, str, int] | None = None
+        self._placed_by: str | None = None
+        """Whose order count the answer at hand tells."""
 
     async def receive(self, request: Request | BadFrame) -> None:
         """Answer one request."""
         if isinstance(request, BadFrame):
             self._answer(None, 400, {"error": {"code": -1135, "msg": request.message}})
             return
+        self._placed_by = None
         faults, kind = self._shared.faults, self._kind(request.method)
         try:
             if kind is not None and await faults.before(kind):
@@ -136,13 +163,15 @@ class WsApiSession:
             if exc.retry_after_s is not None:
                 now = self._shared.exchange.clock_ms()
                 error["data"] = {"serverTime": now, "retryAfter": now + exc.retry_after_s * 1000}
-            self._answer(request.id, exc.http_status, {"error": error})
+            self._answer(request, exc.http_status, {"error": error})
+            if exc.http_status == HTTPStatus.IM_A_TEAPOT:  # Whoever is banned is disconnected, too.
+                self._connection.close_soon(WSCloseCode.POLICY_VIOLATION)
         except Exception:
             # As in rest.py: our bug ends the request, not the server.
             log.exception("sandbox.internal_error", method=request.method)
-            self._answer(request.id, 500, {"error": errors.internal_error().view()})
+            self._answer(request, 500, {"error": errors.internal_error().view()})
         else:
-            self._answer(request.id, 200, {"result": result})
+            self._answer(request, 200, {"result": result})
 
     def close(self) -> None:
         self._shared.user_data.forget(self._connection)
@@ -151,17 +180,20 @@ class WsApiSession:
         shared, now = self._shared, self._shared.exchange.clock_ms()
         values = _texts(request.params)
         params = Params(values)
-        if request.method in shared.public:
-            weight, answer = shared.public[request.method]
-            shared.limits.use_weight(self._connection.address, weight, now)
+        method = _unversioned(request.method)
+        if method in shared.public:
+            weight, answer = shared.public[method]
+            shared.limits.use_weight(self._connection.address, weigh(weight, params), now)
             return answer(params)
-        if request.method in shared.signed:
-            weight, act = shared.signed[request.method]
-            shared.limits.use_weight(self._connection.address, weight, now)
+        if method in shared.signed:
+            weight, act = shared.signed[method]
+            shared.limits.use_weight(self._connection.address, weigh(weight, params), now)
             account = self._authenticate(values, now)
+            if method in _PLACES_ORDERS:
+                self._placed_by = account.name
             return act(account, params)
         shared.limits.use_weight(self._connection.address, 2, now)
-        return self._session_method(request.method, values, now)
+        return self._session_method(method, values, now)
 
     def _session_method(self, method: str, values: dict[str, str], now: int) -> Any:
         if method.startswith("session."):
@@ -194,6 +226,9 @@ class WsApiSession:
         match method:
             case "session.logon":
                 account = self._authenticate(values, now, signature_required=True)
+                kind = self._shared.keys.kind(values["apiKey"])
+                if kind != Ed25519Verifier.kind:
+                    raise errors.logon_needs_ed25519(kind)
                 self._logged_on = account, values["apiKey"], now
             case "session.logout":
                 self._logged_on = None
@@ -222,21 +257,37 @@ class WsApiSession:
             "apiKey": api_key,
             "authorizedSince": since,
             "connectedSince": self._connected_ms,
-            "returnRateLimits": True,
+            "returnRateLimits": self._form.with_rate_limits,
             "serverTime": now,
             "userDataStream": bool(self._shared.user_data.subscriptions(self._connection)),
         }
 
     def _kind(self, method: str) -> Kind | None:
         """Say what a request is to the faults; None when it needs no signature."""
+        method = _unversioned(method)
         if method not in self._shared.signed:
             return None
         places, cancels = method in _PLACES_ORDERS, method in _CANCELS
         return Kind.of(places=places, cancels=cancels, asks=not places and not cancels)
 
-    def _answer(self, request_id: int | str | None, status: int, body: dict[str, Any]) -> None:
-        rate_limits = self._shared.limits.weight_view(self._connection.address, self._shared.exchange.clock_ms())
-        self._connection.send({"id": request_id, "status": status, **body, "rateLimits": rate_limits})
+    def _answer(self, request: Request | None, status: int, body: dict[str, Any]) -> None:
+        answer = {"id": request.id if request else None, "status": status, **body}
+        if self._form.is_in_microseconds:
+            answer = scaled(answer)
+        if self._wants_rate_limits(request):
+            limits, now = self._shared.limits, self._shared.exchange.clock_ms()
+            orders = limits.order_view(self._placed_by, now) if self._placed_by else []
+            answer["rateLimits"] = orders + limits.weight_view(self._connection.address, now)
+        self._connection.send(answer)
+
+    def _wants_rate_limits(self, request: Request | None) -> bool:
+        wanted = request.params.get("returnRateLimits") if request and isinstance(request.params, dict) else None
+        return wanted if isinstance(wanted, bool) else self._form.with_rate_limits
+
+
+def _unversioned(method: str) -> str:
+    """`v3/order.place` is `order.place`."""
+    return method.removeprefix("v3/")
 
 
 def _unknown_method(method: str) -> ApiError:

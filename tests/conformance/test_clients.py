@@ -20,16 +20,19 @@ import pytest
 from cex.sandbox import SandboxConfig, symbol_specs
 from runtime.processes import die_with_parent
 from tests.cex.sandbox.conftest import ALICE, Sandbox, Start
+from tests.conformance.keys import ed25519_account, rsa_account
 
 HERE = Path(__file__).parent
 CLIENTS = ("ccxt_pro", "python_binance", "binance_connector", "binance_sdk_spot")
+KEYS = {"hmac": (ALICE, None), "ed25519": ed25519_account(), "rsa": rsa_account()}
 SESSION_S = 90
 """Ends a session that hangs; on an idle machine one takes 2 to 4 s."""
 
 
 @pytest.fixture
 async def sandbox(start: Start) -> Sandbox:
-    return await start(SandboxConfig(accounts=(ALICE,), symbols=symbol_specs(["ETHUSDC", "BTCUSDC"]), seed=7))
+    accounts = tuple(account for account, _ in KEYS.values())
+    return await start(SandboxConfig(accounts=accounts, symbols=symbol_specs(["ETHUSDC", "BTCUSDC"]), seed=7))
 
 
 def interpreter(client: str) -> Path:
@@ -46,9 +49,11 @@ def interpreter(client: str) -> Path:
     return python
 
 
-async def session(client: str, sandbox: Sandbox) -> dict[str, Any]:
+async def session(client: str, kind: str, sandbox: Sandbox) -> dict[str, Any]:
     """Run a client's session to its end and give its account of it."""
-    where = {"http": sandbox.url, "ws": sandbox.ws_url, "api_key": ALICE.api_key, "secret": ALICE.secret}
+    account, private_key = KEYS[kind]
+    signs_with = {"secret": account.secret} if private_key is None else {"private_key": private_key}
+    where = {"http": sandbox.url, "ws": sandbox.ws_url, "api_key": account.api_key, **signs_with}
     process = await asyncio.create_subprocess_exec(
         str(interpreter(client)),
         str(HERE / client / "session.py"),
@@ -69,12 +74,16 @@ async def session(client: str, sandbox: Sandbox) -> dict[str, Any]:
     return json.loads(said.splitlines()[-1])
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-async def test_it_trades_and_sees_what_the_exchange_did(client: str, sandbox: Sandbox) -> None:
-    seen = await session(client, sandbox)
+@pytest.mark.parametrize(
+    ("client", "kind"),
+    [*((client, "hmac") for client in CLIENTS), *(("binance_sdk_spot", k) for k in ("ed25519", "rsa"))],
+)
+async def test_it_trades_and_sees_what_the_exchange_did(client: str, kind: str, sandbox: Sandbox) -> None:
+    seen = await session(client, kind, sandbox)
 
     async def ask(path: str, **params: Any) -> Any:
-        status, body = await sandbox.call("GET", f"/api/v3/{path}", ALICE, **params)
+        account, private_key = KEYS[kind]
+        status, body = await sandbox.call("GET", f"/api/v3/{path}", account, private_key, **params)
         assert status == 200, body
         return body
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -14,6 +15,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cex.sandbox import TEST_ACCOUNT, AccountSpec, SandboxConfig, serve
 
@@ -37,13 +43,15 @@ class Sandbox:
     def ws_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    async def call(self, method: str, path: str, account: AccountSpec | None = None, **params: Any) -> tuple[int, Any]:
+    async def call(
+        self, method: str, path: str, account: AccountSpec | None = None, private_key: str | None = None, **params: Any
+    ) -> tuple[int, Any]:
         """Send one request, signed if an account is given; return status and decoded body."""
         headers = {}
         query = urlencode(params)
         if account is not None:
             headers["X-MBX-APIKEY"] = account.api_key
-            query = signed(params, account)
+            query = signed(params, account) if private_key is None else signed_with(private_key, params)
         async with self.http.request(method, f"{self.url}{path}?{query}", headers=headers) as response:
             return response.status, await response.json()
 
@@ -69,6 +77,18 @@ def signed(params: dict[str, Any], account: AccountSpec, **more: Any) -> str:
     query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000} | more)
     assert account.secret is not None
     return f"{query}&signature={hmac.new(account.secret.encode(), query.encode(), hashlib.sha256).hexdigest()}"
+
+
+def signed_with(private_key: str, params: dict[str, Any]) -> str:
+    """Sign with an Ed25519 or RSA key (PEM)."""
+    query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000})
+    key = load_pem_private_key(private_key.encode(), None)
+    if isinstance(key, RSAPrivateKey):
+        signature = key.sign(query.encode(), PKCS1v15(), SHA256())
+    else:
+        assert isinstance(key, Ed25519PrivateKey)
+        signature = key.sign(query.encode())
+    return f"{query}&{urlencode({'signature': base64.b64encode(signature).decode()})}"
 
 
 Start = Callable[[SandboxConfig], Awaitable[Sandbox]]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cex.sandbox.errors import ApiError
 from cex.sandbox.params import Params
-from cex.sandbox.signing import Ed25519Verifier, HmacVerifier, check_time, rest_payload, ws_payload
+from cex.sandbox.signing import Ed25519Verifier, HmacVerifier, RsaVerifier, check_time, rest_payload, ws_payload
 from domain import InputError
 
 # From "SIGNED Endpoint Examples for POST /api/v3/order", developers.binance.com, Binance Spot REST API.
@@ -53,6 +58,36 @@ def test_ed25519_signatures_come_percent_encoded_base64() -> None:
         Ed25519Verifier("-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----")
 
 
+def test_rsa_signatures_are_pkcs1_with_sha256() -> None:
+    key = generate_private_key(65537, 2048)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    signature = base64.b64encode(key.sign(b"a=1", PKCS1v15(), SHA256())).decode()
+    assert RsaVerifier(pem).verifies(b"a=1", signature)
+    assert not RsaVerifier(pem).verifies(b"a=2", signature)
+    assert not RsaVerifier(pem).verifies(b"a=1", "not base64!")
+    for verifier, other in ((RsaVerifier, _ed25519_pem()), (Ed25519Verifier, pem), (RsaVerifier, _short_rsa_pem())):
+        with pytest.raises(InputError):
+            verifier(other)
+
+
+def _ed25519_pem() -> str:
+    key = Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _short_rsa_pem() -> str:
+    key = generate_private_key(65537, 1024).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def test_a_signature_over_what_was_encoded_only_afterwards_is_refused() -> None:
+    sent = "symbols=%5B%22ETHUSDC%22%5D&timestamp=1"
+    for text, fits in ((sent, True), ('symbols=["ETHUSDC"]&timestamp=1', False)):
+        signature = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+        payload, read = rest_payload(f"{sent}&signature={signature}", "")
+        assert HmacVerifier(SECRET).verifies(payload, read or "") is fits
+
+
 def test_websocket_parameters_are_signed_sorted() -> None:
     assert ws_payload({"b": "2", "signature": "x", "a": "1", "apiKey": "k"}) == b"a=1&apiKey=k&b=2"
 
@@ -66,11 +101,14 @@ def test_websocket_parameters_are_signed_sorted() -> None:
         ({"timestamp": "101001"}, -1021),
         ({"timestamp": "99000", "recvWindow": "500"}, -1021),
         ({"timestamp": "100000", "recvWindow": "60001"}, -1131),
+        ({"timestamp": "100000", "recvWindow": "60000.001"}, -1131),
+        ({"timestamp": "100000", "recvWindow": "1.0001"}, -1111),
+        ({"timestamp": "1699999999999499", "recvWindow": "0.5"}, -1021),
     ],
 )
 def test_requests_outside_the_window_are_refused(values: dict[str, str], code: int) -> None:
     with pytest.raises(ApiError) as refused:
-        check_time(Params(values), 100_000)
+        check_time(Params(values), 1_700_000_000_000 if len(values.get("timestamp", "")) > 10 else 100_000)
     assert refused.value.code == code
 
 
@@ -78,3 +116,4 @@ def test_requests_inside_the_window_pass() -> None:
     for values in ({"timestamp": "95000"}, {"timestamp": "101000"}, {"timestamp": "40000", "recvWindow": "60000"}):
         check_time(Params(values), 100_000)
     check_time(Params({"timestamp": "1700000000000123"}), 1_700_000_000_000)
+    check_time(Params({"timestamp": "1699999999999500", "recvWindow": "0.5"}), 1_700_000_000_000)

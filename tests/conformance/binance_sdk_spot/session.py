@@ -21,7 +21,8 @@ from binance_sdk_spot.websocket_api.models import ExecutionReport
 
 SYMBOL = "ETHUSDC"
 WHERE = json.loads(sys.argv[1])
-KEYS = {"api_key": WHERE["api_key"], "api_secret": WHERE["secret"]}
+SIGNS_WITH = {"private_key": WHERE["private_key"]} if "private_key" in WHERE else {"api_secret": WHERE["secret"]}
+KEYS = {"api_key": WHERE["api_key"], **SIGNS_WITH}
 LIMIT_BUY = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC"}
 
 
