@@ -16,6 +16,7 @@ from api.auth.services import Auth
 from api.auth.signing import Algorithm
 from api.auth.tables import MembershipRow, OrganisationRow, TotpRow, UserRow
 from api.auth.totp import SEED_BYTES, provisioning_uri, seed_text
+from api.portfolios.directory import create
 from domain import InputError
 
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -27,6 +28,8 @@ class Bootstrapped:
     """What the owner is given. None of the secrets can be read again."""
 
     organisation: str
+    portfolio: str
+    """Its first, `main`. Of the first organisation it owns every strategy that is in no other portfolio."""
     user: str
     email: str
     password: str
@@ -65,6 +68,8 @@ def bootstrap(auth: Auth, *, slug: str, name: str, email: str, public_key: str |
             raise InputError(f"there is an organisation {slug} already", hint="choose another --slug")
         if session.exec(select(UserRow).where(UserRow.email == email)).first() is not None:
             raise InputError(f"{email} is a user already")
+        # What trades without anybody having said whose it is belongs to the installation's own organisation.
+        is_first = session.exec(select(OrganisationRow).limit(1)).first() is None
         organisation = OrganisationRow(
             id=new_id("org"), slug=slug, name=name, rate_limit=auth.settings.rate_limit, created_ns=now
         )
@@ -76,12 +81,14 @@ def bootstrap(auth: Auth, *, slug: str, name: str, email: str, public_key: str |
         session.add(TotpRow(user=user.id, seed=sealed, last_step=0, created_ns=now, confirmed_ns=now))
         new = NewKey("bootstrap", algorithm, frozenset(Scope), public_key=public_key)
         key, secret = make_key(session, new, organisation=organisation.id, user=user.id, seal=auth.seal, now_ns=now)
+        portfolio = create(session, organisation.id, "main", now, has_rest=is_first)
         auth.audit.append(
             session, "organisation.created", f"organisation/{organisation.id}",
             {"slug": slug, "owner": user.id, "key": key.id},
         )  # fmt: skip
         return Bootstrapped(
             organisation=organisation.id,
+            portfolio=portfolio.id,
             user=user.id,
             email=email,
             password=password,

@@ -18,6 +18,7 @@ from api.auth.settings import ApiSettings
 from api.auth.signing import Credentials, canonical, request_digest
 from api.auth.standing import Standing, Standings
 from api.auth.step_up import StepUps
+from api.auth.tickets import Tickets
 from api.auth.tokens import Tokens
 from api.core.errors import ApiError, BadRequest, Forbidden, Unauthenticated
 
@@ -41,6 +42,7 @@ class RequestGate:
         nonces: Nonces,
         rates: Rates,
         step_ups: StepUps,
+        tickets: Tickets,
         used: Callable[[str, int], None],
     ) -> None:
         self._now_ns = now_ns
@@ -50,6 +52,7 @@ class RequestGate:
         self._nonces = nonces
         self._rates = rates
         self._step_ups = step_ups
+        self._tickets = tickets
         self._used = used
 
     async def admit(self, request: Request, need: Requirement) -> Principal:
@@ -89,6 +92,17 @@ class RequestGate:
             return None
         granted = principal.scopes if principal.granted is None else principal.granted
         return replace(principal, scopes=granted & standing.scopes, portfolios=standing.portfolios)
+
+    async def ticket(self, word: str) -> Principal:
+        """Take a stream's ticket and give its caller as it stands now.
+
+        Raises:
+            Unauthenticated: Code `invalid_ticket`: none, used, over, or its caller may not be here any more.
+        """
+        now = await self.still(await self._tickets.redeem(word))
+        if now is None:
+            raise Unauthenticated("this ticket's caller is gone", code="invalid_ticket")
+        return now
 
     async def spend(self, request: HTTPConnection, caller: str, weight: int, limit: int) -> None:
         """Count a call against a caller's rate.
@@ -148,7 +162,14 @@ class RequestGate:
         method = Method.TOKEN if claims.sid else Method.CLIENT
         user = claims.sub.removeprefix("user:") if claims.sid else None
         named = Principal(
-            claims.org, claims.sub, granted, method, user=user, session=claims.sid or None, granted=granted
+            claims.org,
+            claims.sub,
+            granted,
+            method,
+            user=user,
+            session=claims.sid or None,
+            client=claims.client_id or None,
+            granted=granted,
         )
         standing = await self._standing_of(named)
         if standing is None or standing.organisation != claims.org or (user and standing.user != user):

@@ -65,6 +65,8 @@ class Principal:
     """The person's id: of a session, or of whoever made the key."""
     session: str | None = None
     """The refresh family of a person's session."""
+    client: str | None = None
+    """The OAuth client that acts for the person; None: nobody stands between."""
     stepped_up: bool = False
     """This request was confirmed by a person with a passkey or a TOTP code."""
     granted: frozenset[Scope] | None = field(default=None, repr=False)
@@ -83,6 +85,16 @@ class Principal:
             raise Forbidden(
                 f"this needs the scope {scope}", code="missing_scope", hint="ask an administrator for a role with it"
             )
+
+    def check_person(self) -> str:
+        """Stop here unless this is a person's own session: for passwords, passkeys, seeds. Give the person's id.
+
+        Raises:
+            Forbidden: Code `person_required`.
+        """
+        if self.method is not Method.TOKEN or self.client is not None or self.user is None:
+            raise Forbidden("this is for a person's own session, not for keys and clients", code="person_required")
+        return self.user
 
     def sees(self, portfolio: str) -> bool:
         """Whether a portfolio of its organisation is one of its own; for filters of lists."""

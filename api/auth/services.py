@@ -8,6 +8,7 @@ from typing import Self
 from api.auth.api_keys import LastUses
 from api.auth.challenges import Challenges
 from api.auth.gate import RequestGate
+from api.auth.logins import Logins
 from api.auth.nonces import MemoryNonces, Nonces, RedisNonces
 from api.auth.passwords import Passwords
 from api.auth.rates import MemoryRates, Rates, RedisRates
@@ -16,6 +17,7 @@ from api.auth.sessions import Sessions
 from api.auth.settings import ApiSettings
 from api.auth.standing import Standings
 from api.auth.step_up import StepUps
+from api.auth.tickets import Tickets
 from api.auth.tokens import Tokens
 from api.core.keys import ServerKey
 from custody.audit import AuditLog
@@ -39,6 +41,8 @@ class Auth:
     sessions: Sessions
     standings: Standings
     step_ups: StepUps
+    logins: Logins
+    tickets: Tickets
     rates: Rates
     gate: RequestGate
 
@@ -50,6 +54,9 @@ class Auth:
         tokens = Tokens(database, clock.now_ns, seal, settings)
         standings = Standings(database, clock.now_ns, seal)
         step_ups = StepUps(database, challenges)
+        tickets = Tickets(database, challenges)
+        passwords = Passwords(settings.password_memory_kib)
+        sessions = Sessions(database, clock.now_ns, key.derive("auth/refresh-tokens"), settings)
         nonces: Nonces
         rates: Rates
         if settings.redis:
@@ -65,12 +72,21 @@ class Auth:
             database=database,
             seal=seal,
             audit=AuditLog(database, clock.now_ns),
-            passwords=Passwords(settings.password_memory_kib),
+            passwords=passwords,
             challenges=challenges,
             tokens=tokens,
-            sessions=Sessions(database, clock.now_ns, key.derive("auth/refresh-tokens"), settings),
+            sessions=sessions,
             standings=standings,
             step_ups=step_ups,
+            logins=Logins(
+                database=database,
+                now_ns=clock.now_ns,
+                seal=seal,
+                passwords=passwords,
+                sessions=sessions,
+                tokens=tokens,
+            ),
+            tickets=tickets,
             rates=rates,
             gate=RequestGate(
                 now_ns=clock.now_ns,
@@ -80,6 +96,7 @@ class Auth:
                 nonces=nonces,
                 rates=rates,
                 step_ups=step_ups,
+                tickets=tickets,
                 used=LastUses(batches),
             ),
         )

@@ -59,13 +59,17 @@ class MembershipRow(SQLModel, table=True):
 
 
 class InvitationRow(SQLModel, table=True):
-    """A single-use word by which a person sets its first password."""
+    """A single-use word by which a person becomes a member."""
 
     __tablename__ = "api_invitations"
 
     digest: str = Field(primary_key=True, max_length=64)
-    organisation: str = Field(max_length=_ID, foreign_key="api_organisations.id")
-    user: str = Field(max_length=_ID, foreign_key="api_users.id", index=True)
+    organisation: str = Field(max_length=_ID, foreign_key="api_organisations.id", index=True)
+    email: str = Field(max_length=254)
+    name: str = Field(max_length=120)
+    roles: str = Field(max_length=120)
+    portfolios: str | None = Field(default=None, sa_type=sa.Text)
+    invited_by: str = Field(max_length=80)
     expires_ns: int = Field(sa_type=sa.BigInteger)
 
 

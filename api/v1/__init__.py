@@ -6,6 +6,17 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.v1 import books, engine, health, keys
+from api.v1 import books, engine, health, keys, logins, organisation, second_factors, step_ups, tickets, users
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, engine.router, books.router, keys.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health.router,
+    engine.router,
+    books.router,
+    logins.router,
+    second_factors.router,
+    step_ups.router,
+    tickets.router,
+    keys.router,
+    users.router,
+    organisation.router,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from base64 import b32decode
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from api.auth.base64url import decode64
 from api.auth.bootstrap import bootstrap
 from api.auth.signing import request_digest, sign_request
 from api.auth.step_up import Confirmed
+from api.auth.totp import code_at
 from api.services import Services
 from tests.api.lab import JSON, Answer, Client
 
@@ -82,3 +84,76 @@ class Caller:
 def _changed(confirmed: Confirmed, changes: dict[str, str]) -> Confirmed:
     fields = {name: getattr(confirmed, name) for name in Confirmed.__struct_fields__}
     return Confirmed(**(fields | changes))
+
+
+class Person:
+    """Somebody with a password and a seed, who logs in and asks with tokens."""
+
+    def __init__(self, client: Client, services: Services, email: str, password: str, seed: bytes | None) -> None:
+        self.client, self.services = client, services
+        self.email, self.password, self.seed = email, password, seed
+        self.tokens: dict[str, Any] = {}
+        self.address = "127.0.0.1"
+
+    @classmethod
+    def owner(cls, owner: Caller) -> Person:
+        """The owner of an organisation, as a person."""
+        made = owner.made
+        return cls(owner.client, owner.services, made["email"], made["password"], b32decode(made["totp_seed"]))
+
+    def code(self) -> str:
+        """A code that was not used yet: half a minute goes by."""
+        assert self.seed is not None
+        self.services.clock.advance(seconds=30)
+        return code_at(self.seed, self.services.clock.now_ns() // 10**9 // 30)
+
+    async def send(self, method: str, path: str, value: Any = None, **headers: str) -> tuple[int, Any]:
+        """Ask without saying who one is."""
+        body = b"" if value is None else json.dumps(value).encode()
+        given = (JSON if body else {}) | {name.replace("_", "-"): text for name, text in headers.items()}
+        answer = await self.client.full(method, path, body, headers=given, address=self.address)
+        return answer.status, json.loads(answer.body) if answer.body else None
+
+    async def log_in(self, **changes: Any) -> Person:
+        request = {"email": self.email, "password": self.password} | ({"code": self.code()} if self.seed else {})
+        status, self.tokens = await self.send("POST", "/v1/auth/login", request | changes)
+        assert status == 200, self.tokens
+        return self
+
+    async def ask(self, method: str, path: str, value: Any = None, **headers: str) -> tuple[int, Any]:
+        return await self.send(method, path, value, authorization=f"Bearer {self.tokens['access_token']}", **headers)
+
+    async def refresh(self, token: str | None = None) -> tuple[int, Any]:
+        status, answer = await self.send(
+            "POST", "/v1/auth/refresh", {"refresh_token": self.tokens["refresh_token"] if token is None else token}
+        )
+        if status == 200 and token is None:
+            self.tokens = answer
+        return status, answer
+
+    async def step_up(self, method: str, path: str, value: Any = None) -> str:
+        """Confirm a request with a code, as a client does; give what goes into its header."""
+        body = b"" if value is None else json.dumps(value).encode()
+        status, begun = await self.ask("POST", STEP_UPS, {"digest": request_digest(method, path, body).hex()})
+        assert status == 201, begun
+        answer = {"challenge": begun["challenge"], "code": self.code()}
+        status, confirmed = await self.ask("POST", f"{STEP_UPS}/confirmation", answer)
+        assert status == 201, confirmed
+        return str(confirmed["step_up"])
+
+    async def ask_confirmed(self, method: str, path: str, value: Any = None) -> tuple[int, Any]:
+        return await self.ask(method, path, value, step_up=await self.step_up(method, path, value))
+
+    async def invite(self, email: str, *roles: str, **fields: Any) -> Person:
+        """A new member, who has accepted and logged in."""
+        request = {"email": email, "name": email, "roles": list(roles)} | fields
+        status, made = await self.ask_confirmed("POST", "/v1/users", request)
+        assert status == 201, made
+        person = Person(self.client, self.services, email, "correct horse battery", None)
+        accepted = {"invitation": made["invitation"], "password": person.password}
+        status, told = await person.send("POST", "/v1/auth/invitations", accepted)
+        assert status == 201, told
+        return await person.log_in()
+
+
+STEP_UPS = "/v1/auth/step-ups"

@@ -25,22 +25,6 @@ def house(tmp_path, url=""):
         yield services, Client(create_app(services))
 
 
-@pytest.fixture
-def services(tmp_path):
-    with api_services(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def client(services):
-    return Client(create_app(services))
-
-
-@pytest.fixture
-def owner(client, services):
-    return Caller.owner(client, services)
-
-
 def code(answer):
     problem = json.loads(answer.body)
     return answer.status, problem["code"]

@@ -7,30 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api import create_app
 from api.auth.tables import ApiKeyRow, MembershipRow
 from custody.audit import list_audit
 from tests.api.callers import Caller
-from tests.api.lab import START_NS, Client, api_services
+from tests.api.lab import START_NS
 
 KEYS = "/v1/keys"
 NEW = {"name": "maker", "algorithm": "hmac-sha256", "scopes": ["orders:read", "orders:write"]}
-
-
-@pytest.fixture
-def services(tmp_path):
-    with api_services(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def client(services):
-    return Client(create_app(services))
-
-
-@pytest.fixture
-def owner(client, services):
-    return Caller.owner(client, services)
 
 
 async def test_a_key_is_shown_once_with_its_secret_and_then_without(owner):

@@ -1,0 +1,71 @@
+"""Tickets: a word good once and for half a minute, by which a stream opens as the caller who asked for it.
+
+Browsers cannot put headers on a WebSocket, and a URL ends up in logs; what ends up there is over by then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from sqlmodel import Session
+
+from api.auth.challenges import Challenges
+from api.auth.principal import Method, Principal
+from api.auth.scopes import Scope
+from api.core.errors import Unauthenticated
+from runtime.database import Database
+
+LIFETIME_S: Final = 30
+_KIND: Final = "tk"
+
+
+class _Holder(msgspec.Struct, frozen=True):
+    organisation: str
+    actor: str
+    scopes: list[Scope]
+    portfolios: list[str] | None
+    user: str | None
+    session: str | None
+    client: str | None
+
+
+class Tickets:
+    """Gives tickets out and takes them back."""
+
+    def __init__(self, database: Database, challenges: Challenges) -> None:
+        self._database = database
+        self._challenges = challenges
+
+    async def issue(self, who: Principal) -> str:
+        """Make a ticket of a caller."""
+        holder = _Holder(
+            who.organisation,
+            who.actor,
+            sorted(who.scopes),
+            None if who.portfolios is None else sorted(who.portfolios),
+            who.user,
+            who.session,
+            who.client,
+        )
+
+        def write(session: Session) -> str:
+            return self._challenges.issue(session, _KIND, holder, ttl_s=LIFETIME_S, user=who.user)
+
+        return await self._database.run(write)
+
+    async def redeem(self, word: str) -> Principal:
+        """Give the caller whose ticket it is; how it stands now is asked of the gate (`still`).
+
+        Raises:
+            Unauthenticated: Code `invalid_ticket`: none, used, or over.
+        """
+        found = await self._database.run(lambda session: self._challenges.take(session, _KIND, word[:100]))
+        if found is None:
+            raise Unauthenticated("this ticket was used, is over, or never was", code="invalid_ticket")
+        holder = msgspec.convert(found, _Holder)
+        portfolios = None if holder.portfolios is None else frozenset(holder.portfolios)
+        return Principal(
+            holder.organisation, holder.actor, frozenset(holder.scopes), Method.TICKET, portfolios, user=holder.user,
+            session=holder.session, client=holder.client,
+        )  # fmt: skip
