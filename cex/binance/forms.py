@@ -32,26 +32,32 @@ class Form:
     _signer: Signer = field(repr=False)
     _signed_message: str = field(repr=False)
     _message: str = field(repr=False)
+    _session_message: str = field(repr=False)
     _query: str = field(repr=False)
 
     @classmethod
     def make(cls, signer: Signer, method: str, verb: str, path: str, params: Mapping[str, str | int]) -> Form:
         """Prepare a request; a value of `%s` is to be filled in."""
         named = {**params, "apiKey": signer.api_key}
-        members = ",".join(f'"{name}":{_json(named[name])}' for name in sorted(named))
+        head = f'{{"id":"%s","method":"{method}","params":{{'
         return cls(
             method,
             verb,
             path,
             signer,
             "&".join(f"{name}={_plain(named[name])}" for name in sorted(named)),
-            f'{{"id":"%s","method":"{method}","params":{{{members},"signature":"%s"}}}}',
+            f'{head}{_members(named)},"signature":"%s"}}}}',
+            f"{head}{_members(params)}}}}}",
             "&".join(f"{name}={_quoted(params[name])}" for name in sorted(params)),
         )
 
     def message(self, request_id: str, values: Values) -> str:
         """Write the WebSocket API's message."""
         return self._message % (request_id, *values, self._signer.sign(self._signed_message % values))
+
+    def session_message(self, request_id: str, values: Values) -> str:
+        """Write the message for a connection that has logged on: without key and signature."""
+        return self._session_message % (request_id, *values)
 
     def query(self, values: Values) -> str:
         """Write REST's query string."""
@@ -116,6 +122,10 @@ def _plain(value: str | int) -> str:
 
 def _quoted(value: str | int) -> str:
     return "%s" if value in (_SLOT, _NUMBER) else quote(str(value), safe="").replace("%", "%%")
+
+
+def _members(params: Mapping[str, str | int]) -> str:
+    return ",".join(f'"{name}":{_json(params[name])}' for name in sorted(params))
 
 
 def _json(value: str | int) -> str:

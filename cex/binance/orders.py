@@ -107,5 +107,6 @@ class BinanceOrders(Orders):
         values = (*values, self._venue.timestamp_ms())
         if self.socket.is_up:
             request_id = self.socket.next_id()
-            return await self.socket.ask(request_id, form.message(request_id, values))
+            write = form.session_message if self.socket.is_logged_on else form.message
+            return await self.socket.ask(request_id, write(request_id, values))
         return await self._venue.fetch(form.verb, form.path, form.query(values), keyed=True)

@@ -2,6 +2,8 @@
 
 Answers find their questions by id. When the connection goes, every question on it fails at once: what became of it is
 not known. Nothing waits for a connection here, because a late order is a wrong order; who asks looks at `is_up`.
+
+With an Ed25519 key the connection logs on once, and what follows is not signed: the venue trusts the connection.
 """
 
 from __future__ import annotations
@@ -18,13 +20,22 @@ from cex.binance.connection import BinanceConnection
 from cex.binance.errors import Refusal
 from cex.binance.messages import Answer
 from cex.handover import CURRENT
+from cex.limiter import Lane
 from domain import VenueUnavailable
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 10.0
 BACKOFF_S = (0.05, 5.0)
-_FOREIGN = (aiohttp.ClientError, OSError, TimeoutError, VenueUnavailable, msgspec.MsgspecError, UnicodeDecodeError)
+_FOREIGN = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    Refusal,
+    VenueUnavailable,
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+)
 
 
 class RequestSocket:
@@ -33,6 +44,7 @@ class RequestSocket:
     def __init__(self, connection: BinanceConnection) -> None:
         self._connection = connection
         self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self.is_logged_on = False
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._numbers = itertools.count(1)
         self._decode = msgspec.json.Decoder(Answer).decode
@@ -48,12 +60,20 @@ class RequestSocket:
         """Connect, so that the first order does not wait for a handshake."""
         connection = self._connection
         async with asyncio.timeout(connection.timeout_s):
-            self._socket = await connection.session.ws_connect(
+            socket = await connection.session.ws_connect(
                 connection.endpoints.ws_api,
                 heartbeat=HEARTBEAT_S,
                 decode_text=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
             )
+            self.is_logged_on = False
+            if connection.signer.can_log_on:
+                try:
+                    await self._log_on(socket)
+                except BaseException:
+                    await socket.close()
+                    raise
+            self._socket = socket
 
     async def run(self) -> None:
         """Read answers, and connect again whenever the connection is lost, until cancelled."""
@@ -97,6 +117,18 @@ class RequestSocket:
             return self._result(await answer)
         finally:
             del self._waiting[request_id]
+
+    async def _log_on(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        connection, request_id = self._connection, self.next_id()
+        await connection.limiter.enter(Lane.QUERY, weight=2)
+        params = {"recvWindow": connection.settings.recv_window_ms, "timestamp": connection.timestamp_ms()}
+        request = {"id": request_id, "method": "session.logon", "params": connection.signer.message(params)}
+        await socket.send_json(request)
+        message = await socket.receive()
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            raise VenueUnavailable(f"socket ended: {message.type.name} {socket.close_code}")
+        self._result(self._decode(message.data))
+        self.is_logged_on = True
 
     def _result(self, answer: Answer) -> msgspec.Raw:
         limiter = self._connection.limiter

@@ -24,7 +24,7 @@ from runtime import Secret
 class Signer:
     """Signs for one API key. Has no way to show its secret."""
 
-    __slots__ = ("_sign", "api_key", "is_hmac")
+    __slots__ = ("_sign", "api_key", "can_log_on", "is_hmac")
 
     def __init__(self, api_key: str, secret: Secret) -> None:
         """Read the secret: a PEM private key (not encrypted), or else the text of an HMAC key.
@@ -35,7 +35,13 @@ class Signer:
         self.api_key = api_key
         text = secret.reveal().strip()
         self.is_hmac = not text.startswith("-----BEGIN")
-        self._sign: Callable[[bytes], str] = _hmac(text) if self.is_hmac else _private_key(text)
+        self.can_log_on = False
+        """Whether the venue takes the key for a session, in which nothing is signed any more: Ed25519 only."""
+        self._sign: Callable[[bytes], str]
+        if self.is_hmac:
+            self._sign = _hmac(text)
+        else:
+            self._sign, self.can_log_on = _private_key(text)
 
     def sign(self, payload: str) -> str:
         """Sign text; the signature as it stands in a message, not percent-encoded."""
@@ -61,13 +67,13 @@ def _hmac(text: str) -> Callable[[bytes], str]:
     return lambda payload: hmac.digest(key, payload, "sha256").hex()
 
 
-def _private_key(pem: str) -> Callable[[bytes], str]:
+def _private_key(pem: str) -> tuple[Callable[[bytes], str], bool]:
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
         raise InputError(f"the secret is no private key in PEM ({type(exc).__name__})") from None
     if isinstance(key, Ed25519PrivateKey):
-        return lambda payload: b64encode(key.sign(payload)).decode()
+        return (lambda payload: b64encode(key.sign(payload)).decode()), True
     if isinstance(key, RSAPrivateKey):
-        return lambda payload: b64encode(key.sign(payload, PKCS1v15(), SHA256())).decode()
+        return (lambda payload: b64encode(key.sign(payload, PKCS1v15(), SHA256())).decode()), False
     raise InputError("the secret is a private key of a kind that the venue does not take", hint="Ed25519 or RSA")

@@ -126,6 +126,9 @@ def test_both_doors_carry_the_order_and_a_signature_that_verifies(
     assert {name: value for name, value in params.items() if name not in ("apiKey", "signature")} == expected
     assert params["apiKey"] == API_KEY
 
+    plain = json.loads(form.session_message("8", values))
+    assert plain == {"id": "8", "method": message["method"], "params": expected}
+
     query = form.query(values)
     payload, signature = rest_payload(query, "")
     assert signature is not None

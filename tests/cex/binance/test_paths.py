@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from cex import CcxtVenue
-from domain import OrderState, Side
+from domain import OrderState, OutcomeUnknown, Side, VenueUnavailable
 from domain.events import BookChanged
 from runtime import SystemClock
 from tests.cex.lab import OURS, THEIRS, SandboxLab, sandbox
@@ -48,6 +48,7 @@ async def ed25519_lab(folder: Path, **changes: Any) -> AsyncIterator[SandboxLab]
 @pytest.mark.parametrize("orders", ["auto", "rest"])
 async def test_ed25519_key_trades_by_both_doors(orders: str, tmp_path: Path) -> None:
     async with ed25519_lab(tmp_path, orders=orders) as lab:
+        assert lab.venue._orders.socket.is_logged_on is (orders == "auto")
         await lab.counter(Side.SELL, ASK, LOTS)
         taker, maker = an_order(lab, Side.BUY, ASK), an_order(lab, Side.BUY, BID)
         await lab.venue.place(taker)
@@ -56,6 +57,19 @@ async def test_ed25519_key_trades_by_both_doors(orders: str, tmp_path: Path) -> 
         await lab.venue.cancel(cancel_of(maker))
         await lab.recorder.until_state(maker.client_order_id, OrderState.CANCELED)
         assert [fill.trade_id for fill in await lab.venue.fills()] == [fill.trade_id for fill in lab.recorder.fills()]
+
+
+async def test_session_logs_on_again_after_its_connection_was_lost(tmp_path: Path) -> None:
+    async with ed25519_lab(tmp_path) as lab:
+        await lab.strike("abort_sockets")
+        placed = 0
+        while not (placed and lab.venue._orders.socket.is_logged_on):
+            try:
+                await lab.venue.place(an_order(lab, Side.BUY, BID - placed))
+                placed += 1
+            except (VenueUnavailable, OutcomeUnknown):
+                await lab.round_trip()  # Lost with the connection, or the account is being compared with REST.
+        assert await lab.venue.cancel_all() >= placed
 
 
 async def test_orders_go_on_by_rest_while_the_order_socket_is_away(tmp_path: Path) -> None:
