@@ -4,9 +4,8 @@
 settings.
 """
 
-from cex.connection import load_exchanges
 from cex.settings import VenueSettings
 from cex.venue import CcxtVenue
 from cex.withdrawals import CcxtWithdrawals
 
-__all__ = ["CcxtVenue", "CcxtWithdrawals", "VenueSettings", "load_exchanges"]
+__all__ = ["CcxtVenue", "CcxtWithdrawals", "VenueSettings"]

@@ -316,12 +316,6 @@ def _ids_table(settings: VenueSettings, state_dir: Path | None) -> Path | None:
     return state_dir / f"{settings.id}.order-ids" if state_dir is not None else None
 
 
-def load_exchanges() -> None:
-    """Import ccxt now, which takes over a second, for whoever has the time before the first `start`."""
-    import ccxt.async_support
-    import ccxt.pro  # noqa: F401
-
-
 def exchange_class(name: str) -> Any:
     """Find an exchange in ccxt; its streaming class where there is one."""
     import ccxt.async_support

@@ -45,10 +45,7 @@ def run(
 
 
 def _use_the_wait(data: DataDir, seconds: float) -> None:
-    """Load what takes longest, then wait until the settings are there; if they do not come, loading them says so."""
-    from cex import load_exchanges
-
-    load_exchanges()
+    """Wait, with everything imported, until the settings are there; if they do not come, loading them says so."""
     deadline = time.monotonic() + seconds
     while not data.settings.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
