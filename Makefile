@@ -11,6 +11,7 @@ TEST_WORKERS ?= 2
 SECONDS_DEMO ?= 60
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 500
+SOAK_ORDERS ?= 100000
 FORGE_ARGS ?=
 CROSSCHECK := dex/crosscheck/uniswap_python
 CONFORMANCE := $(patsubst %/uv.lock,%,$(wildcard tests/conformance/*/uv.lock))
@@ -98,9 +99,10 @@ format: install ## Put every source into house form
 bench: install ## Measure; TOPIC=spine for one topic
 	@$(RUN) python -m bench $(TOPIC)
 
-soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_MINUTES=10 over the engine (soak/results.json), fuzz of the contracts
+soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_ORDERS=100000 on a faulty exchange, SOAK_MINUTES=10 over the engine (soak/results.json), fuzz of the contracts
 	@$(RUN) python -m soak.custody --kills $(SOAK_KILLS) --json
 	@$(RUN) python -m soak.two_legs
+	@$(RUN) python -m soak.exchange --orders $(SOAK_ORDERS)
 	@$(RUN) python -m soak.dex
 	@$(RUN) python -m soak.swaps
 	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)

@@ -19,7 +19,7 @@ import aiohttp
 import structlog
 
 from cex.client_ids import ClientIds
-from cex.errors import await_foreign, query_error, reading
+from cex.errors import await_foreign, is_kind, query_error, reading
 from cex.handover import CURRENT, http_tracing, watch_sender
 from cex.limiter import Bucket, Budget, Lane, Limiter, buckets_of, default_buckets
 from cex.marks import remove_marks, without_marks
@@ -62,6 +62,8 @@ class Connection:
         self._base_dir = base_dir
         self._is_open = False
         self._naming = asyncio.Lock()
+        self._measuring = asyncio.Lock()
+        self._measured = 0
 
     @property
     def has_keys(self) -> bool:
@@ -130,8 +132,11 @@ class Connection:
         lane: Lane = Lane.QUERY,
         weight: int = 1,
         starting: bool = False,
+        is_again: bool = False,
     ) -> T:
         """Do something that may be done again, within the limits and the time allowed.
+
+        A refused timestamp is answered by measuring the clocks and trying once more: cancels must not wait for that.
 
         Raises:
             UnknownOrder: The venue does not know the order in question.
@@ -150,7 +155,10 @@ class Connection:
         except TimeoutError as exc:
             raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
         except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:
-            raise query_error(exc, where, starting=starting) from exc
+            if starting or is_again or not is_kind(exc, "InvalidNonce"):
+                raise query_error(exc, where, starting=starting) from exc
+        await self.resynchronise_clock()
+        return await self.query(what, call, lane=lane, weight=weight, is_again=True)
 
     async def theirs(self, client_order_id: str) -> str | int:
         """Give an order id of ours as the venue takes it, kept where it cannot be read back.
@@ -193,11 +201,19 @@ class Connection:
         self.exchange.options["timeDifference"] = ahead_ms
 
     async def resynchronise_clock(self) -> None:
-        """Measure again after the venue refused a timestamp; a failure is logged, the next refusal tries again."""
-        try:
-            await self.synchronise_clock()
-        except PlatformError as exc:
-            log.warning("clock.unsynchronised", venue=self.settings.id, error=str(exc))
+        """Measure again after the venue refused a timestamp; a failure is logged, the next refusal tries again.
+
+        Whoever asks while it is being measured waits for that measurement.
+        """
+        asked = self._measured
+        async with self._measuring:
+            if self._measured != asked:
+                return
+            try:
+                await self.synchronise_clock()
+            except PlatformError as exc:
+                log.warning("clock.unsynchronised", venue=self.settings.id, error=str(exc))
+            self._measured += 1
 
     async def keep_time(self) -> None:
         """Measure the clocks again and again, until cancelled."""

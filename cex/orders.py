@@ -2,7 +2,8 @@
 
 A place is sent once and never again. What the venue answers goes through `Reports`; what it does not answer is asked
 about by the id we chose. That the venue does not know an order is believed only when the order can no longer arrive:
-after `recv_window_ms` it refuses the request by its timestamp.
+after `recv_window_ms` it refuses the request by its timestamp. Its clock may be behind the one we believe in by as much
+as it lets timestamps be ahead, and it would take the request for so much longer.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from domain.events import PlaceOrder
 
 log = structlog.get_logger(__name__)
 
+AHEAD_NS = 1_000_000_000
+"""How far ahead of its own clock a venue lets a timestamp be: a second, on Binance."""
 CANCEL_ALL_ROUNDS = 10
 UNKNOWN_REASON = "unknown to the venue"
 
@@ -53,7 +56,7 @@ class Orders:
         self._markets = markets
         self._reports = reports
         self._clock = connection.clock
-        self._window_ns = connection.settings.recv_window_ms * 1_000_000
+        self._window_ns = connection.settings.recv_window_ms * 1_000_000 + AHEAD_NS
         self._started_ns = self._clock.monotonic_ns()
         self._placing: set[str] = set()
 

@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -43,10 +44,13 @@ from runtime import Clock, LatencyRecorder
 from runtime import metrics as m
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 FREEZE = "freeze"
 """The last stage of the kill: see docs/risk.md."""
 JOURNAL_SYNC_S = 0.1
+CATCH_UP_S = 20.0
+"""How long a venue may fail to answer at the start."""
 FINAL_CANCEL_S = 20.0
 """How long a venue may take to confirm the last cancel on the way out."""
 
@@ -83,6 +87,8 @@ class LiveRunner:
         self._queue: deque[list[e.Event]] = deque()
         self._waiting_books: dict[str, list[e.Event]] = {}
         self._wake = asyncio.Event()
+        self._answers: dict[str, list[e.OrderReported]] = {}
+        """While the account is compared: what is told about orders whose end is asked for."""
         self._unposted: list[tuple[str, Fill, Instrument]] = []
         self._posting = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
@@ -164,6 +170,9 @@ class LiveRunner:
 
     def emit(self, event: e.Event) -> None:
         """Queue an event; see the module for what happens when the queue is full."""
+        if self._answers and isinstance(event, e.OrderReported) and event.client_order_id in self._answers:
+            self._answers[event.client_order_id].append(event)
+            return
         if isinstance(event, e.BookChanged):
             waiting = self._waiting_books.get(event.instrument)
             if waiting is not None:
@@ -411,13 +420,15 @@ class LiveRunner:
         told: list[e.Event] = [] if first else [restarted]
         for venue in self._wiring.venues.values():
             name, asked_ns = str(venue.id), self._wiring.clock.now_ns()
-            count = await venue.cancel_all()
-            fills = await venue.fills()
-            balances = await venue.balances()
+            count = await _patiently(venue.cancel_all)
+            ends = await self._ends(venue)
+            fills = await _patiently(venue.fills)
+            balances = await _patiently(venue.balances)
             log.info("engine.caught_up", venue=name, cancelled=count, fills=len(fills), first=first)
             told.append(e.AccountAnswered(time_ns=0, venue=name, asked_ns=asked_ns))
             unknown = (fill for fill in fills if not self.kernel.knows_trade(fill))
             told += [e.FillReported(time_ns=0, fill=fill, asked=True) for fill in unknown]
+            told += ends
             told += await self._open(name, balances) if first else _held(balances)
             told.append(e.AccountAnswered(time_ns=0, venue=name, is_end=True))
         if first and self._wiring.desk is not None:
@@ -425,6 +436,27 @@ class LiveRunner:
         if self._wiring.prepare is not None:
             await self._wiring.prepare()
         return [*told, restarted] if first else told
+
+    async def _ends(self, venue: ExchangeVenue) -> list[e.Event]:
+        """Ask how the orders ended that our books hold open, everything being cancelled; what is not answered is left.
+
+        Without an answer the kernel takes them for cancelled, which is true of their money, and not always their end.
+        """
+        self._answers = answers = {
+            order.client_order_id: list[e.OrderReported]()
+            for order in self.kernel.orders.open_orders()
+            if self._venue(order.instrument) is venue
+        }
+        try:
+            for order in [self.kernel.orders.orders[name] for name in answers]:
+                ask = e.AskOrder(client_order_id=order.client_order_id, instrument=order.instrument)
+                try:
+                    await venue.ask(ask)
+                except VenueError as exc:
+                    log.warning("ask.failed", order_id=order.client_order_id, error=str(exc))
+        finally:
+            self._answers = {}
+        return [msgspec.structs.replace(told[-1], asked=True) for told in answers.values() if told]
 
     async def _open(self, location: str, balances: Mapping[str, int]) -> list[e.Event]:
         await self._wiring.bookkeeper.open_balances(location, balances)
@@ -482,6 +514,25 @@ class LiveRunner:
 
 def _held(balances: Mapping[str, int]) -> list[e.Event]:
     return [e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)) for asset_id, raw in sorted(balances.items())]
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask a venue again while it does not answer: one that stumbles is no reason not to start.
+
+    Raises:
+        VenueUnavailable: It does not answer for `CATCH_UP_S`.
+    """
+    delay_s = 0.1
+    deadline = asyncio.get_running_loop().time() + CATCH_UP_S
+    while True:
+        try:
+            return await ask()
+        except VenueUnavailable as exc:
+            if asyncio.get_running_loop().time() + delay_s > deadline:
+                raise
+            log.warning("engine.catching_up", error=str(exc), retry_s=delay_s)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, 2.0)
 
 
 async def _quietly(work: Coroutine[None, None, int], event: str) -> None:

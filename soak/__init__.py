@@ -6,4 +6,5 @@
     strikes.py    what hits it: SIGKILL, faults of the exchange, reorganisations of the chain
     truth.py      what must hold afterwards, asked of exchange, chain and files without the product's code
     scenarios.py  which strikes, when
+    exchange/     a hundred thousand orders on an exchange with every fault armed: a run of its own
 """

@@ -18,7 +18,7 @@ import msgspec
 from yarl import URL
 
 from cex.binance.endpoints import Endpoints
-from cex.binance.errors import Refusal, query_error
+from cex.binance.errors import UNTIMELY, Refusal, query_error
 from cex.binance.messages import ExchangeInfo, Fault, TimeAnswer
 from cex.binance.reading import market
 from cex.binance.signing import Signer
@@ -133,6 +133,7 @@ class BinanceConnection(Connection):
         lane: Lane = Lane.QUERY,
         weight: int = 1,
         starting: bool = False,
+        is_again: bool = False,
     ) -> T:
         """See `Connection.query`; the call signs anew each time, after it was let through."""
         await self.limiter.enter(lane, weight=weight)
@@ -143,7 +144,10 @@ class BinanceConnection(Connection):
         except TimeoutError as exc:
             raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
         except (Refusal, aiohttp.ClientError, OSError) as exc:
-            raise query_error(exc, where, starting=starting) from exc
+            if starting or is_again or not (isinstance(exc, Refusal) and exc.code == UNTIMELY):
+                raise query_error(exc, where, starting=starting) from exc
+        await self.resynchronise_clock()
+        return await self.query(what, call, lane=lane, weight=weight, is_again=True)
 
     async def server_time_ms(self) -> int:
         return (await self.ask("time", "time", type=TimeAnswer, starting=True)).server_time

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from cex.binance.connection import BinanceConnection
+from cex.binance.errors import UNTIMELY
 from cex.binance.messages import Answer, ExecutionReport, Kind
 from cex.binance.reading import reported_fill, state
 from cex.limiter import Lane
@@ -28,6 +29,10 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_S = 10.0
 BACKOFF_S = (0.05, 5.0)
 _BROKEN = (aiohttp.ClientError, OSError, TimeoutError, VenueUnavailable, msgspec.MsgspecError, UnicodeDecodeError)
+
+
+class ClockRefused(VenueUnavailable):
+    """The venue refused a timestamp: the clocks must be compared before the next attempt. Caught in this module."""
 
 
 class BinanceUserStream:
@@ -62,6 +67,8 @@ class BinanceUserStream:
                 log.warning(
                     "user_stream.lost", venue=self._connection.settings.id, error=str(exc) or type(exc).__name__
                 )
+                if isinstance(exc, ClockRefused):
+                    await self._connection.resynchronise_clock()
             self._on_down("disconnected")
             delay_s = min(BACKOFF_S[0] * 2**self._failures, BACKOFF_S[1])
             self._failures = min(self._failures + 1, 10)
@@ -106,7 +113,8 @@ class BinanceUserStream:
         message = self._answer(data)
         if message.id == "subscribe":
             if message.status != 200:
-                raise VenueUnavailable(f"user stream refused: {message.error}")
+                is_untimely = message.error is not None and message.error.code == UNTIMELY
+                raise (ClockRefused if is_untimely else VenueUnavailable)(f"user stream refused: {message.error}")
             return True
         if message.event:
             kind = self._kind(message.event).name

@@ -94,8 +94,11 @@ class SandboxLab:
         )
 
     async def strike(self, fault: str, count: int = 1, delay_ms: int | None = None) -> None:
-        body = {"fault": fault, "count": count} | ({"delay_ms": delay_ms} if delay_ms is not None else {})
-        async with self._session.post(f"{self.base_url}/_sandbox/faults", json=body) as response:
+        await self.fault(fault=fault, count=count, **({"delay_ms": delay_ms} if delay_ms is not None else {}))
+
+    async def fault(self, **order: Any) -> None:
+        """Order a fault in the sandbox's own words."""
+        async with self._session.post(f"{self.base_url}/_sandbox/faults", json=order) as response:
             assert response.status == 200, await response.text()
 
     async def armed(self, fault: str) -> int:

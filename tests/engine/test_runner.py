@@ -8,8 +8,9 @@ import hashlib
 
 import pytest
 
-from domain import InvariantError, OrderState, OrderType, Side, TimeInForce
+from domain import InvariantError, OrderState, OrderType, Side, TimeInForce, VenueUnavailable
 from domain import events as e
+from engine.edge import client_number
 from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.runner import LiveRunner, Wiring
@@ -345,6 +346,39 @@ async def test_crash_at_any_event_converges_to_the_venues_truth(tmp_path):
         assert_agrees(again)
         assert again.kernel.orders.epoch == 1
         assert state_of(replayed(path, *script)) == state_of(again.kernel)
+
+
+async def test_order_that_expired_while_nobody_ran_is_known_as_expired(tmp_path):
+    exchange, books = MemoryExchange(), MemoryBooks()
+    async with Session(tmp_path / "j", exchange, books, rest()) as session:
+        await session.show()
+        await session.until(lambda: session.kernel.orders.orders[order_id(0, 1)].state is OrderState.ACCEPTED)
+        held = list(read_journal(tmp_path / "j")[1])
+    write(tmp_path / "cut", held)
+    exchange.orders[order_id(0, 1)].state = OrderState.EXPIRED
+    async with Session(tmp_path / "cut", exchange, books, rest()) as again:
+        await again.show()
+        assert again.kernel.orders.orders[order_id(0, 1)].state is OrderState.EXPIRED
+        assert again.kernel.native.order(client_number(order_id(0, 1)))["state"] == "expired"
+    assert state_of(replayed(tmp_path / "cut", rest())) == state_of(again.kernel)
+
+
+async def test_venue_that_stumbles_at_the_start_is_asked_again(tmp_path):
+    class Stumbling(MemoryExchange):
+        stumbles = 1
+
+        async def balances(self):
+            self.stumbles -= 1
+            if self.stumbles >= 0:
+                raise VenueUnavailable("503")
+            return await super().balances()
+
+    exchange = Stumbling()
+    async with Session(tmp_path / "j", exchange, MemoryBooks(), buy()) as session:
+        await session.show()
+        await session.settle()
+    assert exchange.stumbles < 0
+    assert len(exchange.trades) == 1
 
 
 def write(path, events):
