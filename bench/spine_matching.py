@@ -62,6 +62,17 @@ def run() -> list[Row]:
     return rows
 
 
+def history_batch() -> tuple[bytes, int]:
+    """Give the history as one batch of the engine's, and how many commands it holds."""
+    history = _history(random.Random(7))
+    return b"".join(map(_record, history)), len(history)
+
+
+def traded(events: bytes) -> int:
+    """Count the trades among a batch's events."""
+    return sum(row[0] == native.TRADED for row in _EVENT.iter_unpack(events))
+
+
 def _history(chance: random.Random) -> list[Step]:
     """Orders around a price that drifts; four in ten steps cancel, so that the book stays at some hundred orders."""
     steps: list[Step] = []

@@ -171,10 +171,10 @@ class ReplayConfig:
 class LimitsConfig:
     """Rate limits, generous by default (the real venue: 6,000 weight a minute, 100 orders per 10 s)."""
 
-    weight_per_minute: int = 120_000
+    weight_per_minute: int = 1_200_000
     requests_per_5_minutes: int = 10_000_000
-    orders_per_10_seconds: int = 20_000
-    orders_per_day: int = 20_000_000
+    orders_per_10_seconds: int = 200_000
+    orders_per_day: int = 200_000_000
     refusals_before_ban: int = 20
     """Requests that an address may send in a minute after its first 429; one more and it is banned."""
     open_orders_per_symbol: int = 1_000
@@ -208,6 +208,8 @@ class SandboxConfig:
     """What the doors that `faults` opens want to see; they may be open without one on loopback only."""
     journal: str | None = None
     """Where to remember: a directory, sqlite:///file or postgresql://host/name. Without one a restart forgets."""
+    journal_sync: bool = True
+    """Whether a commit waits for the disk: without it the journal survives a killed process, not a power cut."""
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.symbols]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from aiohttp import WSMsgType, web
 
 
@@ -51,16 +52,40 @@ def read(text: str) -> Request:
         BadFrame: Not JSON, or not a request.
     """
     try:
-        frame = json.loads(text)
-        exact = json.loads(text, parse_int=str, parse_float=str)
+        frame = _decode_frame(text)
+        params = _exact(frame.params)
     except (ValueError, RecursionError) as exc:
-        raise BadFrame(3, f"Invalid JSON: {type(exc).__name__}") from exc
+        raise _objection(text) from exc
+    return Request(frame.id, frame.method, params)
+
+
+class _Frame(msgspec.Struct):
+    method: str
+    id: int | str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_frame: Final = msgspec.json.Decoder(_Frame).decode
+_decode_texts: Final = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def _exact(raw: msgspec.Raw) -> Any:
+    """Read parameters, numbers as their text. Most requests bring texts only: those are read in one go."""
+    try:
+        return _decode_texts(raw)
+    except msgspec.ValidationError:
+        return json.loads(bytes(raw), parse_int=str, parse_float=str)
+
+
+def _objection(text: str) -> BadFrame:
+    """Say what is wrong with a frame in the venue's words."""
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        return BadFrame(3, f"Invalid JSON: {type(exc).__name__}")
     if not isinstance(frame, dict):
-        raise BadFrame(2, "Invalid request: expected an object")
+        return BadFrame(2, "Invalid request: expected an object")
     request_id = frame.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, int | str | None):
-        raise BadFrame(2, "Invalid request: request ID must be an unsigned integer, a string or null")
-    method = frame.get("method")
-    if not isinstance(method, str):
-        raise BadFrame(2, "Invalid request: missing field `method`")
-    return Request(request_id, method, exact.get("params"))
+        return BadFrame(2, "Invalid request: request ID must be an unsigned integer, a string or null")
+    return BadFrame(2, "Invalid request: missing field `method`")

@@ -288,7 +288,7 @@ async def serve(config: SandboxConfig, *, stop: asyncio.Event, ready: Callable[[
         InputError: The configuration cannot be used.
         VenueUnavailable: The port cannot be bound, or the journal cannot be opened or written.
     """
-    store = open_store(config.journal) if config.journal is not None else None
+    store = open_store(config.journal, sync=config.journal_sync) if config.journal is not None else None
     try:
         server = SandboxServer(config, store=store)
     except BaseException:

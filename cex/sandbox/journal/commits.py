@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from cex.sandbox.journal.recorder import Recorder
+from cex.sandbox.journal.records import pack
 from cex.sandbox.journal.store import Store
 
 
@@ -97,7 +98,8 @@ class Commits:
         entries = self._recorder.take()
         self._taken += 1
         number = self._taken
-        await self._on_thread(self._store.append, entries)
+        # Packed here: what the thread does then hardly needs the interpreter, which the loop would have to lend it.
+        await self._on_thread(self._store.append, pack(entries))
         self.durable = number
         written, self._written = self._written, asyncio.Event()
         written.set()

@@ -8,7 +8,7 @@ from typing import Final
 
 import psycopg
 
-from cex.sandbox.journal.store import FORMAT, MERGE_BYTES, check_format, merged, pack_group
+from cex.sandbox.journal.store import FORMAT, MERGE_BYTES, check_format, merged
 from domain import InputError, VenueUnavailable
 
 _LOCK: Final = 0x5A4D_B0C5
@@ -25,11 +25,12 @@ _GROUPS: Final = "SELECT body FROM sandbox_journal_groups ORDER BY number"
 class PostgresqlStore:
     """A `Store`. An advisory lock keeps a second sandbox out; it goes with the connection."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, sync: bool = True) -> None:
         self._bytes = 0
         with _told():
             # What is acknowledged must be on the server's disk, whatever its default.
-            self._db = psycopg.connect(url, autocommit=True, connect_timeout=10, options="-c synchronous_commit=on")
+            options = f"-c synchronous_commit={'on' if sync else 'off'}"
+            self._db = psycopg.connect(url, autocommit=True, connect_timeout=10, options=options)
             try:
                 self._prepare()
             except BaseException:
@@ -51,11 +52,10 @@ class PostgresqlStore:
             self._db.execute("DELETE FROM sandbox_journal_groups")
         self._bytes = 0
 
-    def append(self, entries: list[tuple[str, bytes]]) -> None:
-        body = pack_group(entries)
+    def append(self, group: bytes) -> None:
         with _told():
-            self._db.execute("INSERT INTO sandbox_journal_groups (body) VALUES (%s)", (body,))
-        self._bytes += len(body)
+            self._db.execute("INSERT INTO sandbox_journal_groups (body) VALUES (%s)", (group,))
+        self._bytes += len(group)
         if self._bytes > MERGE_BYTES:
             self._merge()
 

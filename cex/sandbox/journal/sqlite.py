@@ -1,4 +1,4 @@
-"""The journal in one SQLite file, with a write-ahead log that is synced at every commit."""
+"""The journal in one SQLite file, with a write-ahead log synced at every commit, or without `sync` now and then."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cex.sandbox.journal.store import FORMAT, MERGE_BYTES, check_format, merged, pack_group
+from cex.sandbox.journal.store import FORMAT, MERGE_BYTES, check_format, merged
 from domain import InputError, VenueUnavailable
 
 
 class SqliteStore:
     """A `Store`. The file is locked for as long as it is open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
         self._path = path
+        self._sync = sync
         self._bytes = 0
         with self._told():
             # Opened on one thread and used on another, never by two at a time.
@@ -40,11 +41,10 @@ class SqliteStore:
             self._db.execute("DELETE FROM groups")
         self._bytes = 0
 
-    def append(self, entries: list[tuple[str, bytes]]) -> None:
-        body = pack_group(entries)
+    def append(self, group: bytes) -> None:
         with self._told():
-            self._db.execute("INSERT INTO groups (body) VALUES (?)", (body,))
-        self._bytes += len(body)
+            self._db.execute("INSERT INTO groups (body) VALUES (?)", (group,))
+        self._bytes += len(group)
         if self._bytes > MERGE_BYTES:
             self._merge()
 
@@ -64,7 +64,7 @@ class SqliteStore:
         # Exclusive: no other process may even read, and the log needs no shared memory.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if self._sync else 'NORMAL'}")
         db.execute("BEGIN EXCLUSIVE")
         db.execute("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
         db.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")

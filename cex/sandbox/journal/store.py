@@ -19,7 +19,6 @@ FORMAT: Final = 1
 MERGE_BYTES: Final = 64 * 1024 * 1024
 """Groups that add up to so much are merged into the base."""
 
-_pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]]).decode
 
 
@@ -35,14 +34,16 @@ class Store(Protocol):
     def replace(self, entries: Iterable[tuple[str, bytes]]) -> None:
         """Begin anew with these entries, at once."""
 
-    def append(self, entries: list[tuple[str, bytes]]) -> None:
-        """Make a group of changes durable."""
+    def append(self, group: bytes) -> None:
+        """Make a group of changes durable: a MessagePack list of keys with their values."""
 
     def close(self) -> None: ...
 
 
-def open_store(where: str) -> Store:
+def open_store(where: str, *, sync: bool = True) -> Store:
     """Open a journal: a directory (SQLite in it), `sqlite:///file` or `postgresql://host/name`.
+
+    Without `sync` a commit does not wait for the disk: it survives the end of the process, not that of the machine.
 
     Raises:
         InputError: None of these, or in use by another process.
@@ -58,18 +59,14 @@ def open_store(where: str) -> Store:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise InputError(f"journal: {where} is no directory: {exc.strerror}") from exc
-        return SqliteStore(directory / "journal.sqlite")
+        return SqliteStore(directory / "journal.sqlite", sync=sync)
     if scheme == "sqlite" and rest.startswith("/"):
-        return SqliteStore(Path(rest.removeprefix("/")))
+        return SqliteStore(Path(rest.removeprefix("/")), sync=sync)
     if scheme in ("postgresql", "postgresql+psycopg"):
-        return PostgresqlStore(f"postgresql://{rest}")
+        return PostgresqlStore(f"postgresql://{rest}", sync=sync)
     raise InputError(
         f"journal: {scheme}:// is no database for it", hint="give a directory, sqlite:///file or postgresql://host/name"
     )
-
-
-def pack_group(entries: list[tuple[str, bytes]]) -> bytes:
-    return _pack(entries)
 
 
 def merged(base: Mapping[str, bytes], groups: Iterable[bytes]) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ import pytest
 
 from cex.sandbox import TEST_ACCOUNT, AccountSpec, SandboxConfig
 from cex.sandbox.journal import Commits, open_store
+from cex.sandbox.journal.records import unpack
 from cex.sandbox.server import SandboxServer
 from domain import VenueUnavailable
 from tests.cex.sandbox.conftest import BOB, Sandbox, Start
@@ -115,6 +116,8 @@ async def test_after_sigkill_in_the_middle_of_trading_all_that_was_acknowledged_
 ) -> None:
     async with process(tmp_path, "--flow", flow) as (child, sandbox):
         start = await total(sandbox)
+        # Below what the others ask for: whatever they do, something rests.
+        await sandbox.order(BOB, side="BUY", price="2900", quantity="1", newClientOrderId="k-1-rests")
         traders = [Trader(sandbox, WATCHED[number % 2], number) for number in range(6)]
         runs = [asyncio.create_task(trader.run()) for trader in traders]
         async with asyncio.timeout(60):
@@ -203,7 +206,7 @@ class SlowDisk:
     def __init__(self) -> None:
         self.ready = threading.Event()
         self.asked = threading.Event()
-        self.groups: list[list[tuple[str, bytes]]] = []
+        self.groups: list[Any] = []
         self.fails = False
 
     def load(self) -> dict[str, bytes]:
@@ -212,12 +215,12 @@ class SlowDisk:
     def replace(self, entries: Any) -> None:
         list(entries)
 
-    def append(self, entries: list[tuple[str, bytes]]) -> None:
+    def append(self, group: bytes) -> None:
         self.asked.set()
         self.ready.wait(30)
         if self.fails:
             raise VenueUnavailable("journal: no space left on device")
-        self.groups.append(entries)
+        self.groups.append(unpack(group))
 
     def close(self) -> None:
         return

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from cex.sandbox.journal import open_store, postgresql, sqlite
+from cex.sandbox.journal.records import pack
 from cex.sandbox.journal.store import Store
 from domain import InputError, VenueUnavailable
 
@@ -37,14 +38,14 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
 def test_the_last_value_under_each_key_counts(reopen: Open) -> None:
     store = reopen()
     assert store.load() == {}
-    store.append([("a", b"1"), ("b", b"1")])
-    store.append([("b", b"2"), ("c", b"\x00\xff")])
+    store.append(pack([("a", b"1"), ("b", b"1")]))
+    store.append(pack([("b", b"2"), ("c", b"\x00\xff")]))
     assert store.load() == {"a": b"1", "b": b"2", "c": b"\x00\xff"}
     store.close()
     store = reopen()
     assert store.load() == {"a": b"1", "b": b"2", "c": b"\x00\xff"}
     store.replace([("z", b"9")])
-    store.append([("a", b"3")])
+    store.append(pack([("a", b"3")]))
     store.close()
     store = reopen()
     assert store.load() == {"z": b"9", "a": b"3"}
@@ -58,7 +59,7 @@ def test_merging_changes_what_is_stored_and_not_what_is_read(reopen: Open, monke
     expected = {}
     for number in range(50):
         entries = [(f"key {number % 7}", b"%d" % number), (f"once {number}", b"x")]
-        store.append(entries)
+        store.append(pack(entries))
         expected.update(entries)
     assert store.load() == expected
     store.close()
@@ -71,7 +72,7 @@ def test_two_sandboxes_do_not_share_a_journal(reopen: Open) -> None:
     store = reopen()
     with pytest.raises(InputError, match="in use"):
         reopen()
-    store.append([("a", b"1")])
+    store.append(pack([("a", b"1")]))
     store.close()
     store = reopen()
     assert store.load() == {"a": b"1"}
@@ -80,7 +81,7 @@ def test_two_sandboxes_do_not_share_a_journal(reopen: Open) -> None:
 
 def test_a_replacement_that_fails_half_way_leaves_everything_as_it_was(reopen: Open) -> None:
     store = reopen()
-    store.append([("a", b"1")])
+    store.append(pack([("a", b"1")]))
 
     def half() -> Iterator[tuple[str, bytes]]:
         yield "b", b"2"
