@@ -44,8 +44,8 @@ class VenueSettings(SettingsPart):
     depth_levels: Annotated[int, Field(ge=1, le=500)] = 10
     """Levels a side that are reported with each change of a book."""
     feed: Literal["auto", "ccxt"] = "auto"
-    """`auto` takes the native path where there is one (Binance protocol), for data, orders and queries alike; `ccxt`
-    goes through ccxt everywhere."""
+    """`auto` takes the native path where there is one (Binance protocol), for data, orders and queries alike, and reads
+    spot books with checksums itself (Bitfinex, Kraken, OKX); `ccxt` goes through ccxt everywhere."""
     orders: Literal["auto", "rest"] = "auto"
     """`auto` sends orders by WebSocket where the venue takes them so; `rest` by HTTP only (of the native path)."""
     feeds: Annotated[int, Field(ge=1, le=4)] = 1

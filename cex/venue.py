@@ -24,7 +24,9 @@ from cex.binance import BinanceAccount, BinanceConnection, BinanceFeed, BinanceO
 from cex.ccxt_feed import CcxtFeed
 from cex.ccxt_user_stream import CcxtUserStream
 from cex.connection import BINANCE_PROTOCOL, Connection
+from cex.feeds.checked import CheckedFeed
 from cex.feeds.data import Datum, event_of
+from cex.feeds.dialects import DIALECTS
 from cex.feeds.merged import MergedFeed
 from cex.markets import Market, follow, with_account_fees
 from cex.orders import Orders
@@ -56,7 +58,7 @@ class CcxtVenue:
         self._connection = (BinanceConnection if is_native else Connection)(settings, clock, base_dir, state_dir)
         self._emit: Callable[[Event], None] = lambda _event: None
         self._markets: dict[str, Market] = {}
-        self._feeds: list[BinanceFeed | CcxtFeed | MergedFeed] = []
+        self._feeds: list[BinanceFeed | CheckedFeed | CcxtFeed | MergedFeed] = []
         self._siblings: list[Connection] = []
         self._base_dir = base_dir
         self._reports: Reports
@@ -76,7 +78,7 @@ class CcxtVenue:
         return MappingProxyType({market.id: market.instrument for market in self._markets.values()})
 
     @property
-    def feeds(self) -> Sequence[BinanceFeed | CcxtFeed | MergedFeed]:
+    def feeds(self) -> Sequence[BinanceFeed | CheckedFeed | CcxtFeed | MergedFeed]:
         """One per instrument, while it runs."""
         return tuple(self._feeds)
 
@@ -208,6 +210,8 @@ class CcxtVenue:
         markets = self._markets.values()
         if isinstance(connection, BinanceConnection):
             self._feeds = [BinanceFeed(connection, market, self._tell) for market in markets]
+        elif self._settings.feed == "auto" and self._settings.exchange in DIALECTS and all(m.is_spot for m in markets):
+            self._feeds = [CheckedFeed(connection, market, self._tell) for market in markets]
         elif self._settings.lines > 1:
             connections = [connection, *await self._open_siblings()]
             self._feeds = [MergedFeed(connections, market, self._tell) for market in markets]

@@ -23,10 +23,10 @@ import msgspec
 import structlog
 
 from cex.binance.connection import BinanceConnection
-from cex.binance.line import Line
 from cex.binance.messages import Trade
 from cex.feeds.arbiter import Arbiter, Gap
 from cex.feeds.data import Book, BookLost, Datum, PublicTrade
+from cex.feeds.line import Line
 from cex.feeds.tape import PAGE, TradeTape
 from cex.markets import Market
 from cex.numbers import to_decimal
@@ -96,12 +96,13 @@ class BinanceFeed:
         self._silence_ns = settings.stale_after_ms * 1_000_000
         self._confirming = False
         name, epochs = market.venue_symbol.lower(), count()
+        subscribe = f'{{"method":"SUBSCRIBE","params":["{name}@depth@100ms","{name}@trade"],"id":1}}'
         self.lines = [
             Line(
                 connection,
                 name=f"{market.id}.{number}",
                 url=url,
-                streams=(f"{name}@depth@100ms", f"{name}@trade"),
+                opening=(subscribe,),
                 epochs=epochs,
                 owner=self,
                 on_silence=self._confirm,

@@ -40,6 +40,14 @@ class BookLost(_Datum, frozen=True, kw_only=True):
     reason: str
 
 
+class Orders(_Datum, frozen=True, kw_only=True):
+    """Single orders of an L3 book that changed, or with `is_snapshot` all there are in it."""
+
+    orders: tuple[tuple[str, bool, int, int], ...]
+    """Order id, whether it is a bid, ticks, and lots: none left when it is gone."""
+    is_snapshot: bool = False
+
+
 class PublicTrade(_Datum, frozen=True, kw_only=True):
     """A trade of others. `is_buyer_maker` says the seller took."""
 
@@ -56,7 +64,7 @@ class TradesMissing(_Datum, frozen=True, kw_only=True):
     reason: str
 
 
-Datum: TypeAlias = Book | BookLost | PublicTrade | TradesMissing
+Datum: TypeAlias = Book | BookLost | Orders | PublicTrade | TradesMissing
 
 
 def event_of(datum: Datum) -> Event | None:

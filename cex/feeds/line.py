@@ -1,4 +1,4 @@
-"""One connection to the public streams of one instrument: connects, subscribes, reads, and connects again.
+"""One connection to the public streams of one instrument: connects, asks for its streams, reads, and connects again.
 
 Each connection is an epoch of its own: what it brought has nothing to do with what the next one brings.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 import aiohttp
@@ -47,19 +48,22 @@ class Line:
         *,
         name: str,
         url: str,
-        streams: tuple[str, ...],
+        opening: tuple[str, ...],
         epochs: Iterator[int],
         owner: Owner,
         on_silence: Callable[[], Awaitable[None]],
+        ping: str = "",
     ) -> None:
-        """`on_silence` is awaited whenever nothing has come for `stale_after_ms`."""
+        """`opening` is sent on each new connection; `on_silence` is awaited whenever nothing has come for
+        `stale_after_ms`. `ping`, where the venue wants one of its own, is sent three times within that."""
         self.name = name
         self.epoch = -1
         self.failures = 0
         self._told = -1
         self._connection = connection
         self._url = url
-        self._streams = streams
+        self._opening = opening
+        self._ping = ping
         self._epochs = epochs
         self._owner = owner
         self._on_silence = on_silence
@@ -104,10 +108,13 @@ class Line:
                 # A peer that is gone does not answer a close either.
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
             )
-        self._socket = socket
+        self._socket, pinging = socket, None
         try:
             async with asyncio.timeout(timeout_s):
-                await socket.send_json({"method": "SUBSCRIBE", "params": list(self._streams), "id": 1})
+                for message in self._opening:
+                    await socket.send_str(message)
+            if self._ping:
+                pinging = asyncio.create_task(self._keep_alive(socket), name=f"cex.line.{self.name}.ping")
             await self._read(socket)
         except BaseException as exc:
             # Told before the close, which may wait for a peer that is gone.
@@ -115,7 +122,16 @@ class Line:
             raise
         finally:
             self._socket = None
+            if pinging is not None:
+                pinging.cancel()
             await socket.close()
+
+    async def _keep_alive(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        """Ping until cancelled, or until the socket is gone, which `_read` notices, too."""
+        with suppress(aiohttp.ClientError, OSError):
+            while True:
+                await asyncio.sleep(self._connection.settings.stale_after_ms / 3_000)
+                await socket.send_str(self._ping)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
         silence_s = self._connection.settings.stale_after_ms / 1000
