@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 _MINUTE: Final = 60_000
+_QUARTER: Final = 15 * _MINUTE
 _DAY: Final = 86_400_000
 INTERVALS_MS: Final = {
     "1s": 1_000,
@@ -94,18 +95,43 @@ class Candles:
         candles = self._by_interval[interval]
         return candles[-1] if candles else None
 
-    def select(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> list[Candle]:
+    def select(
+        self, interval: str, start_ms: int | None, end_ms: int | None, limit: int, offset_ms: int = 0
+    ) -> list[Candle]:
         """Candles that open within the bounds: the first ones from a start, else the latest."""
         found = [
             candle
-            for candle in self._by_interval[interval]
+            for candle in (self.zoned(interval, offset_ms) if offset_ms else self._by_interval[interval])
             if (start_ms is None or candle.open_ms >= start_ms) and (end_ms is None or candle.open_ms <= end_ms)
         ]
         return found[:limit] if start_ms is not None else found[-limit:]
 
+    def zoned(self, interval: str, offset_ms: int) -> list[Candle]:
+        """Candles by the clocks of a time zone, put together of short ones, as far back as those are kept."""
+        if not offset_ms or (INTERVALS_MS[interval] and not offset_ms % INTERVALS_MS[interval]):
+            return list(self._by_interval[interval])
+        found: list[Candle] = []
+        for part in self._by_interval["1m" if offset_ms % _QUARTER else "15m"]:
+            open_ms, close_ms = (moment - offset_ms for moment in span(interval, part.open_ms + offset_ms))
+            if found and found[-1].open_ms == open_ms:
+                _join(found[-1], part)
+            else:
+                found.append(replace(part, open_ms=open_ms, close_ms=close_ms))
+        return found
+
     def since(self, interval: str, time_ms: int) -> Iterator[Candle]:
         """Candles that end after an instant, oldest first."""
         return (candle for candle in self._by_interval[interval] if candle.close_ms >= time_ms)
+
+
+def _join(candle: Candle, later: Candle) -> None:
+    candle.high, candle.low, candle.close = max(candle.high, later.high), min(candle.low, later.low), later.close
+    candle.lots += later.lots
+    candle.quote_raw += later.quote_raw
+    candle.trades += later.trades
+    candle.taker_buy_lots += later.taker_buy_lots
+    candle.taker_buy_quote_raw += later.taker_buy_quote_raw
+    candle.last_trade_id = later.last_trade_id
 
 
 def span(interval: str, time_ms: int) -> tuple[int, int]:

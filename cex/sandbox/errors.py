@@ -139,6 +139,22 @@ def invalid_symbol() -> ApiError:
     return ApiError(-1121, "Invalid symbol.")
 
 
+def invalid_symbol_status() -> ApiError:
+    return ApiError(-1122, "Invalid symbolStatus.")
+
+
+def symbol_status_differs() -> ApiError:
+    return ApiError(-1220, "The symbol's status does not match the requested symbolStatus.")
+
+
+def invalid_ticker_type() -> ApiError:
+    return ApiError(-1139, "Invalid ticker type.")
+
+
+def no_reference_price() -> ApiError:
+    return ApiError(-2043, "This symbol doesn't have a reference price.")
+
+
 def invalid_listen_key() -> ApiError:
     return ApiError(-1125, "This listenKey does not exist.")
 

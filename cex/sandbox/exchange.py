@@ -261,11 +261,13 @@ class Exchange:
         self._check_client_order_id(account, new_client_order_id, order)
         market = self.markets[spec.name]
         rows = market.engine.reduce(order.id, lots - order.filled_lots) if order.working_ms >= 0 else []
+        former, former_lots = order.client_order_id, order.lots
         order.lots, order.updated_ms = lots, self.clock_ms()
         self._execution.relock(order)
-        former = order.client_order_id
         account.renamed(order, new_client_order_id)
         self._execution.apply(market, rows)
+        step = [self.last_execution_id + 1, former, new_client_order_id, former_lots, lots, order.updated_ms]
+        order.amendments.append(step)
         self._booking.report(order, "REPLACED", original=former)
         self._booking.report_balances(account, order.reserved_asset)
         if order.order_list is not None:

@@ -151,7 +151,11 @@ class Market:
         return sum(candle.quote_raw for candle in candles) // (lots * self.spec.notional_unit)
 
     def day(self, now_ms: int) -> DayStatistics:
-        candles = list(self.candles.since("1m", now_ms - DAY_MS))
+        return self.window("1m", now_ms - DAY_MS)
+
+    def window(self, interval: str, open_ms: int) -> DayStatistics:
+        """Sum the candles of an interval that end after an instant."""
+        candles = list(self.candles.since(interval, open_ms))
         if not candles:
             return DayStatistics(self.last_price, self.last_price, self.last_price, 0, 0, 0, -1, -1)
         return DayStatistics(

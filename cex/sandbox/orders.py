@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import capstan_native as native
 
@@ -158,6 +158,8 @@ class Order:
     good_till_ms: int = 0
     strategy_id: int | None = None
     strategy_type: int | None = None
+    amendments: list[list[Any]] = field(default_factory=list)
+    """Each: execution id, former and new client order id, former and new lots, when."""
     order_list: OrderList | None = None
     trades: list[Trade] = field(default_factory=list)
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from cex.sandbox import errors, wire
 from cex.sandbox.candles import INTERVALS_MS
+from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.filters import filter_views
-from cex.sandbox.market import Market
+from cex.sandbox.market import DAY_MS, Market
 from cex.sandbox.orders import DEFAULT_PREVENTION, PREVENTION_CODES, TYPE_CODES
 from cex.sandbox.params import Params
 from cex.sandbox.ratelimits import RateLimits
+from cex.sandbox.windows import rolling_open_ms, trading_day_open_ms, window_ms, window_view, zone_ms
 
 JSON = Any
 _DEPTH_MAX: Final = 5_000
 _TRADES_MAX: Final = 1_000
+_STATUSES: Final = ("TRADING", "HALT", "BREAK")
+_MINI: Final = (
+    *("symbol", "openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume"),
+    *("openTime", "closeTime", "firstId", "lastId", "count"),
+)
 
 
 class PublicQueries:
@@ -33,13 +41,36 @@ class PublicQueries:
         return {"serverTime": self._exchange.clock_ms()}
 
     def exchange_info(self, params: Params) -> JSON:
+        markets, permissions = self._chosen(params), _names(params, "permissions")
+        names_symbols = "symbol" in params or "symbols" in params
+        if names_symbols and (permissions is not None or "symbolStatus" in params):
+            raise errors.bad_combination()
+        if permissions is not None and "SPOT" not in permissions:
+            markets = []
+        with_sets = params.choice("showPermissionSets", ("true", "false"), "true") == "true"
         return {
             "timezone": "UTC",
             "serverTime": self._exchange.clock_ms(),
             "rateLimits": self._limits.view(),
             "exchangeFilters": [],
-            "symbols": [self._symbol_view(market) for market in self._chosen(params)],
+            "symbols": [self._symbol_view(market, with_permission_sets=with_sets) for market in markets],
         }
+
+    def execution_rules(self, params: Params) -> JSON:
+        """None: prices are bound by PERCENT_PRICE_BY_SIDE alone."""
+        if sum(name in params for name in ("symbol", "symbols", "symbolStatus")) > 1:
+            raise errors.bad_combination()
+        return {"symbolRules": [{"symbol": market.spec.name, "rules": []} for market in self._chosen(params)]}
+
+    def reference_price(self, params: Params) -> JSON:
+        """Refuse: no symbol has one."""
+        self._market(params)
+        raise errors.no_reference_price()
+
+    def block_trades(self, params: Params) -> JSON:
+        """None: everything trades on the book."""
+        self._market(params)
+        return []
 
     def depth(self, params: Params) -> JSON:
         limit = params.integer("limit", least=1) or 100
@@ -75,12 +106,31 @@ class PublicQueries:
         if interval not in INTERVALS_MS:
             raise errors.invalid_interval()
         start, end = params.integer("startTime"), params.integer("endTime")
-        candles = market.candles.select(interval, start, end, self._limit(params))
+        zone = params.text("timeZone")
+        offset_ms = zone_ms(zone) if zone is not None else 0
+        candles = market.candles.select(interval, start, end, self._limit(params), offset_ms)
         return [wire.candle_view(candle, market.spec) for candle in candles]
 
     def day(self, params: Params) -> JSON:
-        now = self._exchange.clock_ms()
-        return self._one_or_all(params, lambda market: wire.day_view(market, now))
+        now, is_mini = self._exchange.clock_ms(), _is_mini(params)
+
+        def view(market: Market) -> JSON:
+            whole = wire.day_view(market, now)
+            return {name: whole[name] for name in _MINI} if is_mini else whole
+
+        return self._one_or_all(params, view)
+
+    def rolling(self, params: Params) -> JSON:
+        """`ticker`: a window of a minute to seven days."""
+        now, is_mini = self._exchange.clock_ms(), _is_mini(params)
+        open_ms = rolling_open_ms(now, window_ms(params.text("windowSize") or "1d"))
+        return self._named(params, lambda market: window_view(market, open_ms, now, is_mini=is_mini))
+
+    def trading_day(self, params: Params) -> JSON:
+        is_mini, zone = _is_mini(params), params.text("timeZone")
+        open_ms = trading_day_open_ms(self._exchange.clock_ms(), zone_ms(zone) if zone is not None else 0)
+        close_ms = open_ms + DAY_MS - 1
+        return self._named(params, lambda market: window_view(market, open_ms, close_ms, is_mini=is_mini))
 
     def price(self, params: Params) -> JSON:
         return self._one_or_all(
@@ -100,32 +150,45 @@ class PublicQueries:
         return {"mins": 5, "price": price, "closeTime": now}
 
     def _market(self, params: Params) -> Market:
-        return self._exchange.market(params.required("symbol"))
+        params.required("symbol")
+        return self._chosen(params)[0]
 
     def _limit(self, params: Params) -> int:
         return min(params.integer("limit", least=1) or 500, _TRADES_MAX)
 
-    def _one_or_all(self, params: Params, view: Any) -> JSON:
+    def _one_or_all(self, params: Params, view: Callable[[Market], JSON]) -> JSON:
         markets = self._chosen(params)
         if params.text("symbol") is not None:
             return view(markets[0])
         return [view(market) for market in markets]
 
-    def _chosen(self, params: Params) -> list[Market]:
-        symbol, symbols = params.text("symbol"), params.text("symbols")
-        if symbol is not None:
-            return [self._exchange.market(symbol)]
-        if symbols is None:
-            return list(self._exchange.markets.values())
-        try:
-            names = json.loads(symbols)
-        except (ValueError, RecursionError) as exc:
-            raise errors.illegal_characters("symbols", '["BTCUSDT","BNBUSDT"]') from exc
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise errors.illegal_characters("symbols", '["BTCUSDT","BNBUSDT"]')
-        return [self._exchange.market(name) for name in names]
+    def _named(self, params: Params, view: Callable[[Market], JSON]) -> JSON:
+        """As `_one_or_all`, where all is not offered."""
+        if "symbol" not in params and "symbols" not in params:
+            raise ApiError(-1102, "Param 'symbol' or 'symbols' must be sent, but both were empty/null!")
+        return self._one_or_all(params, view)
 
-    def _symbol_view(self, market: Market) -> JSON:
+    def _chosen(self, params: Params) -> list[Market]:
+        """The markets a request names, or all; those that trade, which all of them do."""
+        symbol, names = params.text("symbol"), _names(params, "symbols")
+        if symbol is not None and names is not None:
+            raise errors.bad_combination()
+        status = params.text("symbolStatus") or "TRADING"
+        if status not in _STATUSES:
+            raise errors.invalid_symbol_status()
+        if symbol is not None:
+            market = self._exchange.market(symbol)
+            if status != "TRADING":
+                raise errors.symbol_status_differs()
+            return [market]
+        if names is not None and len(set(names)) != len(names):
+            raise errors.duplicate_symbols()
+        markets = (
+            [self._exchange.market(name) for name in names] if names is not None else self._exchange.markets.values()
+        )
+        return list(markets) if status == "TRADING" else []
+
+    def _symbol_view(self, market: Market, *, with_permission_sets: bool) -> JSON:
         spec = market.spec
         return {
             "symbol": spec.name,
@@ -151,7 +214,31 @@ class PublicQueries:
             "isMarginTradingAllowed": False,
             "filters": filter_views(spec, self._exchange.limits),
             "permissions": [],
-            "permissionSets": [["SPOT"]],
+            "permissionSets": [["SPOT"]] if with_permission_sets else [],
             "defaultSelfTradePreventionMode": DEFAULT_PREVENTION,
             "allowedSelfTradePreventionModes": list(PREVENTION_CODES),
         }
+
+
+def _is_mini(params: Params) -> bool:
+    kind = params.text("type") or "FULL"
+    if kind not in ("FULL", "MINI"):
+        raise errors.invalid_ticker_type()
+    return kind == "MINI"
+
+
+def _names(params: Params, name: str) -> list[str] | None:
+    """A list of names in JSON; for permissions a bare name will do."""
+    text = params.text(name)
+    if text is None:
+        return None
+    if name == "permissions" and text.isalnum():
+        return [text]
+    example = '["BTCUSDT","BNBUSDT"]' if name == "symbols" else '["SPOT","MARGIN"]'
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise errors.illegal_characters(name, example) from exc
+    if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
+        raise errors.illegal_characters(name, example)
+    return names

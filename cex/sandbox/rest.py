@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from cex.sandbox import errors, weights, wire
+from cex.sandbox.accountqueries import AccountQueries
 from cex.sandbox.accounts import Account
 from cex.sandbox.capital import Capital, network_view
 from cex.sandbox.errors import ApiError
@@ -79,7 +80,10 @@ class Rest:
         self._capital = capital
         self._snapshots: dict[str, bytes] = {}
         """The books last answered by query, kept while stale ones are to be given."""
-        self._endpoints = _api_endpoints(queries, trading) | self._listen_key_endpoints() | self._sapi_endpoints()
+        records = AccountQueries(exchange, limits)
+        self._endpoints = (
+            _api_endpoints(queries, trading, records) | self._listen_key_endpoints() | self._sapi_endpoints()
+        )
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         now = self._exchange.clock_ms()
@@ -244,7 +248,9 @@ class Rest:
         }
 
 
-def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, str], Endpoint]:
+def _api_endpoints(
+    queries: PublicQueries, trading: Trading, records: AccountQueries
+) -> dict[tuple[str, str], Endpoint]:
     # Weights as documented for the real venue.
     endpoints = {
         ("GET", "ping"): Endpoint(1, public=queries.ping),
@@ -258,6 +264,12 @@ def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, 
         ("GET", "uiKlines"): Endpoint(2, public=queries.klines),
         ("GET", "avgPrice"): Endpoint(2, public=queries.average_price),
         ("GET", "ticker/24hr"): Endpoint(weights.day_ticker, public=queries.day),
+        ("GET", "ticker/tradingDay"): Endpoint(weights.window_ticker, public=queries.trading_day),
+        ("GET", "ticker"): Endpoint(weights.window_ticker, public=queries.rolling),
+        ("GET", "executionRules"): Endpoint(weights.execution_rules, public=queries.execution_rules),
+        ("GET", "referencePrice"): Endpoint(2, public=queries.reference_price),
+        ("GET", "referencePrice/calculation"): Endpoint(2, public=queries.reference_price),
+        ("GET", "historicalBlockTrades"): Endpoint(25, public=queries.block_trades),
         ("GET", "ticker/price"): Endpoint(weights.simple_ticker, public=queries.price),
         ("GET", "ticker/bookTicker"): Endpoint(weights.simple_ticker, public=queries.book_ticker),
         ("POST", "order"): Endpoint(1, signed=trading.place, is_order=True),
@@ -274,6 +286,9 @@ def _api_endpoints(queries: PublicQueries, trading: Trading) -> dict[tuple[str, 
         ("GET", "openOrderList"): Endpoint(6, signed=trading.open_lists),
         ("GET", "allOrderList"): Endpoint(20, signed=trading.all_lists),
         ("PUT", "order/amend/keepPriority"): Endpoint(4, signed=trading.amend),
+        ("GET", "order/amendments"): Endpoint(4, signed=records.amendments),
+        ("GET", "myFilters"): Endpoint(40, signed=records.filters),
+        ("GET", "myAllocations"): Endpoint(20, signed=records.allocations),
         ("GET", "openOrders"): Endpoint(weights.open_orders, signed=trading.open_orders),
         ("DELETE", "openOrders"): Endpoint(1, signed=trading.cancel_all),
         ("GET", "allOrders"): Endpoint(20, signed=trading.all_orders),

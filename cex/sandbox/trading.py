@@ -15,6 +15,7 @@ from cex.sandbox.ratelimits import RateLimits
 JSON = Any
 _LIMIT_DEFAULT: Final = 500
 _LIMIT_MAX: Final = 1_000
+_SPAN_MAX_MS: Final = 86_400_000
 
 
 class Trading:
@@ -175,6 +176,7 @@ class Trading:
         market, limit = self._exchange.market(params.required("symbol")), _limit(params)
         from_id = params.integer("orderId")
         start, end = params.integer("startTime"), params.integer("endTime")
+        _check_span(start, end)
         found = [
             order
             for order in account.orders.values()
@@ -190,6 +192,9 @@ class Trading:
         market, limit = self._exchange.market(params.required("symbol")), _limit(params)
         from_id, order_id = params.integer("fromId"), params.integer("orderId")
         start, end = params.integer("startTime"), params.integer("endTime")
+        if (from_id is not None or order_id is not None) and (start is not None or end is not None):
+            raise errors.bad_combination()
+        _check_span(start, end)
         found = [
             trade
             for trade in account.trades.get(market.spec.name, ())
@@ -297,6 +302,11 @@ class Trading:
 def _response_type(params: Params, order_type: str) -> str:
     default = "FULL" if order_type in ("LIMIT", "MARKET") else "ACK"
     return params.choice("newOrderRespType", ("ACK", "RESULT", "FULL"), default)
+
+
+def _check_span(start_ms: int | None, end_ms: int | None) -> None:
+    if start_ms is not None and end_ms is not None and end_ms - start_ms > _SPAN_MAX_MS:
+        raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
 
 
 def _limit(params: Params) -> int:

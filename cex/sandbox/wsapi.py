@@ -11,6 +11,7 @@ import structlog
 from aiohttp import WSCloseCode
 
 from cex.sandbox import errors, weights
+from cex.sandbox.accountqueries import AccountQueries
 from cex.sandbox.accounts import Account
 from cex.sandbox.connections import Connection
 from cex.sandbox.errors import ApiError
@@ -64,6 +65,7 @@ def build(
     faults: Faults,
 ) -> WsApi:
     """Put the tables of methods together."""
+    records = AccountQueries(exchange, limits)
     return WsApi(
         exchange,
         keys,
@@ -82,6 +84,12 @@ def build(
             "uiKlines": (2, queries.klines),
             "avgPrice": (2, queries.average_price),
             "ticker.24hr": (weights.day_ticker, queries.day),
+            "ticker.tradingDay": (weights.window_ticker, queries.trading_day),
+            "ticker": (weights.window_ticker, queries.rolling),
+            "executionRules": (weights.execution_rules, queries.execution_rules),
+            "referencePrice": (2, queries.reference_price),
+            "referencePrice.calculation": (2, queries.reference_price),
+            "blockTrades.historical": (25, queries.block_trades),
             "ticker.price": (weights.simple_ticker, queries.price),
             "ticker.book": (weights.simple_ticker, queries.book_ticker),
         },
@@ -100,6 +108,9 @@ def build(
             "orderList.cancel": (1, trading.cancel_list),
             "openOrderLists.status": (6, trading.open_lists),
             "allOrderLists": (20, trading.all_lists),
+            "order.amendments": (4, records.amendments),
+            "myFilters": (40, records.filters),
+            "myAllocations": (20, records.allocations),
             "openOrders.status": (weights.open_orders, trading.open_orders),
             "openOrders.cancelAll": (1, trading.cancel_all),
             "allOrders": (20, trading.all_orders),
