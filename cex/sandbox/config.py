@@ -186,7 +186,10 @@ class LimitsConfig:
     stream_queue_max: int = 4_096
     """Messages that wait for one slow client; one more and it is disconnected."""
     streams_per_connection: int = 1_024
+    stream_messages_per_second: int = 100
+    """Requests that one connection to the streams may send (the real venue: 5); one more and it is disconnected."""
     connections_max: int = 1_024
+    connection_seconds_max: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

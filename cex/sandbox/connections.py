@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from cex.sandbox.config import LimitsConfig
 from cex.sandbox.journal import Gate
 
 log = structlog.get_logger(__name__)
@@ -26,12 +27,23 @@ _CLOSE_TIMEOUT_S: Final = 1.0
 class Connection:
     """A client's socket. `send` never blocks; `run` writes until the client is gone."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request, queue_max: int, gate: Gate) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        request: web.Request,
+        limits: LimitsConfig,
+        gate: Gate,
+        *,
+        is_in_microseconds: bool,
+    ) -> None:
+        self.is_in_microseconds = is_in_microseconds
+        """Whether the client asked for times in microseconds when it connected."""
         self.address = request.remote or ""
         self._socket = socket
         self._request = request
         self._gate = gate
-        self._queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(queue_max)
+        self._queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(limits.stream_queue_max)
+        self._seconds_max = limits.connection_seconds_max
         self._is_cut = False
         self._is_stalled = False
         self._ended = asyncio.Event()
@@ -70,7 +82,10 @@ class Connection:
         ended = asyncio.create_task(self._ended.wait(), name="sandbox.ended")
         writer = asyncio.create_task(self._write(), name="sandbox.write")
         try:
-            await asyncio.wait((ended, writer), return_when=asyncio.FIRST_COMPLETED)
+            over = (ended, writer)
+            done, _ = await asyncio.wait(over, timeout=self._seconds_max, return_when=asyncio.FIRST_COMPLETED)
+            if not done:  # The venue, too, lets nobody stay for more than a day.
+                self.close_soon(WSCloseCode.GOING_AWAY)
         finally:
             for task in (ended, writer):
                 task.cancel()

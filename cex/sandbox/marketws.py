@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiohttp import WSCloseCode
+
+from cex.sandbox.config import LimitsConfig
 from cex.sandbox.connections import Connection
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.frames import BadFrame, Request
+from cex.sandbox.ratelimits import WindowCounter
 from cex.sandbox.streams import Hub, Subscriber
 from cex.sandbox.userdata import UserData
 
@@ -22,14 +26,15 @@ class StreamSession:
         exchange: Exchange,
         *,
         wrapped: bool,
-        streams_max: int,
+        limits: LimitsConfig,
     ) -> None:
         self._connection = connection
         self._hub = hub
         self._user_data = user_data
         self._exchange = exchange
         self._subscriber = Subscriber(connection, wrapped)
-        self._streams_max = streams_max
+        self._streams_max = limits.streams_per_connection
+        self._messages = WindowCounter(1_000, limits.stream_messages_per_second)
         self._listen_keys: set[str] = set()
 
     def open(self, names: list[str]) -> None:
@@ -40,6 +45,9 @@ class StreamSession:
             self._refuse(None, bad)
 
     def receive(self, request: Request | BadFrame) -> None:
+        if not self._messages.add("", 1, self._exchange.clock_ms()):
+            self._connection.close_soon(WSCloseCode.POLICY_VIOLATION)
+            return
         if isinstance(request, BadFrame):
             self._refuse(None, request)
             return
@@ -71,6 +79,10 @@ class StreamSession:
             case "SET_PROPERTY" if request.params in (["combined", True], ["combined", False]):
                 self._wrap(request.params[1])
                 return None
+            case "SET_PROPERTY" if isinstance(request.params, list) and request.params[:1] == ["combined"]:
+                raise BadFrame(1, "Invalid value type: expected Boolean")
+            case "GET_PROPERTY" | "SET_PROPERTY":
+                raise BadFrame(0, "Unknown property")
         raise BadFrame(2, f"Invalid request: unknown variant `{request.method[:40]}`")
 
     def _subscribe(self, names: list[str]) -> None:

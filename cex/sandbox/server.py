@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -33,6 +34,7 @@ from cex.sandbox.replay import Replay
 from cex.sandbox.rest import Rest
 from cex.sandbox.signing import KeyRing
 from cex.sandbox.streams import Hub, MarketData
+from cex.sandbox.timeunits import in_microseconds
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
 from cex.sandbox.wire import units
@@ -166,7 +168,8 @@ class SandboxServer:
         return await self._serve_streams(request, names, wrapped=False)
 
     async def _combined_stream(self, request: web.Request) -> web.StreamResponse:
-        names = [name for name in request.query.get("streams", "").split("/") if name]
+        # Candles of a time zone have a plus in their name, which a query reads as a space.
+        names = [name for name in request.query.get("streams", "").replace(" ", "+").split("/") if name]
         return await self._serve_streams(request, names, wrapped=True)
 
     async def _serve_streams(self, request: web.Request, names: list[str], *, wrapped: bool) -> web.StreamResponse:
@@ -177,7 +180,7 @@ class SandboxServer:
                 self._user_data,
                 self.exchange,
                 wrapped=wrapped,
-                streams_max=self.config.limits.streams_per_connection,
+                limits=self.config.limits,
             )
             try:
                 session.open(names)
@@ -209,8 +212,12 @@ class SandboxServer:
         socket = web.WebSocketResponse(compress=False, max_msg_size=limits.frame_bytes_max, heartbeat=_HEARTBEAT_S)
         if not socket.can_prepare(request).ok:
             raise web.HTTPBadRequest(text="expected a WebSocket upgrade")
+        try:
+            is_in_microseconds = in_microseconds(request.query.get("timeUnit"))
+        except ApiError as exc:
+            raise web.HTTPBadRequest(text=json.dumps(exc.view()), content_type="application/json") from exc
         await socket.prepare(request)
-        connection = Connection(socket, request, limits.stream_queue_max, self._gate)
+        connection = Connection(socket, request, limits, self._gate, is_in_microseconds=is_in_microseconds)
         self._connections[connection] = None
         writer = asyncio.create_task(connection.run(), name="sandbox.connection")
         try:

@@ -21,14 +21,21 @@ from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults, Line
 from cex.sandbox.market import Market
 from cex.sandbox.orders import AggregateTrade, BookTouched, ExchangeEvent, PublicTrade
+from cex.sandbox.timeunits import scaled
+from cex.sandbox.windows import STREAM_WINDOWS_MS, window_event, zone_ms
 
 _encode: Final = msgspec.json.Encoder().encode
 _PARTIAL_DEPTHS: Final = (5, 10, 20)
 _NAME: Final = re.compile(
-    r"(?P<symbol>[a-z0-9]{1,20})@(?P<kind>trade|aggTrade|bookTicker|ticker|miniTicker|avgPrice"
-    r"|depth(?:5|10|20)?(?:@100ms|@1000ms)?|kline_(?P<interval>[0-9]{1,2}[smhdwM]))"
+    r"(?P<symbol>[a-z0-9]{1,20})@(?P<kind>trade|aggTrade|bookTicker|ticker(?:_1h|_4h|_1d)?|miniTicker|avgPrice"
+    r"|depth(?:5|10|20)?(?:@100ms|@1000ms)?|kline_(?P<interval>[0-9]{1,2}[smhdwM])(?:@\+08:00)?"
+    # Nothing ever happens on these two: there are no block trades and no reference prices.
+    r"|blockTrade|referencePrice)"
 )
-_ALL_MARKETS: Final = frozenset({"!ticker@arr", "!miniTicker@arr"})
+_ALL_WINDOWS: Final = {name: f"!ticker_{name}@arr" for name in STREAM_WINDOWS_MS}
+_ALL_MARKETS: Final = frozenset({"!ticker@arr", "!miniTicker@arr", *_ALL_WINDOWS.values()})
+_ZONE: Final = "+08:00"
+"""The one time zone that candles have streams in, beside UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +80,18 @@ class Hub:
         listeners = self._subscribers.get(name)
         if not listeners:
             return
-        bare = _encode(view())
-        wrapped = b'{"stream":"' + name.encode() + b'","data":' + bare + b"}"
+        built = view()
+        bare, wrapped = _encoded(name, built)
+        finer: tuple[bytes, bytes] | None = None
         for listener in listeners:
-            listener.connection.send_encoded(wrapped if listener.wrapped else bare)
+            if listener.connection.is_in_microseconds:
+                finer = finer or _encoded(name, scaled(built))
+                listener.connection.send_encoded(finer[listener.wrapped])
+            else:
+                listener.connection.send_encoded(wrapped if listener.wrapped else bare)
+
+    def is_heard(self, name: str) -> bool:
+        return name in self._subscribers
 
 
 class MarketData:
@@ -136,10 +151,15 @@ class MarketData:
             self._hub.publish(f"{symbol}@ticker", partial(wire.ticker_event, market, now))
             self._hub.publish(f"{symbol}@miniTicker", partial(wire.mini_ticker_event, market, now))
             self._hub.publish(f"{symbol}@avgPrice", partial(wire.average_price_event, market, now))
+            for window in STREAM_WINDOWS_MS:
+                self._hub.publish(f"{symbol}@ticker_{window}", partial(window_event, market, window, now))
             self._publish_candles(market, now)
         markets = self._exchange.markets.values()
         self._hub.publish("!ticker@arr", lambda: [wire.ticker_event(market, now) for market in markets])
         self._hub.publish("!miniTicker@arr", lambda: [wire.mini_ticker_event(market, now) for market in markets])
+        for window, name in _ALL_WINDOWS.items():
+            if self._hub.is_heard(name):
+                self._hub.publish(name, partial(list, [window_event(market, window, now) for market in markets]))
 
     def _publish_candles(self, market: Market, now: int) -> None:
         for interval in INTERVALS_MS:
@@ -148,6 +168,10 @@ class MarketData:
             if candle is not None and now <= candle.close_ms + 1_000:
                 view = partial(wire.candle_event, candle, market.spec, interval, now)
                 self._hub.publish(f"{market.spec.name.lower()}@kline_{interval}", view)
+            zoned = f"{market.spec.name.lower()}@kline_{interval}@{_ZONE}"
+            if candle is not None and self._hub.is_heard(zoned):
+                last = market.candles.zoned(interval, zone_ms(_ZONE))[-1]
+                self._hub.publish(zoned, partial(wire.candle_event, last, market.spec, interval, now))
 
     def _publish_partial(self, market: Market, suffix: str) -> None:
         symbol = market.spec.name.lower()
@@ -159,3 +183,9 @@ class MarketData:
         if self._best.get(market.spec.name) != best:
             self._best[market.spec.name] = best
             self._hub.publish(f"{market.spec.name.lower()}@bookTicker", lambda: wire.book_ticker_event(market))
+
+
+def _encoded(name: str, view: Any) -> tuple[bytes, bytes]:
+    """A message bare, and wrapped with its stream's name."""
+    bare = _encode(view)
+    return bare, b'{"stream":"' + name.encode() + b'","data":' + bare + b"}"

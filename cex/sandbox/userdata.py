@@ -16,6 +16,7 @@ from cex.sandbox.accounts import Account
 from cex.sandbox.connections import Connection
 from cex.sandbox.faults import Faults, Line
 from cex.sandbox.orders import BalancesChanged, ExchangeEvent, ListReported, OrderReported
+from cex.sandbox.timeunits import scaled
 
 _LISTEN_KEY_MS: Final = 60 * 60 * 1000
 """A listenKey lives an hour from its last keep-alive."""
@@ -31,6 +32,8 @@ class Subscription:
     stream: str | None = None
 
     def send(self, event: dict[str, Any]) -> None:
+        if self.connection.is_in_microseconds:
+            event = scaled(event)
         if self.id is not None:
             self.connection.send({"subscriptionId": self.id, "event": event})
         elif self.stream is not None:

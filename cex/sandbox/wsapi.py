@@ -22,7 +22,7 @@ from cex.sandbox.params import Params
 from cex.sandbox.queries import PublicQueries
 from cex.sandbox.ratelimits import RateLimits
 from cex.sandbox.signing import Ed25519Verifier, KeyRing, check_time, ws_payload
-from cex.sandbox.timeunits import in_microseconds, scaled
+from cex.sandbox.timeunits import scaled
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
 from cex.sandbox.weights import Weight, weigh
@@ -128,7 +128,6 @@ class Form:
     """How a connection wants its answers."""
 
     with_rate_limits: bool = True
-    is_in_microseconds: bool = False
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Form:
@@ -139,7 +138,7 @@ class Form:
         """
         if query.get("responseFormat", "json").lower() != "json":
             raise errors.sbe_refused(f"{query.get('sbeSchemaId', '')}:{query.get('sbeSchemaVersion', '')}")
-        return cls(query.get("returnRateLimits", "true").lower() != "false", in_microseconds(query.get("timeUnit")))
+        return cls(query.get("returnRateLimits", "true").lower() != "false")
 
 
 class WsApiSession:
@@ -283,7 +282,7 @@ class WsApiSession:
 
     def _answer(self, request: Request | None, status: int, body: dict[str, Any]) -> None:
         answer = {"id": request.id if request else None, "status": status, **body}
-        if self._form.is_in_microseconds:
+        if self._connection.is_in_microseconds:
             answer = scaled(answer)
         if self._wants_rate_limits(request):
             limits, now = self._shared.limits, self._shared.exchange.clock_ms()

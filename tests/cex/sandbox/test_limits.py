@@ -203,3 +203,56 @@ def signed_websocket(params: dict[str, Any]) -> str:
     assert ALICE.secret is not None
     payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
     return hmac.new(ALICE.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+
+
+async def test_queries_name_what_they_cannot_do(quiet: Sandbox) -> None:
+    refusals = {
+        ("exchangeInfo", "symbol=ETHUSDC&permissions=SPOT"): -1128,
+        ("exchangeInfo", "symbol=ETHUSDC&symbols=%5B%22ETHUSDC%22%5D"): -1128,
+        ("exchangeInfo", "symbols=%5B%22ETHUSDC%22,%22ETHUSDC%22%5D"): -1151,
+        ("exchangeInfo", "symbolStatus=ASLEEP"): -1122,
+        ("depth", "symbol=ETHUSDC&symbolStatus=HALT"): -1220,
+        ("ticker", ""): -1102,
+        ("ticker", "symbol=ETHUSDC&windowSize=60m"): -1130,
+        ("ticker/24hr", "symbol=ETHUSDC&type=TINY"): -1139,
+        ("ticker/tradingDay", "symbol=ETHUSDC&timeZone=15"): -1130,
+        ("referencePrice", "symbol=ETHUSDC"): -2043,
+    }
+    for (path, query), code in refusals.items():
+        async with quiet.http.get(f"{quiet.url}/api/v3/{path}?{query}") as response:
+            assert (await response.json())["code"] == code, (path, query)
+    for params, code in (
+        ({"fromId": 1, "startTime": 1}, -1128),
+        ({"orderId": 1, "endTime": 1}, -1128),
+        ({"startTime": 0, "endTime": 86_400_001}, -1127),
+    ):
+        assert (await quiet.call("GET", "/api/v3/myTrades", ALICE, **SYMBOL, **params))[1]["code"] == code
+
+
+async def test_exchange_info_is_cut_to_what_is_asked_for(quiet: Sandbox) -> None:
+    async def symbols(**params: str) -> list[Any]:
+        return (await quiet.call("GET", "/api/v3/exchangeInfo", **params))[1]["symbols"]
+
+    assert len(await symbols(permissions="SPOT")) == len(await symbols()) == len(quiet.config.symbols)
+    assert await symbols(permissions='["MARGIN","LEVERAGED"]') == await symbols(symbolStatus="HALT") == []
+    assert (await symbols(symbol="ETHUSDC", showPermissionSets="false"))[0]["permissionSets"] == []
+
+
+async def test_amendments_are_remembered_in_order(quiet: Sandbox) -> None:
+    order = await quiet.order(ALICE, side="BUY", quantity="3", price="2900", newClientOrderId="a")
+    by_id = SYMBOL | {"orderId": order["orderId"]}
+    executions = []
+    for qty, name in (("2", "b"), ("1.5", "c")):
+        path = "/api/v3/order/amend/keepPriority"
+        status, amended = await quiet.call("PUT", path, ALICE, **by_id, newQty=qty, newClientOrderId=name)
+        assert status == 200
+        executions.append(amended["executionId"])
+    told = (await quiet.call("GET", "/api/v3/order/amendments", ALICE, **by_id))[1]
+    assert [[row["origClientOrderId"], row["newClientOrderId"], row["origQty"], row["newQty"]] for row in told] == [
+        ["a", "b", "3.00000000", "2.00000000"],
+        ["b", "c", "2.00000000", "1.50000000"],
+    ]
+    assert [row["executionId"] for row in told] == executions
+    later = (await quiet.call("GET", "/api/v3/order/amendments", ALICE, **by_id, fromExecutionId=executions[1]))[1]
+    assert later == told[1:]
+    assert (await quiet.call("GET", "/api/v3/order/amendments", BOB, **by_id))[1]["code"] == -2013

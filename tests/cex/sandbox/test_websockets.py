@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cex.sandbox import KNOWN_SYMBOLS, AccountSpec, LimitsConfig, SandboxConfig
-from tests.cex.sandbox.conftest import BOB, Sandbox, Start
+from tests.cex.sandbox.conftest import ALICE, BOB, Sandbox, Start
 
 Socket = aiohttp.ClientWebSocketResponse
 
@@ -253,3 +253,49 @@ async def test_a_slow_consumer_is_disconnected_and_nobody_waits_for_it(start: St
         async with sandbox.http.get(health) as response:
             connections = (await response.json())["connections"]
     transport.resume_reading()
+
+
+async def test_windows_zoned_candles_and_microseconds_have_streams(busy: Sandbox) -> None:
+    names = ["ethusdc@ticker_1h", "!ticker_4h@arr", "ethusdc@kline_1d@+08:00", "ethusdc@trade", "ethusdc@blockTrade"]
+    async with busy.http.ws_connect(f"{busy.ws_url}/stream?timeUnit=microsecond&streams={'/'.join(names)}") as socket:
+        seen: dict[str, Any] = {}
+        while len(seen) < len(names) - 1:
+            message = await receive(socket)
+            seen[message["stream"]] = message["data"]
+    now_us = time.time_ns() // 1_000
+    ticker, (other, *_), candle = seen["ethusdc@ticker_1h"], seen["!ticker_4h@arr"], seen["ethusdc@kline_1d@+08:00"]
+    assert (ticker["e"], other["e"], candle["e"]) == ("1hTicker", "4hTicker", "kline")
+    for moment in (ticker["E"], ticker["C"], other["E"], candle["E"], seen["ethusdc@trade"]["T"]):
+        assert abs(moment - now_us) < 120_000_000
+    assert ticker["O"] % 60_000_000 == 0
+    # By the clocks of UTC+8 a day begins at 16:00.
+    assert candle["k"]["t"] // 1_000 % 86_400_000 == 16 * 3_600_000
+    assert candle["k"]["T"] - candle["k"]["t"] == 86_399_999_000
+    async with busy.http.get(f"{busy.url}/ws?timeUnit=x", headers={"Upgrade": "websocket"}) as response:
+        assert response.status == 400
+
+
+async def test_user_events_come_in_microseconds_too(quiet: Sandbox) -> None:
+    async with quiet.http.ws_connect(f"{quiet.ws_url}/ws-api/v3?timeUnit=MICROSECOND") as socket:
+        await ask(socket, "userDataStream.subscribe.signature", signed(ALICE))
+        order = await quiet.order(ALICE, side="BUY", quantity="1", price="2900")
+        report, position = [(await receive(socket))["event"] for _ in range(2)]
+    assert (report["T"], report["i"]) == (order["transactTime"] * 1_000, order["orderId"])
+    assert position["u"] == order["transactTime"] * 1_000
+
+
+async def test_a_connection_that_talks_too_much_or_stays_too_long_is_closed(start: Start) -> None:
+    limits = LimitsConfig(stream_messages_per_second=2)
+    sandbox = await start(SandboxConfig(flow=None, limits=limits))
+    async with sandbox.http.ws_connect(f"{sandbox.ws_url}/ws") as socket:
+        async with asyncio.timeout(20):
+            while not socket.closed:
+                # However slow the machine, three of these come within one second of the server's clock.
+                with contextlib.suppress(ConnectionError):
+                    for number in range(3):
+                        await socket.send_json({"id": number, "method": "LIST_SUBSCRIPTIONS"})
+                await socket.receive()
+        assert socket.close_code == 1008
+    sandbox = await start(SandboxConfig(flow=None, limits=LimitsConfig(connection_seconds_max=0.01)))
+    async with sandbox.http.ws_connect(f"{sandbox.ws_url}/ws") as socket:
+        assert (await socket.receive(timeout=20)).data == 1001
