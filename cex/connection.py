@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import statistics
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +24,7 @@ from cex.limiter import Bucket, Budget, Lane, Limiter, buckets_of, default_bucke
 from cex.marks import remove_marks, without_marks
 from cex.numbers import plain
 from cex.settings import VenueSettings
+from cex.skew import SAMPLES, Sample, Skew
 from cex.urls import rewrite
 from cex.venues import profile_of
 from domain import InputError, PlatformError, VenueUnavailable
@@ -37,8 +37,11 @@ T = TypeVar("T")
 # Not binance.us: ccxt would send its WebSocket orders to binance.com.
 BINANCE_PROTOCOL = frozenset({"binance"})
 NO_WEBSOCKET_ORDERS = frozenset({"binanceus"})
-CLOCK_SAMPLES = 5
-CLOCK_EVERY_S = 600.0
+CLOCK_EVERY_S = 60.0
+"""The venue is asked for its time this often, besides after each refused timestamp."""
+CLOCK_LOOK_S = 1.0
+CLOCK_JUMP_NS = 100_000_000
+"""Our own clock is looked at this often, and was set when it moved so far against the one that only measures."""
 
 
 class Connection:
@@ -57,6 +60,7 @@ class Connection:
         self.exchange: Any = None
         self.session: aiohttp.ClientSession
         self.limiter = Limiter(Budget([]), clock)
+        self.skew = Skew()
         self.on_socket_lost: Callable[[str], None] = lambda _url: None
         """Called when one of ccxt's own WebSockets is gone, before ccxt reconnects it silently."""
         self._base_dir = base_dir
@@ -176,17 +180,21 @@ class Connection:
             raise VenueUnavailable(f"order {client_order_id}: its id could not be kept ({exc})") from exc
 
     async def synchronise_clock(self) -> None:
-        """Measure how far our clock is ahead of the venue's: median of five, each at the middle of its round trip."""
-        offsets = []
-        for _ in range(CLOCK_SAMPLES):
-            before = self.clock.now_ns() // 1_000_000
-            theirs = await self.server_time_ms()
-            if theirs is None:
+        """Measure anew how far our clock is ahead of the venue's."""
+        self.skew.restart()
+        for _ in range(SAMPLES):
+            sample = await self._clock_sample()
+            if sample is None:
                 return
-            offsets.append((before + self.clock.now_ns() // 1_000_000) / 2 - theirs)
-        ahead_ms = round(statistics.median(offsets))
+            self.skew.add(sample)
+        ahead_ms = round(self.skew.ahead_ms)
         self.set_clock_ahead(ahead_ms)
         log.info("clock.synchronised", venue=self.settings.id, ahead_ms=ahead_ms)
+
+    async def _clock_sample(self) -> Sample | None:
+        sent_ns = self.clock.now_ns()
+        theirs = await self.server_time_ms()
+        return None if theirs is None else Sample(sent_ns, theirs, self.clock.now_ns())
 
     async def server_time_ms(self) -> int | None:
         """Ask for the venue's time; None where it does not tell."""
@@ -216,10 +224,37 @@ class Connection:
             self._measured += 1
 
     async def keep_time(self) -> None:
-        """Measure the clocks again and again, until cancelled."""
+        """Follow the venue's clock, a sample at a time, until cancelled; measure anew when one of the clocks jumped."""
+        jumped_ns, sampled_ns = self._wall_less_monotonic(), self.clock.monotonic_ns()
         while True:
-            await asyncio.sleep(CLOCK_EVERY_S)
+            await asyncio.sleep(CLOCK_LOOK_S)
+            # Somebody set our own clock: nothing that we stamp is right until it is measured again.
+            if abs(self._wall_less_monotonic() - jumped_ns) > CLOCK_JUMP_NS:
+                jumped_ns = self._wall_less_monotonic()
+                log.warning("clock.jumped", venue=self.settings.id)
+                await self.resynchronise_clock()
+            elif self.clock.monotonic_ns() - sampled_ns >= CLOCK_EVERY_S * 1e9:
+                sampled_ns, jumped_ns = self.clock.monotonic_ns(), self._wall_less_monotonic()
+                await self.follow_clock()
+
+    async def follow_clock(self) -> None:
+        """Take one more sample into the estimate, or measure anew when it contradicts what is known."""
+        try:
+            sample = await self._clock_sample()
+        except PlatformError as exc:
+            log.warning("clock.unsynchronised", venue=self.settings.id, error=str(exc))
+            return
+        if sample is None:
+            return
+        if self.skew.contradicts(sample):
+            log.warning("clock.jumped", venue=self.settings.id, by_ms=round(sample.ahead_ms - self.skew.ahead_ms))
             await self.resynchronise_clock()
+            return
+        self.skew.add(sample)
+        self.set_clock_ahead(round(self.skew.ahead_ms))
+
+    def _wall_less_monotonic(self) -> int:
+        return self.clock.now_ns() - self.clock.monotonic_ns()
 
     async def warm_up(self) -> None:
         """Open the socket that orders go through, so that the first one does not wait for a handshake."""
