@@ -23,6 +23,7 @@ AUDIT_EXPORT_FAILED = Counter(
     ["target"],
     registry=REGISTRY,
 )
+STREAM_CLIENTS = Gauge("capstan_stream_clients", "Connections to the API's stream", registry=REGISTRY)
 EVENT_QUEUE = Gauge("capstan_event_queue", "Events waiting for the kernel", registry=REGISTRY)
 TICK_TO_ORDER = Histogram(
     "capstan_tick_to_order_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,16 +36,25 @@ class Directory:
         self._database = database
         self._now_ns = now_ns
         self._read_ns: int | None = None
+        self._reading = asyncio.Lock()
         self._portfolios: dict[str, Portfolio] = {}
         self._by_strategy: dict[str, Portfolio] = {}
         self._rest: Portfolio | None = None
 
     async def refresh(self, *, now: bool = False) -> None:
         """Read the tables, unless that was done a moment ago."""
-        at = self._now_ns()
-        if not now and self._read_ns is not None and at - self._read_ns < FRESH_NS:
+        if not now and self._is_fresh():
             return
-        portfolios = await self._database.read(_read)
+        async with self._reading:
+            if not now and self._is_fresh():
+                return  # Somebody else has read it meanwhile.
+            at = self._now_ns()
+            self._take(await self._database.read(_read), at)
+
+    def _is_fresh(self) -> bool:
+        return self._read_ns is not None and self._now_ns() - self._read_ns < FRESH_NS
+
+    def _take(self, portfolios: list[Portfolio], at: int) -> None:
         self._portfolios = {portfolio.id: portfolio for portfolio in portfolios}
         self._by_strategy = {name: portfolio for portfolio in portfolios for name in portfolio.strategies}
         self._rest = next((portfolio for portfolio in portfolios if portfolio.has_rest), None)
