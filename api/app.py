@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 
 from api.auth.principal import Gate, check_routes
@@ -12,13 +16,25 @@ from api.services import Services
 from api.v1 import ROUTERS
 
 
+@asynccontextmanager
+async def _live(app: FastAPI) -> AsyncIterator[None]:
+    """Follow the engine for as long as the application serves."""
+    services: Services = app.state.services
+    following = asyncio.create_task(services.mirror.run(), name="api.mirror")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
 def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
     """Build the application over its services; `gate` is another one than theirs, for tests of routes.
 
     Raises:
         InvariantError: A route does not say whom it admits.
     """
-    app = FastAPI(title="Capstan", version=VERSION, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Capstan", version=VERSION, docs_url=None, redoc_url=None, lifespan=_live)
     app.state.services = services
     app.state.gate = gate or services.auth.gate
     answer_problems(app)

@@ -12,7 +12,7 @@ class EngineDoor:
     """Asks; see `runtime.control.ask_control` for what it raises."""
 
     def __init__(self, control: Path) -> None:
-        self._control = control
+        self.control = control
 
     async def ask(self, command: str, *, timeout_s: float = 10.0, **request: Any) -> dict[str, Any]:
-        return await ask_control(self._control, {"command": command, **request}, timeout_s=timeout_s)
+        return await ask_control(self.control, {"command": command, **request}, timeout_s=timeout_s)

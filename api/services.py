@@ -14,6 +14,9 @@ from api.core.effects import Effects
 from api.core.keys import ServerKey
 from api.core.pages import Cursors
 from api.engine_door import EngineDoor
+from api.mirror import Mirror
+from api.portfolios import Directory
+from api.streams.hub import Hub
 from custody import Ledger
 from domain import VenueUnavailable
 from runtime import Clock
@@ -34,6 +37,9 @@ class Services:
     effects: Effects
     cursors: Cursors
     auth: Auth
+    directory: Directory
+    hub: Hub
+    mirror: Mirror
     books: Ledger | None = None
 
     @classmethod
@@ -48,7 +54,8 @@ class Services:
         books: Ledger | None = None,
     ) -> Services:
         """Make what follows from the rest."""
-        batches = Batches(database)
+        batches, hub = Batches(database), Hub(clock.now_ns)
+        directory = Directory(database, clock.now_ns)
         return cls(
             clock=clock,
             database=database,
@@ -58,6 +65,9 @@ class Services:
             effects=Effects(batches, clock.now_ns),
             cursors=Cursors(key),
             auth=Auth.over(clock=clock, database=database, key=key, batches=batches, settings=settings),
+            directory=directory,
+            hub=hub,
+            mirror=Mirror(engine.control, hub, directory),
             books=books,
         )
 

@@ -83,7 +83,9 @@ class Operator:
         return await self._requests.place(request, wait_s=_wait_s(request))
 
     async def _cancel_order(self, request: Answer) -> Answer:
-        return await self._requests.cancel(str(request.get("request", "")), wait_s=_wait_s(request))
+        return await self._requests.cancel(
+            str(request.get("request", "")), str(request.get("strategy", "")), wait_s=_wait_s(request)
+        )
 
     async def _find_order(self, request: Answer) -> Answer:
         return self._requests.find(str(request.get("request", "")))

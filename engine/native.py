@@ -25,7 +25,7 @@ from engine.host import Host
 from engine.live_context import LiveContext
 from engine.market import Markets
 from engine.portfolio import Portfolio
-from engine.requests import ClientRequest, taken
+from engine.requests import ClientRequest, taken, withdrawn
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk import Strategy, subscriptions
 from engine.settings import RiskLimits
@@ -77,6 +77,8 @@ class NativeKernel(RunView):
         """What became of each change of parameters: nothing when it took place, else why not."""
         self.requests: dict[str, ClientRequest] = {}
         """What became of each order that a client asked for."""
+        self._withdrawn: set[str] = set()
+        """Requests whose cancel came before them."""
         self._encoder = Encoder(numbers)
         self._decoder = Decoder(numbers, self.native.swap_payload)
         self._hosts = tuple(
@@ -106,14 +108,7 @@ class NativeKernel(RunView):
         for place, host in enumerate(self._hosts):
             if woken >> place & 1:
                 host.tell(event)
-        number: int | None = None
-        match event:
-            case e.ParametersChanged():
-                self._reconfigure(event)
-            case e.OrderRequested() if event.request not in self.requests:
-                number = self._host(event.strategy).request(event)
-            case e.CancelRequested() if found := self.requests.get(event.request):
-                self._host(event.strategy).cancel(client_number(found.client_order_id))
+        number = self._hear(event)
         caused_by_ns = event.received_ns if isinstance(event, e.BookChanged) else 0
         commands = self._decoder.commands(self.native.take_commands(), caused_by_ns=caused_by_ns)
         self.note(commands)
@@ -122,6 +117,21 @@ class NativeKernel(RunView):
         if isinstance(event, e.AccountAnswered) and event.is_end:
             self._follow_the_absent()
         return commands
+
+    def _hear(self, event: e.Event) -> int | None:
+        """Do what people and clients ask for; give the number of the order that this placed."""
+        match event:
+            case e.ParametersChanged():
+                self._reconfigure(event)
+            case e.OrderRequested() if event.request in self._withdrawn:
+                self.requests.setdefault(event.request, withdrawn(event))
+            case e.OrderRequested() if event.request not in self.requests:
+                return self._host(event.strategy).request(event)
+            case e.CancelRequested():
+                self._cancel_requested(event)
+            case _:
+                pass
+        return None
 
     def _reconfigure(self, event: e.ParametersChanged) -> None:
         """Give a strategy the parameters that the event carries; what becomes of it is in `changes`."""
@@ -140,6 +150,13 @@ class NativeKernel(RunView):
         self.parameters[event.strategy] = new
         if event.source == "file":
             self.file_parameters[event.strategy] = new
+
+    def _cancel_requested(self, event: e.CancelRequested) -> None:
+        found = self.requests.get(event.request)
+        if found is None:
+            self._withdrawn.add(event.request)
+        elif found.client_order_id:
+            self._host(event.strategy).cancel(client_number(found.client_order_id))
 
     def _host(self, strategy: str) -> Host:
         return next(host for host in self._hosts if host.strategy.id == strategy)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+WITHDRAWN: Final = "withdrawn"
+_WITHDRAWN_REASON: Final = "cancelled before it was placed"
 COME_TO_S: Final = 10.0
 """How long the engine may take to come to an event: it is milliseconds."""
 _UNANSWERED: Final = (OrderState.PENDING, OrderState.UNKNOWN)
@@ -42,6 +44,11 @@ class ClientRequest:
     rule: str = ""
     """What refused it."""
     reason: str = ""
+
+
+def withdrawn(event: e.OrderRequested) -> ClientRequest:
+    """A request whose cancel came first."""
+    return ClientRequest(event, rule=WITHDRAWN, reason=_WITHDRAWN_REASON)
 
 
 def taken(event: e.OrderRequested, number: int | None, commands: Iterable[e.Command]) -> ClientRequest:
@@ -69,7 +76,7 @@ class Requests:
     def on_step(self, event: e.Event, commands: Iterable[e.Command]) -> None:
         """Wake whoever waits for what this step brought."""
         match event:
-            case e.OrderRequested(request=request):
+            case e.OrderRequested(request=request) | e.CancelRequested(request=request):
                 _wake(self._taken.pop(request, ()))
             case e.OrderReported(client_order_id=client_order_id):
                 _wake(self._answered.pop(client_order_id, ()))
@@ -104,13 +111,18 @@ class Requests:
             await self._acknowledged(known.client_order_id, wait_s)
         return self.describe(known)
 
-    async def cancel(self, request: str, *, wait_s: float) -> dict[str, Any]:
+    async def cancel(self, request: str, strategy: str, *, wait_s: float) -> dict[str, Any]:
         """Have the order of a request cancelled; it tells the order as it stands after `wait_s` at most.
 
+        A request that was not heard of will be refused when it comes (`rule` is `withdrawn`): it may be on its way.
+
         Raises:
-            InputError: There was no such request.
+            InputError: A request id that cannot be, or a strategy that takes no orders.
+            OutcomeUnknown: The engine has not come to it yet.
         """
-        known = self._found(request)
+        known = self._kernel.requests.get(request)
+        if known is None:
+            return await self._withdraw(request, strategy)
         order = self._order(known)
         if order is not None and order.state.is_open:
             self._emit(e.CancelRequested(time_ns=0, strategy=known.event.strategy, request=request))
@@ -118,6 +130,19 @@ class Requests:
             while order.state.is_open and (left := deadline - asyncio.get_running_loop().time()) > 0:
                 await self._report(order.client_order_id, left)
         return self.describe(known)
+
+    async def _withdraw(self, request: str, strategy: str) -> dict[str, Any]:
+        if not REQUEST_ID.fullmatch(request):
+            raise InputError(f"request id {request!r}", hint="1 to 64 characters of A-Z, a-z, 0-9, - and _")
+        self._settings(strategy)
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._taken.setdefault(request, []).append(waiting)
+        self._emit(e.CancelRequested(time_ns=0, strategy=strategy, request=request))
+        await _patiently(waiting, COME_TO_S, request)
+        known = self._kernel.requests.get(request)
+        if known is not None:  # It came in between.
+            return await self.cancel(request, strategy, wait_s=0)
+        return {"request": request, "state": OrderState.DENIED.value, "rule": WITHDRAWN, "reason": _WITHDRAWN_REASON}
 
     def find(self, request: str) -> dict[str, Any]:
         """Tell an order as it stands.
@@ -164,13 +189,7 @@ class Requests:
         if not REQUEST_ID.fullmatch(name):
             raise InputError(f"request id {name!r}", hint="1 to 64 characters of A-Z, a-z, 0-9, - and _")
         strategy, instrument_id = _text(request, "strategy"), _text(request, "instrument")
-        settings = kernel.parameters.get(strategy)
-        if not isinstance(settings, ClientOrdersSettings):
-            takes = [s.id for s in kernel.parameters.values() if isinstance(s, ClientOrdersSettings)]
-            raise InputError(
-                f"strategy {strategy!r} takes no orders from outside",
-                hint=f"these do: {', '.join(takes)}" if takes else "configure one of kind client-orders",
-            )
+        settings = self._settings(strategy)
         if instrument_id not in settings.instruments:
             raise InputError(
                 f"strategy {strategy} does not trade {instrument_id!r}",
@@ -196,6 +215,16 @@ class Requests:
             time_ns=0, strategy=strategy, request=name, instrument=instrument_id, side=side, type=kind,
             time_in_force=lasting, price_ticks=ticks, qty_lots=lots,
         )  # fmt: skip
+
+    def _settings(self, strategy: str) -> ClientOrdersSettings:
+        settings = self._kernel.parameters.get(strategy)
+        if not isinstance(settings, ClientOrdersSettings):
+            takes = [s.id for s in self._kernel.parameters.values() if isinstance(s, ClientOrdersSettings)]
+            raise InputError(
+                f"strategy {strategy!r} takes no orders from outside",
+                hint=f"these do: {', '.join(takes)}" if takes else "configure one of kind client-orders",
+            )
+        return settings
 
     def _found(self, request: str) -> ClientRequest:
         known = self._kernel.requests.get(request)

@@ -64,6 +64,10 @@ class Directory:
         """Whose a strategy is; None where it is nobody's."""
         return self._by_strategy.get(strategy, self._rest)
 
+    def assigned(self) -> frozenset[str]:
+        """Every strategy that was put into a portfolio."""
+        return frozenset(self._by_strategy)
+
     def visible(self, who: Principal) -> list[Portfolio]:
         """The portfolios that a caller may see, by name."""
         mine = (p for p in self._portfolios.values() if p.organisation == who.organisation and who.sees(p.id))

@@ -6,12 +6,27 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api.v1 import books, engine, health, keys, logins, organisation, second_factors, step_ups, tickets, users
+from api.v1 import (
+    books,
+    engine,
+    health,
+    keys,
+    logins,
+    orders,
+    organisation,
+    second_factors,
+    step_ups,
+    stream,
+    tickets,
+    users,
+)
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     engine.router,
     books.router,
+    orders.router,
+    stream.router,
     logins.router,
     second_factors.router,
     step_ups.router,

@@ -153,12 +153,13 @@ async def test_whoever_waits_hears_the_venue(door):
     door.report(OrderState.ACCEPTED)
     answer = await waiting
     assert (answer["state"], answer["venue_order_id"]) == ("accepted", "v1")
-    cancelling = asyncio.create_task(door.requests.cancel("order-1", wait_s=60))
+    cancelling = asyncio.create_task(door.requests.cancel("order-1", "desk", wait_s=60))
     await door.told(e.CancelRequested)
     door.report(OrderState.CANCELED)
     assert (await cancelling)["state"] == "canceled"
     before = len(door.log)
-    assert (await door.requests.cancel("order-1", wait_s=60))["state"] == "canceled", "an ended order is left alone"
+    again = await door.requests.cancel("order-1", "desk", wait_s=60)
+    assert again["state"] == "canceled", "an ended order is left alone"
     assert len(door.log) == before
 
 
@@ -188,17 +189,30 @@ async def test_after_a_kill_nothing_is_taken(door):
     assert answer["rule"]
 
 
-async def test_unknown_requests_are_refused(door):
-    for call in (door.requests.cancel("nothing", wait_s=0), _async(door.requests.find)("nothing")):
-        with pytest.raises(InputError, match="no order was asked for"):
-            await call
+async def test_an_unknown_request_is_not_found_and_placed_by_nobody_asking(door):
+    with pytest.raises(InputError, match="no order was asked for"):
+        door.requests.find("nothing")
+    assert door.log == []
 
 
-def _async(call: Any) -> Any:
-    async def wrapped(*arguments: Any) -> Any:
-        return call(*arguments)
+async def test_a_cancel_that_comes_first_keeps_the_order_from_being_placed(door):
+    answer = await door.requests.cancel("order-1", "desk", wait_s=0)
+    assert (answer["state"], answer["rule"]) == ("denied", "withdrawn")
+    placed = await door.requests.place(WANTED, wait_s=0)
+    assert (placed["state"], placed["rule"], placed["client_order_id"]) == ("denied", "withdrawn", None)
+    assert door.desk.kernel.orders.orders == {}
+    again = Door()
+    again.desk.book(299_990, 300_010)
+    for event in door.log:
+        again.desk.tell(event)
+    assert again.desk.kernel.orders.orders == {}, "a replay has it so, too"
 
-    return wrapped
+
+@pytest.mark.parametrize(("request_id", "strategy"), [("", "desk"), ("x" * 65, "desk"), ("r", "other")])
+async def test_a_withdrawal_that_cannot_be_is_refused(door, request_id, strategy):
+    with pytest.raises(InputError):
+        await door.requests.cancel(request_id, strategy, wait_s=0)
+    assert door.log == []
 
 
 async def test_an_engine_that_does_not_come_to_it_leaves_the_outcome_open(door, monkeypatch):
@@ -212,7 +226,7 @@ async def test_an_engine_that_does_not_come_to_it_leaves_the_outcome_open(door, 
 async def test_a_replay_places_and_cancels_the_same(door):
     await door.requests.place(WANTED, wait_s=0)
     door.report(OrderState.ACCEPTED)
-    await door.requests.cancel("order-1", wait_s=0)
+    await door.requests.cancel("order-1", "desk", wait_s=0)
     again = Door()
     again.desk.book(299_990, 300_010)
     placed = again.desk.tell(door.log[0])
