@@ -99,6 +99,9 @@ format: install ## Put every source into house form
 bench: install ## Measure; TOPIC=spine for one topic
 	@$(RUN) python -m bench $(TOPIC)
 
+venues: ## Try every ccxt venue on this machine; write cex/venues/matrix.json and its pages in docs/venues
+	$(RUN) python -m tests.support.venue_harness
+
 soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_ORDERS=100000 on a faulty exchange, SOAK_MINUTES=10 over the engine (soak/results.json), fuzz of the contracts
 	@$(RUN) python -m soak.custody --kills $(SOAK_KILLS) --json
 	@$(RUN) python -m soak.two_legs

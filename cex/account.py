@@ -88,10 +88,8 @@ class Account:
         rows = await self._connection.query(
             f"orders of {market.id}", partial(fetch, market.unified, None, None, named), weight=20
         )
-        ours = self._connection.ids.ours
-        return next(
-            (self.snapshot(market, row) for row in rows if ours(row.get("clientOrderId")) == client_order_id), None
-        )
+        ours = self._connection.ours
+        return next((self.snapshot(market, row) for row in rows if ours(row) == client_order_id), None)
 
     async def open_orders(
         self, market: Market, *, lane: Lane = Lane.QUERY, named: Mapping[str, str | int] = MappingProxyType({})
@@ -169,10 +167,10 @@ class Account:
             raise InputError(f"{market.id}: order {row.get('id')} has the unknown state {row.get('status')!r}")
         filled = row.get("filled")
         return OrderSnapshot(
-            client_order_id=self._connection.ids.ours(row.get("clientOrderId")),
+            client_order_id=self._connection.ours(row),
             venue_order_id=str(row.get("id") or ""),
             state=state,
-            executed_lots=market.instrument.lots(to_decimal(filled)) if filled is not None else 0,
+            executed_lots=market.lots(filled) if filled is not None else 0,
         )
 
     def fill(self, market: Market, row: Mapping[str, Any], client_order_id: str) -> Fill:
@@ -188,7 +186,7 @@ class Account:
     def _fill(self, market: Market, row: Mapping[str, Any], client_order_id: str) -> Fill:
         instrument = market.instrument
         price_ticks = instrument.ticks(to_decimal(row["price"]))
-        qty_lots = instrument.lots(to_decimal(row["amount"]))
+        qty_lots = market.lots(row["amount"])
         fee = row.get("fee") or {}
         cost = fee.get("cost")
         return Fill(
@@ -274,7 +272,7 @@ class Account:
             self._learn_name(market, venue_order_id, row)
 
     def _learn_name(self, market: Market, venue_order_id: str, row: Mapping[str, Any]) -> None:
-        self._reports.learn_name(market.id, venue_order_id, self._connection.ids.ours(row.get("clientOrderId")))
+        self._reports.learn_name(market.id, venue_order_id, self._connection.ours(row))
 
 
 class TradeCursor:

@@ -114,7 +114,7 @@ class CcxtFeed:
 
     def _levels(self, rows: Sequence[Sequence[Any]]) -> Levels:
         instrument = self._market.instrument
-        return tuple((instrument.ticks(to_decimal(row[0])), instrument.lots(to_decimal(row[1]))) for row in rows)
+        return tuple((instrument.ticks(to_decimal(row[0])), self._market.lots(row[1])) for row in rows)
 
     def _invalidate(self, reason: str) -> None:
         self.valid.clear()
@@ -175,6 +175,6 @@ def trade_of(market: Market, row: Mapping[str, Any], received_ns: int) -> Public
         received_ns=received_ns,
         trade_id=str(row.get("id") or ""),
         price_ticks=market.instrument.ticks(to_decimal(row["price"])),
-        qty_lots=market.instrument.lots(to_decimal(row["amount"])),
+        qty_lots=market.lots(row["amount"]),
         is_buyer_maker=row["side"] == "sell",
     )

@@ -62,7 +62,7 @@ class ClientIds:
             OSError: The table cannot be written.
         """
         check_client_order_id(client_order_id)
-        text = self._encode(client_order_id)
+        text = self._rule.prefix + self._encode(client_order_id)
         return int(text) if self._rule.kind == "integer" else text
 
     def is_kept(self, client_order_id: str) -> bool:
@@ -74,7 +74,7 @@ class ClientIds:
         """Read an id of the venue's orders; one that we did not choose is given as it is, none as the empty text."""
         if client_order_id is None:
             return ""
-        text = str(client_order_id)
+        text = str(client_order_id).removeprefix(self._rule.prefix)
         if (kept := self._ours.get(self._key(text))) is not None:
             return kept
         return self._unpack(text) or text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 # Not binance.us: ccxt would send its WebSocket orders to binance.com.
 BINANCE_PROTOCOL = frozenset({"binance"})
-NO_WEBSOCKET_ORDERS = frozenset({"binanceus"})
+_PAGES = frozenset({"api_management", "doc", "fees", "logo", "referral"})
 CLOCK_EVERY_S = 60.0
 """The venue is asked for its time this often, besides after each refused timestamp."""
 CLOCK_LOOK_S = 1.0
@@ -114,12 +114,13 @@ class Connection:
         # A GET that was cut may be an order (dYdX broadcasts so): aiohttp must not send it again by itself.
         self.session._retry_connection = False
         self.exchange = self.exchange(self._config())
+        self._spread_keys()
         self._point()
         self._hook()
 
     @property
     def orders_by_websocket(self) -> bool:
-        return bool(self.exchange.has.get("createOrderWs")) and self.settings.exchange not in NO_WEBSOCKET_ORDERS
+        return bool(self.profile.websocket_orders and self.exchange.has.get("createOrderWs"))
 
     async def close(self) -> None:
         if self._is_open:
@@ -178,6 +179,13 @@ class Connection:
                 return await asyncio.to_thread(self.ids.theirs, client_order_id)
         except OSError as exc:
             raise VenueUnavailable(f"order {client_order_id}: its id could not be kept ({exc})") from exc
+
+    def ours(self, row: Mapping[str, Any]) -> str:
+        """Read our id of an order as ccxt gives it; empty where it has none."""
+        told = row.get("clientOrderId")
+        if told is None and (name := self.profile.client_order_id.read):
+            told = (row.get("info") or {}).get(name)
+        return self.ids.ours(told)
 
     async def synchronise_clock(self) -> None:
         """Measure anew how far our clock is ahead of the venue's."""
@@ -292,6 +300,19 @@ class Connection:
                 config[name] = self._reveal(reference).reveal()
         return config
 
+    def _spread_keys(self) -> None:
+        """Put the keys where this exchange's client looks for them."""
+        exchange, wanted = self.exchange, self.exchange.requiredCredentials
+        if wanted.get("privateKey") and not wanted.get("secret"):
+            exchange.privateKey = exchange.secret
+            exchange.secret = ""
+        if wanted.get("walletAddress") or (wanted.get("privateKey") and not wanted.get("apiKey")):
+            exchange.walletAddress, exchange.apiKey = exchange.apiKey, ""
+        if self.settings.account is not None:
+            for name in ("uid", "login", "accountId"):
+                if wanted.get(name):
+                    setattr(exchange, name, self.settings.account)
+
     def _buckets(self) -> list[Bucket]:
         """The limits of the settings, else of the profile, else what ccxt would leave between requests."""
         limits = self.settings.rate_limits or self.profile.rates
@@ -305,7 +326,10 @@ class Connection:
     def _point(self) -> None:
         settings, exchange = self.settings, self.exchange
         if settings.base_url is not None:
-            exchange.urls["api"] = rewrite(exchange.urls["api"], settings.base_url)
+            # Some venues keep what they call beside `api`; the rest are pages for people.
+            exchange.urls |= {
+                name: rewrite(urls, settings.base_url) for name, urls in exchange.urls.items() if name not in _PAGES
+            }
         elif settings.testnet:
             if not exchange.urls.get("test"):
                 raise InputError(

@@ -18,6 +18,7 @@ _HEADERS = frozenset(
         "apca-partner-id",
         "broker-id",
         "broker_sign",
+        "hibachi-client",
         "input-source",
         "kc-api-partner",
         "kc-api-partner-sign",

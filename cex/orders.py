@@ -23,7 +23,6 @@ from cex.errors import UnknownOrder, await_foreign, is_kind, place_error
 from cex.handover import CURRENT, Handover
 from cex.limiter import Lane
 from cex.markets import Market
-from cex.numbers import price_text, qty_text, to_decimal
 from cex.reports import Reports
 from domain import (
     InputError,
@@ -135,7 +134,7 @@ class Orders:
                     client_order_id,
                     str(answer.get("id") or ""),
                     OrderState.CANCELED,
-                    market.instrument.lots(to_decimal(filled)),
+                    market.lots(filled),
                 ),
             )
         else:
@@ -214,10 +213,10 @@ class Orders:
         self, market: Market, order: PlaceOrder, venue_name: str | int
     ) -> Callable[[], Awaitable[OrderSnapshot]]:
         """Bind the call that sends the order once, under the name the venue takes, and gives its answer."""
-        exchange, instrument = self._connection.exchange, market.instrument
+        exchange = self._connection.exchange
         params: dict[str, Any] = {self._connection.profile.client_order_id.place: venue_name}
         kind = "limit"
-        price: str | None = price_text(instrument, order.price_ticks)
+        price: str | None = market.price_text(order.price_ticks, order.side)
         match order.type:
             case OrderType.MARKET:
                 kind, price = "market", None
@@ -228,7 +227,7 @@ class Orders:
         if order.reduce_only:
             params["reduceOnly"] = True
         create = exchange.create_order_ws if self._connection.orders_by_websocket else exchange.create_order
-        size = qty_text(instrument, order.qty_lots)
+        size = market.amount_text(order.qty_lots)
 
         async def send() -> OrderSnapshot:
             answer = await await_foreign(create(market.unified, kind, order.side.value, size, price, params))

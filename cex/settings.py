@@ -37,10 +37,13 @@ class VenueSettings(SettingsPart):
     instruments: Annotated[tuple[str, ...], Field(min_length=1)]
     """The venue's symbols, `ETHUSDC`."""
     api_key: SecretRef | None = None
+    """The key's name; the account's address where the exchange knows accounts by addresses (Hyperliquid)."""
     secret: SecretRef | None = None
-    """HMAC secret, or a PEM private key where the exchange takes one."""
+    """HMAC secret, a PEM private key where the exchange takes one, or the private key of a wallet that may trade."""
     passphrase: SecretRef | None = None
     """Third credential that some exchanges want (ccxt's `password`)."""
+    account: str | None = None
+    """The account's id, where the exchange wants one beside the keys (ccxt's `uid`, `login` or `accountId`)."""
     depth_levels: Annotated[int, Field(ge=1, le=500)] = 10
     """Levels a side that are reported with each change of a book."""
     feed: Literal["auto", "ccxt"] = "auto"

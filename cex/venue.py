@@ -28,11 +28,12 @@ from cex.feeds.checked import CheckedFeed
 from cex.feeds.data import Datum, event_of
 from cex.feeds.dialects import DIALECTS
 from cex.feeds.merged import MergedFeed
-from cex.markets import Market, follow, with_account_fees
+from cex.markets import Market, follow, last_prices, with_account_fees
 from cex.orders import Orders
 from cex.reconciler import Reconciler
 from cex.reports import Reports
 from cex.settings import VenueSettings
+from cex.venues.matrix import capabilities
 from domain import Fill, InputError, Instrument, InvariantError, VenueId, VenueUnavailable
 from domain.events import AskOrder, BookInvalidated, CancelOrder, Event, PlaceOrder
 from runtime import Clock
@@ -91,6 +92,7 @@ class CcxtVenue:
         """
         if self._is_started:
             raise InvariantError(f"venue {self.id} was started twice")
+        self._refuse_what_cannot_be_traded()
         self._is_started = True
         self._emit = emit
         try:
@@ -170,10 +172,19 @@ class CcxtVenue:
 
     # --- parts
 
+    def _refuse_what_cannot_be_traded(self) -> None:
+        """Refuse keys of a venue where an order could be lost; what was found out is in the matrix."""
+        known = capabilities().get(self._settings.exchange)
+        if self._connection.has_keys and known is not None and not known.trades:
+            raise InputError(
+                f"{self.id}: no trading on {self._settings.exchange}: {known.why_not}",
+                hint="remove api_key and secret to follow its market data only; `capstan venues list` shows others",
+            )
+
     async def _load_markets(self) -> None:
         connection = self._connection
         native = connection if isinstance(connection, BinanceConnection) else None
-        markets = native.markets if native else self._listed()
+        markets = native.markets if native else await self._listed()
         self._markets |= {market.id: market for market in markets}
         self._reports = Reports(self._emit, self._trades_missing)
         if native:
@@ -181,11 +192,6 @@ class CcxtVenue:
             self._orders = BinanceOrders(native, account, self._markets, self._reports)
         else:
             self._account = Account(connection, self._markets, self._reports)
-            if connection.has_keys and not connection.exchange.has.get("fetchMyTrades"):
-                raise InputError(
-                    f"{self.id}: {self._settings.exchange} lists no trades of an account: fills cannot be proven there",
-                    hint="remove its keys to follow its market data; docs/perps.md for dYdX",
-                )
             self._orders = Orders(connection, self._account, self._markets, self._reports)
         self._reconciler = Reconciler(connection, self._account, self._orders, self._markets, self._reports)
         if connection.has_keys:
@@ -194,9 +200,10 @@ class CcxtVenue:
             for market in list(self._markets.values()):
                 self._markets[market.id] = await self._with_fees(market)
 
-    def _listed(self) -> Sequence[Market]:
+    async def _listed(self) -> Sequence[Market]:
         exchange = self._connection.exchange
-        return follow(self._settings, exchange.markets, exchange.precisionMode)
+        prices = await last_prices(self._connection)
+        return follow(self._settings, exchange.markets, exchange.precisionMode, prices)
 
     async def _with_fees(self, market: Market) -> Market:
         if isinstance(self._account, BinanceAccount):

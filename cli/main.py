@@ -27,6 +27,7 @@ COMMANDS = {
     "models": ("cli.models", "Models of bars: train, list, evaluate, serve."),
     "execute": ("cli.execute", "Parent orders: plan, try on a market, report."),
     "data": ("cli.data", "Recordings into event stores, and what is in them."),
+    "venues": ("cli.venues", "Exchanges: what each has, and how what it lacks is filled."),
     "sandbox": ("cli.sandbox", "An exchange of your own that speaks the Binance spot API."),
     "chain": ("cli.chain", "A local chain with the genuine Uniswap contracts."),
     "dex": ("cli.dex.command", "Decentralised exchanges: quote, route, swap, liquidity, arbitrage."),

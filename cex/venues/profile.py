@@ -7,11 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from domain import InvariantError
+
+T = TypeVar("T")
+_RULES = "client_order_ids.toml"
 
 
 class ClientIdRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,9 +24,13 @@ class ClientIdRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`uuid` is 32 hexadecimal digits with dashes, `hex` is `0x` and the digits, `integer` is below 2**`bits`."""
     pattern: str = "[A-Za-z0-9_-]{1,32}"
     """Of `text`: what the venue takes, whole."""
+    prefix: str = ""
+    """Of `text`: what the venue wants before it."""
     bits: int = 0
     place: str = "clientOrderId"
     """The name of the id in the parameters of ccxt's `create_order`."""
+    read: str = ""
+    """Its name in the venue's own answer, where ccxt does not read it."""
     ask: str = ""
     """Its name in `fetch_order`; empty where an order cannot be asked for by our id."""
     search: str = ""
@@ -76,6 +83,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     sources: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     """Laid over ccxt's own options; the settings' options lie over these."""
+    websocket_orders: bool = False
+    """Orders go over ccxt's WebSocket, whose lost answers were tested; elsewhere by REST, whose status says more."""
     client_order_id: ClientIdRule = ClientIdRule()
     checksum: Checksum | None = None
     rates: tuple[Rate, ...] = ()
@@ -89,17 +98,28 @@ def profiles() -> Mapping[str, Profile]:
     """Every profile that ships, by ccxt's id."""
     found: dict[str, Profile] = {}
     for file in sorted(files("cex.venues").iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            try:
-                profile = msgspec.convert(tomllib.loads(file.read_text()), Profile)
-            except (tomllib.TOMLDecodeError, msgspec.ValidationError, re.error) as exc:
-                raise InvariantError(f"cex/venues/{file.name}: {exc}") from exc
+        if file.name.endswith(".toml") and file.name != _RULES:
+            profile = _read(file.name, Profile)
             if f"{profile.exchange}.toml" != file.name:
                 raise InvariantError(f"cex/venues/{file.name} describes {profile.exchange}")
             found[profile.exchange] = profile
     return found
 
 
+@cache
+def client_id_rules() -> Mapping[str, ClientIdRule]:
+    """Rules of venues that have no profile."""
+    return _read(_RULES, dict[str, ClientIdRule])
+
+
 def profile_of(exchange: str) -> Profile:
-    """Give the venue's profile; where none ships, one that assumes nothing."""
-    return profiles().get(exchange) or Profile(exchange=exchange, title=exchange)
+    """Give the venue's profile; where none ships, one that assumes nothing but a rule for ids, if there is one."""
+    rule = client_id_rules().get(exchange, ClientIdRule())
+    return profiles().get(exchange) or Profile(exchange=exchange, title=exchange, client_order_id=rule)
+
+
+def _read(name: str, shape: type[T]) -> T:
+    try:
+        return msgspec.convert(tomllib.loads(files("cex.venues").joinpath(name).read_text()), shape)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, re.error) as exc:
+        raise InvariantError(f"cex/venues/{name}: {exc}") from exc
