@@ -64,7 +64,21 @@ class Orders:
         market = self.market(order.instrument)
         self._check(market, order)
         call = self._sending(market, order, await self._connection.theirs(order.client_order_id))
-        client_order_id = order.client_order_id
+        return await self._submit(market, order.client_order_id, call)
+
+    async def replace(self, _market: Market, client_order_id: str, order: PlaceOrder) -> int:
+        """Cancel one order and place another in one step, where the venue can.
+
+        Raises:
+            InputError: It cannot.
+        """
+        raise InputError(
+            f"order {order.client_order_id} cannot replace {client_order_id} in one step here",
+            hint="cancel, wait for the order's end, then place what is left to do",
+        )
+
+    async def _submit(self, market: Market, client_order_id: str, call: Callable[[], Awaitable[OrderSnapshot]]) -> int:
+        """Do what sends an order, once, and tell what came of it; return when it was sent."""
         known = self._reports.register(client_order_id, market.id, self._clock.monotonic_ns())
         if known.is_placed or known.state is not None:
             raise InvariantError(f"order id {client_order_id} was used before: one id is one order, sent once")

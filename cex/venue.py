@@ -131,11 +131,19 @@ class CcxtVenue:
 
         Refused as `VenueUnavailable` while the user stream is down: we would not see what became of it.
         """
-        self._check()
-        self._require_keys()
-        if not self._reconciler.trusted.is_set():
-            raise VenueUnavailable(f"{self.id}: the account is being compared with REST; nothing was sent")
+        self._require_trust()
         return await self._orders.place(order)
+
+    async def replace(self, cancel: CancelOrder, order: PlaceOrder) -> int:
+        """Cancel one order and place another in one step, where the venue can; see `cex.binance.orders`.
+
+        Raises:
+            InputError: It cannot, or the orders are of two instruments. Otherwise as `place`.
+        """
+        self._require_trust()
+        if cancel.instrument != order.instrument:
+            raise InputError(f"an order of {cancel.instrument} is not replaced by one of {order.instrument}")
+        return await self._orders.replace(self._orders.market(order.instrument), cancel.client_order_id, order)
 
     async def cancel(self, cancel: CancelOrder) -> None:
         self._check()
@@ -299,6 +307,12 @@ class CcxtVenue:
     def _require_keys(self) -> None:
         if not self._connection.has_keys:
             raise InputError(f"venue {self.id} has no API key", hint="api_key and secret in its settings, by reference")
+
+    def _require_trust(self) -> None:
+        self._check()
+        self._require_keys()
+        if not self._reconciler.trusted.is_set():
+            raise VenueUnavailable(f"{self.id}: the account is being compared with REST; nothing was sent")
 
     def _trades_missing(self, client_order_id: str) -> None:
         self._reconciler.trades_missing(client_order_id)

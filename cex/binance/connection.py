@@ -200,7 +200,7 @@ def refusal(status: int, body: bytes) -> Refusal:
         fault = msgspec.json.decode(body, type=Fault)
     except msgspec.MsgspecError:
         return Refusal(status, None, body[:200].decode(errors="replace"))
-    return Refusal(status, fault.code, fault.msg)
+    return Refusal(status, fault.code, fault.msg, fault.data)
 
 
 def decoded(where: str, body: bytes | msgspec.Raw, type: type[T]) -> T:

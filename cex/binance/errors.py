@@ -6,18 +6,17 @@ plain no. What has no code was not said by the matching engine (a proxy, a firew
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from cex.errors import UnknownOrder
 from domain import InputError, OrderRejected, OutcomeUnknown, PlatformError, VenueUnavailable
 
 THROTTLED: Final = frozenset({-1003, -1015})
 """Too many requests, too many orders: the venue did not look at it."""
-UNDECIDED: Final = frozenset({-1000, -1001, -1004, -1006, -1007, -1008, -1010, -1112, -2021, -2022})
-"""The venue itself does not say whether the order was executed, or ccxt believes so: asking costs little.
-
-The last two say that half or all of a cancel-replace failed.
-"""
+HALVES_FAILED: Final = frozenset({-2021, -2022})
+"""A cancel-replace of which one half failed, or both; `data` says how."""
+UNDECIDED: Final = frozenset({-1000, -1001, -1004, -1006, -1007, -1008, -1010, -1112}) | HALVES_FAILED
+"""The venue itself does not say whether the order was executed, or ccxt believes so: asking costs little."""
 UNKNOWN_ORDER: Final = frozenset({-2011, -2013})
 UNTIMELY: Final = -1021
 """The request's timestamp is outside of its window."""
@@ -28,11 +27,13 @@ _CALLER: Final = range(-1199, -1099)
 class Refusal(Exception):
     """An answer that is not a result. `code` is None where the venue's own could not be read."""
 
-    def __init__(self, status: int, code: int | None, reason: str) -> None:
+    def __init__(self, status: int, code: int | None, reason: str, data: Any = None) -> None:
         super().__init__(f"HTTP {status}" if code is None else str(code), reason[:300])
         self.status = status
         self.code = code
         self.reason = reason[:300]
+        self.data = data
+        """What the venue adds to some codes."""
 
     def __str__(self) -> str:
         return " ".join(filter(None, self.args))

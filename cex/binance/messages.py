@@ -218,12 +218,24 @@ class OrderAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
 
 
 class ReplaceAnswer(_Message, frozen=True, kw_only=True, rename="camel"):
-    """What became of a cancel-replace's two halves; a half that failed is a `Fault`, or null when it was not tried."""
+    """What became of a cancel-replace's two halves, each an order, a fault, or None where it was not tried."""
 
-    cancel_result: str
-    new_order_result: str
-    cancel_response: msgspec.Raw = msgspec.Raw(b"null")
-    new_order_response: msgspec.Raw = msgspec.Raw(b"null")
+    cancel_response: dict[str, Any] | None = None
+    new_order_response: dict[str, Any] | None = None
+
+    @property
+    def cancelled(self) -> OrderAnswer | Fault | None:
+        return _half(self.cancel_response)
+
+    @property
+    def placed(self) -> OrderAnswer | Fault | None:
+        return _half(self.new_order_response)
+
+
+def _half(row: dict[str, Any] | None) -> OrderAnswer | Fault | None:
+    if row is None:
+        return None
+    return msgspec.convert(row, Fault) if "code" in row else msgspec.convert(row, OrderAnswer)
 
 
 class TradeAnswer(_Message, frozen=True, kw_only=True, rename="camel"):

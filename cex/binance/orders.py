@@ -12,9 +12,9 @@ import msgspec
 
 from cex.account import Account, OrderSnapshot
 from cex.binance.connection import BinanceConnection, decoded
-from cex.binance.errors import UNTIMELY, Refusal, place_error
+from cex.binance.errors import HALVES_FAILED, UNTIMELY, Refusal, place_error
 from cex.binance.forms import Form, Forms, Values
-from cex.binance.messages import OrderAnswer
+from cex.binance.messages import Fault, OrderAnswer, ReplaceAnswer
 from cex.binance.reading import snapshot
 from cex.binance.request_socket import RequestSocket
 from cex.errors import UnknownOrder
@@ -24,7 +24,7 @@ from cex.markets import Market
 from cex.numbers import price_text, qty_text
 from cex.orders import Orders
 from cex.reports import Reports
-from domain import OrderState, OrderType, PlatformError
+from domain import InputError, OrderRejected, OrderState, OrderType, PlatformError
 from domain.events import PlaceOrder
 
 
@@ -55,13 +55,49 @@ class BinanceOrders(Orders):
         self, market: Market, order: PlaceOrder, venue_name: str | int
     ) -> Callable[[], Awaitable[OrderSnapshot]]:
         form = self._forms.place(market.venue_symbol, order.side, order.type, order.time_in_force)
-        values: Values = (venue_name, qty_text(market.instrument, order.qty_lots))
-        if order.type is not OrderType.MARKET:
-            values = (values[0], price_text(market.instrument, order.price_ticks), values[1])
+        values = _values(market, order, venue_name)
         return lambda: self._place(market, form, values)
 
     async def _place(self, market: Market, form: Form, values: Values) -> OrderSnapshot:
         return snapshot(market, self._read(await self._send(form, values)))
+
+    async def replace(self, market: Market, client_order_id: str, order: PlaceOrder) -> int:
+        """Cancel one order and place another in one step; nothing is placed where the first is not open any more.
+
+        The new order has its own whole size, whatever the old one has filled by then. An `OutcomeUnknown` is about
+        both: ask about both. Otherwise as `place`, and what became of the old order is told.
+        """
+        self._check(market, order)
+        form = self._forms.replace(market.venue_symbol, order.side, order.type, order.time_in_force)
+        old, new = await self._venue.theirs(client_order_id), await self._venue.theirs(order.client_order_id)
+        values = (old, *_values(market, order, new))
+        try:
+            return await self._submit(
+                market, order.client_order_id, lambda: self._replace(market, form, values, client_order_id)
+            )
+        except OrderRejected:
+            known = self._reports.find(client_order_id)
+            if known is None or not known.has_ended:
+                await self.settle(market, client_order_id)
+            raise
+
+    async def _replace(self, market: Market, form: Form, values: Values, client_order_id: str) -> OrderSnapshot:
+        try:
+            answer = msgspec.json.decode(await self._send(form, values), type=ReplaceAnswer)
+        except Refusal as exc:
+            if exc.code not in HALVES_FAILED:
+                raise
+            answer = msgspec.convert(exc.data, ReplaceAnswer)
+        cancelled, placed = answer.cancelled, answer.placed
+        if isinstance(cancelled, OrderAnswer):
+            self._tell(market, snapshot(market, cancelled), client_order_id=client_order_id)
+        if isinstance(placed, OrderAnswer):
+            return snapshot(market, placed)
+        # The half that failed says why; where the new order was not tried, that is the cancel.
+        fault = placed or cancelled
+        if not isinstance(fault, Fault):
+            raise InputError(f"a cancel-replace without the new order: {answer}")
+        raise Refusal(400, fault.code, fault.msg)
 
     def _failure(self, exc: Exception, client_order_id: str, handover: Handover) -> PlatformError:
         return place_error(exc, client_order_id=client_order_id, touched=handover.touched)
@@ -110,3 +146,10 @@ class BinanceOrders(Orders):
             write = form.session_message if self.socket.is_logged_on else form.message
             return await self.socket.ask(request_id, write(request_id, values))
         return await self._venue.fetch(form.verb, form.path, form.query(values), keyed=True)
+
+
+def _values(market: Market, order: PlaceOrder, venue_name: str | int) -> Values:
+    size = qty_text(market.instrument, order.qty_lots)
+    if order.type is OrderType.MARKET:
+        return venue_name, size
+    return venue_name, price_text(market.instrument, order.price_ticks), size

@@ -139,7 +139,9 @@ class RequestSocket:
         fault = answer.error
         if answer.status in (418, 429):
             limiter.observe(answer.status, {"Retry-After": _retry_after_s(fault.data if fault else None)})
-        raise Refusal(answer.status, fault.code if fault else None, fault.msg if fault else "no reason")
+        if fault is None:
+            raise Refusal(answer.status, None, "no reason")
+        raise Refusal(answer.status, fault.code, fault.msg, fault.data)
 
     async def _read(self) -> None:
         socket = self._socket

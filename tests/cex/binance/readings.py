@@ -159,12 +159,12 @@ class Readings:
     # --- answers
 
     def _our_order(self, data: bytes) -> Values:
-        return self._told(msgspec.json.decode(data, type=m.OrderAnswer))
+        return self.told(msgspec.json.decode(data, type=m.OrderAnswer))
 
     def _our_orders(self, data: bytes) -> Values:
-        return [self._told(row) for row in msgspec.json.decode(data, type=list[m.OrderAnswer])]
+        return [self.told(row) for row in msgspec.json.decode(data, type=list[m.OrderAnswer])]
 
-    def _told(self, row: m.OrderAnswer) -> Values:
+    def told(self, row: m.OrderAnswer) -> Values:
         order = reading.snapshot(self._market(row.symbol), row)
         # ccxt gives a cancel's own id as the order's: of those, everything else is compared.
         name = "" if row.orig_client_order_id else order.client_order_id

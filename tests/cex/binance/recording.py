@@ -96,15 +96,16 @@ async def _replace(ours: _Client, _theirs: _Client, _url: str) -> None:
     await ours.place("SELL", "3050.00", "0.4", newClientOrderId="amended")
     amend = {"origClientOrderId": "amended", "newQty": "0.2"}
     await ours.call("amendment", "PUT", "order/amend/keepPriority", symbol=SYMBOL, **amend)
+    await ours.place("SELL", "3052.00", "0.4", newClientOrderId="replaced")
     replacement = {"side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "price": "3051.00", "quantity": "0.3"}
-    replacement |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrigClientOrderId": "amended"}
+    replacement |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrigClientOrderId": "replaced"}
     await ours.call("replacement", "POST", "order/cancelReplace", symbol=SYMBOL, **replacement)
     await ours.place("BUY", "2000.00", "0.3", newClientOrderId="swept")
     await ours.call("sweep", "DELETE", "openOrders", symbol=SYMBOL)
     # And what is refused.
     await ours.place("SELL", "3060.00", "900000")
     await ours.place("SELL", "3060.001", "0.1")
-    await ours.place("BUY", "3060.00", "0.1", type="LIMIT_MAKER", timeInForce=None)
+    await ours.place("SELL", "2980.00", "0.1", type="LIMIT_MAKER", timeInForce=None)
     await ours.call("order", "DELETE", "order", symbol=SYMBOL, origClientOrderId="nobody")
     await ours.call("order", "GET", "order", symbol=SYMBOL, origClientOrderId="nobody")
     await ours.call("order", "GET", "order", symbol="NONESUCH", origClientOrderId="nobody")

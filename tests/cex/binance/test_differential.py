@@ -20,11 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cex.binance import reading
-from cex.binance.messages import ExchangeInfo
+from cex.binance.connection import refusal
+from cex.binance.errors import place_error
+from cex.binance.messages import ExchangeInfo, OrderAnswer, ReplaceAnswer
+from cex.errors import place_error as generic_place_error
 from cex.markets import follow
+from domain import OrderRejected
 from tests.cex.binance.published import MARKETS, MESSAGES
 from tests.cex.binance.readings import REFUSALS, SETTINGS, Readings, ccxt_with
 from tests.cex.binance.recording import SYMBOL, Recording, record
+from tests.cex.binance.test_errors import by_ccxt
 
 EXECUTIONS = {"NEW", "TRADE", "CANCELED", "EXPIRED", "REPLACED", "TRADE_PREVENTION"}
 KINDS = (
@@ -192,6 +197,24 @@ def test_books_agree_after_every_diff(recording: Recording, readings: Readings) 
         assert book.last_update_id == theirs["nonce"]
         applied += 1
     assert applied
+
+
+def test_recorded_refusals_are_sorted_the_same_and_give_the_venues_own_words(recording: Recording) -> None:
+    assert len(recording["error"]) >= 6
+    for body in recording["error"]:
+        theirs = generic_place_error(by_ccxt(400, body.decode()), client_order_id="a", touched=True, status=400)
+        ours = place_error(refusal(400, body), client_order_id="a", touched=True)
+        assert type(ours) is type(theirs)
+        if isinstance(ours, OrderRejected):
+            assert (ours.code, ours.reason) == (str(json.loads(body)["code"]), json.loads(body)["msg"])
+
+
+def test_halves_of_a_replacement_are_the_orders_that_ccxt_reads(recording: Recording, readings: Readings) -> None:
+    (body,) = recording["replacement"]
+    answer, raw = msgspec.json.decode(body, type=ReplaceAnswer), json.loads(body)
+    for half, row in ((answer.cancelled, raw["cancelResponse"]), (answer.placed, raw["newOrderResponse"])):
+        assert isinstance(half, OrderAnswer)
+        assert readings.told(half) == readings.kinds["order"][1](row)
 
 
 def test_markets_agree(info: dict[str, Any], readings: Readings) -> None:
