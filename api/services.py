@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.auth.account_signatures import ChainReader
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings
 from api.core.effects import Effects
@@ -52,6 +54,7 @@ class Services:
         engine: EngineDoor,
         settings: ApiSettings,
         books: Ledger | None = None,
+        chains: Mapping[int, ChainReader] | None = None,
     ) -> Services:
         """Make what follows from the rest."""
         batches, hub = Batches(database), Hub(clock.now_ns)
@@ -64,7 +67,7 @@ class Services:
             batches=batches,
             effects=Effects(batches, clock.now_ns),
             cursors=Cursors(key),
-            auth=Auth.over(clock=clock, database=database, key=key, batches=batches, settings=settings),
+            auth=Auth.over(clock=clock, database=database, key=key, batches=batches, settings=settings, chains=chains),
             directory=directory,
             hub=hub,
             mirror=Mirror(engine.control, hub, directory),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
 from api.services import Services
 from api.tables import open_tables
+from chain import ChainClient
 from cli.data_dir import DataDir
-from cli.settings import load_settings
+from cli.settings import ChainSettings, load_settings
 from cli.wiring import open_ledger
+from domain import ChainId
 from runtime import SystemClock
 
 
@@ -20,6 +24,7 @@ def open_services(data: DataDir) -> Services:
         VenueUnavailable: The database does not answer.
     """
     settings = load_settings(data.settings)
+    chain = settings.chain
     database, ledger = open_ledger(settings, data)
     return Services.over(
         clock=SystemClock(),
@@ -28,4 +33,27 @@ def open_services(data: DataDir) -> Services:
         engine=EngineDoor(data.control),
         settings=settings.api,
         books=ledger,
+        chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},
     )
+
+
+class _LazyChain:
+    """The installation's chain, connected when the first contract account signs in: the API starts without it."""
+
+    def __init__(self, settings: ChainSettings) -> None:
+        self._client = ChainClient(list(settings.endpoints), ChainId(settings.chain_id))
+        self._turn = asyncio.Lock()
+        self._is_open = False
+
+    async def code(self, address: str) -> bytes:
+        return await (await self._open()).code(address)
+
+    async def call(self, to: str | None, data: bytes) -> bytes:
+        return await (await self._open()).call(to, data)
+
+    async def _open(self) -> ChainClient:
+        async with self._turn:
+            if not self._is_open:
+                await self._client.connect()
+                self._is_open = True
+        return self._client

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from api.auth.account_signatures import ChainReader
 from api.auth.api_keys import LastUses
 from api.auth.challenges import Challenges
 from api.auth.gate import RequestGate
 from api.auth.logins import Logins
 from api.auth.nonces import MemoryNonces, Nonces, RedisNonces
+from api.auth.passkeys import Passkeys
 from api.auth.passwords import Passwords
 from api.auth.rates import MemoryRates, Rates, RedisRates
 from api.auth.sealing import Seal
@@ -41,13 +44,25 @@ class Auth:
     sessions: Sessions
     standings: Standings
     step_ups: StepUps
+    passkeys: Passkeys
+    chains: Mapping[int, ChainReader]
+    """Chains whose contract accounts can be asked for a signature."""
     logins: Logins
     tickets: Tickets
     rates: Rates
     gate: RequestGate
 
     @classmethod
-    def over(cls, *, clock: Clock, database: Database, key: ServerKey, batches: Batches, settings: ApiSettings) -> Self:
+    def over(
+        cls,
+        *,
+        clock: Clock,
+        database: Database,
+        key: ServerKey,
+        batches: Batches,
+        settings: ApiSettings,
+        chains: Mapping[int, ChainReader] | None = None,
+    ) -> Self:
         """Make all of it. With `redis` in the settings, nonces and rates are shared by several processes."""
         seal = Seal(key.derive("auth/sealed"))
         challenges = Challenges(clock.now_ns)
@@ -78,6 +93,8 @@ class Auth:
             sessions=sessions,
             standings=standings,
             step_ups=step_ups,
+            passkeys=Passkeys(challenges, clock.now_ns, settings),
+            chains=chains or {},
             logins=Logins(
                 database=database,
                 now_ns=clock.now_ns,

@@ -14,11 +14,13 @@ from api.v1 import (
     logins,
     orders,
     organisation,
+    passkeys,
     second_factors,
     step_ups,
     stream,
     tickets,
     users,
+    wallets,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -29,6 +31,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     stream.router,
     logins.router,
     second_factors.router,
+    passkeys.router,
+    wallets.router,
     step_ups.router,
     tickets.router,
     keys.router,

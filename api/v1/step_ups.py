@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlmodel import Session
 
 from api.auth.names import new_token
 from api.auth.principal import Principal, require
-from api.auth.second_factor import Factors, factors_of, take_code
+from api.auth.second_factor import factors_of, take_code
 from api.auth.step_up import LIFETIME_S, Confirmed
 from api.auth.tables import UserRow
-from api.core.errors import Forbidden
+from api.core.errors import Forbidden, Unauthenticated
 from api.services import Use
 
 router = APIRouter(prefix="/v1/auth/step-ups", tags=["auth"])
@@ -37,6 +38,7 @@ class StepUpChallenge(BaseModel):
 
     challenge: str
     methods: list[str] = Field(description="What the person has.", examples=[["totp", "passkey"]])
+    public_key: dict[str, Any] | None = Field(description="Options for `navigator.credentials.get`, for a passkey.")
     expires_in: int
 
 
@@ -46,7 +48,16 @@ class StepUpAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     challenge: str = Field(max_length=100)
-    code: str = Field(max_length=32, examples=["123456"])
+    code: str | None = Field(default=None, max_length=32, examples=["123456"])
+    credential: dict[str, Any] | None = Field(
+        default=None, max_length=20, description="What the browser gives: `credential.toJSON()`."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.code is None) == (self.credential is None):
+            raise ValueError("either a code or a passkey's credential")
+        return self
 
 
 class StepUp(BaseModel):
@@ -63,26 +74,22 @@ async def begin_step_up(
     """Name the request that is to be confirmed. The person is the session's, or the one who made the key."""
     user = _person(who)
 
-    def write(session: Session) -> tuple[Factors, str]:
+    def write(session: Session) -> StepUpChallenge:
         factors = factors_of(session, user)
-        content = {"digest": body.digest, "organisation": who.organisation}
-        word = services.auth.challenges.issue(
-            session, f"{_KIND}/{user}", content, ttl_s=LIFETIME_S, user=user, word=new_token("suc")
-        )
-        return factors, word
+        if not factors.any:
+            raise Forbidden("this person has no second factor", code="no_factor", hint="enrol one: POST /v1/auth/totp")
+        content, word = {"digest": body.digest, "organisation": who.organisation}, new_token("suc")
+        services.auth.challenges.issue(session, f"{_KIND}/{user}", content, ttl_s=LIFETIME_S, user=user, word=word)
+        options = services.auth.passkeys.confirmation(session, user, body.digest, word) if factors.passkeys else None
+        methods = ["totp"] * factors.has_totp + ["passkey"] * (factors.passkeys > 0)
+        return StepUpChallenge(challenge=word, methods=methods, public_key=options, expires_in=LIFETIME_S)
 
-    factors, word = await services.database.run(write)
-    if not factors.any:
-        raise Forbidden("this person has no second factor", code="no_factor", hint="enrol one: POST /v1/auth/totp")
-    methods = ["totp"] * factors.has_totp + ["passkey"] * (factors.passkeys > 0)
-    return StepUpChallenge(challenge=word, methods=methods, expires_in=LIFETIME_S)
+    return await services.database.run(write)
 
 
 @router.post("/confirmation", status_code=201)
-async def confirm_step_up_by_code(
-    services: Use, who: Annotated[Principal, require(weight=10)], body: StepUpAnswer
-) -> StepUp:
-    """Confirm with a code. A wrong one uses the challenge up."""
+async def answer_step_up(services: Use, who: Annotated[Principal, require(weight=10)], body: StepUpAnswer) -> StepUp:
+    """Confirm with a code or a passkey. A wrong one uses the challenge up."""
     user, auth = _person(who), services.auth
 
     def write(session: Session) -> str | None:
@@ -90,7 +97,13 @@ async def confirm_step_up_by_code(
         row = session.get(UserRow, user, with_for_update=True)
         if found is None or row is None or found["organisation"] != who.organisation:
             return None
-        method = take_code(session, auth.seal, row, body.code, services.clock.now_ns())
+        method: str | None = None
+        if body.code is not None:
+            method = take_code(session, auth.seal, row, body.code, services.clock.now_ns())
+        elif body.credential is not None:
+            with suppress(Unauthenticated):
+                asserted = auth.passkeys.confirmed(session, body.credential, found["digest"], body.challenge)
+                method = "passkey" if asserted.user == user else None
         if method is None:
             return None
         confirmed = Confirmed(user, who.organisation, found["digest"], method)
@@ -99,7 +112,7 @@ async def confirm_step_up_by_code(
 
     word = await services.database.run(write)
     if word is None:
-        raise Forbidden("wrong code, or no such challenge", code="invalid_step_up", hint="begin again")
+        raise Forbidden("wrong code or passkey, or no such challenge", code="invalid_step_up", hint="begin again")
     return StepUp(step_up=word, expires_in=LIFETIME_S)
 
 
