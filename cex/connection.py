@@ -119,6 +119,11 @@ class Connection:
         self._hook()
 
     @property
+    def has_countdown(self) -> bool:
+        """Whether there is a call for a countdown that cancels everything."""
+        return bool(self.exchange.has.get("cancelAllOrdersAfter"))
+
+    @property
     def orders_by_websocket(self) -> bool:
         return bool(self.profile.websocket_orders and self.exchange.has.get("createOrderWs"))
 

@@ -175,6 +175,17 @@ class Orders:
                     await self.cancel(self.market(known.instrument), client_order_id)
         return len(ids)
 
+    async def arm_dead_man(self, seconds: int) -> None:
+        """Begin the venue's countdown to cancelling everything anew, or end it with 0.
+
+        Raises:
+            PlatformError: It was not heard, or is refused.
+        """
+        exchange = self._connection.exchange
+        await self._connection.query(
+            "dead man's switch", lambda: exchange.cancel_all_orders_after(seconds * 1000), lane=Lane.CANCEL
+        )
+
     async def ask(self, market: Market, client_order_id: str) -> None:
         """Find out what became of an order, and tell it with all of its trades."""
         await self.settle(market, client_order_id, is_asked=True)

@@ -67,6 +67,9 @@ class VenueSettings(SettingsPart):
     """A feed that is silent for so long is checked against REST."""
     poll_ms: Annotated[int, Field(ge=100, le=600_000)] = 15_000
     """Trades and open orders are compared with REST this often, besides after every reconnect."""
+    dead_man_s: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    """Seconds of our silence after which the venue cancels every open order of the account, also those of others; 0 is
+    never. Left out: a minute where the venue's profile knows such a switch (`capstan venues show`), else never."""
     rate_limits: tuple[RateLimit, ...] = ()
     """The account's own limits, in place of those of the venue's profile."""
     options: dict[str, JsonValue] = Field(default_factory=dict)

@@ -24,6 +24,7 @@ from cex.binance import BinanceAccount, BinanceConnection, BinanceFeed, BinanceO
 from cex.ccxt_feed import CcxtFeed
 from cex.ccxt_user_stream import CcxtUserStream
 from cex.connection import BINANCE_PROTOCOL, Connection
+from cex.dead_man import DeadMan, countdown_s
 from cex.feeds.checked import CheckedFeed
 from cex.feeds.data import Datum, event_of
 from cex.feeds.dialects import DIALECTS
@@ -34,7 +35,7 @@ from cex.reconciler import Reconciler
 from cex.reports import Reports
 from cex.settings import VenueSettings
 from cex.venues.matrix import capabilities
-from domain import Fill, InputError, Instrument, InvariantError, VenueId, VenueUnavailable
+from domain import Fill, InputError, Instrument, InvariantError, PlatformError, VenueId, VenueUnavailable
 from domain.events import AskOrder, BookInvalidated, CancelOrder, Event, PlaceOrder
 from runtime import Clock
 
@@ -66,6 +67,7 @@ class CcxtVenue:
         self._account: Account
         self._orders: Orders
         self._reconciler: Reconciler
+        self._dead_man: DeadMan | None = None
         self._running: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._is_started = False
@@ -118,11 +120,16 @@ class CcxtVenue:
         log.info("venue.started", venue=self.id, instruments=list(self._markets))
 
     async def stop(self) -> None:
-        """Leave: streams closed, nothing cancelled at the venue."""
+        """Leave: streams closed, nothing cancelled at the venue.
+
+        Where orders rest, a dead-man's switch is left to strike: nobody watches them any more.
+        """
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
             self._running = None
+            if self._dead_man is not None:
+                await self._end_dead_man(self._dead_man)
         for connection in (*self._siblings, self._connection):
             await connection.close()
 
@@ -236,6 +243,7 @@ class CcxtVenue:
         parts.append(connection.keep_time)
         if connection.has_keys:
             await self._reconciler.baseline()
+            parts += await self._begin_dead_man()
             parts += [*await self._account_parts(), self._reconciler.run]
         self._running = asyncio.create_task(self._run(parts), name=f"cex.{self.id}")
         ready = asyncio.create_task(self._ready(), name=f"cex.{self.id}.ready")
@@ -246,6 +254,28 @@ class CcxtVenue:
                 raise VenueUnavailable(f"{self.id}: not ready within {READY_S:g} s: no valid book or no user stream")
         finally:
             ready.cancel()
+
+    async def _begin_dead_man(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """Arm the venue's switch, where there is one, and give what renews it."""
+        connection, wanted = self._connection, self._settings.dead_man_s
+        seconds = countdown_s(wanted, connection.profile, is_possible=connection.has_countdown)
+        if not seconds:
+            return []
+        switch = DeadMan(str(self.id), seconds, self._orders.arm_dead_man)
+        if not await switch.begin(is_wanted=wanted is not None):
+            return []
+        self._dead_man = switch
+        return [switch.run]
+
+    async def _end_dead_man(self, switch: DeadMan) -> None:
+        try:
+            async with asyncio.timeout(self._connection.timeout_s):
+                if resting := await self.open_orders():
+                    log.warning("dead_man.left_armed", venue=self.id, orders=len(resting))
+                else:
+                    await switch.end()
+        except (PlatformError, TimeoutError) as exc:
+            log.warning("dead_man.left_armed", venue=self.id, error=str(exc))
 
     async def _account_parts(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Open the way out for orders, and give what is to run beside the feeds."""

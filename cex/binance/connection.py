@@ -79,6 +79,11 @@ class BinanceConnection(Connection):
         return self._signer
 
     @property
+    def has_countdown(self) -> bool:
+        """Only servers of one's own have it, our sandbox for one."""
+        return self.settings.base_url is not None
+
+    @property
     def orders_by_websocket(self) -> bool:
         return self.settings.orders == "auto"
 

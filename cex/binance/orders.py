@@ -132,6 +132,19 @@ class BinanceOrders(Orders):
             lane=Lane.CANCEL,
         )
 
+    async def arm_dead_man(self, seconds: int) -> None:
+        """See `Orders.arm_dead_man`: by market, as the futures API has it; the spot venue itself has none."""
+        for market in self._markets.values():
+            await self._venue.ask(
+                f"dead man's switch of {market.id}",
+                "countdownCancelAll",
+                {"symbol": market.venue_symbol, "countdownTime": seconds * 1000},
+                type=msgspec.Raw,
+                verb="POST",
+                signed=True,
+                lane=Lane.CANCEL,
+            )
+
     @property
     def _forms(self) -> Forms:
         if self._made is None:

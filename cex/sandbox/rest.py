@@ -15,6 +15,7 @@ from cex.sandbox import errors, weights, wire
 from cex.sandbox.accountqueries import AccountQueries
 from cex.sandbox.accounts import Account
 from cex.sandbox.capital import Capital, network_view
+from cex.sandbox.countdowns import Countdowns
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults, Kind
@@ -71,6 +72,7 @@ class Rest:
         user_data: UserData,
         faults: Faults,
         capital: Capital,
+        countdowns: Countdowns,
     ) -> None:
         self._exchange = exchange
         self._keys = keys
@@ -84,6 +86,7 @@ class Rest:
         self._endpoints = (
             _api_endpoints(queries, trading, records) | self._listen_key_endpoints() | self._sapi_endpoints()
         )
+        self._endpoints["POST", "/api/v3/countdownCancelAll"] = Endpoint(10, signed=countdowns.begin)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         now = self._exchange.clock_ms()

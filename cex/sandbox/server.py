@@ -20,6 +20,7 @@ from cex.sandbox.admin import Admin
 from cex.sandbox.capital import Capital
 from cex.sandbox.config import UNIT, FlowConfig, SandboxConfig
 from cex.sandbox.connections import Connection
+from cex.sandbox.countdowns import Countdowns
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
@@ -84,7 +85,8 @@ class SandboxServer:
         self._market_data = MarketData(self.exchange, self._hub, self._faults)
         queries, trading = PublicQueries(self.exchange, limits), Trading(self.exchange, limits)
         doors = (self.exchange, keys, limits, queries, trading, self._user_data, self._faults)
-        self._rest = Rest(*doors, capital)
+        self._countdowns = Countdowns(self.exchange, trading)
+        self._rest = Rest(*doors, capital, self._countdowns)
         self._ws_api = wsapi.build(*doors)
         self._connections: dict[Connection, None] = {}
         self._admin = Admin(
@@ -266,6 +268,7 @@ class SandboxServer:
             due = max(due + _PUBLISH_S, loop.time())
             await asyncio.sleep(due - loop.time())
             self.exchange.expire_due()
+            self._countdowns.strike()
             self._market_data.every_100_ms()
             if beat % 10 == 0:
                 self._market_data.every_second()

@@ -35,10 +35,12 @@ class PlainClient:
     base_url: str
     spec: AccountSpec
     session: aiohttp.ClientSession
+    ahead_ms: int = 0
+    """How far the exchange's clock is ahead, which it is told."""
 
     async def call(self, method: str, path: str, **params: Any) -> Any:
         assert self.spec.secret is not None
-        query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000, "recvWindow": 10_000})
+        query = urlencode(params | {"timestamp": time.time_ns() // 1_000_000 + self.ahead_ms, "recvWindow": 10_000})
         signature = hmac.new(self.spec.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self.base_url}/api/v3/{path}?{query}&signature={signature}"
         async with self.session.request(method, url, headers={"X-MBX-APIKEY": self.spec.api_key}) as response:
