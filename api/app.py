@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
 from api.auth.principal import Gate, check_routes
 from api.auth.rates import RateHeaders
 from api.core.requests import VERSION, RequestFrame
+from api.core.responses import PROBLEMS, describe_problems
 from api.problems import answer_problems
 from api.services import Services
 from api.v1 import ROUTERS
@@ -34,7 +36,7 @@ def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
     Raises:
         InvariantError: A route does not say whom it admits.
     """
-    app = FastAPI(title="Capstan", version=VERSION, docs_url=None, redoc_url=None, lifespan=_live)
+    app = FastAPI(title="Capstan", version=VERSION, docs_url=None, redoc_url=None, lifespan=_live, responses=PROBLEMS)
     app.state.services = services
     app.state.gate = gate or services.auth.gate
     answer_problems(app)
@@ -44,4 +46,10 @@ def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     check_routes(app)
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return describe_problems(plain())
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -81,10 +81,7 @@ class Mirror:
         """Take a whole new state; what readers know is brought up to it."""
         self._epoch = snapshot["epoch"]
         self._state = defaultdict(dict, {topic: dict(values) for topic, values in snapshot["state"].items()})
-        for topic in _BY_STRATEGY:
-            grouped = self._by_portfolio(self._state[topic])
-            for portfolio in {channel.key for channel in self._hub.channels(topic)} | set(grouped):
-                self._hub.replace(topic, portfolio, dict(grouped.get(portfolio, {})))
+        self.reassigned()
         for name, book in self._state["books"].items():
             self._hub.replace("books", name, book)
         for topic, events in snapshot["events"].items():
@@ -113,6 +110,13 @@ class Mirror:
             self._hub.publish(topic, owner, values)
         for topic, event in part["events"]:
             self._publish_event(topic, event)
+
+    def reassigned(self) -> None:
+        """A strategy went to another portfolio: readers of both are brought up to it."""
+        for topic in _BY_STRATEGY:
+            grouped = self._by_portfolio(self._state[topic])
+            for portfolio in {channel.key for channel in self._hub.channels(topic)} | set(grouped):
+                self._hub.replace(topic, portfolio, dict(grouped.get(portfolio, {})))
 
     def lose(self) -> None:
         """The engine is away: what is known is old, and books are none."""
@@ -146,8 +150,8 @@ class Mirror:
             known = [Decimal(result) for result in results if result is not None]
             total = text(sum(known, Decimal(0))) if len(known) == len(results) else None
             told[owner]["portfolio"] = {"portfolio": owner, "result": total}
-        for owner, values in told.items():
-            self._hub.publish("pnl", owner, values)
+        for owner in {channel.key for channel in self._hub.channels("pnl")} | set(told):
+            self._hub.replace("pnl", owner, told.get(owner, {}))
 
     def _publish_event(self, topic: str, event: Value) -> None:
         is_fill = topic == "fills"

@@ -9,8 +9,9 @@ from prometheus_client import REGISTRY, generate_latest
 
 from cli.engine_reload import Reloader
 from cli.engine_status import StatusBoard
-from domain import InputError
+from domain import InputError, Instrument
 from domain import events as e
+from engine.feed import text
 from engine.ports import ExchangeVenue
 from engine.requests import Requests
 from engine.runner import LiveRunner
@@ -44,6 +45,7 @@ class Operator:
             "kill": self._kill,
             "resume": self._resume,
             "reload": reloader.reload,
+            "instruments": self._instruments,
             "place_order": self._place_order,
             "cancel_order": self._cancel_order,
             "find_order": self._find_order,
@@ -79,6 +81,9 @@ class Operator:
         self._runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
         return {"resumed": True}
 
+    async def _instruments(self, _request: Answer) -> Answer:
+        return {"instruments": [describe_instrument(i) for i in self._runner.kernel.markets.instruments.values()]}
+
     async def _place_order(self, request: Answer) -> Answer:
         return await self._requests.place(request, wait_s=_wait_s(request))
 
@@ -89,6 +94,22 @@ class Operator:
 
     async def _find_order(self, request: Answer) -> Answer:
         return self._requests.find(str(request.get("request", "")))
+
+
+def describe_instrument(instrument: Instrument) -> Answer:
+    """An instrument as it is told: names, and numbers as text."""
+    return {
+        "id": instrument.id,
+        "venue": str(instrument.venue),
+        "symbol": instrument.symbol,
+        "base": instrument.base.symbol,
+        "quote": instrument.quote.symbol,
+        "tick_size": text(instrument.tick_size),
+        "lot_size": text(instrument.lot_size),
+        "min_notional": text(instrument.min_notional),
+        "maker_fee_bps": text(instrument.maker_fee_bps),
+        "taker_fee_bps": text(instrument.taker_fee_bps),
+    }
 
 
 def _wait_s(request: Mapping[str, Any]) -> float:

@@ -68,6 +68,22 @@ class Directory:
         """Every strategy that was put into a portfolio."""
         return frozenset(self._by_strategy)
 
+    @property
+    def rest(self) -> Portfolio | None:
+        """The portfolio that owns what is in no other, where there is one."""
+        return self._rest
+
+    def any(self, portfolio: str) -> Portfolio:
+        """A portfolio, whosever it is.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        found = self._portfolios.get(portfolio)
+        if found is None:
+            raise NotFound(f"no portfolio {portfolio[:64]!r}")
+        return found
+
     def visible(self, who: Principal) -> list[Portfolio]:
         """The portfolios that a caller may see, by name."""
         mine = (p for p in self._portfolios.values() if p.organisation == who.organisation and who.sees(p.id))

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from api import create_app
 from api.history.writer import HistoryWriter
 from api.portfolios.directory import assign, create
+from cli.engine_operator import describe_instrument
 from domain import InputError, OrderState
 from domain import events as e
 from engine.feed import Feed
@@ -46,6 +47,8 @@ class House:
                 return await requests.cancel(request["request"], request["strategy"], wait_s=request["wait_s"])
             case "find_order":
                 return requests.find(request["request"])
+            case "instruments":
+                return {"instruments": [describe_instrument(i) for i in self.door.desk.instruments]}
         raise InputError("unknown")
 
     @asynccontextmanager
