@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 from domain import InputError
 
 if TYPE_CHECKING:
-    from cex.sandbox import SandboxConfig
+    from cex.sandbox import ReplayConfig, SandboxConfig
 
 app = typer.Typer(no_args_is_help=True, help="An exchange of one's own that speaks the Binance spot API.")
 
@@ -33,9 +34,17 @@ def serve(
     seed: Annotated[int, typer.Option(help="Of the order flow.")] = 1,
     symbols: Annotated[str, typer.Option(help="Comma-separated, for example ETHUSDC,BTCUSDC.")] = "",
     flow: Annotated[str, typer.Option(help="hawkes, or none for an empty book.")] = "hawkes",
-    replay: Annotated[Path | None, typer.Option(help="A recording to use as background liquidity.")] = None,
-    replay_symbol: Annotated[str, typer.Option(help="The symbol it is played into.")] = "BTCUSDT",
-    speed: Annotated[float, typer.Option(help="Of the replay; 2 is twice as fast.")] = 1.0,
+    replay: Annotated[
+        list[Path] | None, typer.Option(help="A recording to use as background liquidity; may be given again.")
+    ] = None,
+    replay_symbol: Annotated[
+        str, typer.Option(help="The symbols that recordings are played into, comma-separated, in their order.")
+    ] = "BTCUSDT",
+    speed: Annotated[str, typer.Option(help="Of the replay: 2 is twice as fast, max as fast as it goes.")] = "1",
+    forward: Annotated[
+        str, typer.Option(help="A venue of this protocol whose live market is the liquidity: its REST address.")
+    ] = "",
+    forward_stream: Annotated[str, typer.Option(help="Its stream address, if that is another one.")] = "",
     journal: Annotated[
         str, typer.Option(help="Where a restart finds everything again: a directory, or a database's URL.")
     ] = "",
@@ -52,7 +61,7 @@ def serve(
     """Run the exchange until SIGTERM or SIGINT."""
     import uvloop
 
-    from cex.sandbox import TEST_ACCOUNT, FlowConfig, ReplayConfig, SandboxConfig, load_accounts, symbol_specs
+    from cex.sandbox import TEST_ACCOUNT, FlowConfig, ForwardConfig, SandboxConfig, load_accounts, symbol_specs
     from runtime.secrets import resolve_secret
 
     if flow not in ("hawkes", "none"):
@@ -64,7 +73,8 @@ def serve(
         accounts=load_accounts(accounts) if accounts else (TEST_ACCOUNT,),
         seed=seed,
         flow=FlowConfig() if flow == "hawkes" else None,
-        replay=ReplayConfig(replay, replay_symbol, speed) if replay else None,
+        replays=_replays(replay or [], replay_symbol, speed),
+        forward=ForwardConfig(forward, forward_stream) if forward else None,
         faults=faults,
         admin_token=resolve_secret(admin_token).reveal() if admin_token else None,
         journal=journal or None,
@@ -96,6 +106,26 @@ async def _serve(config: SandboxConfig, *, as_json: bool) -> None:
                 typer.echo(f"  account {name}: API key {key}")
 
     await serve_sandbox(config, stop=stop, ready=ready)
+
+
+def _replays(paths: list[Path], symbols: str, speed: str) -> tuple[ReplayConfig, ...]:
+    """Match recordings with symbols.
+
+    Raises:
+        InputError: There are more of one than of the other, or the speed is no number.
+    """
+    from cex.sandbox import ReplayConfig
+
+    names = [name.strip() for name in symbols.split(",")]
+    if paths and len(names) != len(paths):
+        raise InputError(
+            f"{len(paths)} recordings for {len(names)} symbols", hint="name as many with --replay-symbol, by commas"
+        )
+    try:
+        factor = math.inf if speed == "max" else float(speed)
+    except ValueError as exc:
+        raise InputError(f"speed {speed!r} is neither a number nor max") from exc
+    return tuple(ReplayConfig(path, name, factor) for path, name in zip(paths, names, strict=False))
 
 
 def _spare_the_collector() -> None:

@@ -89,6 +89,9 @@ class Account:
 
     def renamed(self, order: Order, client_order_id: str) -> None:
         """Give an amended order its new client order id."""
+        if self.is_background:
+            order.client_order_id = client_order_id
+            return
         if self.by_client_id.get(order.client_order_id) is order:
             del self.by_client_id[order.client_order_id]
         order.client_order_id = client_order_id

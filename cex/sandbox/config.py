@@ -165,6 +165,29 @@ class ReplayConfig:
     path: Path
     symbol: str
     speed: float = 1.0
+    """`math.inf` is as fast as it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardConfig:
+    """Another Binance-protocol venue whose live market is background liquidity."""
+
+    url: str
+    """Of its REST door: `https://api.binance.com`."""
+    stream_url: str = ""
+    """Of its stream door; empty when it is the same host and port."""
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise InputError(f"forward: {self.url!r} is no address", hint="give one like https://api.binance.com")
+        if self.stream_url and not self.stream_url.startswith(("ws://", "wss://")):
+            raise InputError(
+                f"forward: {self.stream_url!r} is no stream address", hint="it begins with wss:// or ws://"
+            )
+
+    @property
+    def streams(self) -> str:
+        return (self.stream_url or "ws" + self.url.removeprefix("http")).rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +227,9 @@ class SandboxConfig:
     maker_fee_bps: Decimal = Decimal("10")
     taker_fee_bps: Decimal = Decimal("10")
     flow: FlowConfig | None = FlowConfig()
-    replay: ReplayConfig | None = None
+    replays: tuple[ReplayConfig, ...] = ()
+    forward: ForwardConfig | None = None
+    """Every symbol that is not replayed follows this venue; then there is no flow."""
     limits: LimitsConfig = LimitsConfig()
     faults: bool = False
     admin_token: str | None = field(default=None, repr=False)
@@ -227,12 +252,20 @@ class SandboxConfig:
             raise InputError(
                 f"faults for everybody who reaches {self.host}", hint="set an admin token, or listen on 127.0.0.1"
             )
-        if self.replay and self.replay.symbol not in names:
-            raise InputError(f"replay symbol {self.replay.symbol} is not among {names}")
+        self._check_replays(names)
         if self.flow:
             for asset in {asset for spec in self.symbols for asset in (spec.base, spec.quote)}:
                 if asset not in self.flow.start_prices:
                     raise InputError(f"flow has no start price for {asset}")
+
+    def _check_replays(self, names: list[str]) -> None:
+        for replay in self.replays:
+            if replay.symbol not in names:
+                raise InputError(f"replay symbol {replay.symbol} is not among {names}")
+        if len({replay.symbol for replay in self.replays}) != len(self.replays):
+            raise InputError("two recordings are to be played into one symbol")
+        if len({replay.speed for replay in self.replays}) > 1:
+            raise InputError("recordings of one exchange are played at one speed")
 
 
 def _is_loopback(host: str) -> bool:

@@ -25,6 +25,7 @@ from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
 from cex.sandbox.flow import FlowSimulator
+from cex.sandbox.forward import Forward
 from cex.sandbox.frames import requests
 from cex.sandbox.journal import Commits, Gate, OpenGate, Recorder, Store, open_store, resume
 from cex.sandbox.marketws import StreamSession
@@ -46,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 _PUBLISH_S: Final = 0.1
 _REPLAY_S: Final = 0.02
+_REPLAY_MESSAGES: Final = 20
+"""Applied at a time: about two milliseconds' work."""
 _SHUTDOWN_S: Final = 0.5
 _HEARTBEAT_S: Final = 60.0
 """A client that answers no ping for half of it is gone."""
@@ -92,11 +95,12 @@ class SandboxServer:
         self._admin = Admin(
             self.exchange, faults, self._connections.keys(), capital, self._user_data, config.admin_token
         )
-        self._replay = Replay(self.exchange, config.replay) if config.replay else None
+        self._replay = Replay(self.exchange, *config.replays) if config.replays else None
+        replayed = {replay.symbol for replay in config.replays}
+        symbols = [name for name in self.exchange.markets if name not in replayed]
+        self._forward = Forward(self.exchange, config.forward, symbols) if config.forward and symbols else None
         self._flow: FlowSimulator | None = None
-        if config.flow:
-            replayed = config.replay.symbol if config.replay else None
-            symbols = [name for name in self.exchange.markets if name != replayed]
+        if config.flow and self._forward is None:
             # After a restart the market goes on from where it was, with other draws.
             flow = replace(config.flow, start_prices=_present_prices(config.flow, self.exchange))
             seed = config.seed + self.exchange.counters()["last_order_id"]
@@ -250,6 +254,8 @@ class SandboxServer:
             background = [tasks.create_task(self._publish(), name="sandbox.publish")]
             if self._flow is not None:
                 background.append(tasks.create_task(self._run_flow(self._flow), name="sandbox.flow"))
+            if self._forward is not None:
+                background.append(tasks.create_task(self._forward.run(), name="sandbox.forward"))
             if self._replay is not None:
                 background.append(tasks.create_task(self._run_replay(self._replay), name="sandbox.replay"))
             if self._commits is not None:
@@ -282,11 +288,13 @@ class SandboxServer:
             flow.step()
 
     async def _run_replay(self, replay: Replay) -> None:
-        then = time.monotonic_ns()
+        then, count = time.monotonic_ns(), _REPLAY_MESSAGES
         while not replay.is_over:
-            await asyncio.sleep(_REPLAY_S)
+            # Time that is behind is caught up with, but not in one go: clients are served between two portions.
+            is_behind = count == _REPLAY_MESSAGES
+            await asyncio.sleep(0 if is_behind else _REPLAY_S)
             now = time.monotonic_ns()
-            replay.advance(now - then)
+            count = replay.advance(now - then, _REPLAY_MESSAGES)
             then = now
         log.info("sandbox.replay_over")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from decimal import Decimal
 from pathlib import Path
 
 import capstan_native as native
 import pytest
 
-from cex.sandbox import KNOWN_SYMBOLS, AccountSpec, ReplayConfig
+from cex.sandbox import KNOWN_SYMBOLS, AccountSpec, ReplayConfig, SandboxConfig
 from cex.sandbox.config import UNIT
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.orders import NewOrder
@@ -117,3 +118,45 @@ def test_a_real_capture_replays_to_its_own_book(market_data: Path) -> None:
     assert abs(bid[0] - recorded_bid[0]) <= 200
     assert abs(ask[0] - recorded_ask[0]) <= 200
     assert len(engine.levels(native.BUY, 2_000)) > 900
+
+
+def test_several_recordings_are_played_in_step_each_into_its_symbol(tmp_path: Path) -> None:
+    ethusdt = KNOWN_SYMBOLS["ETHUSDT"]
+    prices = {"BTCUSDT": 10_000, "ETHUSDT": 10_000}
+    exchange = Exchange([BTCUSDT, ethusdt], [CLIENT], lambda: 1_723_161_254_000, reference_prices=prices)
+    btc = write(tmp_path / "btc.txt", SNAPSHOT, diff(11, 11, [["100.00", "3"]], []))
+    eth = tmp_path / "eth.txt"
+    eth.write_text(f"{15 * 10**8} {json.dumps({'lastUpdateId': 7, 'bids': [['9.00', '1']], 'asks': []})}\n")
+    replay = Replay(exchange, ReplayConfig(btc, "BTCUSDT", 2.0), ReplayConfig(eth, "ETHUSDT", 2.0))
+    engines = {name: market.engine for name, market in exchange.markets.items()}
+    assert replay.advance(500_000_000) == 2
+    assert engines["BTCUSDT"].best(native.BUY) == (10_000, 300_000)
+    assert engines["ETHUSDT"].best(native.BUY) is None
+    assert replay.advance(250_000_000) == 1
+    assert engines["ETHUSDT"].best(native.BUY) == (900, 10_000)
+    assert replay.is_over
+
+
+def test_at_full_speed_time_does_not_count_and_portions_are_kept(tmp_path: Path) -> None:
+    sizes = [diff(number, number, [["100.00", str(number)]], []) for number in range(11, 61)]
+    exchange = make_exchange()
+    replay = Replay(exchange, ReplayConfig(write(tmp_path / "a.txt", SNAPSHOT, *sizes), "BTCUSDT", math.inf))
+    assert [replay.advance(0, 20), replay.advance(0, 20)] == [20, 20]
+    assert not replay.is_over
+    assert replay.advance(0, 20) == 11
+    assert replay.is_over
+    assert exchange.markets["BTCUSDT"].engine.best(native.BUY) == (10_000, 6_000_000)
+
+
+@pytest.mark.parametrize(
+    "replays",
+    [
+        (ReplayConfig(Path("a"), "NOPE"),),
+        (ReplayConfig(Path("a"), "BTCUSDT"), ReplayConfig(Path("b"), "BTCUSDT")),
+        (ReplayConfig(Path("a"), "BTCUSDT", 1.0), ReplayConfig(Path("b"), "ETHUSDT", 2.0)),
+    ],
+    ids=["unknown symbol", "one symbol twice", "two speeds"],
+)
+def test_recordings_that_do_not_fit_together_are_refused(replays: tuple[ReplayConfig, ...]) -> None:
+    with pytest.raises(InputError):
+        SandboxConfig(replays=replays)
