@@ -60,10 +60,14 @@ $(CROSSCHECK)/.venv/.synced: $(CROSSCHECK)/uv.lock | $(UV)
 	@touch $@
 
 # Clients of the sandbox exchange that claim module names of others, an environment each (docs/venues/sandbox-clients.md).
-conformance: $(CONFORMANCE:%=%/.venv/.synced) ## Install the third-party clients that trade on the sandbox exchange
+conformance: $(CONFORMANCE:%=%/.venv/.synced) tests/conformance/npm/node_modules/.package-lock.json ## Install the third-party clients that trade on the sandbox exchange
 
 tests/conformance/%/.venv/.synced: tests/conformance/%/uv.lock | $(UV)
 	@$(UV) sync --locked --quiet --project $(@D:/.venv=)
+	@touch $@
+
+tests/conformance/npm/node_modules/.package-lock.json: tests/conformance/npm/package-lock.json
+	@npm ci --prefix tests/conformance/npm --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 demo: install ## Run the main job for 60 s and open with a report
@@ -118,4 +122,4 @@ services: ## Start PostgreSQL and Redis for the tests that use them
 	@scripts/services start
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv .tools $(CROSSCHECK)/.venv tests/conformance/*/.venv node_modules native/target contracts/out contracts/cache var
+	@rm -rf .venv .tools $(CROSSCHECK)/.venv tests/conformance/*/.venv tests/conformance/npm/node_modules node_modules native/target contracts/out contracts/cache var

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import tempfile
 from decimal import Decimal
@@ -23,7 +24,14 @@ from tests.cex.sandbox.conftest import ALICE, Sandbox, Start
 from tests.conformance.keys import ed25519_account, rsa_account
 
 HERE = Path(__file__).parent
-CLIENTS = ("ccxt_pro", "python_binance", "binance_connector", "binance_sdk_spot")
+CLIENTS = (
+    "ccxt_pro",
+    "python_binance",
+    "binance_connector",
+    "binance_sdk_spot",
+    "npm_binance_spot",
+    "npm_binance_api_node",
+)
 KEYS = {"hmac": (ALICE, None), "ed25519": ed25519_account(), "rsa": rsa_account()}
 SESSION_S = 90
 """Ends a session that hangs; on an idle machine one takes 2 to 4 s."""
@@ -35,28 +43,32 @@ async def sandbox(start: Start) -> Sandbox:
     return await start(SandboxConfig(accounts=accounts, symbols=symbol_specs(["ETHUSDC", "BTCUSDC"]), seed=7))
 
 
-def interpreter(client: str) -> Path:
-    """Give the Python that has a client, or skip; where everything must be installed (`make test`), fail."""
-    project = HERE / client
-    if not (project / "pyproject.toml").is_file():
-        return Path(sys.executable)
-    python = project / ".venv/bin/python"
-    if not python.is_file():
+def command(client: str, script: str = "session") -> list[str]:
+    """Give what runs a session; skip where the client is missing, or fail if everything must be there (`make test`)."""
+    if client.startswith("npm_"):
+        project = HERE / "npm"
+        program, path = shutil.which("node"), project / f"{client.removeprefix('npm_')}.mjs"
+        is_installed = program is not None and (project / "node_modules").is_dir()
+    else:
+        project = HERE / client
+        is_apart = (project / "pyproject.toml").is_file()
+        program, path = str(project / ".venv/bin/python") if is_apart else sys.executable, project / f"{script}.py"
+        is_installed = Path(program).is_file()
+    if program is None or not is_installed:
         reason = f"{client} is not installed: run `make conformance`"
         if os.environ.get("CAPSTAN_TEST_ALL_CLIENTS"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return python
+    return [program, str(path)]
 
 
-async def session(client: str, kind: str, sandbox: Sandbox) -> dict[str, Any]:
+async def session(client: str, kind: str, sandbox: Sandbox, script: str = "session") -> dict[str, Any]:
     """Run a client's session to its end and give its account of it."""
     account, private_key = KEYS[kind]
     signs_with = {"secret": account.secret} if private_key is None else {"private_key": private_key}
     where = {"http": sandbox.url, "ws": sandbox.ws_url, "api_key": account.api_key, **signs_with}
     process = await asyncio.create_subprocess_exec(
-        str(interpreter(client)),
-        str(HERE / client / "session.py"),
+        *command(client, script),
         json.dumps(where),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -120,3 +132,12 @@ async def test_it_trades_and_sees_what_the_exchange_did(client: str, kind: str, 
     for asset in ("ETH", "USDC"):
         assert Decimal(seen["balance"][asset]) == Decimal(balances[asset]["free"])
         assert Decimal(balances[asset]["locked"]) == 0
+
+
+async def test_every_answer_and_stream_fits_the_schemas_of_the_venues_own_client(sandbox: Sandbox) -> None:
+    seen = await session("binance_sdk_spot", "hmac", sandbox, "methods")
+    odd = {(door, method): told for door, methods in seen.items() for method, told in methods.items() if told != "ok"}
+    # No symbol of ours has a reference price, and that is how the venue says so.
+    doors, methods = ("rest", "websocket"), ("reference_price", "reference_price_calculation")
+    assert odd == {(door, method): -2043 for door in doors for method in methods}
+    assert {door: len(methods) for door, methods in seen.items()} == {"rest": 30, "websocket": 29, "streams": 13}

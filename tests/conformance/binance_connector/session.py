@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import sys
-from importlib.metadata import version
 
 from binance.error import ClientError
 from binance.spot import Spot
@@ -94,7 +93,6 @@ def main():
         except ClientError as exc:
             refused = exc.error_code
         return {
-            "version": version("binance-connector"),
             "tick": filters["PRICE_FILTER"]["tickSize"],
             "lot": filters["LOT_SIZE"]["stepSize"],
             "book": [len(snapshot["bids"]), len(snapshot["asks"])] if in_step else [],

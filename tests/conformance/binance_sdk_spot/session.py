@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from importlib.metadata import version
 
 from binance_common.configuration import (
     ConfigurationRestAPI,
@@ -86,7 +85,6 @@ async def main():
             refused = exc.status_code  # Its name for the venue's code.
         account = rest.get_account().data()
         return {
-            "version": version("binance-sdk-spot"),
             "tick": filters["PRICE_FILTER"].tick_size,
             "lot": filters["LOT_SIZE"].step_size,
             "book": [len(book.bids), len(book.asks)],

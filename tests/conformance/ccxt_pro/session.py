@@ -66,7 +66,6 @@ async def main():
             refused = json.loads(client.last_http_response)["code"]
         balance = await client.fetch_balance()
         return {
-            "version": ccxt.__version__,
             "tick": market["precision"]["price"],
             "lot": market["precision"]["amount"],
             "book": sides,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from importlib.metadata import version
 
 import binance
 from binance.exceptions import BinanceAPIException
@@ -72,7 +71,6 @@ async def main():
             refused = exc.code
         account = await client.get_account()
         return {
-            "version": version("python-binance"),
             "tick": filters["PRICE_FILTER"]["tickSize"],
             "lot": filters["LOT_SIZE"]["stepSize"],
             "book": sides,
