@@ -12,6 +12,7 @@ from api.auth.challenges import Challenges
 from api.auth.gate import RequestGate
 from api.auth.logins import Logins
 from api.auth.nonces import MemoryNonces, Nonces, RedisNonces
+from api.auth.oauth import Codes
 from api.auth.passkeys import Passkeys
 from api.auth.passwords import Passwords
 from api.auth.rates import MemoryRates, Rates, RedisRates
@@ -48,6 +49,7 @@ class Auth:
     chains: Mapping[int, ChainReader]
     """Chains whose contract accounts can be asked for a signature."""
     logins: Logins
+    codes: Codes
     tickets: Tickets
     rates: Rates
     gate: RequestGate
@@ -103,6 +105,7 @@ class Auth:
                 sessions=sessions,
                 tokens=tokens,
             ),
+            codes=Codes(sessions, clock.now_ns),
             tickets=tickets,
             rates=rates,
             gate=RequestGate(

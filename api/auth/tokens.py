@@ -190,7 +190,11 @@ class Tokens:
             signer.id,
             Ed25519PrivateKey.from_private_bytes(self._seal.open(signer.private, f"signing-key/{signer.id}")),
             {row.id: Ed25519PublicKey.from_public_bytes(decode64(row.public)) for row in rows},
-            min(signer.signs_until_ns, max(signer.signs_until_ns - _DAY_NS, now + _DAY_NS // 24)),
+            min(
+                signer.signs_until_ns,
+                max(signer.signs_until_ns - _DAY_NS, now + _DAY_NS // 24),
+                *(row.published_until_ns for row in rows),
+            ),
         )
 
     def _make(self, session: Session, now: int, signs_until_ns: int) -> SigningKeyRow:

@@ -109,20 +109,20 @@ async def get_organisation(services: Use, who: Annotated[Principal, require(Scop
 
 
 @router.get("/branding/{slug}", dependencies=[public()])
-async def get_branding(services: Use, slug: Slug) -> Branding:
+async def getbranding_of(services: Use, slug: Slug) -> Branding:
     """How an organisation looks, for its login page."""
 
     def read(session: Session) -> Branding:
         row = session.exec(select(OrganisationRow).where(OrganisationRow.slug == slug)).first()
         if row is None or row.closed_ns is not None:
             raise NotFound(f"no organisation {slug}")
-        return _branding(row)
+        return branding_of(row)
 
     return await services.database.read(read)
 
 
 @router.put("/organisation/branding")
-async def set_branding(
+async def setbranding_of(
     services: Use, who: Annotated[Principal, require(Scope.ORGANISATION_WRITE)], body: Branding
 ) -> Organisation:
     """Change how the organisation looks."""
@@ -181,7 +181,8 @@ async def set_networks(
     return changed
 
 
-def _branding(row: OrganisationRow) -> Branding:
+def branding_of(row: OrganisationRow) -> Branding:
+    """How an organisation looks; by its name alone until it has said."""
     return Branding(name=row.name) if row.branding == "{}" else Branding.model_validate_json(row.branding)
 
 
@@ -190,7 +191,7 @@ def _shown(row: OrganisationRow) -> Organisation:
         id=row.id,
         slug=row.slug,
         name=row.name,
-        branding=_branding(row),
+        branding=branding_of(row),
         fees=FeeSchedule.model_validate_json(row.fees),
         networks=msgspec.json.decode(row.networks),
         rate_limit=row.rate_limit,

@@ -84,7 +84,8 @@ async def test_a_revoked_key_is_none_at_once_and_revoking_needs_no_confirmation(
     assert status == 200
     assert gone["revoked_at"]
     assert (await other.ask("GET", KEYS))[0] == 401
-    assert (await owner.ask("DELETE", f"{KEYS}/{other.key}"))[1] == gone  # a second time changes nothing
+    again = (await owner.ask("DELETE", f"{KEYS}/{other.key}"))[1]
+    assert again["revoked_at"] == gone["revoked_at"]  # a second time changes nothing
 
 
 async def test_a_key_ends_when_it_was_made_to_end(owner, services):
