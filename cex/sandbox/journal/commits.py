@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from cex.sandbox.journal.recorder import Recorder
 from cex.sandbox.journal.records import pack
-from cex.sandbox.journal.store import Store
+from cex.sandbox.journal.store import MERGE_BYTES, URGENT_BYTES, Store
 
 
 class Gate(Protocol):
@@ -73,11 +73,16 @@ class Commits:
             VenueUnavailable: The store failed. Nothing that waits at the gate will leave.
         """
         while True:
+            if not self._changed.is_set() and self._store.group_bytes > MERGE_BYTES:
+                await self._on_thread(self._store.merge_step)
+                continue
             await self._changed.wait()
             if self._recorder.is_dirty:
                 await self._commit()
             elif self._is_ending:
                 return
+            if self._store.group_bytes > URGENT_BYTES:
+                await self._on_thread(self._store.merge_step)
 
     def end(self) -> None:
         self._is_ending = True

@@ -8,7 +8,7 @@ from typing import Final
 
 import psycopg
 
-from cex.sandbox.journal.store import FORMAT, MERGE_BYTES, check_format, merged
+from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest
 from domain import InputError, VenueUnavailable
 
 _LOCK: Final = 0x5A4D_B0C5
@@ -56,16 +56,23 @@ class PostgresqlStore:
         with _told():
             self._db.execute("INSERT INTO sandbox_journal_groups (body) VALUES (%s)", (group,))
         self._bytes += len(group)
-        if self._bytes > MERGE_BYTES:
-            self._merge()
+
+    @property
+    def group_bytes(self) -> int:
+        return self._bytes
 
     def close(self) -> None:
         with contextlib.suppress(psycopg.Error):
             self._db.close()
 
-    def _merge(self) -> None:
-        with _told(), self._db.transaction():
-            changes = merged({}, (bytes(body) for (body,) in self._db.execute(_GROUPS)))
+    def merge_step(self) -> None:
+        with _told(), self._db.transaction(), self._db.cursor("groups") as rows:
+            rows.itersize = 20
+            last, groups = oldest(
+                (number, bytes(body))
+                for number, body in rows.execute("SELECT number, body FROM sandbox_journal_groups ORDER BY number")
+            )
+            changes = merged({}, groups)
             self._db.execute(
                 "CREATE TEMPORARY TABLE changes (key text PRIMARY KEY, value bytea NOT NULL) ON COMMIT DROP"
             )
@@ -74,8 +81,8 @@ class PostgresqlStore:
                 "INSERT INTO sandbox_journal_entries SELECT key, value FROM changes"
                 " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
             )
-            self._db.execute("DELETE FROM sandbox_journal_groups")
-        self._bytes = 0
+            self._db.execute("DELETE FROM sandbox_journal_groups WHERE number <= %s", (last,))
+        self._bytes -= sum(map(len, groups))
 
     def _copy(self, entries: Iterable[tuple[str, bytes]], table: str) -> None:
         with self._db.cursor() as cursor, cursor.copy(f"COPY {table} (key, value) FROM STDIN") as copy:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cex.sandbox.journal.store import FORMAT, MERGE_BYTES, check_format, merged
+from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest
 from domain import InputError, VenueUnavailable
 
 
@@ -45,19 +45,21 @@ class SqliteStore:
         with self._told():
             self._db.execute("INSERT INTO groups (body) VALUES (?)", (group,))
         self._bytes += len(group)
-        if self._bytes > MERGE_BYTES:
-            self._merge()
+
+    @property
+    def group_bytes(self) -> int:
+        return self._bytes
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
-    def _merge(self) -> None:
+    def merge_step(self) -> None:
         with self._told(), self._transaction():
-            groups = (body for (body,) in self._db.execute("SELECT body FROM groups ORDER BY number"))
+            last, groups = oldest(self._db.execute("SELECT number, body FROM groups ORDER BY number"))
             self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", merged({}, groups).items())
-            self._db.execute("DELETE FROM groups")
-        self._bytes = 0
+            self._db.execute("DELETE FROM groups WHERE number <= ?", (last,))
+        self._bytes -= sum(map(len, groups))
 
     def _prepare(self) -> None:
         db = self._db

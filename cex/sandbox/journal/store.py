@@ -1,7 +1,8 @@
 """Keys and values on a disk: a base of entries, and the groups of changes that came after it.
 
-Writing a group appends one row: the cheapest thing a database can make durable. Now and then the groups are merged into
-the base, so that the journal grows with what there is to remember and not with what happened.
+Writing a group appends one row: the cheapest thing a database can make durable. Old groups are merged into the base, so
+that the journal grows with what there is to remember and not with what happened. Answers wait for groups, so a merge is
+done in steps of a few milliseconds, when no group waits, or one per group when they never cease to.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from domain import InputError
 
 FORMAT: Final = 1
 """Of the tables and groups. A record's own fields may grow without a new one."""
-MERGE_BYTES: Final = 64 * 1024 * 1024
-"""Groups that add up to so much are merged into the base."""
+MERGE_BYTES: Final = 16 * 1024 * 1024
+"""Groups beyond that are merged into the base when there is nothing else to do."""
+URGENT_BYTES: Final = 4 * MERGE_BYTES
+"""Beyond that, although there is."""
+STEP_BYTES: Final = 64 * 1024
+"""Merged at once: a little over what comes in meanwhile, so that a journal under full load stops growing."""
 
 _unpack: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]]).decode
 
@@ -37,7 +42,14 @@ class Store(Protocol):
     def append(self, group: bytes) -> None:
         """Make a group of changes durable: a MessagePack list of keys with their values."""
 
+    def merge_step(self) -> None:
+        """Merge the oldest groups, about `STEP_BYTES` of them, into the base."""
+
     def close(self) -> None: ...
+
+    @property
+    def group_bytes(self) -> int:
+        """What the groups add up to."""
 
 
 def open_store(where: str, *, sync: bool = True) -> Store:
@@ -82,6 +94,18 @@ def merged(base: Mapping[str, bytes], groups: Iterable[bytes]) -> dict[str, byte
         except msgspec.DecodeError as exc:
             raise InputError(f"journal: a group of changes cannot be read: {exc}") from exc
     return found
+
+
+def oldest(rows: Iterable[tuple[int, bytes]]) -> tuple[int, list[bytes]]:
+    """Take `STEP_BYTES` of numbered groups, at least one; give the last one's number and their bodies."""
+    last, groups, size = 0, list[bytes](), 0
+    for number, body in rows:
+        last = number
+        groups.append(body)
+        size += len(body)
+        if size >= STEP_BYTES:
+            break
+    return last, groups
 
 
 def check_format(found: int) -> None:

@@ -20,6 +20,7 @@ import pytest
 from cex.sandbox import TEST_ACCOUNT, AccountSpec, SandboxConfig
 from cex.sandbox.journal import Commits, open_store
 from cex.sandbox.journal.records import unpack
+from cex.sandbox.journal.store import MERGE_BYTES, URGENT_BYTES
 from cex.sandbox.server import SandboxServer
 from domain import VenueUnavailable
 from tests.cex.sandbox.conftest import BOB, Sandbox, Start
@@ -208,6 +209,8 @@ class SlowDisk:
         self.asked = threading.Event()
         self.groups: list[Any] = []
         self.fails = False
+        self.group_bytes = 0
+        self.merges = 0
 
     def load(self) -> dict[str, bytes]:
         return {}
@@ -221,6 +224,10 @@ class SlowDisk:
         if self.fails:
             raise VenueUnavailable("journal: no space left on device")
         self.groups.append(unpack(group))
+
+    def merge_step(self) -> None:
+        self.merges += 1
+        self.group_bytes = 0
 
     def close(self) -> None:
         return
@@ -291,3 +298,18 @@ async def test_commands_share_a_commit_while_the_disk_is_busy() -> None:
     commits.end()
     await task
     await commits.close()
+
+
+@pytest.mark.parametrize(("held", "merges"), [(MERGE_BYTES, 0), (MERGE_BYTES + 1, 1), (URGENT_BYTES + 1, 1)])
+async def test_the_journal_merges_when_it_has_grown(held: int, merges: int) -> None:
+    venue, disk = Venue(), SlowDisk()
+    disk.ready.set()
+    commits = Commits(venue.recorder, disk)
+    disk.group_bytes = held
+    task = asyncio.create_task(commits.run())
+    venue.step(("LIMIT", 0, 0, -1, 10, "NONE"))
+    await commits.passed(commits.mark())
+    commits.end()
+    await task
+    await commits.close()
+    assert (len(disk.groups), disk.merges) == (1, merges)

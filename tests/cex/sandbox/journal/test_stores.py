@@ -11,7 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from cex.sandbox.journal import open_store, postgresql, sqlite
+from cex.sandbox.journal import open_store
+from cex.sandbox.journal import store as store_module
 from cex.sandbox.journal.records import pack
 from cex.sandbox.journal.store import Store
 from domain import InputError, VenueUnavailable
@@ -53,15 +54,22 @@ def test_the_last_value_under_each_key_counts(reopen: Open) -> None:
 
 
 def test_merging_changes_what_is_stored_and_not_what_is_read(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sqlite, postgresql):
-        monkeypatch.setattr(module, "MERGE_BYTES", 300)
+    monkeypatch.setattr(store_module, "STEP_BYTES", 200)
     store = reopen()
     expected = {}
     for number in range(50):
         entries = [(f"key {number % 7}", b"%d" % number), (f"once {number}", b"x")]
         store.append(pack(entries))
         expected.update(entries)
+        if number % 3:
+            held = store.group_bytes
+            store.merge_step()
+            assert store.group_bytes < held
     assert store.load() == expected
+    while store.group_bytes:
+        store.merge_step()
+    assert store.load() == expected
+    store.merge_step()
     store.close()
     store = reopen()
     assert store.load() == expected
