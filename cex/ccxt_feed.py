@@ -8,16 +8,17 @@ that ccxt lost, which makes the book invalid until ccxt has loaded it anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from cex.connection import Connection
 from cex.errors import await_foreign, describe, reading
-from cex.feeds.data import Book, BookLost, Datum, Levels, PublicTrade
+from cex.feeds.data import Book, BookLost, Datum, Levels
 from cex.markets import Market
 from cex.numbers import to_decimal
+from cex.trades import trade_of
 from domain import InputError, PlatformError
 
 log = structlog.get_logger(__name__)
@@ -161,20 +162,3 @@ class CcxtFeed:
         return await self._connection.query(
             f"book of {self._market.id}", lambda: exchange.fetch_order_book(self._market.unified), weight=5
         )
-
-
-def trade_of(market: Market, row: Mapping[str, Any], received_ns: int) -> PublicTrade:
-    """Read ccxt's view of a public trade.
-
-    Raises:
-        InputError: A number that is none, or off the market's grid.
-    """
-    return PublicTrade(
-        instrument=market.id,
-        venue_ns=int(row.get("timestamp") or 0) * 1_000_000,
-        received_ns=received_ns,
-        trade_id=str(row.get("id") or ""),
-        price_ticks=market.instrument.ticks(to_decimal(row["price"])),
-        qty_lots=market.lots(row["amount"]),
-        is_buyer_maker=row["side"] == "sell",
-    )

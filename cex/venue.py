@@ -25,7 +25,9 @@ from cex.ccxt_feed import CcxtFeed
 from cex.ccxt_user_stream import CcxtUserStream
 from cex.connection import BINANCE_PROTOCOL, Connection
 from cex.dead_man import DeadMan, countdown_s
+from cex.feeds.backfill import TradeGuard, rest_trades
 from cex.feeds.checked import CheckedFeed
+from cex.feeds.contracts import ContractPoll
 from cex.feeds.data import Datum, event_of
 from cex.feeds.dialects import DIALECTS
 from cex.feeds.merged import MergedFeed
@@ -58,6 +60,11 @@ class CcxtVenue:
         self._settings = settings
         is_native = settings.exchange in BINANCE_PROTOCOL and settings.feed == "auto"
         self._connection = (BinanceConnection if is_native else Connection)(settings, clock, base_dir, state_dir)
+        self.on_data: Callable[[Datum], None] | None = None
+        """Told all market data in its normalised form, besides the events."""
+        self.on_raw: Callable[[str, bytes, int], None] | None = None
+        """Told an instrument's diffs and snapshots in the venue's own words with the time of receipt, where they are
+        followed natively. To be set before `follow`, as `on_data`."""
         self._emit: Callable[[Event], None] = lambda _event: None
         self._markets: dict[str, Market] = {}
         self._feeds: list[BinanceFeed | CheckedFeed | CcxtFeed | MergedFeed] = []
@@ -79,6 +86,11 @@ class CcxtVenue:
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         return MappingProxyType({market.id: market.instrument for market in self._markets.values()})
+
+    @property
+    def markets(self) -> Mapping[str, Market]:
+        """The followed instruments with the names they go by."""
+        return MappingProxyType(self._markets)
 
     @property
     def feeds(self) -> Sequence[BinanceFeed | CheckedFeed | CcxtFeed | MergedFeed]:
@@ -112,6 +124,10 @@ class CcxtVenue:
             VenueUnavailable: Not reachable, or not ready within `READY_S`.
         """
         await self.connect(emit)
+        await self.follow()
+
+    async def follow(self) -> None:
+        """Follow what `connect` has loaded, and return once it may be traded on; raises as `start`."""
         try:
             await self._follow()
         except BaseException:
@@ -230,17 +246,23 @@ class CcxtVenue:
         connection = self._connection
         connection.on_socket_lost = self._socket_lost
         markets = self._markets.values()
+        parts: list[Callable[[], Coroutine[Any, Any, None]]] = []
         if isinstance(connection, BinanceConnection):
-            self._feeds = [BinanceFeed(connection, market, self._tell) for market in markets]
-        elif self._settings.feed == "auto" and self._settings.exchange in DIALECTS and all(m.is_spot for m in markets):
-            self._feeds = [CheckedFeed(connection, market, self._tell) for market in markets]
-        elif self._settings.lines > 1:
-            connections = [connection, *await self._open_siblings()]
-            self._feeds = [MergedFeed(connections, market, self._tell) for market in markets]
+            native = [BinanceFeed(connection, market, self._tell) for market in markets]
+            for feed, market in zip(native, markets, strict=True):
+                feed.on_raw = partial(self.on_raw, market.id) if self.on_raw is not None else None
+            self._feeds = list(native)
         else:
-            self._feeds = [CcxtFeed(connection, market, self._tell) for market in markets]
-        parts: list[Callable[[], Coroutine[Any, Any, None]]] = [part.run for part in self._feeds]
+            guards = [TradeGuard(m.id, rest_trades(connection, m), self._tell) for m in markets]
+            parts += [guard.run for guard in guards]
+            self._feeds = [
+                await self._foreign_feed(market, guard.take) for market, guard in zip(markets, guards, strict=True)
+            ]
+        parts += [part.run for part in self._feeds]
         parts.append(connection.keep_time)
+        if self.on_data is not None:
+            contracts = [market for market in markets if not market.is_spot]
+            parts += [ContractPoll(connection, market, self._tell).run for market in contracts]
         if connection.has_keys:
             await self._reconciler.baseline()
             parts += await self._begin_dead_man()
@@ -288,8 +310,19 @@ class CcxtVenue:
         stream = CcxtUserStream(connection, self._account, self._markets, self._reports, on_up=up, on_down=down)
         return [stream.run]
 
+    async def _foreign_feed(self, market: Market, emit: Callable[[Datum], None]) -> CheckedFeed | CcxtFeed | MergedFeed:
+        """Make the feed of an instrument of a venue that does not speak Binance's protocol, or is not to."""
+        connection, settings = self._connection, self._settings
+        if settings.feed == "auto" and settings.exchange in DIALECTS and market.is_spot:
+            return CheckedFeed(connection, market, emit)
+        if settings.lines > 1:
+            return MergedFeed([connection, *await self._open_siblings()], market, emit)
+        return CcxtFeed(connection, market, emit)
+
     async def _open_siblings(self) -> list[Connection]:
-        """Open further clients of the exchange, for market data only: they have no keys."""
+        """Open further clients of the exchange, for market data only and without keys, or give those that are open."""
+        if self._siblings:
+            return self._siblings
         for number in range(1, self._settings.lines):
             urls = self._settings.feed_urls
             settings = self._settings.model_copy(
@@ -307,6 +340,8 @@ class CcxtVenue:
         return self._siblings
 
     def _tell(self, datum: Datum) -> None:
+        if self.on_data is not None:
+            self.on_data(datum)
         if (event := event_of(datum)) is not None:
             self._emit(event)
 

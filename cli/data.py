@@ -1,4 +1,4 @@
-"""`capstan data`: recordings into event stores, and what is in them."""
+"""`capstan data`: recordings of markets, into event stores, and what is in them; histories that venues still tell."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import typer
 
 from cli import output
 from cli.books import JsonOption
+from cli.data_venues import history, record
 from domain import InputError
 
 if TYPE_CHECKING:
     from engine.data import Store
 
-app = typer.Typer(no_args_is_help=True, help="Recordings into event stores, and what is in them.")
+app = typer.Typer(no_args_is_help=True, help="Recordings of markets, into event stores, and what is in them.")
+app.command()(record)
+app.command()(history)
 
 
 @app.command("import")

@@ -79,6 +79,8 @@ class BinanceFeed:
 
         instrument, settings = market.instrument, connection.settings
         self.valid = asyncio.Event()
+        self.on_raw: Callable[[bytes, int], None] | None = None
+        """Told each diff that goes into the book and each snapshot, as they came, with the time of receipt."""
         self._connection = connection
         self._market = market
         self._emit = emit
@@ -178,6 +180,8 @@ class BinanceFeed:
                 log.info("feed.gap", instrument=self._market.id, first=item.first, last=item.last)
                 continue
             self._received_ns, self._venue_ns = item.received_ns, item.venue_ns
+            if self.on_raw is not None:
+                self.on_raw(item.data, self._clock.now_ns())
             was_valid = book.is_valid
             try:
                 changed = book.apply_diff(item.data)
@@ -270,6 +274,8 @@ class BinanceFeed:
             try:
                 body = await self._depth(SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT)
                 arrived_ns = self._clock.monotonic_ns()
+                if self.on_raw is not None:
+                    self.on_raw(body, self._clock.now_ns())
                 # A line that was subscribed before the question misses nothing after the answer.
                 if subscribed & self._diffs.lines and self._book.apply_snapshot(body):
                     self._diffs.vouch(subscribed)

@@ -7,6 +7,7 @@ an immutable copy of its best levels; nothing changes it after it was told.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
@@ -64,7 +65,35 @@ class TradesMissing(_Datum, frozen=True, kw_only=True):
     reason: str
 
 
-Datum: TypeAlias = Book | BookLost | Orders | PublicTrade | TradesMissing
+class Candle(_Datum, frozen=True, kw_only=True):
+    """One closed OHLCV bar; `venue_ns` is when it opened. Exact as the venue wrote it, also off today's grid."""
+
+    period_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+class Funding(_Datum, frozen=True, kw_only=True):
+    """A contract's funding rate: paid at `venue_ns`, or where `is_next` expected for `due_ns`."""
+
+    rate: Decimal
+    due_ns: int
+    is_next: bool = False
+    mark: Decimal | None = None
+    index: Decimal | None = None
+
+
+class OpenInterest(_Datum, frozen=True, kw_only=True):
+    """What is open of a contract: in the venue's own unit (contracts, or base), and its value in quote."""
+
+    amount: Decimal | None
+    value: Decimal | None
+
+
+Datum: TypeAlias = Book | BookLost | Candle | Funding | OpenInterest | Orders | PublicTrade | TradesMissing
 
 
 def event_of(datum: Datum) -> Event | None:
