@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
-from cex.sandbox.orders import Order, OrderList, Trade
+from cex.sandbox.orders import Order, OrderList, PreventedMatch, Trade
 from domain import InputError, InvariantError, parse_units
 
 _SIGNS_WITH: Final = ("secret", "ed25519_public_key", "rsa_public_key")
@@ -38,6 +38,7 @@ class Account:
     open_orders: dict[int, Order] = field(default_factory=dict)
     by_client_id: dict[str, Order] = field(default_factory=dict)
     trades: dict[str, deque[Trade]] = field(default_factory=dict)
+    prevented: dict[str, deque[PreventedMatch]] = field(default_factory=dict)
     lists: dict[int, OrderList] = field(default_factory=dict)
     open_lists: dict[int, OrderList] = field(default_factory=dict)
     lists_by_client_id: dict[str, OrderList] = field(default_factory=dict)
@@ -121,6 +122,15 @@ class Account:
             oldest = self.lists.pop(self._ended_lists.popleft())
             if self.lists_by_client_id.get(oldest.client_order_id) is oldest:
                 del self.lists_by_client_id[oldest.client_order_id]
+
+    def prevented_match(self, match: PreventedMatch) -> None:
+        """Remember a prevented match, or what more is known of the last one."""
+        if self.is_background:
+            return
+        matches = self.prevented.setdefault(match.symbol.name, deque(maxlen=HISTORY_MAX))
+        if matches and matches[-1].id == match.id:
+            matches.pop()
+        matches.append(match)
 
     def traded(self, trade: Trade) -> None:
         if not self.is_background:

@@ -24,6 +24,7 @@ from cex.sandbox.orders import (
     OrderList,
     OrderReported,
     OrderTouched,
+    PreventedMatch,
     PublicTrade,
     Status,
     Trade,
@@ -102,6 +103,26 @@ class Booking:
         self.emit(public)
         return public
 
+    def prevent(
+        self, order: Order, match: PreventedMatch, lots: int, left: int, relock: Callable[[Order], None]
+    ) -> None:
+        """Take from an order what it would have traded with its own account; without anything left it ends.
+
+        `relock` lets an order that goes on lock what it still needs.
+        """
+        order.prevented_match_id = match.id
+        order.prevented_lots += lots
+        is_over = not left or (order.quote_budget_raw > 0 and not order.open_lots and not order.is_cut_short)
+        order.updated_ms = match.time_ms
+        if not is_over and order.pays_from_lock:
+            relock(order)
+        if is_over:
+            self.lock_up_to(order, 0)
+            order.status = Status.EXPIRED_IN_MATCH
+            self._forget(order)
+        self.report(order, "TRADE_PREVENTION", prevented=match, last_prevented_lots=lots)
+        self.report_balances(order.account, order.symbol.base, order.symbol.quote)
+
     def end(self, order: Order, status: Status, *, cancel_id: str = "") -> None:
         """End an order that did not fill whole: give back what it still locks, then report."""
         self.lock_up_to(order, 0)
@@ -109,8 +130,6 @@ class Booking:
         self._forget(order)
         if status is Status.CANCELED:
             self.report(order, "CANCELED", original=order.client_order_id, client_order_id=cancel_id)
-        elif status is Status.EXPIRED_IN_MATCH:
-            self.report(order, "TRADE_PREVENTION")
         else:
             self.report(order, "REJECTED" if status is Status.REJECTED else "EXPIRED")
         self.report_balances(order.account, order.symbol.base, order.symbol.quote)
@@ -136,7 +155,7 @@ class Booking:
         order.filled_lots += lots
         order.quote_filled_raw += quote_raw
         order.updated_ms = now
-        done = order.filled_lots == order.lots and not order.is_cut_short
+        done = not order.open_lots and not order.is_cut_short
         order.status = Status.FILLED if done else Status.PARTIALLY_FILLED
         list_id = -1 if order.order_list is None else order.order_list.id
         trade = Trade(
@@ -154,7 +173,15 @@ class Booking:
     # --- reports
 
     def report(
-        self, order: Order, execution: str, *, trade: Trade | None = None, original: str = "", client_order_id: str = ""
+        self,
+        order: Order,
+        execution: str,
+        *,
+        trade: Trade | None = None,
+        original: str = "",
+        client_order_id: str = "",
+        prevented: PreventedMatch | None = None,
+        last_prevented_lots: int = 0,
     ) -> None:
         if order.account.is_background:
             return
@@ -172,6 +199,9 @@ class Booking:
                 original,
                 trade,
                 order.working_ms,
+                prevented,
+                order.prevented_lots,
+                last_prevented_lots,
             )
         )
 

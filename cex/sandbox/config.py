@@ -31,6 +31,8 @@ class SymbolSpec:
     min_notional: str
     qty_max: str = "9000"
     market_qty_max: str = "500"
+    position_max: str | None = None
+    """The most of the base asset that an account may have, open buys included (MAX_POSITION)."""
 
     def __post_init__(self) -> None:
         if self.tick_raw <= 0 or self.lot_raw <= 0:
@@ -70,6 +72,10 @@ class SymbolSpec:
     @cached_property
     def qty_max_raw(self) -> int:
         return parse_units(self.qty_max, UNIT_DECIMALS)
+
+    @cached_property
+    def position_max_raw(self) -> int | None:
+        return None if self.position_max is None else parse_units(self.position_max, UNIT_DECIMALS)
 
     @cached_property
     def market_qty_max_raw(self) -> int:
@@ -201,6 +207,9 @@ class LimitsConfig:
     refusals_before_ban: int = 20
     """Requests that an address may send in a minute after its first 429; one more and it is banned."""
     open_orders_per_symbol: int = 1_000
+    iceberg_parts: int = 100
+    """Parts an iceberg may have; and how many icebergs an account may have open on a symbol."""
+    iceberg_orders_per_symbol: int = 100
     stop_orders_per_symbol: int = 100
     """The real venue's MAX_NUM_ALGO_ORDERS is 5."""
     order_lists_per_symbol: int = 100

@@ -159,6 +159,15 @@ def invalid_listen_key() -> ApiError:
     return ApiError(-1125, "This listenKey does not exist.")
 
 
+def iceberg_must_rest() -> ApiError:
+    message = "Combination of optional parameters invalid. Recommendation: 'icebergQty' requires 'timeInForce' GTC."
+    return ApiError(-1128, message)
+
+
+def iceberg_exceeds_quantity() -> ApiError:
+    return ApiError(-2010, "IcebergQty exceeds QTY.")
+
+
 def invalid_parameter(name: str) -> ApiError:
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 

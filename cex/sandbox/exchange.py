@@ -136,8 +136,9 @@ class Exchange:
         Raises:
             ApiError: -1013 or -2010 (duplicate id).
         """
-        filters.check_order(request, market, self.clock_ms())
+        filters.check_order(request, market, self.limits, self.clock_ms())
         filters.check_open_orders([request], account, market.spec, self.limits, replacing)
+        filters.check_position([request], account, market, replacing)
         self._check_client_order_id(account, request.client_order_id, replacing)
 
     def check_list(self, account: Account, market: Market, request: NewOrderList) -> None:
@@ -147,9 +148,10 @@ class Exchange:
             ApiError: -1013 or -2010.
         """
         for order in request.orders:
-            filters.check_order(order, market, self.clock_ms())
+            filters.check_order(order, market, self.limits, self.clock_ms())
             self._check_client_order_id(account, order.client_order_id, None)
         filters.check_open_orders(request.orders, account, market.spec, self.limits, None)
+        filters.check_position(request.orders, account, market, None)
         filters.check_open_lists(account, market.spec, self.limits)
         ids = [order.client_order_id for order in request.orders if order.client_order_id]
         known = account.lists_by_client_id.get(request.client_order_id)
@@ -255,12 +257,13 @@ class Exchange:
         if qty_raw % spec.lot_raw:
             raise errors.filter_failure("LOT_SIZE")
         lots = qty_raw // spec.lot_raw
-        if not order.filled_lots < lots < order.lots:
+        gone = order.lots - order.open_lots
+        if not gone < lots < order.lots:
             raise errors.amend_rejected("the new quantity must lie between the executed and the present one.")
         filters.check_notional(spec, lots * (order.price or order.stop_price) * spec.notional_unit)
         self._check_client_order_id(account, new_client_order_id, order)
         market = self.markets[spec.name]
-        rows = market.engine.reduce(order.id, lots - order.filled_lots) if order.working_ms >= 0 else []
+        rows = market.engine.reduce(order.id, lots - gone) if order.working_ms >= 0 else []
         former, former_lots = order.client_order_id, order.lots
         order.lots, order.updated_ms = lots, self.clock_ms()
         self._execution.relock(order)
@@ -319,6 +322,7 @@ class Exchange:
             updated_ms=now,
             stop_price=request.stop_raw // spec.tick_raw,
             trailing_bips=request.trailing_bips,
+            iceberg_lots=request.iceberg_raw // spec.lot_raw,
             trailing_since_ms=now if follows_at_once else 0,
             trailing_best=market.last_price if follows_at_once else 0,
             good_till_ms=request.good_till_ms,

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Final
+from dataclasses import replace
 
 import capstan_native as native
 
@@ -27,13 +26,12 @@ from cex.sandbox.orders import (
     BookTouched,
     Order,
     OrderList,
+    PreventedMatch,
     PublicTrade,
     Status,
 )
 from cex.sandbox.triggers import is_reached
 from domain import InvariantError
-
-_ENDS: Final = MappingProxyType({native.EXPIRED: Status.EXPIRED, native.PREVENTED: Status.EXPIRED_IN_MATCH})
 
 
 class Execution:
@@ -60,18 +58,20 @@ class Execution:
             order.account.id,
             order.side,
             order.price,
-            order.lots,
+            order.open_lots,
             TYPE_CODES[order.type],
             TIME_IN_FORCE_CODES[order.time_in_force],
             PREVENTION_CODES[order.self_trade_prevention],
             budget,
+            min(order.iceberg_lots, order.open_lots),
         )
         if budget:
-            order.lots = sum(row[4] for row in rows if row[0] == native.TRADED)
+            own = [row for row in rows if row[1] == order.id]
+            order.lots = sum(row[4] for row in own if row[0] in (native.TRADED, native.PREVENTED))
             order.is_cut_short = any(
-                row[0] in (native.EXPIRED, native.PREVENTED) and row[1] == order.id for row in rows
+                row[0] == native.EXPIRED or (row[0] == native.PREVENTED and not row[5]) for row in own
             )
-        self.apply(market, rows)
+        self.apply(market, rows, taker=order)
 
     def put_back(self, order: Order) -> None:
         """Let an open order of an exchange before this one wait where it waited; called in the order of their queues.
@@ -83,7 +83,9 @@ class Execution:
         if order.is_waiting:
             market.triggers.add(order)
         elif order.status is not Status.PENDING_NEW:
-            rows = market.engine.submit(order.id, order.account.id, order.side, order.price, order.open_lots)
+            shown = order.shown_lots if order.iceberg_lots else order.open_lots
+            queued = (order.side, order.price, shown, order.open_lots - shown, order.iceberg_lots)
+            rows = market.engine.put_back(order.id, order.account.id, *queued)
             if rows[0][0] != native.RESTED:
                 raise InvariantError(f"order {order.id} of {market.spec.name} does not rest when it is put back")
             market.touch(order.side, order.price)
@@ -98,30 +100,36 @@ class Execution:
         self._end(order, status, cancel_id=cancel_id)
 
     def apply(
-        self, market: Market, rows: list[native.Row], status: Status = Status.CANCELED, cancel_id: str = ""
+        self,
+        market: Market,
+        rows: list[native.Row],
+        status: Status = Status.CANCELED,
+        cancel_id: str = "",
+        taker: Order | None = None,
     ) -> None:
-        """Book what an engine answered; `status` is what its cancels mean."""
+        """Book what an engine answered; `status` is what its cancels mean, `taker` the order that was submitted."""
         printed: list[PublicTrade] = []
         touched = False
         orders = self._booking.orders
-        for kind, id_, other, price, lots, _left in rows:
+        for kind, id_, other, price, lots, left in rows:
             if kind == native.TRADED:
-                taker, maker = orders[id_], orders[other]
-                printed.append(self._booking.trade(market, taker, maker, price, lots))
-                if taker.order_list is not None:
-                    self._stirred.append(taker)
-                if maker.order_list is not None:
-                    self._stirred.append(maker)
+                taking, maker = orders[id_], orders[other]
+                maker.shown_lots -= lots
+                printed.append(self._booking.trade(market, taking, maker, price, lots))
+                self._stir(taking, maker)
             elif kind == native.LEVEL:
                 market.touch(id_, price)
                 touched = True
-            elif kind == native.RESTED:
-                self.last_queue_number += 1
-                orders[id_].queue_number = self.last_queue_number
+            elif kind in (native.RESTED, native.REFILLED):
+                self._queue(orders[id_], lots, is_new=kind == native.RESTED)
+            elif kind == native.PREVENTED and taker is not None:
+                self._prevent(taker, orders[id_], other, price, lots, left)
+            elif kind == native.REDUCED:
+                orders[id_].shown_lots = min(orders[id_].shown_lots, left)
             elif kind == native.CANCELED:
                 self._end(orders[id_], status, cancel_id=cancel_id)
-            elif kind in _ENDS:
-                self._end(orders[id_], _ENDS[kind])
+            elif kind == native.EXPIRED:
+                self._end(orders[id_], Status.EXPIRED)
             elif kind == native.REJECTED:
                 # Everything the engine could object to was checked before.
                 raise InvariantError(f"engine rejected order {id_} of {market.spec.name} with reason {other}")
@@ -139,6 +147,33 @@ class Execution:
                 self._triggered.extend(triggered)
                 for order in moved:
                     self._booking.touched(order)
+
+    def _queue(self, order: Order, shown_lots: int, *, is_new: bool) -> None:
+        self.last_queue_number += 1
+        order.queue_number, order.shown_lots = self.last_queue_number, shown_lots
+        if not is_new:
+            self._booking.touched(order)
+
+    def _prevent(self, taker: Order, order: Order, other_id: int, price: int, lots: int, left: int) -> None:
+        """Book one side of a prevented match. Where both lose something, the maker's side came first."""
+        known = taker.prevented[-1] if taker.prevented else None
+        if order is not taker:
+            order.shown_lots -= lots
+            match = self._match(taker, order.id, price, maker_lots=lots)
+        elif known is not None and known.maker_order_id == other_id and known.taker_lots is None:
+            match = taker.prevented[-1] = replace(known, taker_lots=lots)
+        else:
+            match = self._match(taker, other_id, price, taker_lots=lots)
+        taker.account.prevented_match(match)
+        self._booking.prevent(order, match, lots, left, self.relock)
+        self._stir(order)
+
+    def _match(self, taker: Order, maker_id: int, price: int, **lots: int) -> PreventedMatch:
+        number = self._markets[taker.symbol.name].next_prevented_id()
+        mode = taker.self_trade_prevention
+        match = PreventedMatch(number, taker.symbol, taker.id, maker_id, mode, price, self._clock_ms(), **lots)
+        taker.prevented.append(match)
+        return match
 
     def settle(self) -> None:
         """Run what follows from a command until nothing does. Ends: every stop order is triggered once."""
@@ -235,8 +270,12 @@ class Execution:
 
     def _end(self, order: Order, status: Status, *, cancel_id: str = "") -> None:
         self._booking.end(order, status, cancel_id=cancel_id)
-        if order.order_list is not None:
-            self._stirred.append(order)
+        self._stir(order)
+
+    def _stir(self, *orders: Order) -> None:
+        for order in orders:
+            if order.order_list is not None:
+                self._stirred.append(order)
 
     # --- locks of an order and its sibling
 

@@ -14,7 +14,13 @@ import capstan_native as native
 
 from cex.sandbox.accounts import Account
 from cex.sandbox.config import UNIT, LimitsConfig, SymbolSpec
-from cex.sandbox.errors import bad_price_relationship, filter_failure, invalid_parameter, unsupported_combination
+from cex.sandbox.errors import (
+    bad_price_relationship,
+    filter_failure,
+    iceberg_exceeds_quantity,
+    invalid_parameter,
+    unsupported_combination,
+)
 from cex.sandbox.market import Market
 from cex.sandbox.orders import STOP_TYPES, NewOrder, Order
 from cex.sandbox.wire import units
@@ -29,7 +35,7 @@ _TRAILING_BIPS_MAX: Final = 2000
 
 def filter_views(spec: SymbolSpec, limits: LimitsConfig) -> list[dict[str, Any]]:
     """A symbol's filters as exchangeInfo shows them."""
-    return [
+    views: list[dict[str, Any]] = [
         {
             "filterType": "PRICE_FILTER",
             "minPrice": units(spec.tick_raw),
@@ -74,10 +80,15 @@ def filter_views(spec: SymbolSpec, limits: LimitsConfig) -> list[dict[str, Any]]
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": limits.open_orders_per_symbol},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": limits.stop_orders_per_symbol},
         {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": limits.order_lists_per_symbol},
+        {"filterType": "ICEBERG_PARTS", "limit": limits.iceberg_parts},
+        {"filterType": "MAX_NUM_ICEBERG_ORDERS", "maxNumIcebergOrders": limits.iceberg_orders_per_symbol},
     ]
+    if spec.position_max_raw is not None:
+        views.append({"filterType": "MAX_POSITION", "maxPosition": units(spec.position_max_raw)})
+    return views
 
 
-def check_order(order: NewOrder, market: Market, now_ms: int) -> None:
+def check_order(order: NewOrder, market: Market, limits: LimitsConfig, now_ms: int) -> None:
     """Check an order's price, size and value.
 
     Raises:
@@ -91,6 +102,8 @@ def check_order(order: NewOrder, market: Market, now_ms: int) -> None:
         return
     if not _fits(order.qty_raw, spec.lot_raw, spec.qty_max_raw, spec.lot_raw):
         raise filter_failure("LOT_SIZE")
+    if order.iceberg_raw:
+        _check_iceberg(order, spec, limits)
     if order.is_stop:
         _check_stop(order, spec)
     if order.price_raw or not order.is_stop:
@@ -117,13 +130,43 @@ def check_open_orders(
     leaving = replacing is not None and replacing.status.is_open and replacing.symbol is spec
     if account.open_counts.get(spec.name, 0) - leaving + len(orders) > limits.open_orders_per_symbol:
         raise filter_failure("MAX_NUM_ORDERS")
-    stops = sum(order.is_stop for order in orders)
-    if stops:
-        stops += sum(
-            order.is_stop and order.symbol is spec and order is not replacing for order in account.open_orders.values()
-        )
-        if stops > limits.stop_orders_per_symbol:
-            raise filter_failure("MAX_NUM_ALGO_ORDERS")
+    stops, icebergs = sum(order.is_stop for order in orders), sum(order.iceberg_raw > 0 for order in orders)
+    if not stops and not icebergs:
+        return
+    others = [o for o in account.open_orders.values() if o.symbol is spec and o is not replacing]
+    if stops and stops + sum(order.is_stop for order in others) > limits.stop_orders_per_symbol:
+        raise filter_failure("MAX_NUM_ALGO_ORDERS")
+    if icebergs and icebergs + sum(order.iceberg_lots > 0 for order in others) > limits.iceberg_orders_per_symbol:
+        raise filter_failure("MAX_NUM_ICEBERG_ORDERS")
+
+
+def check_position(orders: Sequence[NewOrder], account: Account, market: Market, replacing: Order | None) -> None:
+    """Check what an account would have of the base asset if all its buys were filled; of a list, the greatest buy.
+
+    Raises:
+        ApiError: -1013.
+    """
+    spec = market.spec
+    buys = [order for order in orders if order.side == native.BUY]
+    if spec.position_max_raw is None or not buys:
+        return
+    balance = account.balance(spec.base)
+    open_lots = sum(
+        order.open_lots
+        for order in account.open_orders.values()
+        if order.symbol is spec and order.side == native.BUY and order is not replacing
+    )
+    more_raw = max(_quantity_raw(order, account, market) for order in buys)
+    if balance.free + balance.locked + open_lots * spec.lot_raw + more_raw > spec.position_max_raw:
+        raise filter_failure("MAX_POSITION")
+
+
+def _quantity_raw(order: NewOrder, account: Account, market: Market) -> int:
+    """What an order would buy; by value, what the book gives for it now."""
+    spec = market.spec
+    if not order.quote_qty_raw:
+        return order.qty_raw
+    return market.engine.lots_for(native.BUY, order.quote_qty_raw // spec.notional_unit, account.id) * spec.lot_raw
 
 
 def check_open_lists(account: Account, spec: SymbolSpec, limits: LimitsConfig) -> None:
@@ -150,6 +193,15 @@ def check_pair(above: NewOrder, below: NewOrder, last_price_raw: int | None) -> 
     ladder = [price for price in (high, last_price_raw, low) if price]
     if any(higher <= lower for higher, lower in pairwise(ladder)):
         raise bad_price_relationship()
+
+
+def _check_iceberg(order: NewOrder, spec: SymbolSpec, limits: LimitsConfig) -> None:
+    if not _fits(order.iceberg_raw, spec.lot_raw, spec.qty_max_raw, spec.lot_raw):
+        raise filter_failure("LOT_SIZE")
+    if order.iceberg_raw > order.qty_raw:
+        raise iceberg_exceeds_quantity()
+    if -(-order.qty_raw // order.iceberg_raw) > limits.iceberg_parts:
+        raise filter_failure("ICEBERG_PARTS")
 
 
 def _check_stop(order: NewOrder, spec: SymbolSpec) -> None:

@@ -61,6 +61,7 @@ class Market:
         """For the 1000 ms diffs."""
         self._trade_id = 0
         self._aggregate_id = 0
+        self._prevented_id = -1
 
     @property
     def last_trade_id(self) -> int:
@@ -72,6 +73,7 @@ class Market:
             "update_id": self.update_id,
             "trade_id": self._trade_id,
             "aggregate_id": self._aggregate_id,
+            "prevented_id": self._prevented_id,
             "last_price": self.last_price,
             "last_lots": self.last_lots,
         }
@@ -85,7 +87,12 @@ class Market:
         self.update_id = counters["update_id"] + RESUME_GAP
         self.fast, self.slow = LevelChanges(self.update_id), LevelChanges(self.update_id)
         self._trade_id, self._aggregate_id = counters["trade_id"], counters["aggregate_id"]
+        self._prevented_id = counters["prevented_id"]
         self.last_price, self.last_lots = counters["last_price"], counters["last_lots"]
+
+    def next_prevented_id(self) -> int:
+        self._prevented_id += 1
+        return self._prevented_id
 
     def next_trade_id(self) -> int:
         self._trade_id += 1

@@ -32,6 +32,7 @@ PREVENTION_CODES: Final = {
     "EXPIRE_MAKER": native.STP_EXPIRE_MAKER,
     "EXPIRE_TAKER": native.STP_EXPIRE_TAKER,
     "EXPIRE_BOTH": native.STP_EXPIRE_BOTH,
+    "DECREMENT": native.STP_DECREMENT,
 }
 DEFAULT_PREVENTION: Final = "EXPIRE_MAKER"
 
@@ -73,6 +74,8 @@ class NewOrder:
     stop_raw: int = 0
     """The price that sets a stop order working; of a trailing one, the price from which it follows the market."""
     trailing_bips: int = 0
+    iceberg_raw: int = 0
+    """How much of it the book shows at a time; 0 shows all."""
     good_till_ms: int = 0
     strategy_id: int | None = None
     strategy_type: int | None = None
@@ -120,6 +123,21 @@ class Trade:
     order_list_id: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class PreventedMatch:
+    """Two orders of one account that would have traded with one another. Lots are None of one that lost nothing."""
+
+    id: int
+    symbol: SymbolSpec
+    taker_order_id: int
+    maker_order_id: int
+    mode: str
+    price: int
+    time_ms: int
+    taker_lots: int | None = None
+    maker_lots: int | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Order:
     """An order the exchange accepted. Prices in ticks, sizes in lots, values in 1e-8."""
@@ -143,6 +161,9 @@ class Order:
     quote_filled_raw: int = 0
     locked_raw: int = 0
     """What it locks of `reserved_asset` now."""
+    prevented_lots: int = 0
+    """What self-trade prevention took of it."""
+    prevented_match_id: int = -1
     is_cut_short: bool = False
     """A budget that bought `lots`, but then ran out of book or met an order of its own account."""
     queue_number: int = 0
@@ -155,6 +176,9 @@ class Order:
     """When a trailing order began to follow the market; 0 before."""
     trailing_best: int = 0
     """The price most in its favour since then, in ticks."""
+    iceberg_lots: int = 0
+    shown_lots: int = 0
+    """What the book shows of it while it rests."""
     good_till_ms: int = 0
     strategy_id: int | None = None
     strategy_type: int | None = None
@@ -162,10 +186,12 @@ class Order:
     """Each: execution id, former and new client order id, former and new lots, when."""
     order_list: OrderList | None = None
     trades: list[Trade] = field(default_factory=list)
+    prevented: list[PreventedMatch] = field(default_factory=list)
+    """Those that it met as the taker."""
 
     @property
     def open_lots(self) -> int:
-        return self.lots - self.filled_lots
+        return self.lots - self.filled_lots - self.prevented_lots
 
     @property
     def is_stop(self) -> bool:
@@ -243,6 +269,10 @@ class OrderReported:
     original_client_order_id: str = ""
     trade: Trade | None = None
     working_ms: int = -1
+    prevented: PreventedMatch | None = None
+    prevented_lots: int = 0
+    """So far; `last_prevented_lots` by this step."""
+    last_prevented_lots: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,7 @@ class PublicQueries:
             "baseCommissionPrecision": 8,
             "quoteCommissionPrecision": 8,
             "orderTypes": list(TYPE_CODES),
-            "icebergAllowed": False,
+            "icebergAllowed": True,
             "ocoAllowed": True,
             "otoAllowed": True,
             "opoAllowed": False,

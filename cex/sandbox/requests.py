@@ -132,24 +132,33 @@ def _order(params: Params, names: _Names, type_: str, now_ms: int) -> NewOrder:
     params.required(names.quantity)
     order = _stop(params, names, replace(order, qty_raw=params.amount(names.quantity) or 0))
     if TYPE_CODES[type_] == native.MARKET:
-        params.refuse(names.price, names.time_in_force, names.good_till)
+        params.refuse(names.price, names.time_in_force, names.good_till, names.iceberg)
         return order
     params.required(names.price)
     order = replace(order, price_raw=params.amount(names.price) or 0)
     if type_ == "LIMIT_MAKER":
         params.refuse(names.time_in_force, names.good_till)
-        return order
+        return _iceberg(params, names, order)
     time_in_force = params.required(names.time_in_force)
     if time_in_force not in TIME_IN_FORCE_CODES:
         raise errors.invalid_time_in_force()
     if time_in_force != "GTD":
         params.refuse(names.good_till)
-        return replace(order, time_in_force=time_in_force)
-    return replace(order, time_in_force=time_in_force, good_till_ms=_good_till(params, names.good_till, now_ms))
+        return _iceberg(params, names, replace(order, time_in_force=time_in_force))
+    date_ms = _good_till(params, names.good_till, now_ms)
+    return _iceberg(params, names, replace(order, time_in_force=time_in_force, good_till_ms=date_ms))
+
+
+def _iceberg(params: Params, names: _Names, order: NewOrder) -> NewOrder:
+    """Read how much of a resting order is shown."""
+    if names.iceberg not in params:
+        return order
+    if order.time_in_force not in ("GTC", "GTD"):
+        raise errors.iceberg_must_rest()
+    return replace(order, iceberg_raw=params.amount(names.iceberg) or 0)
 
 
 def _common(params: Params, names: _Names, order: NewOrder) -> NewOrder:
-    params.refuse(names.iceberg)
     return replace(
         order,
         client_order_id=params.client_order_id(names.client_order_id) or "",
@@ -160,7 +169,8 @@ def _common(params: Params, names: _Names, order: NewOrder) -> NewOrder:
 
 
 def _market(params: Params, names: _Names, order: NewOrder) -> NewOrder:
-    params.refuse(names.price, names.time_in_force, names.good_till, names.stop_price, names.trailing_delta)
+    params.refuse(names.price, names.time_in_force, names.good_till, names.iceberg)
+    params.refuse(names.stop_price, names.trailing_delta)
     by_value = bool(names.quote_quantity) and names.quote_quantity in params
     if (names.quantity in params) == by_value:
         raise errors.missing_parameter(names.quantity)

@@ -232,10 +232,19 @@ class Trading:
     def order_rate_limits(self, account: Account, _params: Params) -> JSON:
         return self._limits.order_view(account.name, self._exchange.clock_ms())
 
-    def prevented_matches(self, _account: Account, params: Params) -> JSON:
-        """None are kept: an order ended by prevention shows it in its status."""
-        self._exchange.market(params.required("symbol"))
-        return []
+    def prevented_matches(self, account: Account, params: Params) -> JSON:
+        market, limit = self._exchange.market(params.required("symbol")), _limit(params)
+        match_id, order_id = params.integer("preventedMatchId"), params.integer("orderId")
+        from_id = params.integer("fromPreventedMatchId")
+        if match_id is None and order_id is None:
+            raise ApiError(-1102, "Param 'preventedMatchId' or 'orderId' must be sent, but both were empty/null!")
+        return [
+            wire.prevented_match_view(match)
+            for match in account.prevented.get(market.spec.name, ())
+            if match_id in (None, match.id)
+            and order_id in (None, match.taker_order_id, match.maker_order_id)
+            and (from_id is None or match.id >= from_id)
+        ][:limit]
 
     # --- parts
 

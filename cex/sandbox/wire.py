@@ -15,6 +15,7 @@ from cex.sandbox.orders import (
     BalancesChanged,
     Order,
     OrderReported,
+    PreventedMatch,
     PublicTrade,
     Trade,
 )
@@ -47,7 +48,7 @@ def order_view(order: Order) -> JSON:
         "clientOrderId": order.client_order_id,
         **_progress(order),
         "stopPrice": units(order.stop_price * order.symbol.tick_raw),
-        "icebergQty": ZERO,
+        "icebergQty": units(order.iceberg_lots * order.symbol.lot_raw),
         "time": order.created_ms,
         "updateTime": order.updated_ms,
         "isWorking": order.working_ms >= 0,
@@ -74,7 +75,7 @@ def new_order_view(order: Order, response_type: str) -> JSON:
         "origQuoteOrderQty": units(order.quote_budget_raw),
         "workingTime": order.working_ms,
         "selfTradePreventionMode": order.self_trade_prevention,
-        **_stop_price(order),
+        **_stop_and_iceberg(order),
         **_conditional(order),
     }
     if response_type == "FULL":
@@ -88,6 +89,16 @@ def new_order_view(order: Order, response_type: str) -> JSON:
             }
             for trade in order.trades
         ]
+        if order.prevented:
+            view["preventedMatches"] = [
+                {
+                    "preventedMatchId": match.id,
+                    "makerOrderId": match.maker_order_id,
+                    "price": units(match.price * match.symbol.tick_raw),
+                    **_prevented_lots(match),
+                }
+                for match in order.prevented
+            ]
     return view
 
 
@@ -103,7 +114,7 @@ def canceled_view(order: Order, cancel_id: str) -> JSON:
         **_progress(order),
         "origQuoteOrderQty": units(order.quote_budget_raw),
         "selfTradePreventionMode": order.self_trade_prevention,
-        **_stop_price(order),
+        **_stop_and_iceberg(order),
         **_conditional(order),
     }
 
@@ -121,7 +132,7 @@ def amended_view(order: Order, former_client_order_id: str, execution_id: int) -
             "price": units(order.price * order.symbol.tick_raw),
             "qty": units(order.lots * order.symbol.lot_raw),
             "executedQty": units(order.filled_lots * order.symbol.lot_raw),
-            "preventedQty": ZERO,
+            "preventedQty": units(order.prevented_lots * order.symbol.lot_raw),
             "quoteOrderQty": ZERO,
             "cumulativeQuoteQty": units(order.quote_filled_raw),
             "status": order.status.value,
@@ -153,8 +164,11 @@ def _list_id(order: Order) -> int:
     return -1 if order.order_list is None else order.order_list.id
 
 
-def _stop_price(order: Order) -> JSON:
-    return {"stopPrice": units(order.stop_price * order.symbol.tick_raw)} if order.stop_price else {}
+def _stop_and_iceberg(order: Order) -> JSON:
+    view: JSON = {"stopPrice": units(order.stop_price * order.symbol.tick_raw)} if order.stop_price else {}
+    if order.iceberg_lots:
+        view["icebergQty"] = units(order.iceberg_lots * order.symbol.lot_raw)
+    return view
 
 
 def _conditional(order: Order) -> JSON:
@@ -168,7 +182,30 @@ def _conditional(order: Order) -> JSON:
         view["strategyType"] = order.strategy_type
     if order.good_till_ms:
         view["goodTillDate"] = order.good_till_ms
+    if order.prevented_match_id >= 0:
+        view["preventedMatchId"] = order.prevented_match_id
+        view["preventedQuantity"] = units(order.prevented_lots * order.symbol.lot_raw)
     return view
+
+
+def _prevented_lots(match: PreventedMatch) -> JSON:
+    sides = {"takerPreventedQuantity": match.taker_lots, "makerPreventedQuantity": match.maker_lots}
+    return {name: units(lots * match.symbol.lot_raw) for name, lots in sides.items() if lots is not None}
+
+
+def prevented_match_view(match: PreventedMatch) -> JSON:
+    return {
+        "symbol": match.symbol.name,
+        "preventedMatchId": match.id,
+        "takerOrderId": match.taker_order_id,
+        "makerSymbol": match.symbol.name,
+        "makerOrderId": match.maker_order_id,
+        "tradeGroupId": -1,
+        "selfTradePreventionMode": match.mode,
+        "price": units(match.price * match.symbol.tick_raw),
+        **_prevented_lots(match),
+        "transactTime": match.time_ms,
+    }
 
 
 def own_trade_view(trade: Trade) -> JSON:
@@ -241,7 +278,7 @@ def execution_report(event: OrderReported) -> JSON:
         "q": units(order.lots * lot),
         "p": units(order.price * tick),
         "P": units(order.stop_price * tick),
-        "F": ZERO,
+        "F": units(order.iceberg_lots * lot),
         "g": -1 if order.order_list is None else order.order_list.id,
         "C": event.original_client_order_id,
         "x": event.execution,
@@ -267,6 +304,10 @@ def execution_report(event: OrderReported) -> JSON:
     }
     if event.working_ms >= 0:
         report["W"] = event.working_ms
+    if event.prevented_lots:
+        report["A"] = units(event.prevented_lots * lot)
+    if event.prevented is not None:
+        report |= _prevention(event.prevented, order.id, event.last_prevented_lots)
     if order.trailing_bips:
         report["d"] = order.trailing_bips
         if order.trailing_since_ms:
@@ -276,6 +317,19 @@ def execution_report(event: OrderReported) -> JSON:
     if order.strategy_type is not None:
         report["J"] = order.strategy_type
     return report
+
+
+def _prevention(match: PreventedMatch, order_id: int, lots: int) -> JSON:
+    spec, price = match.symbol, match.price
+    return {
+        "v": match.id,
+        "B": units(lots * spec.lot_raw),
+        "U": match.maker_order_id if order_id == match.taker_order_id else match.taker_order_id,
+        "Cs": spec.name,
+        "pl": units(lots * spec.lot_raw),
+        "pL": units(price * spec.tick_raw),
+        "pY": units(lots * price * spec.notional_unit),
+    }
 
 
 def account_position(event: BalancesChanged) -> JSON:

@@ -24,6 +24,7 @@ STP_NONE: Final = 0
 STP_EXPIRE_MAKER: Final = 1
 STP_EXPIRE_TAKER: Final = 2
 STP_EXPIRE_BOTH: Final = 3
+STP_DECREMENT: Final = 4
 
 # Commands of a batch record.
 SUBMIT: Final = 0
@@ -40,6 +41,7 @@ CANCELED: Final = 5
 REDUCED: Final = 6
 REJECTED: Final = 7
 LEVEL: Final = 8
+REFILLED: Final = 9
 
 # Reasons of a rejection.
 DUPLICATE_ID: Final = 1
@@ -52,13 +54,15 @@ Row: TypeAlias = tuple[int, int, int, int, int, int]
 """An event: (kind, id, other, price, lots, left). A name for type checkers; the module itself has no such attribute.
 
 TRADED     taker, maker, price, lots traded, lots the maker has left
-PREVENTED  order gone, the order it met, price, lots it lost (0 for a quote budget), 0
-RESTED     order, 0, price, lots, lots
+PREVENTED  order, the order of its owner that it met, price, lots it lost (0 for a quote budget that is gone), lots
+           left; with none left it is gone; of a quote budget, what it still buys at this price
+RESTED     order, 0, price, lots the book shows, lots left in all
 EXPIRED    order, 0, 0, lots (0 for a quote budget), 0
 CANCELED   order, 0, price, lots it still had, 0
 REDUCED    order, 0, price, 0, lots left
 REJECTED   order, reason, 0, 0, 0
-LEVEL      side, 0, price, lots, lots: the new size of a price level
+LEVEL      side, 0, price, lots, lots: the new size of a price level, of what is shown
+REFILLED   iceberg, 0, price, lots it shows now, behind the others at its price, lots left in all
 """
 
 @final
@@ -80,8 +84,17 @@ class MatchingEngine:
         tif_code: int = 0,
         stp_code: int = 0,
         quote: int = 0,
+        display: int = 0,
     ) -> list[Row]:
-        """Match an order. Market orders ignore the price; with `quote` > 0 (ticks x lots) they spend that budget."""
+        """Match an order. Market orders ignore the price; with `quote` > 0 (ticks x lots) they spend that budget.
+
+        With `display` > 0 what rests is an iceberg that shows so many lots at a time.
+        """
+
+    def put_back(
+        self, order_id: int, owner: int, side_code: int, price: int, lots: int, hidden: int = 0, display: int = 0
+    ) -> list[Row]:
+        """Let an order wait again that waited in an engine before this one; one that would trade is rejected."""
 
     def cancel(self, order_id: int) -> list[Row]: ...
     def reduce(self, order_id: int, left: int) -> list[Row]:
@@ -90,7 +103,7 @@ class MatchingEngine:
     def run(self, commands: bytes) -> bytes:
         """Run a batch; a malformed record raises ValueError before anything is run.
 
-        A command is eight little-endian int64: code, id, owner, price, lots, quote, other, 0, where `code` is
+        A command is eight little-endian int64: code, id, owner, price, lots, quote, other, display, where `code` is
         command | side << 8 | kind << 16 | tif << 24 | stp << 32, and REPLACE cancels `other` for the new order.
         An event is the six int64 of a `Row`.
         """
@@ -102,8 +115,8 @@ class MatchingEngine:
         """The best `n` levels as (price, lots), best first."""
 
     def lots_at(self, side_code: int, price: int) -> int: ...
-    def orders(self, side_code: int) -> list[tuple[int, int, int, int]]:
-        """Every waiting order as (id, owner, price, lots), in priority order."""
+    def orders(self, side_code: int) -> list[tuple[int, int, int, int, int]]:
+        """Every waiting order as (id, owner, price, lots shown, lots hidden), in priority order."""
 
     def cost_of(self, side_code: int, lots: int, owner: int) -> tuple[int, int]:
         """What a market order would take from others: (lots found, ticks times lots)."""

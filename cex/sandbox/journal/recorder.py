@@ -25,6 +25,7 @@ from cex.sandbox.orders import (
     OrderList,
     OrderReported,
     OrderTouched,
+    PreventedMatch,
     PublicTrade,
     Trade,
 )
@@ -44,6 +45,7 @@ class Recorder:
         self._lists: dict[int, OrderList] = {}
         self._accounts: dict[int, Account] = {}
         self._trades: list[tuple[Account, Trade]] = []
+        self._prevented: list[tuple[Account, PreventedMatch]] = []
         self._tape: list[PublicTrade] = []
         self._aggregates: list[AggregateTrade] = []
         self._touched: set[str] = set()
@@ -59,6 +61,8 @@ class Recorder:
             self._orders[order.id] = order
             if event.trade is not None:
                 self._trades.append((order.account, event.trade))
+            if event.prevented is not None:
+                self._prevented.append((order.account, event.prevented))
         elif isinstance(event, OrderTouched):
             self._orders[event.order.id] = event.order
         elif isinstance(event, ListReported):
@@ -94,6 +98,7 @@ class Recorder:
         entries += [_order(order) for order in self._orders.values()]
         entries += [_order_list(order_list) for order_list in self._lists.values()]
         entries += [_own_trade(account, trade) for account, trade in self._trades]
+        entries += [_prevented(account, match) for account, match in self._prevented]
         entries += [_market(market) for market in markets]
         if self._tape:
             # The other side of a trade may be anybody of the background, and fees are paid with every one.
@@ -109,6 +114,7 @@ class Recorder:
             self._lists,
             self._accounts,
             self._trades,
+            self._prevented,
             self._tape,
             self._aggregates,
             self._touched,
@@ -130,6 +136,7 @@ class Recorder:
             yield from map(_order, account.orders.values())
             yield from map(_order_list, account.lists.values())
             yield from (_own_trade(account, trade) for trade in chain.from_iterable(account.trades.values()))
+            yield from (_prevented(account, match) for match in chain.from_iterable(account.prevented.values()))
         for market in exchange.markets.values():
             yield _market(market)
             yield from map(_tape, market.trades)
@@ -172,6 +179,11 @@ def _own_trade(account: Account, trade: Trade) -> Entry:
     # Both sides of a trade may be one account's.
     key = f"trade/{trade.symbol.name}/{trade.id}/{trade.order_id}"
     return key, records.TRADE.write(trade, account=account.name, symbol=trade.symbol.name)
+
+
+def _prevented(account: Account, match: PreventedMatch) -> Entry:
+    key = f"prevented/{match.symbol.name}/{match.id}"
+    return key, records.PREVENTED.write(match, account=account.name, symbol=match.symbol.name)
 
 
 def _market(market: Market) -> Entry:

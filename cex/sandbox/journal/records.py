@@ -16,7 +16,7 @@ import msgspec
 
 from cex.sandbox.candles import Candle
 from cex.sandbox.capital import Deposit, Withdrawal
-from cex.sandbox.orders import AggregateTrade, ListKind, Order, OrderList, PublicTrade, Status, Trade
+from cex.sandbox.orders import AggregateTrade, ListKind, Order, OrderList, PreventedMatch, PublicTrade, Status, Trade
 from domain import InputError
 
 pack: Final = msgspec.msgpack.Encoder().encode
@@ -60,7 +60,8 @@ class Record(Generic[_T]):
         return self._kind(**found, **given)
 
 
-ORDER: Final = Record(Order, given=("account", "symbol", "trades", "order_list"), read={"status": Status})
+ORDER: Final = Record(Order, given=("account", "symbol", "trades", "order_list", "prevented"), read={"status": Status})
+PREVENTED: Final = Record(PreventedMatch, given=("symbol",))
 ORDER_LIST: Final = Record(OrderList, given=("account", "symbol", "orders"), read={"kind": ListKind})
 """Written with the ids of its orders."""
 TRADE: Final = Record(Trade, given=("symbol",))

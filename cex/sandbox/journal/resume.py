@@ -76,6 +76,7 @@ class _Resumption:
             account.balances = {asset: Balance(free, locked) for asset, (free, locked) in row["balances"].items()}
             account.updated_ms = row["updated_ms"]
         orders = self._orders(found["order"], self._own_trades(found["trade"]))
+        self._prevented(found["prevented"], {order.id: order for order in orders})
         self._markets(found)
         exchange.resume(_one(found[records.EXCHANGE_KEY]), orders, self._lists(found["list"], orders))
         for kind, record in (("withdrawal", records.WITHDRAWAL), ("deposit", records.DEPOSIT)):
@@ -104,6 +105,14 @@ class _Resumption:
             account, spec = self._account(row.pop("account")), self._exchange.markets[row.pop("symbol")].spec
             orders.append(records.ORDER.read(row, account=account, symbol=spec, trades=trades[row["id"]]))
         return orders
+
+    def _prevented(self, rows: _Rows, orders: Mapping[int, Order]) -> None:
+        for row in sorted(rows, key=lambda row: row["id"]):
+            account = self._account(row.pop("account"))
+            match = records.PREVENTED.read(row, symbol=self._exchange.markets[row.pop("symbol")].spec)
+            account.prevented_match(match)
+            if match.taker_order_id in orders:
+                orders[match.taker_order_id].prevented.append(match)
 
     def _lists(self, rows: _Rows, orders: list[Order]) -> list[OrderList]:
         """Read order lists and tell their orders. Of an order that is no longer remembered, its list does not know."""

@@ -3,6 +3,8 @@
 //! The engine knows orders and owners, nothing of money, names or clocks: commands in, events out, the same for the
 //! same commands. Each command's events come in the order things happened: executions and preventions first, level by
 //! level with the level's new size after them, then what became of the command's own order.
+//!
+//! An iceberg shows a part of itself. When that is gone it shows the next part, behind all others at its price.
 
 use crate::orders::{Command, Event, Kind, NewOrder, Reject, Resting, SelfTrade, Side, Size, TimeInForce, LIMIT_MAX};
 use std::collections::btree_map::Entry;
@@ -96,8 +98,9 @@ impl Engine {
                 events.push(Event::Expired { id: order.id, lots });
             }
             Size::Lots(lots) => {
-                let NewOrder { id, owner, side, price, .. } = order;
-                self.rest(Resting { id, owner, side, price, lots }, events);
+                let NewOrder { id, owner, side, price, display, .. } = order;
+                let shown = if display == 0 { lots } else { display.min(lots) };
+                self.rest(Resting { id, owner, side, price, lots: shown, hidden: lots - shown, display }, events);
             }
             // What is left of a budget that bought something is change, unless the book ran out.
             Size::Quote(_) if left == order.size || self.half(order.side.opposite()).is_empty() => {
@@ -112,25 +115,27 @@ impl Engine {
             events.push(Event::Rejected { id, why: Reject::UnknownId });
             return;
         };
-        let Resting { side, price, lots, .. } = self.nodes[slot as usize].order;
+        let order = self.nodes[slot as usize].order;
+        let Resting { side, price, .. } = order;
         let level_lots = self.unlink(slot);
-        events.push(Event::Canceled { id, price, lots });
+        events.push(Event::Canceled { id, price, lots: order.left() });
         events.push(Event::Level { side, price, lots: level_lots });
     }
 
-    /// Takes an order's open size down to `left`, keeping its priority.
+    /// Takes an order's open size down to `left`, keeping its priority; what is hidden goes first.
     pub fn reduce(&mut self, id: u64, left: i64, events: &mut Vec<Event>) {
         let Some(&slot) = self.by_id.get(&id) else {
             events.push(Event::Rejected { id, why: Reject::UnknownId });
             return;
         };
         let order = &mut self.nodes[slot as usize].order;
-        if left < 1 || left >= order.lots {
+        if left < 1 || left >= order.left() {
             events.push(Event::Rejected { id, why: Reject::BadSize });
             return;
         }
-        let less = order.lots - left;
-        order.lots = left;
+        let less = (order.lots - left).max(0);
+        order.lots -= less;
+        order.hidden = left - order.lots;
         let Resting { side, price, .. } = *order;
         if let Some(level) = self.half_mut(side).get_mut(&key(side, price)) {
             level.lots -= less;
@@ -158,6 +163,30 @@ impl Engine {
         }
         self.cancel(id, events);
         self.submit(order, events);
+    }
+
+    /// Puts an order back that waited in an engine before this one; called in the order of the queues.
+    pub fn put_back(&mut self, order: Resting, events: &mut Vec<Event>) {
+        let (id, total) = (order.id, i128::from(order.lots) + i128::from(order.hidden));
+        let best = self.half(order.side.opposite()).keys().next().map(|key| key.abs());
+        let crosses = best.is_some_and(|best| match order.side {
+            Side::Buy => order.price >= best,
+            Side::Sell => order.price <= best,
+        });
+        let is_unsized = order.lots < 1 || order.hidden < 0 || order.display < 0 || total > i128::from(LIMIT_MAX);
+        let objection = if self.by_id.contains_key(&id) {
+            Some(Reject::DuplicateId)
+        } else if !(1..=LIMIT_MAX).contains(&order.price) {
+            Some(Reject::BadPrice)
+        } else if is_unsized || (order.hidden > 0 && order.display == 0) {
+            Some(Reject::BadSize)
+        } else {
+            crosses.then_some(Reject::WouldTake)
+        };
+        match objection {
+            Some(why) => events.push(Event::Rejected { id, why }),
+            None => self.rest(order, events),
+        }
     }
 
     /// Returns one side's levels, best first, as (price, lots).
@@ -188,7 +217,7 @@ impl Engine {
                 break;
             }
             if order.owner != owner {
-                let taken = left.min(order.lots);
+                let taken = left.min(order.left());
                 left -= taken;
                 cost += i128::from(taken) * i128::from(order.price);
             }
@@ -205,10 +234,10 @@ impl Engine {
                 break;
             }
             if order.owner != owner {
-                let taken = affordable.min(order.lots);
+                let taken = affordable.min(order.left());
                 left -= taken * order.price;
                 lots += taken;
-                if taken < order.lots {
+                if taken < order.left() {
                     break;
                 }
             }
@@ -242,22 +271,34 @@ impl Engine {
         (order.kind == Kind::LimitMaker && takes).then_some(Reject::WouldTake)
     }
 
-    /// Whether others' orders within reach cover the lots, before any of the owner's own would end the order.
+    /// Whether others' orders within reach cover the lots, before any of the owner's own would end or lessen the order.
     fn fills_whole(&self, order: &NewOrder) -> bool {
         let Size::Lots(mut left) = order.size else { return false };
-        for other in self.orders(order.side.opposite()) {
-            if left <= 0 || !reaches(order, other.price) {
+        for (key, level) in self.half(order.side.opposite()) {
+            if !reaches(order, key.abs()) {
                 break;
             }
-            if other.owner == order.owner && order.self_trade != SelfTrade::Allow {
-                if order.self_trade == SelfTrade::ExpireMaker {
-                    continue;
+            // What is hidden at a level comes after all that is shown there.
+            let (mut shown, mut hidden) = (0, 0);
+            for other in (Queue { nodes: &self.nodes, at: level.head }) {
+                if left <= shown {
+                    return true;
                 }
-                break;
+                if other.owner == order.owner && order.self_trade != SelfTrade::Allow {
+                    if order.self_trade == SelfTrade::ExpireMaker {
+                        continue;
+                    }
+                    return false;
+                }
+                shown += other.lots;
+                hidden += other.hidden;
             }
-            left -= other.lots;
+            left -= shown + hidden;
+            if left <= 0 {
+                return true;
+            }
         }
-        left <= 0
+        false
     }
 
     /// Trades against the other side. Returns what is left, or nothing if self-trade prevention ended the order.
@@ -277,29 +318,43 @@ impl Engine {
             while level.head != NONE && !spent(left, price) {
                 let slot = level.head;
                 let maker = &mut nodes[slot as usize].order;
-                if maker.owner == order.owner && order.self_trade != SelfTrade::Allow {
-                    let (maker_id, maker_lots) = (maker.id, maker.lots);
+                let (maker_id, lots) = (maker.id, affordable(left, price).min(maker.lots));
+                let is_own = maker.owner == order.owner && order.self_trade != SelfTrade::Allow;
+                if is_own && order.self_trade != SelfTrade::Decrement {
+                    let maker_left = maker.left();
                     if order.self_trade != SelfTrade::ExpireTaker {
-                        events.push(Event::Prevented { id: maker_id, other: order.id, price, lots: maker_lots });
-                        level.lots -= maker_lots;
+                        let gone = Event::Prevented { id: maker_id, other: order.id, price, lots: maker_left, left: 0 };
+                        events.push(gone);
+                        level.lots -= maker.lots;
                         pop_head(level, nodes, free, by_id);
                     }
                     if order.self_trade != SelfTrade::ExpireMaker {
                         let lots = if let Size::Lots(lots) = left { lots } else { 0 };
-                        events.push(Event::Prevented { id: order.id, other: maker_id, price, lots });
+                        events.push(Event::Prevented { id: order.id, other: maker_id, price, lots, left: 0 });
                         ended = true;
                         break;
                     }
                     continue;
                 }
-                let lots = affordable(left, price).min(maker.lots);
                 maker.lots -= lots;
                 level.lots -= lots;
                 left = less(left, price, lots);
-                let (maker_id, maker_left) = (maker.id, maker.lots);
-                events.push(Event::Traded { taker: order.id, maker: maker_id, price, lots, maker_left });
+                let (shown, maker_left) = (maker.lots, maker.left());
+                if is_own {
+                    let taker_left = affordable(left, price);
+                    events.push(Event::Prevented { id: maker_id, other: order.id, price, lots, left: maker_left });
+                    events.push(Event::Prevented { id: order.id, other: maker_id, price, lots, left: taker_left });
+                    ended = taker_left == 0;
+                } else {
+                    events.push(Event::Traded { taker: order.id, maker: maker_id, price, lots, maker_left });
+                }
                 if maker_left == 0 {
                     pop_head(level, nodes, free, by_id);
+                } else if shown == 0 {
+                    refill_head(level, nodes, events);
+                }
+                if ended {
+                    break;
                 }
             }
             // An expired taker may leave the level as it was: then there is no change to tell.
@@ -339,7 +394,7 @@ impl Engine {
                 level.lots
             }
         };
-        events.push(Event::Rested { id: order.id, price: order.price, lots: order.lots });
+        events.push(Event::Rested { id: order.id, price: order.price, lots: order.lots, left: order.left() });
         events.push(Event::Level { side: order.side, price: order.price, lots });
     }
 
@@ -404,14 +459,33 @@ fn pop_head(
     }
 }
 
+/// Lets an iceberg at the head of a level show its next part, at the tail.
+fn refill_head(level: &mut Level, nodes: &mut [Node], events: &mut Vec<Event>) {
+    let slot = level.head;
+    let Node { order, next, .. } = &mut nodes[slot as usize];
+    order.lots = order.display.min(order.hidden);
+    order.hidden -= order.lots;
+    level.lots += order.lots;
+    events.push(Event::Refilled { id: order.id, price: order.price, lots: order.lots, left: order.left() });
+    let second = std::mem::replace(next, NONE);
+    if second == NONE {
+        return;
+    }
+    nodes[second as usize].prev = NONE;
+    nodes[slot as usize].prev = level.tail;
+    nodes[level.tail as usize].next = slot;
+    level.head = second;
+    level.tail = slot;
+}
+
 fn unfit(order: &NewOrder) -> Option<Reject> {
     if order.kind != Kind::Market && !(1..=LIMIT_MAX).contains(&order.price) {
         return Some(Reject::BadPrice);
     }
     match order.size {
-        Size::Lots(lots) if (1..=LIMIT_MAX).contains(&lots) => None,
-        Size::Quote(budget) if budget > 0 && order.kind == Kind::Market && order.time_in_force != TimeInForce::Fok => {
-            None
+        Size::Lots(lots) if (1..=LIMIT_MAX).contains(&lots) && (0..=lots).contains(&order.display) => None,
+        Size::Quote(budget) if budget > 0 && order.kind == Kind::Market && order.display == 0 => {
+            (order.time_in_force == TimeInForce::Fok).then_some(Reject::BadSize)
         }
         _ => Some(Reject::BadSize),
     }

@@ -42,6 +42,8 @@ pub enum SelfTrade {
     ExpireMaker,
     ExpireTaker,
     ExpireBoth,
+    /// Both lose what would have traded; whichever has nothing left is gone.
+    Decrement,
 }
 
 /// How much to trade.
@@ -63,6 +65,8 @@ pub struct NewOrder {
     /// Ignored for market orders.
     pub price: i64,
     pub size: Size,
+    /// How many lots an iceberg shows at a time while it rests; 0 shows all.
+    pub display: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +77,8 @@ pub enum Reject {
     WouldTake = 3,
     /// A price outside 1..=LIMIT_MAX.
     BadPrice = 4,
-    /// A size outside 1..=LIMIT_MAX, a budget that is not positive, or a budget where lots are due (limit, FOK).
+    /// A size outside 1..=LIMIT_MAX, a budget that is not positive, a budget where lots are due (limit, FOK), or an
+    /// iceberg that shows less than nothing or more than it has.
     BadSize = 5,
 }
 
@@ -86,18 +91,28 @@ pub enum Event {
         lots: i64,
         maker_left: i64,
     },
-    /// `id` lost `lots` because it met `other` of the same owner; it is gone.
+    /// `id` lost `lots` because it met `other` of the same owner; with none left it is gone. Of a budget, `left` is
+    /// what it still buys at this price.
     Prevented {
         id: u64,
         other: u64,
         price: i64,
         lots: i64,
+        left: i64,
     },
-    /// The rest of the order waits in the book.
+    /// The rest of the order, `left`, waits in the book, which shows `lots` of it.
     Rested {
         id: u64,
         price: i64,
         lots: i64,
+        left: i64,
+    },
+    /// What an iceberg showed is gone: it shows the next `lots` of `left`, behind all others at its price.
+    Refilled {
+        id: u64,
+        price: i64,
+        lots: i64,
+        left: i64,
     },
     /// The rest of an IOC, FOK or market order is gone. Lots are 0 for a budget, which expires only when it bought
     /// nothing or the book ran out.
@@ -139,12 +154,22 @@ pub enum Command {
     Replace(u64, NewOrder),
 }
 
-/// An order that waits in the book.
+/// An order that waits in the book. Levels count what is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resting {
     pub id: u64,
     pub owner: u64,
     pub side: Side,
     pub price: i64,
+    /// What the book shows of it, and what can trade at its present place in the queue.
     pub lots: i64,
+    /// What comes after that, `display` lots at a time.
+    pub hidden: i64,
+    pub display: i64,
+}
+
+impl Resting {
+    pub fn left(&self) -> i64 {
+        self.lots + self.hidden
+    }
 }

@@ -13,6 +13,7 @@ fn limit(id: u64, owner: u64, side: Side, price: i64, lots: i64) -> NewOrder {
         self_trade: SelfTrade::ExpireMaker,
         price,
         size: Size::Lots(lots),
+        display: 0,
     }
 }
 
@@ -53,7 +54,7 @@ fn a_limit_order_rests_with_what_is_left() {
     let events = submit(&mut engine, limit(9, 9, Side::Buy, 100, 12));
     assert_eq!(
         events[3..],
-        [Event::Rested { id: 9, price: 100, lots: 2 }, Event::Level { side: Side::Buy, price: 100, lots: 2 }]
+        [Event::Rested { id: 9, price: 100, lots: 2, left: 2 }, Event::Level { side: Side::Buy, price: 100, lots: 2 }]
     );
     assert_eq!(engine.levels(Side::Buy).collect::<Vec<_>>(), [(100, 2)]);
 }
@@ -113,7 +114,7 @@ fn fill_or_kill_does_not_count_the_owners_own_orders() {
     assert_eq!(submit(&mut engine, fok(11, SelfTrade::ExpireMaker)), [Event::Expired { id: 9, lots: 11 }]);
     assert_eq!(submit(&mut engine, fok(1, SelfTrade::ExpireTaker)), [Event::Expired { id: 9, lots: 1 }]);
     let events = submit(&mut engine, fok(10, SelfTrade::ExpireMaker));
-    assert_eq!(events[0], Event::Prevented { id: 1, other: 9, price: 100, lots: 5 });
+    assert_eq!(events[0], Event::Prevented { id: 1, other: 9, price: 100, lots: 5, left: 0 });
     assert!(engine.orders(Side::Sell).next().is_none());
 }
 
@@ -122,7 +123,7 @@ fn post_only_never_takes() {
     let mut engine = asks();
     let maker = |price| NewOrder { kind: Kind::LimitMaker, ..limit(9, 9, Side::Buy, price, 1) };
     assert_eq!(submit(&mut engine, maker(100)), [Event::Rejected { id: 9, why: Reject::WouldTake }]);
-    assert_eq!(submit(&mut engine, maker(99))[0], Event::Rested { id: 9, price: 99, lots: 1 });
+    assert_eq!(submit(&mut engine, maker(99))[0], Event::Rested { id: 9, price: 99, lots: 1, left: 1 });
 }
 
 #[test]

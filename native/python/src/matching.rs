@@ -1,5 +1,5 @@
 use capstan_core::matching::Engine;
-use capstan_core::orders::{Command, Event, Kind, NewOrder, SelfTrade, Side, Size, TimeInForce};
+use capstan_core::orders::{Command, Event, Kind, NewOrder, Resting, SelfTrade, Side, Size, TimeInForce};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -9,8 +9,10 @@ const COMMAND_WORDS: usize = 8;
 const EVENT_WORDS: usize = 6;
 
 type Row = (i64, i64, i64, i64, i64, i64);
+/// A waiting order: id, owner, price, lots shown, lots hidden.
+type Waiting = (u64, u64, i64, i64, i64);
 
-const CONSTANTS: [(&str, u8); 29] = [
+const CONSTANTS: [(&str, u8); 31] = [
     ("BUY", 0),
     ("SELL", 1),
     ("LIMIT", 0),
@@ -23,6 +25,7 @@ const CONSTANTS: [(&str, u8); 29] = [
     ("STP_EXPIRE_MAKER", 1),
     ("STP_EXPIRE_TAKER", 2),
     ("STP_EXPIRE_BOTH", 3),
+    ("STP_DECREMENT", 4),
     ("SUBMIT", 0),
     ("CANCEL", 1),
     ("REDUCE", 2),
@@ -35,6 +38,7 @@ const CONSTANTS: [(&str, u8); 29] = [
     ("REDUCED", 6),
     ("REJECTED", 7),
     ("LEVEL", 8),
+    ("REFILLED", 9),
     ("DUPLICATE_ID", 1),
     ("UNKNOWN_ID", 2),
     ("WOULD_TAKE", 3),
@@ -78,6 +82,7 @@ fn self_trade(code: u8) -> PyResult<SelfTrade> {
         1 => Ok(SelfTrade::ExpireMaker),
         2 => Ok(SelfTrade::ExpireTaker),
         3 => Ok(SelfTrade::ExpireBoth),
+        4 => Ok(SelfTrade::Decrement),
         _ => Err(unknown("self-trade prevention", code)),
     }
 }
@@ -87,20 +92,21 @@ fn row(event: Event) -> Row {
     let id = |id: u64| id as i64;
     match event {
         Event::Traded { taker, maker, price, lots, maker_left } => (1, id(taker), id(maker), price, lots, maker_left),
-        Event::Prevented { id: gone, other, price, lots } => (2, id(gone), id(other), price, lots, 0),
-        Event::Rested { id: at, price, lots } => (3, id(at), 0, price, lots, lots),
+        Event::Prevented { id: at, other, price, lots, left } => (2, id(at), id(other), price, lots, left),
+        Event::Rested { id: at, price, lots, left } => (3, id(at), 0, price, lots, left),
         Event::Expired { id: gone, lots } => (4, id(gone), 0, 0, lots, 0),
         Event::Canceled { id: gone, price, lots } => (5, id(gone), 0, price, lots, 0),
         Event::Reduced { id: at, price, left } => (6, id(at), 0, price, 0, left),
         Event::Rejected { id: refused, why } => (7, id(refused), why as i64, 0, 0, 0),
+        Event::Refilled { id: at, price, lots, left } => (9, id(at), 0, price, lots, left),
         Event::Level { side, price, lots } => (8, i64::from(side == Side::Sell), 0, price, lots, lots),
     }
 }
 
-/// Reads one command: `code, id, owner, price, lots, quote, other, 0`, where `code` holds five bytes, lowest first:
+/// Reads one command: `code, id, owner, price, lots, quote, other, display`, where `code` holds five bytes, lowest first:
 /// command, side, kind, time in force, self-trade prevention.
 fn command(words: &[i64; COMMAND_WORDS]) -> PyResult<Command> {
-    let [code, id, owner, price, lots, quote, other, _] = *words;
+    let [code, id, owner, price, lots, quote, other, display] = *words;
     let [what, side_code, kind_code, force_code, prevention_code, ..] = code.to_le_bytes();
     let order = || -> PyResult<NewOrder> {
         Ok(NewOrder {
@@ -112,6 +118,7 @@ fn command(words: &[i64; COMMAND_WORDS]) -> PyResult<Command> {
             self_trade: self_trade(prevention_code)?,
             price,
             size: if quote == 0 { Size::Lots(lots) } else { Size::Quote(quote) },
+            display,
         })
     };
     match what {
@@ -152,7 +159,7 @@ impl MatchingEngine {
         Self { core: Engine::new(), events: Vec::new() }
     }
 
-    #[pyo3(signature = (order_id, owner, side_code, price, lots, kind_code=0, tif_code=0, stp_code=0, quote=0))]
+    #[pyo3(signature = (order_id, owner, side_code, price, lots, kind_code=0, tif_code=0, stp_code=0, quote=0, display=0))]
     #[allow(clippy::too_many_arguments)] // The order's fields; a Python object for them would cost more than matching.
     fn submit(
         &mut self,
@@ -165,6 +172,7 @@ impl MatchingEngine {
         tif_code: u8,
         stp_code: u8,
         quote: i64,
+        display: i64,
     ) -> PyResult<Vec<Row>> {
         let order = NewOrder {
             id: order_id,
@@ -175,8 +183,27 @@ impl MatchingEngine {
             self_trade: self_trade(stp_code)?,
             price,
             size: if quote == 0 { Size::Lots(lots) } else { Size::Quote(quote) },
+            display,
         };
         Ok(self.rows(Command::Submit(order)))
+    }
+
+    #[pyo3(signature = (order_id, owner, side_code, price, lots, hidden=0, display=0))]
+    #[allow(clippy::too_many_arguments)] // As `submit`.
+    fn put_back(
+        &mut self,
+        order_id: u64,
+        owner: u64,
+        side_code: u8,
+        price: i64,
+        lots: i64,
+        hidden: i64,
+        display: i64,
+    ) -> PyResult<Vec<Row>> {
+        let order = Resting { id: order_id, owner, side: side(side_code)?, price, lots, hidden, display };
+        self.events.clear();
+        self.core.put_back(order, &mut self.events);
+        Ok(self.events.iter().copied().map(row).collect())
     }
 
     fn cancel(&mut self, order_id: u64) -> Vec<Row> {
@@ -220,8 +247,8 @@ impl MatchingEngine {
         Ok(self.core.lots_at(side(side_code)?, price))
     }
 
-    fn orders(&self, side_code: u8) -> PyResult<Vec<(u64, u64, i64, i64)>> {
-        Ok(self.core.orders(side(side_code)?).map(|o| (o.id, o.owner, o.price, o.lots)).collect())
+    fn orders(&self, side_code: u8) -> PyResult<Vec<Waiting>> {
+        Ok(self.core.orders(side(side_code)?).map(|o| (o.id, o.owner, o.price, o.lots, o.hidden)).collect())
     }
 
     fn cost_of(&self, side_code: u8, lots: i64, owner: u64) -> PyResult<(i64, i128)> {

@@ -97,6 +97,7 @@ def belongs(event: ExchangeEvent, account: Account) -> bool:
 def check_locks(account: Account) -> None:
     """What is locked is what the open orders say they lock, and that is what they need."""
     locked: Counter[str] = Counter()
+    assert all(order.open_lots > 0 for order in account.open_orders.values())
     for order in account.open_orders.values():
         locked[order.reserved_asset] += order.locked_raw
         sibling = order.order_list.sibling(order) if order.order_list is not None else None

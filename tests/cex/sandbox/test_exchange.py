@@ -38,7 +38,7 @@ from tests.cex.sandbox.desk import (
 _qty = st.integers(1, 40_000).map(lambda lots: str(Decimal(lots) / 10_000))
 _price = st.integers(299_995, 300_005).map(lambda ticks: str(Decimal(ticks) / 100))
 _sides = st.sampled_from((native.BUY, native.SELL))
-_modes = st.sampled_from(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH"))
+_modes = st.sampled_from(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT"))
 _limits = st.builds(
     limit,
     _sides,
@@ -77,6 +77,23 @@ _dated = st.builds(
     time_in_force=st.just("GTD"),
     good_till_ms=st.integers(NOW_MS + 1, NOW_MS + 40),
     self_trade_prevention=_modes,
+)
+_icebergs = st.builds(
+    lambda side, price, parts, part, odd, type_, mode: limit(
+        side,
+        price,
+        str(Decimal(parts * part + odd) / 10_000),
+        type=type_,
+        iceberg_raw=part * ETHUSDC.lot_raw,
+        self_trade_prevention=mode,
+    ),
+    _sides,
+    _price,
+    st.integers(1, 6),
+    st.integers(1, 6_000),
+    st.integers(0, 17),
+    st.sampled_from(("LIMIT", "LIMIT", "LIMIT_MAKER")),
+    _modes,
 )
 _makers = st.builds(limit, _sides, _price, _qty, type=st.just("LIMIT_MAKER"), self_trade_prevention=_modes)
 
@@ -123,7 +140,7 @@ _steps = st.lists(
     st.one_of(
         st.tuples(st.just("place"), st.integers(0, 2), _orders),
         st.tuples(st.just("place"), st.integers(0, 2), _orders),
-        st.tuples(st.just("place"), st.integers(0, 2), st.one_of(_stops, _dated)),
+        st.tuples(st.just("place"), st.integers(0, 2), st.one_of(_stops, _dated, _icebergs, _icebergs)),
         st.tuples(st.just("list"), st.integers(0, 2), _lists),
         st.tuples(st.just("wait"), st.integers(1, 10), st.none()),
         st.tuples(st.just("cancel"), st.integers(0, 60), st.none()),

@@ -36,7 +36,7 @@ from cex.sandbox.orders import (
 )
 from cex.sandbox.params import Params
 from domain import InputError
-from tests.cex.sandbox.desk import limit, market, stop, totals
+from tests.cex.sandbox.desk import limit, market, raw, stop, totals
 
 SYMBOLS = (SymbolSpec("ETH", "USDC", "0.01", "0.0001", "5"), SymbolSpec("BTC", "USDC", "0.01", "0.00001", "5"))
 ACCOUNTS = tuple(
@@ -56,6 +56,8 @@ KINDS = st.sampled_from(
         "TAKE_PROFIT_LIMIT",
         "TRAILING",
         "GTD",
+        "ICEBERG",
+        "ICEBERG",
         "OCO",
         "OTOCO",
         "cancel",
@@ -69,7 +71,7 @@ STEP = st.tuples(
     st.sampled_from((native.BUY, native.SELL)),
     st.integers(-3, 3),
     st.integers(1, 40),
-    st.sampled_from(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH")),
+    st.sampled_from(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT")),
 )
 
 
@@ -162,6 +164,8 @@ def _order(kind: str, side: int, price: str, qty: str, date_ms: int, **more: Any
             order = stop(kind, side, price, qty, price, **more)
         case "TRAILING":
             order = stop("STOP_LOSS_LIMIT", side, "0", qty, price, trailing_bips=10, **more)
+        case "ICEBERG":
+            order = limit(side, price, str(Decimal(qty) * 5), iceberg_raw=raw(qty), **more)
         case "GTD":
             order = limit(side, price, qty, time_in_force="GTD", good_till_ms=date_ms, **more)
         case _:
