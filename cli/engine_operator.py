@@ -11,6 +11,7 @@ from cli.engine_reload import Reloader
 from cli.engine_status import StatusBoard
 from domain import InputError, Instrument
 from domain import events as e
+from engine.edge.words import STAGES
 from engine.feed import text
 from engine.ports import ExchangeVenue
 from engine.requests import Requests
@@ -43,6 +44,7 @@ class Operator:
             "status": self._status,
             "metrics": self._metrics,
             "kill": self._kill,
+            "stage": self._stage,
             "resume": self._resume,
             "reload": reloader.reload,
             "instruments": self._instruments,
@@ -77,9 +79,26 @@ class Operator:
         left = [order for venue in self._venues.values() for order in await venue.open_orders()]
         return {"halted": runner.kernel.halted, "open_orders": len(left)}
 
-    async def _resume(self, _request: Answer) -> Answer:
-        self._runner.emit(e.OperatorSpoke(time_ns=0, command="resume"))
+    async def _stage(self, request: Answer) -> Answer:
+        """Drive the run, or one strategy, to a stage of the kill (docs/risk.md), upwards only."""
+        name, strategy = str(request.get("stage", "")), self._strategy(request)
+        if name not in STAGES[1:]:
+            raise InputError(f"no stage {name[:40]!r}", hint=f"there are {', '.join(STAGES[1:])}")
+        reason, number = str(request.get("reason", ""))[:200], STAGES.index(name)
+        self._runner.emit(e.OperatorSpoke(time_ns=0, command="stage", reason=reason, stage=number, strategy=strategy))
+        await self._runner.until_stage(number, strategy, HALT_S)
+        return {"stage": name, "strategy": strategy}
+
+    async def _resume(self, request: Answer) -> Answer:
+        self._runner.emit(e.OperatorSpoke(time_ns=0, command="resume", strategy=self._strategy(request)))
         return {"resumed": True}
+
+    def _strategy(self, request: Answer) -> str:
+        strategy = str(request.get("strategy", ""))
+        known = [s.id for s in self._runner.kernel.strategies]
+        if strategy and strategy not in known:
+            raise InputError(f"no strategy {strategy[:40]!r}", hint=f"there are {', '.join(known)}")
+        return strategy
 
     async def _instruments(self, _request: Answer) -> Answer:
         return {"instruments": [describe_instrument(i) for i in self._runner.kernel.markets.instruments.values()]}

@@ -229,11 +229,12 @@ class TimerFired(_Event, frozen=True, kw_only=True):
 
 class OperatorSpoke(_Event, frozen=True, kw_only=True):
     """A person's command: `kill` (cancel everything, stop every strategy), `resume` (after a kill or a drawdown stop),
-    `stop` (wind down and end), `stage` (go to that stage of the kill, upwards only)."""
+    `stop` (wind down and end), `stage` (go to that stage of the kill, upwards only); of one strategy where named."""
 
     command: str
     reason: str = ""
     stage: int = 0
+    strategy: str = ""
 
 
 class ParametersChanged(_Event, frozen=True, kw_only=True):

@@ -125,7 +125,9 @@ class Feed:
         for strategy_id in (s.id for s in kernel.strategies):
             yield "pnl", strategy_id, self._pnl(strategy_id)
             open_orders = len(kernel.orders.open_orders(strategy_id))
-            yield "strategies", strategy_id, {"strategy": strategy_id, "open_orders": open_orders}
+            stage = kernel.stages.get(strategy_id, "running")
+            shown = {"strategy": strategy_id, "stage": stage, "open_orders": open_orders}
+            yield "strategies", strategy_id, shown
         yield "pnl", "", self._pnl(None)
         yield "engine", "", {"stage": kernel.stage, "halted": kernel.halted, "run": kernel.run}
 

@@ -35,6 +35,7 @@ from domain import (
     VenueUnavailable,
 )
 from domain import events as e
+from engine.edge.words import STAGES
 from engine.journal import Journal
 from engine.native import NativeKernel
 from engine.ports import Bookkeeper, ExchangeVenue, SwapDesk
@@ -206,6 +207,22 @@ class LiveRunner:
                 request_id="kill",
                 hint="ask again, or look at the venue",
             ) from exc
+
+    async def until_stage(self, number: int, strategy: str, timeout_s: float) -> None:
+        """Wait until the run, or one of its strategies, is stopped at least so far.
+
+        Raises:
+            OutcomeUnknown: The engine has not come to it yet.
+        """
+
+        def reached() -> bool:
+            own = self.kernel.stages.get(strategy, STAGES[0]) if strategy else STAGES[0]
+            return max(STAGES.index(own), STAGES.index(self.kernel.stage)) >= number
+
+        try:
+            await self._until(reached, timeout_s)
+        except TimeoutError as exc:
+            raise OutcomeUnknown("the engine has not come to it yet", request_id="stage") from exc
 
     async def reconfigure(self, change: e.ParametersChanged, timeout_s: float) -> None:
         """Give a strategy new parameters between two events; see `ParametersChanged` for what was checked before.

@@ -43,6 +43,8 @@ class RunView:
         self.settled: dict[str, e.SwapSettled] = {}
         self.trades_booked = 0
         self.stage = "running"
+        self.stages: dict[str, str] = {}
+        """How far a strategy is stopped by itself, besides the run."""
         self.halted = ""
         self.now_ns = 0
         self.on_signal: Callable[[Signal], None] = _ignore
@@ -171,6 +173,8 @@ class RunView:
         self._mark()
 
     def _on_operator(self, event: e.OperatorSpoke) -> None:
+        if event.strategy:
+            return
         self._spoken = f"killed: {event.reason}" if event.reason else "killed"
 
     def _on_restart(self, event: e.EngineRestarted) -> None:
@@ -183,7 +187,10 @@ class RunView:
 
     def _on_stage(self, command: e.StageReached) -> None:
         if command.strategy:
+            self.stages[command.strategy] = command.stage
             return  # The run goes on without it.
+        if command.stage == "running":
+            self.stages.clear()
         self.stage = command.stage
         why = self._spoken if command.rule in ("", "operator") else command.rule
         self.halted = (self.halted or why) if command.stage in STOPPED else ""

@@ -194,7 +194,8 @@ class Encoder:
         code = _OPERATOR.get(event.command)
         if code is None:
             raise InvariantError(f"no operator says {event.command!r}")
-        return _record(event, EventKind.OPERATOR, aux=(code, event.stage))
+        place = self._numbers.strategies.index(event.strategy) + 1 if event.strategy else 0
+        return _record(event, EventKind.OPERATOR, price=place, aux=(code, event.stage))
 
     def _spoken(self, event: e.ParametersChanged | e.OrderRequested | e.CancelRequested) -> bytes:
         # The kernel only learns that somebody spoke: what was said is the strategy's.

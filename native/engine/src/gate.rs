@@ -247,17 +247,17 @@ impl Kernel {
         self.actions = actions;
     }
 
-    /// An operator's word: goes to a stage, upwards only.
-    pub(crate) fn raise(&mut self, stage: Stage) {
-        if let Some(breach) = self.gate.raise(self.now_ns, Rule::Operator, None, 0, 0, stage) {
+    /// An operator's word: the whole run, or one strategy, goes to a stage, upwards only.
+    pub(crate) fn raise(&mut self, strategy: Option<u8>, stage: Stage) {
+        if let Some(breach) = self.gate.raise(self.now_ns, Rule::Operator, strategy, 0, 0, stage) {
             self.reached(&breach);
         }
     }
 
-    /// An operator's word: runs again, and what was lost is accepted.
-    pub(crate) fn resume(&mut self) {
-        if self.gate.lower(self.now_ns, None, Stage::Running) {
-            let (rule, strategy, stage) = (Rule::Operator, None, self.gate.whole());
+    /// An operator's word: it runs again, and what was lost is accepted. A strategy still stands where the run does.
+    pub(crate) fn resume(&mut self, strategy: Option<u8>) {
+        if self.gate.lower(self.now_ns, strategy, Stage::Running) {
+            let (rule, stage) = (Rule::Operator, strategy.map_or(self.gate.whole(), |at| self.gate.stage(at)));
             self.push_stage(&Breach { rule, strategy, figure: 0, limit: 0, stage });
         }
     }

@@ -398,14 +398,23 @@ impl Kernel {
         self.act_if_needed();
     }
 
+    /// `price` is 0 for the whole run, else the strategy's place plus 1; one that does not exist is nobody.
     fn on_operator(&mut self, event: &Event) {
+        let strategy = match event.price {
+            0 => None,
+            place => {
+                let at = u8::try_from(place.saturating_sub(1)).ok();
+                let Some(at) = at.filter(|at| usize::from(*at) < self.config.strategies.len()) else { return };
+                Some(at)
+            }
+        };
         match event.aux[0] {
-            operator::KILL => self.raise(Stage::Cancel),
+            operator::KILL => self.raise(strategy, Stage::Cancel),
             operator::STOP => self.stopping = true,
-            operator::RESUME => self.resume(),
+            operator::RESUME => self.resume(strategy),
             operator::STAGE => {
                 if let Some(stage) = u8::try_from(event.aux[1]).ok().and_then(Stage::from_number) {
-                    self.raise(stage);
+                    self.raise(strategy, stage);
                 }
             }
             _ => {}

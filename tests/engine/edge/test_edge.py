@@ -142,6 +142,8 @@ def test_blocks_timers_operators_and_restarts_are_numbers():
     assert [one(e.OperatorSpoke(time_ns=1, command=c))[0]["aux"][0] for c in ("kill", "stop", "resume")] == [1, 2, 3]
     with pytest.raises(InvariantError):
         ENCODER.records(e.OperatorSpoke(time_ns=1, command="sing"))
+    for place, name in enumerate(("", *NUMBERS.strategies)):
+        assert one(e.OperatorSpoke(time_ns=1, command="stage", stage=2, strategy=name))[0]["price"] == place
     assert one(e.EngineRestarted(time_ns=1, epoch=3))[0]["aux"][0] == 3
     begin, _ = one(e.AccountAnswered(time_ns=1, venue="sandbox", asked_ns=6))
     end, _ = one(e.AccountAnswered(time_ns=1, venue="sandbox", is_end=True))

@@ -184,6 +184,23 @@ def test_a_stage_outlives_a_restart_and_ends_by_an_operators_word_alone(stage: i
     assert run.kernel.place(0, desk.SPOT, desk.BUY, 499_000, 1) is not None
 
 
+def test_an_operator_stops_and_resumes_one_strategy() -> None:
+    run = Run()
+    run.rest(0, desk.SPOT, desk.BUY, 490_000, 10)
+    other = run.rest(1, desk.SPOT, desk.BUY, 490_000, 10)
+    told = run.step(desk.record(EventKind.OPERATOR, run.now, price=2, aux=(GO_TO_STAGE, CANCEL)))
+    assert [(s["stage"], s["strategy"]) for s in of(told, CommandKind.STAGE)] == [(CANCEL, 1)]
+    assert [c["client_id"] for c in of(told, CommandKind.CANCEL)] == [other]
+    assert run.kernel.stage == 0
+    assert run.kernel.place(1, desk.SPOT, desk.BUY, 489_000, 1) is None
+    assert run.kernel.place(0, desk.SPOT, desk.BUY, 489_000, 1) is not None
+    run.kernel.take_commands()
+    for nobody in (200, 2**62, -1):
+        assert run.step(desk.record(EventKind.OPERATOR, run.now, price=nobody, aux=(GO_TO_STAGE, CANCEL))) == []
+    run.step(desk.record(EventKind.OPERATOR, run.now, price=2, aux=(RESUME, 0)))
+    assert run.kernel.place(1, desk.SPOT, desk.BUY, 489_000, 1) is not None
+
+
 def test_the_same_events_lead_to_the_same_stage_and_digest() -> None:
     def live() -> tuple[int, bytes]:
         run = Run(losses={"drawdown": (100 * UNIT, FLATTEN)})

@@ -1,0 +1,83 @@
+"""The engine's commands on its socket: what cannot be is refused by name, a stage is of the run or of one strategy."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.engine_operator import Operator
+from domain import InputError, OutcomeUnknown
+from tests.engine.requests.test_client_orders import WANTED, Door
+
+
+class Runner:
+    """A runner whose kernel comes to everything at once, or to nothing."""
+
+    def __init__(self, door):
+        self.door = door
+        self.kernel = door.desk.kernel
+        self.is_stuck = False
+
+    def emit(self, event):
+        if not self.is_stuck:
+            self.door.tell(event)
+
+    async def until_stage(self, number, strategy, _timeout_s):
+        if self.is_stuck:
+            raise OutcomeUnknown("not yet", request_id="stage")
+        assert self.kernel.native is not None
+
+
+@pytest.fixture
+def door():
+    door = Door()
+    door.desk.book(299_990, 300_010)
+    return door
+
+
+@pytest.fixture
+def operator(door):
+    class NoReloader:
+        async def reload(self, request):
+            raise InputError("nothing to reload")
+
+    return Operator(Runner(door), None, {}, NoReloader(), door.requests)
+
+
+async def test_one_strategy_is_stopped_and_resumed(door, operator):
+    answer = await operator.handle({"command": "stage", "stage": "cancel", "strategy": "desk", "reason": "drill"})
+    assert answer == {"stage": "cancel", "strategy": "desk"}
+    assert (door.desk.kernel.stage, door.desk.kernel.stages) == ("running", {"desk": "cancel"})
+    refused = await operator.handle({"command": "place_order", **WANTED})
+    assert (refused["state"], refused["rule"]) == ("denied", "stage")
+    await operator.handle({"command": "resume", "strategy": "desk"})
+    assert door.desk.kernel.stages == {"desk": "running"}
+    assert (await operator.handle({"command": "place_order", **WANTED, "request": "again"}))["state"] == "pending"
+
+
+async def test_a_run_that_is_resumed_takes_its_strategies_along(door, operator):
+    await operator.handle({"command": "stage", "stage": "cancel", "strategy": "desk"})
+    await operator.handle({"command": "stage", "stage": "reduce"})
+    assert door.desk.kernel.stage == "reduce"
+    await operator.handle({"command": "resume"})
+    assert (door.desk.kernel.stage, door.desk.kernel.stages) == ("running", {})
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"command": "sing"}, {}, {"command": "stage"}, {"command": "stage", "stage": "running"},
+        {"command": "stage", "stage": "cancel", "strategy": "nobody"}, {"command": "resume", "strategy": "nobody"},
+        {"command": "place_order", **WANTED, "wait_s": -1}, {"command": "place_order", **WANTED, "wait_s": "1"},
+        {"command": "place_order", **WANTED, "wait_s": True}, {"command": "cancel_order"},
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_is_refused_and_changes_nothing(door, operator, request_):
+    with pytest.raises(InputError):
+        await operator.handle(request_)
+    assert door.log == []
+
+
+async def test_a_stage_that_is_not_reached_yet_is_said_to_be_open(operator):
+    operator._runner.is_stuck = True
+    with pytest.raises(OutcomeUnknown):
+        await operator.handle({"command": "stage", "stage": "cancel"})
