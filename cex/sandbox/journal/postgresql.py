@@ -8,7 +8,7 @@ from typing import Final
 
 import psycopg
 
-from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest
+from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest, packed
 from domain import InputError, VenueUnavailable
 
 _LOCK: Final = 0x5A4D_B0C5
@@ -53,9 +53,10 @@ class PostgresqlStore:
         self._bytes = 0
 
     def append(self, group: bytes) -> None:
+        body = packed(group)
         with _told():
-            self._db.execute("INSERT INTO sandbox_journal_groups (body) VALUES (%s)", (group,))
-        self._bytes += len(group)
+            self._db.execute("INSERT INTO sandbox_journal_groups (body) VALUES (%s)", (body,))
+        self._bytes += len(body)
 
     @property
     def group_bytes(self) -> int:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest
+from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest, packed
 from domain import InputError, VenueUnavailable
 
 
@@ -42,9 +42,10 @@ class SqliteStore:
         self._bytes = 0
 
     def append(self, group: bytes) -> None:
+        body = packed(group)
         with self._told():
-            self._db.execute("INSERT INTO groups (body) VALUES (?)", (group,))
-        self._bytes += len(group)
+            self._db.execute("INSERT INTO groups (body) VALUES (?)", (body,))
+        self._bytes += len(body)
 
     @property
     def group_bytes(self) -> int:
