@@ -4,8 +4,9 @@
 settings.
 """
 
+from cex.positions import Funding, Position
 from cex.settings import VenueSettings
 from cex.venue import CcxtVenue
 from cex.withdrawals import CcxtWithdrawals
 
-__all__ = ["CcxtVenue", "CcxtWithdrawals", "VenueSettings"]
+__all__ = ["CcxtVenue", "CcxtWithdrawals", "Funding", "Position", "VenueSettings"]

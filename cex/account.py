@@ -13,6 +13,7 @@ from cex.errors import UnknownOrder, reading
 from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import quote_raw, to_decimal, to_raw
+from cex.positions import fetch_positions
 from cex.reports import Reports
 from domain import Fill, InputError, OrderState, Side, VenueUnavailable
 
@@ -143,7 +144,10 @@ class Account:
         return cursor
 
     async def balances(self, *, starting: bool = False) -> dict[str, int]:
-        """Free plus locked by asset id: everything that is not zero, and the followed instruments' assets."""
+        """Free plus locked by asset id: everything that is not zero, and the followed instruments' assets.
+
+        A position in a followed swap counts as holding its base asset, less than nothing when short.
+        """
         exchange, settings = self._connection.exchange, self._connection.settings
         answer = await self._connection.query("balances", exchange.fetch_balance, weight=20, starting=starting)
         held: dict[str, int] = {}
@@ -154,6 +158,9 @@ class Account:
             raw = to_raw(total, settings.asset_decimals) if total is not None else 0
             if raw or asset_id in held:
                 held[asset_id] = raw
+        for position in await fetch_positions(self._connection, self._markets):
+            instrument = self._markets[position.instrument].instrument
+            held[instrument.base.id] += to_raw(instrument.qty(position.qty_lots), settings.asset_decimals)
         return held
 
     def snapshot(self, market: Market, row: Mapping[str, Any]) -> OrderSnapshot:

@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
+from cex import hyperliquid
 from cex.client_ids import ClientIds
 from cex.errors import await_foreign, is_kind, query_error, reading
+from cex.expiry import deadline
 from cex.handover import CURRENT, http_tracing, watch_sender
 from cex.limiter import Bucket, Budget, Lane, Limiter, buckets_of, default_buckets
 from cex.marks import remove_marks, without_marks
@@ -63,6 +65,8 @@ class Connection:
         self.skew = Skew()
         self.on_socket_lost: Callable[[str], None] = lambda _url: None
         """Called when one of ccxt's own WebSockets is gone, before ccxt reconnects it silently."""
+        self.late_ns = self.profile.late_s * 1_000_000_000
+        """How long an order may still arrive after its window, where the venue bounds it less."""
         self._base_dir = base_dir
         self._is_open = False
         self._naming = asyncio.Lock()
@@ -275,6 +279,16 @@ class Connection:
             client = self.exchange.client(str(self.exchange.urls["api"]["ws"]["ws-api"]["spot"]))
             await self.query("order socket", lambda: client.connect(self.session), starting=True)
 
+    def venue_ms(self) -> int:
+        """The venue's time by our clock."""
+        return self.clock.now_ns() // 1_000_000 - int(self.exchange.options.get("timeDifference") or 0)
+
+    def expiry(self) -> dict[str, str]:
+        """Give the parameters that end an order before it arrives too late, where they are parameters."""
+        if self.profile.expiry == "deadline":
+            return {"deadline": deadline(self.venue_ms(), self.settings.recv_window_ms)}
+        return {}
+
     def forget_request(self, request_id: str) -> None:
         """Drop ccxt's record of a WebSocket request, which it keeps for ever."""
         if request_id:
@@ -348,6 +362,8 @@ class Connection:
     def _hook(self) -> None:
         exchange = self.exchange
         remove_marks(exchange)
+        if exchange.id == "hyperliquid":
+            hyperliquid.mend(exchange, self.venue_ms, self.settings.recv_window_ms)
         if hasattr(exchange, "pow"):
             exchange.pow = _power
         # A wait of a quarter of a second for sessions that ccxt made itself; this one is ours.

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _CODE = re.compile(r'"(?:code|retCode|sCode|err_code)"\s*:\s*"?(-?\w+)"?')
 _TEXT = re.compile(r'"(?:msg|message|retMsg|sMsg|error)"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_REFUSED = re.compile(r'"status"\s*:\s*"err"')
+"""How Hyperliquid says no to a whole request, which has no codes."""
 _QUERY = re.compile(r"\?\S*")
 
 _THROTTLED = {"DDoSProtection", "RateLimitExceeded"}
@@ -62,7 +64,7 @@ def place_error(exc: BaseException, *, client_order_id: str, touched: bool, stat
         return VenueUnavailable(what)
     # A bare ExchangeError with a code is one that ccxt does not know, and the venue's answer was no nevertheless.
     # Without a code it is ccxt's way of saying that it could not read the answer.
-    is_answer = type(exc).__name__ != "ExchangeError" or _CODE.search(str(exc)) is not None
+    is_answer = type(exc).__name__ != "ExchangeError" or bool(_CODE.search(str(exc)) or _REFUSED.search(str(exc)))
     is_duplicate = is_kind(exc, "DuplicateOrderId") or "duplicate" in reason.lower()
     if is_kind(exc, "InvalidNonce") or (is_kind(exc, "ExchangeError") and is_answer and not is_duplicate):
         return OrderRejected(what, code=code, reason=reason)

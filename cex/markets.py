@@ -15,6 +15,7 @@ from cex.connection import Connection
 from cex.limiter import Lane
 from cex.numbers import plain, to_decimal
 from cex.settings import VenueSettings
+from cex.venues import profile_of
 from domain import Asset, InputError, Instrument, PlatformError, Side, VenueUnavailable, venue_asset
 
 log = structlog.get_logger(__name__)
@@ -82,10 +83,11 @@ def follow(
     Raises:
         InputError: A symbol is not listed, not active, or its steps cannot be read.
     """
-    followed = []
+    followed, profile = [], profile_of(settings.exchange)
     for symbol, market in find(settings, markets).items():
         contract_size = Decimal(1) if market.get("spot") else to_decimal(market.get("contractSize") or 1)
         last_price = last_prices.get(market["symbol"])
+        digits = int(market["precision"]["price"]) if precision_mode == SIGNIFICANT_DIGITS else profile.price_digits
         followed.append(
             Market(
                 _instrument(settings, symbol, market, precision_mode, contract_size, last_price),
@@ -93,7 +95,7 @@ def follow(
                 market["id"],
                 is_spot=bool(market.get("spot")),
                 contract_size=contract_size,
-                price_digits=int(market["precision"]["price"]) if precision_mode == SIGNIFICANT_DIGITS else None,
+                price_digits=digits or None,
             )
         )
     return followed
@@ -189,7 +191,7 @@ def _instrument(
         symbol=symbol,
         base=_asset(settings, market["base"]),
         quote=_asset(settings, market["quote"]),
-        tick_size=_step(where, "price", market, mode, last_price),
+        tick_size=_tick(where, market, mode, last_price, profile_of(settings.exchange).price_digits),
         lot_size=_tidy(_step(where, "amount", market, mode, None) * contract_size),
         min_notional=to_decimal(cost_min) if cost_min is not None else Decimal(0),
         maker_fee_bps=_bps(market.get("maker")),
@@ -212,6 +214,12 @@ def _step(where: str, what: str, market: Mapping[str, Any], mode: int, last_pric
     if step <= 0:
         raise InputError(f"{where}: {what} step must be positive, found {step}")
     return _tidy(step)
+
+
+def _tick(where: str, market: Mapping[str, Any], mode: int, last_price: Decimal | None, price_digits: int) -> Decimal:
+    tick = _step(where, "price", market, mode, last_price)
+    # ccxt states the tick of the present price; prices that fell have more decimals.
+    return tick.scaleb(-_DECADES_DOWN) if price_digits and mode == _TICK_SIZE else tick
 
 
 def _step_of_digits(where: str, digits: int, last_price: Decimal | None) -> Decimal:

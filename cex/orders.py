@@ -55,7 +55,7 @@ class Orders:
         self._markets = markets
         self._reports = reports
         self._clock = connection.clock
-        self._window_ns = connection.settings.recv_window_ms * 1_000_000 + AHEAD_NS
+        self._window_ns = max(connection.settings.recv_window_ms * 1_000_000, connection.late_ns) + AHEAD_NS
         self._started_ns = self._clock.monotonic_ns()
         self._placing: set[str] = set()
 
@@ -239,7 +239,8 @@ class Orders:
     ) -> Callable[[], Awaitable[OrderSnapshot]]:
         """Bind the call that sends the order once, under the name the venue takes, and gives its answer."""
         exchange = self._connection.exchange
-        params: dict[str, Any] = {self._connection.profile.client_order_id.place: venue_name}
+        connection = self._connection
+        params: dict[str, Any] = {connection.profile.client_order_id.place: venue_name} | connection.expiry()
         kind = "limit"
         price: str | None = market.price_text(order.price_ticks, order.side)
         match order.type:

@@ -33,6 +33,7 @@ from cex.feeds.dialects import DIALECTS
 from cex.feeds.merged import MergedFeed
 from cex.markets import Market, follow, last_prices, with_account_fees
 from cex.orders import Orders
+from cex.positions import Funding, Position, fetch_funding, fetch_positions
 from cex.reconciler import Reconciler
 from cex.reports import Reports
 from cex.settings import VenueSettings
@@ -200,6 +201,24 @@ class CcxtVenue:
         self._check()
         self._require_keys()
         return await self._account.balances()
+
+    async def positions(self) -> Sequence[Position]:
+        """What is held of the followed swaps, from REST; empty without swaps."""
+        self._check()
+        self._require_keys()
+        return await fetch_positions(self._connection, self._markets)
+
+    async def funding(self, instrument: str) -> Funding:
+        """The funding rate that a followed swap pays next.
+
+        Raises:
+            InputError: Not followed, or not a swap.
+        """
+        self._check()
+        market = self._orders.market(instrument)
+        if market.is_spot:
+            raise InputError(f"{instrument} is spot, which pays no funding")
+        return await fetch_funding(self._connection, market)
 
     # --- parts
 

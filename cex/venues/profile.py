@@ -85,6 +85,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Laid over ccxt's own options; the settings' options lie over these."""
     websocket_orders: bool = False
     """Orders go over ccxt's WebSocket, whose lost answers were tested; elsewhere by REST, whose status says more."""
+    late_s: int = 60
+    """How long after its stamp the venue may still take an order, besides the window of the settings; 0 where that
+    window, or an expiry that we send, bounds it. The default is for venues of which nothing is known."""
+    expiry: Literal["", "deadline", "expiresAfter"] = ""
+    """The expiry that is sent with each order; see `cex.expiry`."""
+    price_digits: int = 0
+    """The most significant digits of a price, where the venue has them besides a tick; 0 for none."""
     client_order_id: ClientIdRule = ClientIdRule()
     checksum: Checksum | None = None
     rates: tuple[Rate, ...] = ()

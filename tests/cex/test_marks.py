@@ -56,3 +56,16 @@ async def test_powers_of_ten_are_exact(exponent: str, power: str) -> None:
     connection._hook()
     assert connection.exchange.pow("10", exponent) == power
     await connection.exchange.close()
+
+
+async def test_no_order_router_shares_dydx_fees() -> None:
+    signed: list[Any] = []
+    settings = VenueSettings(id="x", exchange="dydx", base_url="http://127.0.0.1:1", instruments=("BTC",))
+    connection = Connection(settings, SystemClock(), None)
+    exchange = connection.exchange = ccxt.async_support.dydx()
+    exchange.sign_dydx_tx = lambda *transaction: signed.append(transaction)
+    connection._hook()
+    order = {"value": {"order": {"orderRouterAddress": "dydx1router", "quantums": 7}}}
+    exchange.sign_dydx_tx("key", order, "", "dydx-1", {}, None)
+    assert signed == [("key", {"value": {"order": {"quantums": 7}}}, "", "dydx-1", {}, None)]
+    await exchange.close()

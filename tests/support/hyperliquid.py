@@ -59,6 +59,8 @@ class HyperliquidServer:
     lose_requests: int = 0
     """So many of the next actions are lost before they are looked at."""
     throttle: int = 0
+    cancel_at_ms: int | None = None
+    """When everything would be cancelled, as asked for last. Nobody here does it."""
 
     def __post_init__(self) -> None:
         self._oids, self._tids = itertools.count(1_000), itertools.count(1)
@@ -160,6 +162,14 @@ class HyperliquidServer:
                 statuses = [self._order(account, order) for order in action["orders"]]
             case "cancelByCloid":
                 statuses = [self._cancel(account, cancel["cloid"]) for cancel in action["cancels"]]
+            case "cancel":
+                names = [self.orders[c["o"]].cloid if c["o"] in self.orders else "" for c in action["cancels"]]
+                statuses = [self._cancel(account, name) for name in names]
+            case "scheduleCancel":
+                self.cancel_at_ms = action.get("time")
+                if self.cancel_at_ms is not None and self.cancel_at_ms < self.now_ms() + 5_000:
+                    raise ValueError("Scheduled cancel time must be at least 5 seconds in the future")
+                return {"status": "ok", "response": {"type": "default"}}
             case other:
                 raise ValueError(f"{other} is not allowed to an API wallet")
         return {"status": "ok", "response": {"type": action["type"], "data": {"statuses": statuses}}}

@@ -82,6 +82,7 @@ def profile_page(profile: Profile, venue: Capability) -> str:
         way = venue.features[feature]
         lines.append(f"| {feature} | {way} | {FILLED[feature, way]} |")
     lines += ["", "## Order ids", "", _id_text(profile.client_order_id)]
+    lines += ["", "## When is an order's absence believed?", "", _late_text(profile)]
     if profile.checksum is not None:
         levels = f" over {profile.checksum.levels} levels" if profile.checksum.levels else ""
         lines += ["", "## Is the book right?", "", f"By {profile.checksum.kind}{levels}. {profile.checksum.note}"]
@@ -94,6 +95,17 @@ def profile_page(profile: Profile, venue: Capability) -> str:
         lines += ["", "## When we fall silent", "", f"Dead-man's switch: {dead.kind}.{span} {dead.note}"]
     lines += ["", "## Sources", ""] + [f"- <{source}>" for source in profile.sources]
     return "\n".join(lines) + "\n"
+
+
+def _late_text(profile: Profile) -> str:
+    own = {
+        "": "Requests older than the window (`recv_window_ms`) are refused by the venue",
+        "deadline": "Each order carries a `deadline`, `recv_window_ms` on (two seconds at the least)",
+        "expiresAfter": "Each order is signed with `expiresAfter`, `recv_window_ms` on",
+    }[profile.expiry]
+    if profile.late_s:
+        return f"The venue may take a request up to {profile.late_s} s after its stamp: until then it is waited for."
+    return f"{own}: an order that is unknown then, and a second later, was never there."
 
 
 def _id_text(rule: ClientIdRule) -> str:
