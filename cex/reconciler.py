@@ -7,7 +7,7 @@ followed the newest epoch has succeeded; until then no order goes out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -48,6 +48,8 @@ class Reconciler:
         self._due = False
         self._missing: set[str] = set()
         self.trusted = asyncio.Event()
+        self.on_silence: Callable[[int], None] = lambda _since_ns: None
+        """Told that the stream, which is up, did not tell a trade; and since when it should have told something."""
 
     def stream_up(self) -> None:
         """The user stream is subscribed: what follows will be told; what preceded must be asked for."""
@@ -96,7 +98,11 @@ class Reconciler:
     async def _work(self) -> None:
         epoch = self._epoch
         if self._due:
-            await self._compare()
+            was_trusted, began_ns = self.trusted.is_set(), self._connection.clock.monotonic_ns()
+            recovered = await self._compare()
+            if recovered and was_trusted and self._epoch == epoch:
+                # It may only be late; a report that was lost costs a reconnect, which costs nothing.
+                asyncio.get_running_loop().call_later(MISSING_AFTER_S, self._doubt, epoch, began_ns)
             self._due = False
             if self._is_up and self._epoch == epoch:
                 self.trusted.set()
@@ -109,8 +115,9 @@ class Reconciler:
                     self.trades_missing(client_order_id)
             self._missing.discard(client_order_id)
 
-    async def _compare(self) -> None:
-        """Trades first, then orders: an order's end never overtakes its trades."""
+    async def _compare(self) -> int:
+        """Trades first, then orders: an order's end never overtakes its trades. Return how many trades were news."""
+        recovered = 0
         # An order accepted by now is in the lists that are fetched next, or has ended. One without any state is being
         # placed or asked about by somebody else.
         accepted = [(client_order_id, known) for client_order_id, known in self._reports.open() if known.state]
@@ -120,6 +127,7 @@ class Reconciler:
             if (cursor := self._cursors.get(market.id)) is not None:
                 for fill in await self._account.trades(market, cursor):
                     if self._reports.fill(market.id, fill, now_ns):
+                        recovered += 1
                         log.info("fill.recovered", instrument=market.id, trade_id=fill.trade_id)
             for order in await self._account.open_orders(market):
                 resting.add(order.client_order_id)
@@ -134,6 +142,11 @@ class Reconciler:
         for client_order_id, known in accepted:
             if client_order_id not in resting and not known.has_ended:
                 await self._orders.settle(self._markets[known.instrument], client_order_id)
+        return recovered
+
+    def _doubt(self, epoch: int, since_ns: int) -> None:
+        if self._epoch == epoch:
+            self.on_silence(since_ns)
 
     def _request(self) -> None:
         self._due = True

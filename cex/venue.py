@@ -324,6 +324,7 @@ class CcxtVenue:
         up, down = self._reconciler.stream_up, self._reconciler.stream_down
         if isinstance(connection, BinanceConnection) and isinstance(orders, BinanceOrders):
             native = BinanceUserStream(connection, self._markets, self._reports, on_up=up, on_down=down)
+            self._reconciler.on_silence = native.line.doubt
             return [native.run, *await orders.open()]
         await connection.warm_up()
         stream = CcxtUserStream(connection, self._account, self._markets, self._reports, on_up=up, on_down=down)

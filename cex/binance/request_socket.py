@@ -1,7 +1,8 @@
 """Questions and answers over the venue's WebSocket API, on a connection of their own, apart from the user stream.
 
 Answers find their questions by id. When the connection goes, every question on it fails at once: what became of it is
-not known. Nothing waits for a connection here, because a late order is a wrong order; who asks looks at `is_up`.
+not known. A question that nobody waits for any more, on a line that carried nothing since, ends the connection.
+Nothing waits for a connection here, because a late order is a wrong order; who asks looks at `is_up`.
 
 With an Ed25519 key the connection logs on once, and what follows is not signed: the venue trusts the connection.
 """
@@ -19,6 +20,7 @@ import structlog
 from cex.binance.connection import BinanceConnection
 from cex.binance.errors import Refusal
 from cex.binance.messages import Answer
+from cex.binance.silence import Line
 from cex.handover import CURRENT
 from cex.limiter import Lane
 from domain import VenueUnavailable
@@ -46,6 +48,7 @@ class RequestSocket:
         self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
         self.is_logged_on = False
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._line = Line(connection.clock)
         self._numbers = itertools.count(1)
         self._decode = msgspec.json.Decoder(Answer).decode
 
@@ -84,7 +87,7 @@ class RequestSocket:
                     if not self.is_up:
                         await self.open()
                     failures = 0
-                    await self._read()
+                    await self._line.read(self._read())
                 except _FOREIGN as exc:
                     log.warning(
                         "order_socket.lost",
@@ -108,6 +111,7 @@ class RequestSocket:
         if socket is None or socket.closed:
             raise ConnectionAbortedError("no order socket")
         answer = self._waiting[request_id] = asyncio.get_running_loop().create_future()
+        asked_ns = self._connection.clock.monotonic_ns()
         try:
             if handover := CURRENT.get():
                 handover.touched = True
@@ -115,6 +119,9 @@ class RequestSocket:
             if handover:
                 handover.sent_ns = self._connection.clock.monotonic_ns()
             return self._result(await answer)
+        except asyncio.CancelledError:
+            self._line.doubt(asked_ns)
+            raise
         finally:
             del self._waiting[request_id]
 
@@ -150,6 +157,7 @@ class RequestSocket:
             message = await socket.receive()
             if message.type is not aiohttp.WSMsgType.TEXT:
                 raise VenueUnavailable(f"socket ended: {message.type.name} {socket.close_code}")
+            self._line.heard()
             answer = self._decode(message.data)
             waiting = self._waiting.get(str(answer.id))
             if waiting is not None and not waiting.done():

@@ -18,6 +18,7 @@ from cex.binance.connection import BinanceConnection
 from cex.binance.errors import UNTIMELY
 from cex.binance.messages import Answer, ExecutionReport, Kind
 from cex.binance.reading import reported_fill, state
+from cex.binance.silence import Line
 from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import to_decimal
@@ -53,6 +54,8 @@ class BinanceUserStream:
         self._on_up = on_up
         self._on_down = on_down
         self._failures = 0
+        self.line = Line(connection.clock)
+        """For whoever finds out that it is silent."""
         self._asset_decimals = connection.settings.asset_decimals
         self._answer = msgspec.json.Decoder(Answer).decode
         self._kind = msgspec.json.Decoder(Kind).decode
@@ -96,10 +99,15 @@ class BinanceUserStream:
                     pass
             self._failures = 0
             self._on_up()
-            while True:
-                self._take(await self._receive(socket))
+            await self.line.read(self._listen(socket))
         finally:
             await socket.close()
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        while True:
+            data = await self._receive(socket)
+            self.line.heard()
+            self._take(data)
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> bytes:
         message = await socket.receive()

@@ -51,6 +51,7 @@ class Admin:
                 "status": "ok",
                 "symbols": list(self._exchange.markets),
                 "connections": len(self._connections),
+                "stalled": sum(connection.is_stalled for connection in self._connections),
                 "updates": {name: market.update_id for name, market in self._exchange.markets.items()},
             }
         )

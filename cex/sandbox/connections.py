@@ -63,6 +63,10 @@ class Connection:
             self.abort()
 
     @property
+    def is_stalled(self) -> bool:
+        return self._is_stalled
+
+    @property
     def is_of_streams(self) -> bool:
         """Whether it came through the door of the streams, not that of the WebSocket API."""
         return not self._request.path.startswith("/ws-api")

@@ -110,8 +110,11 @@ class SandboxLab:
 
     async def round_trip(self) -> None:
         """Give the exchange and the venue's tasks a turn."""
+        await self.health()
+
+    async def health(self) -> Any:
         async with self._session.get(f"{self.base_url}/_sandbox/health") as response:
-            await response.read()
+            return await response.json()
 
     async def free_base_and_quote(self) -> tuple[int, int]:
         account = await self.ours.call("GET", "account")
