@@ -31,6 +31,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9500,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     accounts: Annotated[Path | None, typer.Option(help="TOML or JSON: names, API keys, balances.")] = None,
+    fees: Annotated[Path | None, typer.Option(help="TOML or JSON: fee tiers by thirty-day volume.")] = None,
     seed: Annotated[int, typer.Option(help="Of the order flow.")] = 1,
     symbols: Annotated[str, typer.Option(help="Comma-separated, for example ETHUSDC,BTCUSDC.")] = "",
     flow: Annotated[str, typer.Option(help="hawkes, or none for an empty book.")] = "hawkes",
@@ -61,7 +62,15 @@ def serve(
     """Run the exchange until SIGTERM or SIGINT."""
     import uvloop
 
-    from cex.sandbox import TEST_ACCOUNT, FlowConfig, ForwardConfig, SandboxConfig, load_accounts, symbol_specs
+    from cex.sandbox import (
+        TEST_ACCOUNT,
+        FlowConfig,
+        ForwardConfig,
+        SandboxConfig,
+        load_accounts,
+        load_fee_tiers,
+        symbol_specs,
+    )
     from runtime.secrets import resolve_secret
 
     if flow not in ("hawkes", "none"):
@@ -71,6 +80,7 @@ def serve(
         port=port,
         symbols=symbol_specs([name.strip() for name in symbols.split(",")]) if symbols else SandboxConfig().symbols,
         accounts=load_accounts(accounts) if accounts else (TEST_ACCOUNT,),
+        fee_tiers=load_fee_tiers(fees) if fees else (),
         seed=seed,
         flow=FlowConfig() if flow == "hawkes" else None,
         replays=_replays(replay or [], replay_symbol, speed),

@@ -8,6 +8,7 @@ from cex.sandbox.config import (
     KNOWN_SYMBOLS,
     TEST_ACCOUNT,
     AccountSpec,
+    FeeTier,
     FlowConfig,
     ForwardConfig,
     LimitsConfig,
@@ -16,12 +17,14 @@ from cex.sandbox.config import (
     SymbolSpec,
     symbol_specs,
 )
+from cex.sandbox.fees import load_fee_tiers
 from cex.sandbox.server import serve
 
 __all__ = [
     "KNOWN_SYMBOLS",
     "TEST_ACCOUNT",
     "AccountSpec",
+    "FeeTier",
     "FlowConfig",
     "ForwardConfig",
     "LimitsConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "SandboxConfig",
     "SymbolSpec",
     "load_accounts",
+    "load_fee_tiers",
     "serve",
     "symbol_specs",
 ]

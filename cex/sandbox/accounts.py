@@ -14,7 +14,9 @@ from cex.sandbox.orders import Order, OrderList, PreventedMatch, Trade
 from domain import InputError, InvariantError, parse_units
 
 _SIGNS_WITH: Final = ("secret", "ed25519_public_key", "rsa_public_key")
-_KEYS: Final = frozenset({"name", "api_key", *_SIGNS_WITH, "balances", "withdraw_api_key", "withdraw_secret"})
+_KEYS: Final = frozenset(
+    {"name", "api_key", *_SIGNS_WITH, "balances", "withdraw_api_key", "withdraw_secret", "fee_tier"}
+)
 HISTORY_MAX: Final = 200_000
 """Ended orders, and trades per symbol, that an account remembers."""
 
@@ -44,6 +46,8 @@ class Account:
     lists_by_client_id: dict[str, OrderList] = field(default_factory=dict)
     open_counts: dict[str, int] = field(default_factory=dict)
     """Open orders by symbol."""
+    volumes: dict[int, int] = field(default_factory=dict)
+    """What it traded by day since the epoch, for fees; see `fees.py`."""
     updated_ms: int = 0
     _ended: deque[int] = field(default_factory=deque)
     _ended_lists: deque[int] = field(default_factory=deque)
@@ -177,6 +181,9 @@ def _account(row: Any, where: str) -> AccountSpec:
         value = row.get(key)
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"{where}: {key} must be a text")
+    fee_tier = row.get("fee_tier")
+    if fee_tier is not None and (not isinstance(fee_tier, int) or isinstance(fee_tier, bool) or fee_tier < 0):
+        raise InputError(f"{where}: fee_tier must be the position of a tier, from 0")
     balances = row.get("balances", {})
     if not isinstance(balances, dict):
         raise InputError(f"{where}: balances must be a table")

@@ -1,20 +1,20 @@
 """What happens to orders, booked and told: balances, locks, trades, fees and the events about them.
 
 All amounts are integers of 1e-8. A commission is charged in the asset received, rounded down to 1e-8 and credited to
-the fee account; what a report says was charged is what was charged, so the sum over all accounts of each asset never
-changes. Knows nothing of matching: the exchange says what happened.
+the fee account; a maker's rebate is taken out of it again. What a report says was charged is what was charged, so the
+sum over all accounts of each asset never changes. Knows nothing of matching: the exchange says what happened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import capstan_native as native
 
 from cex.sandbox import errors
 from cex.sandbox.accounts import Account
 from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
+from cex.sandbox.fees import PIPS, FeeSchedule
 from cex.sandbox.market import Market
 from cex.sandbox.orders import (
     BalancesChanged,
@@ -31,15 +31,13 @@ from cex.sandbox.orders import (
 )
 from domain import parse_units
 
-PIPS: Final = 1_000_000
-
 
 class Booking:
     """See the module. `emit` is called with every event, in order; it must not call back."""
 
-    def __init__(self, clock_ms: Callable[[], int], maker_fee_pips: int, taker_fee_pips: int) -> None:
+    def __init__(self, clock_ms: Callable[[], int], schedule: FeeSchedule) -> None:
         self._clock_ms = clock_ms
-        self.maker_fee_pips, self.taker_fee_pips = maker_fee_pips, taker_fee_pips
+        self._schedule = schedule
         self.emit: Callable[[ExchangeEvent], None] = _ignore
         self.accounts: list[Account] = []
         self.fees = self.open_account(AccountSpec("fees", ""), is_background=True)
@@ -149,9 +147,19 @@ class Booking:
             account.credit(paid_asset, reserved - paid)  # A buyer gets back what a better price saved.
         else:
             account.debit(paid_asset, paid)
-        fee = received * (self.maker_fee_pips if is_maker else self.taker_fee_pips) // PIPS
-        account.credit(received_asset, received - fee)
-        self.fees.credit(received_asset, fee)
+        maker_pips, taker_pips = self._schedule.rates(account, now)
+        pips = maker_pips if is_maker else taker_pips
+        if pips >= 0:
+            fee, fee_asset = received * pips // PIPS, received_asset
+            account.credit(received_asset, received - fee)
+            self.fees.credit(fee_asset, fee)
+        else:
+            account.credit(received_asset, received)
+            # Paid in what the taker received, out of the commission that was just taken of it.
+            fee, fee_asset = -(paid * -pips // PIPS), paid_asset
+            self.fees.debit(fee_asset, -fee)
+            account.credit(fee_asset, -fee)
+        self._schedule.traded(account, spec.quote, quote_raw, now)
         order.filled_lots += lots
         order.quote_filled_raw += quote_raw
         order.updated_ms = now
@@ -159,7 +167,7 @@ class Booking:
         order.status = Status.FILLED if done else Status.PARTIALLY_FILLED
         list_id = -1 if order.order_list is None else order.order_list.id
         trade = Trade(
-            trade_id, spec, order.id, price, lots, quote_raw, fee, received_asset, now, is_buyer, is_maker, list_id
+            trade_id, spec, order.id, price, lots, quote_raw, fee, fee_asset, now, is_buyer, is_maker, list_id
         )
         if not account.is_background:
             order.trades.append(trade)

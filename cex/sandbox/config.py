@@ -98,6 +98,16 @@ KNOWN_SYMBOLS: Final[Mapping[str, SymbolSpec]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class FeeTier:
+    """What an account pays that traded so much in thirty days; a negative maker fee is a rebate (see `fees.py`)."""
+
+    volume_from: str
+    """In the common unit of `FlowConfig.start_prices`."""
+    maker_bps: Decimal
+    taker_bps: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSpec:
     """A client: how it signs, and what it starts with. `balances` are decimal texts by asset."""
 
@@ -111,6 +121,8 @@ class AccountSpec:
     withdraw_api_key: str | None = None
     """A second key of the account, which may withdraw and nothing else; HMAC with `withdraw_secret`."""
     withdraw_secret: str | None = field(default=None, repr=False)
+    fee_tier: int | None = None
+    """The position of the tier that the account has whatever it trades; the last one if there are fewer."""
     rsa_public_key: str | None = None
     """PEM; 2,048 to 4,096 bits."""
 
@@ -235,6 +247,8 @@ class SandboxConfig:
     seed: int = 1
     maker_fee_bps: Decimal = Decimal("10")
     taker_fee_bps: Decimal = Decimal("10")
+    fee_tiers: tuple[FeeTier, ...] = ()
+    """If given, instead of the two above."""
     flow: FlowConfig | None = FlowConfig()
     replays: tuple[ReplayConfig, ...] = ()
     forward: ForwardConfig | None = None

@@ -15,9 +15,10 @@ import capstan_native as native
 
 from cex.sandbox import errors, filters
 from cex.sandbox.accounts import Account
-from cex.sandbox.booking import PIPS, Booking
-from cex.sandbox.config import AccountSpec, LimitsConfig, SymbolSpec
+from cex.sandbox.booking import Booking
+from cex.sandbox.config import AccountSpec, FeeTier, LimitsConfig, SymbolSpec
 from cex.sandbox.execution import Execution, takes
+from cex.sandbox.fees import FeeSchedule
 from cex.sandbox.market import Market
 from cex.sandbox.orders import (
     TYPE_CODES,
@@ -30,7 +31,6 @@ from cex.sandbox.orders import (
     Status,
 )
 from cex.sandbox.triggers import is_reached
-from domain import InputError
 
 
 class Exchange:
@@ -45,13 +45,14 @@ class Exchange:
         reference_prices: Mapping[str, int],
         maker_fee_bps: Decimal = Decimal(10),
         taker_fee_bps: Decimal = Decimal(10),
+        fees: FeeSchedule | None = None,
         limits: LimitsConfig | None = None,
     ) -> None:
         self.clock_ms = clock_ms
         self.limits = limits or LimitsConfig()
         self.markets = {spec.name: Market(spec, reference_prices[spec.name]) for spec in symbols}
-        self.maker_fee_pips, self.taker_fee_pips = _pips(maker_fee_bps), _pips(taker_fee_bps)
-        self._booking = Booking(clock_ms, self.maker_fee_pips, self.taker_fee_pips)
+        self._schedule = fees or FeeSchedule((FeeTier("0", maker_fee_bps, taker_fee_bps),))
+        self._booking = Booking(clock_ms, self._schedule)
         for spec in accounts:
             self.open_account(spec)
         self._last_order_id = 0
@@ -76,6 +77,10 @@ class Exchange:
     def fees(self) -> Account:
         """The account that commissions go to."""
         return self._booking.fees
+
+    def fee_pips(self, account: Account) -> tuple[int, int]:
+        """What an account pays now as maker and as taker, in hundredths of a basis point."""
+        return self._schedule.rates(account, self.clock_ms())
 
     @property
     def last_execution_id(self) -> int:
@@ -356,13 +361,6 @@ class Exchange:
         if not enough:
             raise errors.insufficient_balance()
         return budget
-
-
-def _pips(bps: Decimal) -> int:
-    pips = bps * 100
-    if pips != pips.to_integral_value() or not 0 <= pips < PIPS:
-        raise InputError(f"a fee of {bps} bps is not a whole number of hundredths of a basis point in 0..10000")
-    return int(pips)
 
 
 def _check_start(market: Market, request: NewOrder) -> None:

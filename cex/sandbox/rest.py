@@ -219,12 +219,10 @@ class Rest:
 
         capital = self._capital
 
-        def trade_fees(_account: Account, params: Params) -> Any:
+        def trade_fees(account: Account, params: Params) -> Any:
             symbol = params.text("symbol")
             names = [self._exchange.market(symbol).spec.name] if symbol else list(self._exchange.markets)
-            maker, taker = (
-                wire.fee_rate(pips) for pips in (self._exchange.maker_fee_pips, self._exchange.taker_fee_pips)
-            )
+            maker, taker = (wire.fee_rate(pips) for pips in self._exchange.fee_pips(account))
             return [{"symbol": name, "makerCommission": maker, "takerCommission": taker} for name in names]
 
         def restrictions(_account: Account, _params: Params) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Final
@@ -24,6 +24,7 @@ from cex.sandbox.countdowns import Countdowns
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
+from cex.sandbox.fees import FeeSchedule
 from cex.sandbox.flow import FlowSimulator
 from cex.sandbox.forward import Forward
 from cex.sandbox.frames import requests
@@ -73,6 +74,7 @@ class SandboxServer:
             reference_prices=_reference_prices(config),
             maker_fee_bps=config.maker_fee_bps,
             taker_fee_bps=config.taker_fee_bps,
+            fees=FeeSchedule(config.fee_tiers, _unit_values(config)) if config.fee_tiers else None,
             limits=config.limits,
         )
         capital = Capital(self.exchange, faults)
@@ -314,6 +316,11 @@ async def serve(config: SandboxConfig, *, stop: asyncio.Event, ready: Callable[[
             store.close()
         raise
     await server.run(stop, ready)
+
+
+def _unit_values(config: SandboxConfig) -> Mapping[str, str]:
+    """What one of each asset is worth in the unit that volumes are counted in."""
+    return (config.flow or FlowConfig()).start_prices
 
 
 def _reference_prices(config: SandboxConfig) -> dict[str, int]:

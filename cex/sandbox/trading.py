@@ -209,13 +209,12 @@ class Trading:
     def account(self, account: Account, params: Params) -> JSON:
         omit_zero = params.text("omitZeroBalances") == "true"
         exchange = self._exchange
-        return wire.account_view(account, exchange.maker_fee_pips, exchange.taker_fee_pips, omit_zero=omit_zero)
+        return wire.account_view(account, *exchange.fee_pips(account), omit_zero=omit_zero)
 
-    def commission(self, _account: Account, params: Params) -> JSON:
+    def commission(self, account: Account, params: Params) -> JSON:
         market = self._exchange.market(params.required("symbol"))
         none = {"maker": wire.ZERO, "taker": wire.ZERO, "buyer": wire.ZERO, "seller": wire.ZERO}
-        maker = wire.fee_rate(self._exchange.maker_fee_pips)
-        taker = wire.fee_rate(self._exchange.taker_fee_pips)
+        maker, taker = (wire.fee_rate(pips) for pips in self._exchange.fee_pips(account))
         return {
             "symbol": market.spec.name,
             "standardCommission": none | {"maker": maker, "taker": taker},

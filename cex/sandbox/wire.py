@@ -233,8 +233,8 @@ def fee_rate(pips: int) -> str:
 
 def account_view(account: Account, maker_fee_pips: int, taker_fee_pips: int, *, omit_zero: bool) -> JSON:
     return {
-        "makerCommission": maker_fee_pips // 100,
-        "takerCommission": taker_fee_pips // 100,
+        "makerCommission": int(maker_fee_pips / 100),
+        "takerCommission": int(taker_fee_pips / 100),
         "buyerCommission": 0,
         "sellerCommission": 0,
         "commissionRates": {

@@ -162,7 +162,8 @@ def _background(exchange: Exchange) -> Entry:
 
 def _account(account: Account) -> Entry:
     balances = {asset: (balance.free, balance.locked) for asset, balance in account.balances.items()}
-    return f"account/{account.name}", pack({"balances": balances, "updated_ms": account.updated_ms})
+    row = {"balances": balances, "updated_ms": account.updated_ms, "volumes": account.volumes}
+    return f"account/{account.name}", pack(row)
 
 
 def _order(order: Order) -> Entry:

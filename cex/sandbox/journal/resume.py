@@ -74,7 +74,7 @@ class _Resumption:
         for row in found["account"]:
             account = self._account(row["name"])
             account.balances = {asset: Balance(free, locked) for asset, (free, locked) in row["balances"].items()}
-            account.updated_ms = row["updated_ms"]
+            account.updated_ms, account.volumes = row["updated_ms"], row.get("volumes", {})
         orders = self._orders(found["order"], self._own_trades(found["trade"]))
         self._prevented(found["prevented"], {order.id: order for order in orders})
         self._markets(found)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from cex.sandbox import AccountSpec, SymbolSpec
+from cex.sandbox import AccountSpec, FeeTier, SymbolSpec
 from cex.sandbox.accounts import Account
 from cex.sandbox.config import UNIT
 from cex.sandbox.exchange import Exchange
+from cex.sandbox.fees import FeeSchedule
 from cex.sandbox.orders import BalancesChanged, ExchangeEvent, NewOrder, OrderReported, Status
 
 ETHUSDC = SymbolSpec("ETH", "USDC", "0.01", "0.0001", "5")
@@ -28,7 +29,10 @@ class Clock:
 
 
 def make_exchange(
-    maker_fee_bps: Decimal = Decimal(10), taker_fee_bps: Decimal = Decimal(10), clock: Clock | None = None
+    maker_fee_bps: Decimal = Decimal(10),
+    taker_fee_bps: Decimal = Decimal(10),
+    clock: Clock | None = None,
+    tiers: tuple[FeeTier, ...] = (),
 ) -> tuple[Exchange, list[Account], list[ExchangeEvent]]:
     balances = {"ETH": "10", "USDC": "30000"}
     specs = [AccountSpec(name, f"key-{name}", "s", None, balances) for name in ("ann", "ben", "cat")]
@@ -39,6 +43,7 @@ def make_exchange(
         reference_prices={"ETHUSDC": 300_000},
         maker_fee_bps=maker_fee_bps,
         taker_fee_bps=taker_fee_bps,
+        fees=FeeSchedule(tiers) if tiers else None,
     )
     events: list[ExchangeEvent] = []
     exchange.emit = events.append

@@ -150,3 +150,45 @@ async def test_a_gap_in_the_diffs_is_noticed_and_survived(client: Any, busy: San
 async def _watch_until_it_breaks(client: Any) -> None:
     while True:
         await client.watch_order_book(SYMBOL)
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "price", "params", "expected"),
+    [
+        ("market", "sell", None, {"stopLossPrice": "2500"}, {"type": "STOP_LOSS"}),
+        ("limit", "sell", "2490", {"stopLossPrice": "2500"}, {"type": "STOP_LOSS_LIMIT", "isWorking": False}),
+        ("market", "sell", None, {"takeProfitPrice": "3500"}, {"type": "TAKE_PROFIT"}),
+        ("limit", "buy", "2510", {"takeProfitPrice": "2500"}, {"type": "TAKE_PROFIT_LIMIT"}),
+        ("market", "sell", None, {"trailingPercent": "5", "stopLossOrTakeProfit": "stopLoss"}, {"trailingDelta": 500}),
+        ("limit", "sell", "3400", {"icebergAmount": "0.02"}, {"icebergQty": "0.02000000"}),
+        ("limit", "sell", "3400", {"postOnly": True}, {"type": "LIMIT_MAKER"}),
+        ("limit", "sell", "3400", {"selfTradePreventionMode": "DECREMENT"}, {"selfTradePreventionMode": "DECREMENT"}),
+        (
+            "limit",
+            "sell",
+            "3400",
+            {"timeInForce": "GTD", "goodTillDate": 4_000_000_000_000},
+            {"timeInForce": "GTD", "goodTillDate": 4_000_000_000_000},
+        ),
+    ],
+)
+async def test_every_order_type_is_placed_found_and_canceled(
+    client: Any, kind: str, side: str, price: str | None, params: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    placed = await client.create_order(SYMBOL, kind, side, "0.1", price, params)
+    found = await client.fetch_order(placed["id"], SYMBOL)
+    assert found["status"] == "open"
+    assert expected.items() <= found["info"].items()
+    assert (await client.cancel_order(placed["id"], SYMBOL))["status"] == "canceled"
+
+
+async def test_order_lists_are_placed_and_canceled(client: Any) -> None:
+    common = {"symbol": "ETHUSDC", "side": "SELL", "quantity": "0.1"}
+    legacy = await client.private_post_order_oco(common | {"price": "3500", "stopPrice": "2500"})
+    pair = {"aboveType": "TAKE_PROFIT", "aboveStopPrice": "3500", "belowType": "STOP_LOSS", "belowStopPrice": "2500"}
+    oco = await client.private_post_orderlist_oco(common | pair)
+    assert [order["status"] for order in await client.fetch_open_orders(SYMBOL)] == ["open"] * 4
+    for placed in (legacy, oco):
+        query = {"symbol": "ETHUSDC", "orderListId": placed["orderListId"]}
+        assert (await client.private_delete_orderlist(query))["listOrderStatus"] == "ALL_DONE"
+    assert len(await client.private_get_allorderlist()) == 2

@@ -82,6 +82,7 @@ def test_bad_options_are_input_errors() -> None:
         (["serve", "--flow", "nope"], "unknown flow"),
         (["serve", "--symbols", "NOPE"], "unknown symbols NOPE"),
         (["serve", "--accounts", "/nonexistent.toml"], "accounts file"),
+        (["serve", "--fees", "/nonexistent.toml"], "fees file"),
         (["serve", "--replay", "/nonexistent", "--replay-symbol", "ETHUSDC"], "recording"),
         (["serve", "--replay", "/nonexistent", "--replay-symbol", "XRPUSDT"], "not among"),
     ):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cex.sandbox import AccountSpec, LimitsConfig, SymbolSpec
+from cex.sandbox import AccountSpec, FeeTier, LimitsConfig, SymbolSpec
 from cex.sandbox.config import UNIT
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
@@ -151,11 +151,22 @@ _steps = st.lists(
 )
 
 
+def _flat(bps: str) -> tuple[FeeTier, ...]:
+    return (FeeTier("0", Decimal(bps), Decimal(bps)),)
+
+
+_TIERS = (
+    FeeTier("0", Decimal("-3.33"), Decimal("7.77")),
+    FeeTier("3000", Decimal("-5"), Decimal("5")),
+    FeeTier("9000", Decimal("0.01"), Decimal("5.01")),
+)
+
+
 @settings(max_examples=150, deadline=None)
-@given(_steps, st.sampled_from(("0", "0.07", "10", "33.33")))
-def test_no_history_creates_or_destroys_a_unit(steps: list[tuple[str, int, Any]], fee: str) -> None:
+@given(_steps, st.sampled_from((*(_flat(fee) for fee in ("0", "0.07", "33.33")), _TIERS)))
+def test_no_history_creates_or_destroys_a_unit(steps: list[tuple[str, int, Any]], tiers: tuple[FeeTier, ...]) -> None:
     clock = Clock()
-    exchange, accounts, events = make_exchange(Decimal(fee), Decimal(fee), clock)
+    exchange, accounts, events = make_exchange(clock=clock, tiers=tiers)
     start = totals(exchange)
     placed: list[Order] = []
     for step, number, detail in steps:

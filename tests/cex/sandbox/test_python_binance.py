@@ -77,3 +77,35 @@ async def test_its_user_socket_tells_the_orders_life_in_order(client: Any) -> No
         ("outboundAccountPosition", None),
     ]
     assert events[2]["C"] == order["clientOrderId"]
+
+
+async def test_every_order_type_and_list_is_placed_and_canceled(client: Any) -> None:
+    common = {"symbol": "ETHUSDC", "side": "SELL", "quantity": "0.1"}
+    for params in (
+        {"type": "STOP_LOSS", "stopPrice": "2500"},
+        {"type": "STOP_LOSS_LIMIT", "stopPrice": "2500", "price": "2490", "timeInForce": "GTC"},
+        {"type": "TAKE_PROFIT", "stopPrice": "3500"},
+        {"type": "TAKE_PROFIT_LIMIT", "stopPrice": "3500", "price": "3490", "timeInForce": "GTC"},
+        {"type": "STOP_LOSS", "trailingDelta": 500},
+        {"type": "LIMIT_MAKER", "price": "3400"},
+        {"type": "LIMIT", "price": "3400", "timeInForce": "GTC", "icebergQty": "0.02"},
+        {"type": "LIMIT", "price": "3400", "timeInForce": "GTD", "goodTillDate": 4_000_000_000_000},
+    ):
+        for create in (client.create_order, client.ws_create_order):
+            placed = await create(**common, **params)
+            found = await client.get_order(symbol="ETHUSDC", orderId=placed["orderId"])
+            assert (found["type"], found["status"]) == (params["type"], "NEW")
+    pair = {"aboveType": "LIMIT_MAKER", "abovePrice": "3500", "belowType": "STOP_LOSS", "belowStopPrice": "2500"}
+    rest = await client.create_oco_order(**common, **pair)
+    by_ws = await client.ws_create_oco_order(**common, **pair)
+    working = {"workingType": "LIMIT", "workingSide": "BUY", "workingPrice": "2400", "workingQuantity": "0.1"}
+    working |= {"symbol": "ETHUSDC", "workingTimeInForce": "GTC", "pendingSide": "SELL", "pendingQuantity": "0.1"}
+    oto = await client.ws_create_oto_order(**working, pendingType="MARKET")
+    exits = {f"pending{name[0].upper()}{name[1:]}": value for name, value in pair.items()}
+    otoco = await client.ws_create_otoco_order(**working, **exits)
+    assert [len(placed["orders"]) for placed in (rest, by_ws, oto, otoco)] == [2, 2, 2, 3]
+    assert len(await client.get_open_oco_orders()) == 4
+    assert (await client.ws_cancel_oco_order(symbol="ETHUSDC", orderListId=oto["orderListId"]))["orderReports"]
+    answers = await client.cancel_all_open_orders(symbol="ETHUSDC")
+    assert len(answers) == 16 + 3
+    assert await client.get_open_orders(symbol="ETHUSDC") == []

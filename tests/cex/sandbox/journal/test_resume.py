@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cex.sandbox import AccountSpec, SymbolSpec, listviews, wire
+from cex.sandbox import AccountSpec, FeeTier, SymbolSpec, listviews, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.candles import INTERVALS_MS
 from cex.sandbox.capital import Capital
@@ -19,6 +19,7 @@ from cex.sandbox.config import FlowConfig
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults
+from cex.sandbox.fees import FeeSchedule
 from cex.sandbox.flow import FlowSimulator
 from cex.sandbox.journal import Recorder, resume
 from cex.sandbox.journal.records import pack, unpack
@@ -81,7 +82,8 @@ class Venue:
     def __init__(self, entries: dict[str, bytes] | None = None, symbols: tuple[SymbolSpec, ...] = SYMBOLS) -> None:
         self.now_ms = 1_700_000_000_000
         prices = {"ETHUSDC": 300_000, "BTCUSDC": 6_000_000}
-        self.exchange = Exchange(symbols, ACCOUNTS, lambda: self.now_ms, reference_prices=prices)
+        fees = FeeSchedule((FeeTier("0", Decimal(-1), Decimal(2)), FeeTier("500", Decimal(1), Decimal(1))))
+        self.exchange = Exchange(symbols, ACCOUNTS, lambda: self.now_ms, reference_prices=prices, fees=fees)
         self.capital = Capital(self.exchange, Faults())
         resume(self.exchange, self.capital, entries or {})
         self.recorder = Recorder(self.exchange, self.capital)
