@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from cex.binance.connection import BinanceConnection
-from cex.binance.errors import Refusal
+from cex.binance.errors import UNTIMELY, Refusal
 from cex.binance.messages import Answer
 from cex.binance.silence import Line
 from cex.handover import CURRENT
@@ -94,6 +94,8 @@ class RequestSocket:
                         venue=self._connection.settings.id,
                         error=type(exc).__name__ if isinstance(exc, aiohttp.ClientError) else str(exc),
                     )
+                    if isinstance(exc, Refusal) and exc.code == UNTIMELY:
+                        await self._connection.resynchronise_clock()
                 await self._drop()
                 await asyncio.sleep(min(BACKOFF_S[0] * 2**failures, BACKOFF_S[1]))
                 failures = min(failures + 1, 10)
