@@ -186,8 +186,9 @@ class BinanceConnection(Connection):
     def _take_info(self, info: ExchangeInfo) -> None:
         settings = self.settings
         listed = {listing.symbol: listing for listing in info.symbols}
+        by_name = {_venue_name(name): listing for name, listing in listed.items()}
         for symbol in settings.instruments:
-            listing = listed.get(_venue_name(symbol))
+            listing = listed.get(symbol) or by_name.get(_venue_name(symbol))
             if listing is None:
                 raise InputError(
                     f"{settings.id}: {settings.exchange} lists no spot market {symbol}",

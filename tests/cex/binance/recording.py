@@ -100,7 +100,12 @@ async def _replace(ours: _Client, _theirs: _Client, _url: str) -> None:
     replacement = {"side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "price": "3051.00", "quantity": "0.3"}
     replacement |= {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrigClientOrderId": "replaced"}
     await ours.call("replacement", "POST", "order/cancelReplace", symbol=SYMBOL, **replacement)
+    await ours.place("SELL", "2700.00", "0.1", type="STOP_LOSS_LIMIT", stopPrice="2710.00", newClientOrderId="stop")
+    oco = {"side": "SELL", "quantity": "0.1", "aboveType": "LIMIT_MAKER", "abovePrice": "3070.00"}
+    oco |= {"belowType": "STOP_LOSS_LIMIT", "belowPrice": "2700.00", "belowStopPrice": "2710.00"}
+    await ours.call("orderList", "POST", "orderList/oco", symbol=SYMBOL, belowTimeInForce="GTC", **oco)
     await ours.place("BUY", "2000.00", "0.3", newClientOrderId="swept")
+    await ours.call("orders", "GET", "openOrders", symbol=SYMBOL)
     await ours.call("sweep", "DELETE", "openOrders", symbol=SYMBOL)
     # And what is refused.
     await ours.place("SELL", "3060.00", "900000")
