@@ -51,6 +51,8 @@ class VenueSettings(SettingsPart):
     spot books with checksums itself (Bitfinex, Kraken, OKX); `ccxt` goes through ccxt everywhere."""
     orders: Literal["auto", "rest"] = "auto"
     """`auto` sends orders by WebSocket where the venue takes them so; `rest` by HTTP only (of the native path)."""
+    book_level: Literal[2, 3] = 2
+    """3 follows single orders where the venue tells them (Bitfinex), besides the levels."""
     feeds: Annotated[int, Field(ge=1, le=4)] = 1
     """Connections per instrument for market data; the first valid message wins, and one that fails is not missed."""
     feed_urls: tuple[str, ...] = ()
@@ -99,6 +101,12 @@ class VenueSettings(SettingsPart):
         if len(set(value)) != len(value):
             raise ValueError("an instrument is named twice")
         return value
+
+    @model_validator(mode="after")
+    def _level_fits(self) -> Self:
+        if self.book_level == 3 and self.feed != "auto":
+            raise ValueError('book_level = 3 needs feed = "auto"')
+        return self
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:

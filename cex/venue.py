@@ -29,7 +29,7 @@ from cex.feeds.backfill import TradeGuard, rest_trades
 from cex.feeds.checked import CheckedFeed
 from cex.feeds.contracts import ContractPoll
 from cex.feeds.data import Datum, event_of
-from cex.feeds.dialects import DIALECTS
+from cex.feeds.dialects import DIALECTS, dialect_of
 from cex.feeds.merged import MergedFeed
 from cex.markets import Market, follow, last_prices, with_account_fees
 from cex.orders import Orders
@@ -262,6 +262,8 @@ class CcxtVenue:
 
     async def _follow(self) -> None:
         """Start the parts and wait until they are ready."""
+        if self._settings.book_level == 3:
+            dialect_of(self._settings.exchange, 3)  # Refuses, before anything is opened, what has no single orders.
         connection = self._connection
         connection.on_socket_lost = self._socket_lost
         markets = self._markets.values()
@@ -334,7 +336,7 @@ class CcxtVenue:
         """Make the feed of an instrument of a venue that does not speak Binance's protocol, or is not to."""
         connection, settings = self._connection, self._settings
         if settings.feed == "auto" and settings.exchange in DIALECTS and market.is_spot:
-            return CheckedFeed(connection, market, emit)
+            return CheckedFeed(connection, market, emit, dialect=dialect_of(settings.exchange, settings.book_level))
         if settings.lines > 1:
             return MergedFeed([connection, *await self._open_siblings()], market, emit)
         return CcxtFeed(connection, market, emit)

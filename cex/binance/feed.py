@@ -14,7 +14,6 @@ again, with a new time), dead lines are opened anew.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from itertools import count
 from urllib.parse import urlencode, urlsplit
@@ -43,8 +42,6 @@ HOLD_NS = 200_000_000
 """How long a hole in one line waits for another line to close it."""
 WATCH_S = 0.1
 """How often holes and lines that lag are looked at, with more than one line."""
-
-_IDS = re.compile(rb'"E":([0-9]+).*?"U":([0-9]+),"u":([0-9]+)', re.DOTALL)
 
 
 class _Wrapped(msgspec.Struct):
@@ -111,11 +108,12 @@ class BinanceFeed:
             )
             for number, url in enumerate(line_urls(connection))
         ]
+        self._is_alone = len(self.lines) == 1
 
     @property
     def carriers(self) -> int:
         """How many lines could carry the book alone."""
-        return self._diffs.carriers
+        return int(self._book.is_valid) if self._is_alone else self._diffs.carriers
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -123,7 +121,7 @@ class BinanceFeed:
             async with asyncio.TaskGroup() as tasks:
                 for line in self.lines:
                     tasks.create_task(line.run(), name=f"cex.line.{line.name}")
-                if len(self.lines) > 1:
+                if not self._is_alone:
                     tasks.create_task(self._watch(), name=f"cex.watch.{self._market.id}")
         finally:
             self._tape.close()
@@ -151,7 +149,7 @@ class BinanceFeed:
     def line_down(self, epoch: int, reason: str) -> None:
         self._tape.close_line(epoch)
         self._apply(self._diffs.close(epoch, self._clock.monotonic_ns()))
-        if self.carriers:
+        if self._diffs.carriers:
             return
         self._lose(reason)
         if self._diffs.lines:
@@ -163,13 +161,12 @@ class BinanceFeed:
                 self._snapshots = None
 
     def _take_diff(self, epoch: int, data: bytes, received_ns: int) -> None:
-        found = _IDS.search(data, 0, 256)
-        if found is None:
-            # An unusual form: the book reads it, or says what is wrong with it.
-            self._apply((_Diff(data, received_ns, 0),))
+        diff = _Diff(data, received_ns, _number(data, b'"E":') * 1_000_000)
+        first, final = (0, 0) if self._is_alone else (_number(data, b'"U":'), _number(data, b'"u":'))
+        if not final:
+            # One line needs no arbiter; and of an unusual form the book says what is wrong with it.
+            self._apply((diff,))
             return
-        venue_ns, first, final = int(found[1]) * 1_000_000, int(found[2]), int(found[3])
-        diff = _Diff(data, received_ns, venue_ns)
         self._apply(self._diffs.take(epoch, first, final, diff, received_ns))
 
     def _apply(self, items: Sequence[_Diff | Gap]) -> None:
@@ -291,7 +288,7 @@ class BinanceFeed:
         """Ask REST whether the silence is the market's or the lines'."""
         if not self._book.is_valid or self._confirming:
             return  # A snapshot is on its way, or another line asks.
-        if self._clock.monotonic_ns() - self._received_ns < self._silence_ns and len(self.lines) > 1:
+        if self._clock.monotonic_ns() - self._received_ns < self._silence_ns and not self._is_alone:
             return  # Another line speaks.
         self._confirming = True
         try:
@@ -345,6 +342,17 @@ def line_urls(connection: BinanceConnection) -> list[str]:
         scheme = "wss" if parts.scheme == "https" else "ws"
         others.append(f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{urlsplit(own).path}")
     return [own, *((others or [own])[number % len(others or [own])] for number in range(settings.lines - 1))]
+
+
+def _number(data: bytes, key: bytes) -> int:
+    """Read the number behind a key that stands near the front, without decoding the message; 0 where there is none."""
+    at = data.find(key, 0, 256)
+    if at < 0:
+        return 0
+    at += len(key)
+    end = data.find(b",", at, at + 24)
+    digits = data[at:end]
+    return int(digits) if end > 0 and digits.isdigit() else 0
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

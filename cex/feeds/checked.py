@@ -19,7 +19,7 @@ import structlog
 from cex.connection import Connection
 from cex.errors import reading
 from cex.feeds.data import Book, BookLost, Datum
-from cex.feeds.dialects import DIALECTS, Arrival, Dialect, stream_url
+from cex.feeds.dialects import Arrival, Dialect, stream_url
 from cex.feeds.line import Line
 from cex.feeds.merger import Merger, Ordering
 from cex.markets import Market
@@ -41,7 +41,7 @@ class CheckedFeed:
         market: Market,
         emit: Callable[[Datum], None],
         *,
-        dialect: Callable[[Market, int], Dialect] | None = None,
+        dialect: Callable[[Market, int], Dialect],
     ) -> None:
         settings = connection.settings
         self.valid = asyncio.Event()
@@ -53,9 +53,9 @@ class CheckedFeed:
         self._last: Book | None = None
         self._told_ns = 0
         self._doubts = 0
-        make, epochs = dialect or DIALECTS[settings.exchange], count()
+        epochs = count()
         self._sources = [
-            _Source(self, number, lambda: make(market, settings.depth_levels)) for number in range(settings.lines)
+            _Source(self, number, lambda: dialect(market, settings.depth_levels)) for number in range(settings.lines)
         ]
         self.lines = [
             Line(

@@ -7,6 +7,7 @@ off the grid, a crossed book) is `Resync`: the connection is closed, and the nex
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from cex.feeds.dialects.bitfinex import BitfinexDialect
@@ -14,8 +15,19 @@ from cex.feeds.dialects.dialect import Arrival, Dialect, Resync
 from cex.feeds.dialects.kraken import KrakenDialect
 from cex.feeds.dialects.okx import OkxDialect
 from cex.markets import Market
+from domain import InputError
 
-__all__ = ["DIALECTS", "Arrival", "BitfinexDialect", "Dialect", "KrakenDialect", "OkxDialect", "Resync", "stream_url"]
+__all__ = [
+    "DIALECTS",
+    "Arrival",
+    "BitfinexDialect",
+    "Dialect",
+    "KrakenDialect",
+    "OkxDialect",
+    "Resync",
+    "dialect_of",
+    "stream_url",
+]
 
 DIALECTS: Mapping[str, Callable[[Market, int], Dialect]] = {
     "bitfinex": BitfinexDialect,
@@ -23,6 +35,19 @@ DIALECTS: Mapping[str, Callable[[Market, int], Dialect]] = {
     "okx": OkxDialect,
 }
 """By ccxt's id: makes the dialect of one connection from the market and the levels a side that are wanted."""
+
+
+def dialect_of(exchange: str, level: int) -> Callable[[Market, int], Dialect]:
+    """Give what reads an exchange's books of price levels (2) or of single orders (3).
+
+    Raises:
+        InputError: It has none, or not of that kind.
+    """
+    if level == 3:
+        if exchange != "bitfinex":
+            raise InputError(f"{exchange} tells no single orders here", hint="book_level = 3 is for bitfinex")
+        return partial(BitfinexDialect, is_raw=True)
+    return DIALECTS[exchange]
 
 
 def stream_url(exchange: str, urls: Any) -> str:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from cex import CcxtVenue, VenueSettings
 from cex.connection import Connection
 from cex.feeds.checked import CheckedFeed
 from cex.feeds.data import Book, BookLost, Orders, PublicTrade
-from cex.feeds.dialects import BitfinexDialect
+from cex.feeds.dialects import dialect_of
 from cex.markets import Market
-from domain import Instrument, VenueId, venue_asset
+from domain import InputError, Instrument, VenueId, venue_asset
 from domain.events import BookChanged, BookInvalidated, TradePrinted
 from runtime import SystemClock
 from tests.support.checked_venues import VENUES, Bitfinex, CheckedVenue, Okx, serving
@@ -70,7 +69,7 @@ async def lab_of(name: str, *, lines: int = 1, raw: bool = False) -> AsyncIterat
             taker_fee_bps=Decimal(0),
         )
         market, told = Market(instrument, *NAMES[name]), Recorder()
-        dialect = partial(BitfinexDialect, is_raw=True) if raw else None
+        dialect = dialect_of(name, 3 if raw else 2)
         feed = CheckedFeed(connection, market, told, dialect=dialect)  # type: ignore[arg-type]
         running = asyncio.create_task(feed.run())
         try:
@@ -164,6 +163,13 @@ async def test_raw_book_tells_every_order() -> None:
             for p, q in lab.venue.ordered(is_bid=is_bid)
         }
         assert not lab.told.of(BookLost)
+
+
+async def test_single_orders_of_a_venue_that_tells_none_are_refused() -> None:
+    async with serving(Okx()) as okx:
+        settings = VenueSettings(id="okx", exchange="okx", base_url=okx.url, instruments=("BTC-USDT",), book_level=3)
+        with pytest.raises(InputError, match="tells no single orders"):
+            await CcxtVenue(settings, clock=SystemClock()).start(Recorder())
 
 
 async def test_venue_with_checksums_is_followed_in_its_own_dialect() -> None:
