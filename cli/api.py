@@ -35,7 +35,8 @@ def serve(
     if not is_loopback:
         raise InputError(f"{host} is not a loopback address", hint="put a proxy with TLS in front of it")
     services = open_services(DataDir(data_dir.resolve()))
-    uvicorn.run(create_app(services), host=host, port=port, log_level="warning")
+    # uvicorn would believe X-Forwarded-For from loopback: whom to believe is said in [api] trusted_proxies alone.
+    uvicorn.run(create_app(services), host=host, port=port, log_level="warning", proxy_headers=False)
 
 
 @app.command()
@@ -56,7 +57,6 @@ def bootstrap(
     from dataclasses import asdict
 
     from api.auth.bootstrap import bootstrap as make
-    from cli import output
     from cli.api_services import open_services
 
     services = open_services(DataDir(data_dir.resolve()))
@@ -66,9 +66,35 @@ def bootstrap(
         )
     finally:
         services.database.dispose()
+    _show_once(asdict(made), as_json=as_json)
+
+
+@app.command()
+def recover(
+    email: Annotated[str, typer.Argument(help="Of a person who has lost password or phone.")],
+    data_dir: DataDirOption = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Give a person a new password and seed for codes, printed this once; sessions, passkeys and wallets are over."""
+    from dataclasses import asdict
+
+    from api.auth.recovery import recover as give
+    from cli.api_services import open_services
+
+    services = open_services(DataDir(data_dir.resolve()))
+    try:
+        given = give(services.auth, email)
+    finally:
+        services.database.dispose()
+    _show_once(asdict(given), as_json=as_json)
+
+
+def _show_once(made: dict[str, object], *, as_json: bool) -> None:
+    from cli import output
+
     if as_json:
-        output.emit(asdict(made))
+        output.emit(made)
         return
-    for what, value in asdict(made).items():  # No table: it would cut what is longer than the terminal.
+    for what, value in made.items():  # No table: it would cut what is longer than the terminal.
         typer.echo(f"{what:<14} {value or '-'}")
-    output.say("None of this is shown again: keep the password, the seed and the key's secret apart.")
+    output.say("None of this is shown again: keep the secrets apart.")

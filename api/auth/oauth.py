@@ -16,7 +16,8 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import structlog
-from sqlmodel import Session
+from sqlalchemy import delete
+from sqlmodel import Session, col
 
 from api.auth.base64url import encode64
 from api.auth.names import digest_of, new_id, new_token
@@ -28,6 +29,7 @@ from domain import InputError
 log = structlog.get_logger(__name__)
 
 CODE_S: Final = 60
+_DAY_NS: Final = 24 * 3_600 * 10**9
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _PRIVATE_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
@@ -170,7 +172,9 @@ class Codes:
 
     def issue(self, session: Session, grant: Grant) -> str:
         """Write down what a person has allowed; give the code for it."""
-        code = new_token("ac")
+        code, now = new_token("ac"), self._now_ns()
+        # Codes that were over a day ago are of no use to whoever copied one: nothing is left to be ended by them.
+        session.execute(delete(OAuthCodeRow).where(col(OAuthCodeRow.expires_ns) < now - _DAY_NS))
         session.add(
             OAuthCodeRow(
                 digest=digest_of(code),
@@ -180,7 +184,7 @@ class Codes:
                 scopes=format_scopes(grant.scopes),
                 methods=grant.methods,
                 challenge=grant.challenge,
-                expires_ns=self._now_ns() + CODE_S * 10**9,
+                expires_ns=now + CODE_S * 10**9,
             )
         )
         return code

@@ -11,14 +11,14 @@ nobody. A route that needs no caller says so with `public()`; one that says neit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, FastAPI, Request, Security
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.auth.scopes import Scope
@@ -144,6 +144,16 @@ class Gate(Protocol):
         ...
 
 
+class Declared(Protocol):
+    """A route as far as this file goes: `APIRoute`, `APIWebSocketRoute`, or what stands for one that was included."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def dependant(self) -> Dependant: ...
+
+
 class _Require:
     """The dependency of one route."""
 
@@ -211,7 +221,7 @@ def gate_of(request: Request) -> Gate:
     return gate
 
 
-def requirement_of(route: APIRoute | APIWebSocketRoute) -> Requirement | None:
+def requirement_of(route: Declared) -> Requirement | None:
     """What a route wants; None for a public one.
 
     Raises:
@@ -225,15 +235,28 @@ def requirement_of(route: APIRoute | APIWebSocketRoute) -> Requirement | None:
     raise InvariantError(f"{route.path} says neither require(…) nor public()")
 
 
-def check_routes(app: FastAPI) -> None:
+def declared_routes(app: FastAPI) -> Iterator[RouteContext]:
+    """Every route of the application, of the routers it includes too, with its whole path and its dependencies."""
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute | APIWebSocketRoute):
+            yield context
+
+
+def check_routes(app: FastAPI, *, open_paths: Collection[str] = ()) -> None:
     """Refuse to start with a route that does not say whom it admits.
+
+    Args:
+        app: The application, with all its routes.
+        open_paths: Paths of what is no route of FastAPI's and may be seen by anybody: documents, mounted files.
 
     Raises:
         InvariantError: There is one.
     """
-    for route in app.routes:
-        if isinstance(route, APIRoute | APIWebSocketRoute):
-            requirement_of(route)
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute | APIWebSocketRoute):
+            requirement_of(context)  # type: ignore[arg-type]  # It hands on the attributes of the route it stands for.
+        elif context.path not in (app.openapi_url, *open_paths):
+            raise InvariantError(f"{context.path} is no route that can say whom it admits")
 
 
 def _calls(dependant: Dependant) -> Iterator[object]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import Session, col
 
 from api.auth.base64url import encode64
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 _TOKEN: Final = re.compile(r"rt_([a-z2-7]{16})\.(0|[1-9][0-9]{0,8})\.([A-Za-z0-9_-]{43})")
 _DAY_NS: Final = 24 * 3_600 * 10**9
+_LISTED_NS: Final = 90 * _DAY_NS
+"""So long after its end a session is still listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ class Sessions:
     def start(self, session: Session, login: Login) -> tuple[SessionRow, str]:
         """Begin a session in a transaction of the caller's; give it with its first refresh token."""
         now = self._now_ns()
+        session.execute(
+            delete(SessionRow).where(col(SessionRow.user) == login.user, col(SessionRow.expires_ns) < now - _LISTED_NS)
+        )
         row = SessionRow(
             id=new_id("ses"),
             organisation=login.organisation,

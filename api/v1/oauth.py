@@ -52,6 +52,34 @@ class Redirect(BaseModel):
     location: str
 
 
+class Tokens(BaseModel):
+    """RFC 6749, §5.1."""
+
+    access_token: str
+    token_type: str = "Bearer"
+    expires_in: int
+    scope: str
+    refresh_token: str | None = Field(default=None, description="None for a client that acts for itself.")
+
+
+class OAuthProblem(BaseModel):
+    """RFC 6749, §5.2."""
+
+    error: str = Field(examples=["invalid_grant"])
+    error_description: str
+
+
+class Nothing(BaseModel):
+    """An empty object."""
+
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {"model": OAuthProblem, "description": "What is wrong, in OAuth's words"},
+    401: {"model": OAuthProblem, "description": "No such client, or not its secret"},
+}
+_BACK: Final[dict[int | str, dict[str, Any]]] = {303: {"description": "Back to the client, with a code or an error"}}
+
+
 def _form(*fields: str) -> dict[str, Any]:
     """The OpenAPI description of a form body."""
     schema = {"type": "object", "properties": {field: {"type": "string", "maxLength": 2_000} for field in fields}}
@@ -61,7 +89,7 @@ def _form(*fields: str) -> dict[str, Any]:
 _AUTHORIZE_FIELDS = tuple(Authorize.model_fields)
 
 
-@router.get("/v1/oauth/authorize", dependencies=[public()], response_class=HTMLResponse)
+@router.get("/v1/oauth/authorize", dependencies=[public()], response_class=HTMLResponse, responses=_BACK)
 async def authorize(
     services: Use,
     client_id: Annotated[str, Query(max_length=40)],
@@ -85,6 +113,8 @@ async def authorize(
     "/v1/oauth/authorize",
     dependencies=[public()],
     response_class=HTMLResponse,
+    responses=_BACK
+    | {status: {"content": {"text/html": {"schema": {"type": "string"}}}} for status in (401, 403, 429)},
     openapi_extra=_form(*_AUTHORIZE_FIELDS, "email", "password", "code", "decision"),
 )
 async def decide(services: Use, request: Request) -> Response:
@@ -125,6 +155,8 @@ async def grant(services: Use, who: Annotated[Principal, require(weight=5)], bod
 @router.post(
     "/v1/oauth/token",
     dependencies=[public()],
+    response_model=Tokens,
+    responses=_ANSWERS,
     openapi_extra=_form(
         "grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "client_id", "client_secret"
     ),
@@ -143,7 +175,13 @@ async def token(services: Use, request: Request) -> JSONResponse:
     return JSONResponse(answer)
 
 
-@router.post("/v1/oauth/revoke", dependencies=[public()], openapi_extra=_form("token", "client_id", "client_secret"))
+@router.post(
+    "/v1/oauth/revoke",
+    dependencies=[public()],
+    response_model=Nothing,
+    responses=_ANSWERS,
+    openapi_extra=_form("token", "client_id", "client_secret"),
+)
 async def revoke(services: Use, request: Request) -> JSONResponse:
     """End the session of a token (RFC 7009). A token that is none is answered alike."""
     await services.auth.gate.spend_by_address(request, "oauth-token", _TOKENS_A_MINUTE)

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from api.auth.bootstrap import read_email
@@ -97,6 +98,7 @@ async def invite(
     expires_ns = now + INVITATION_DAYS * _DAY_NS
 
     def write(session: Session) -> None:
+        session.execute(delete(InvitationRow).where(col(InvitationRow.expires_ns) < now))
         session.add(
             InvitationRow(
                 digest=digest_of(word), organisation=who.organisation, email=email, name=body.name,

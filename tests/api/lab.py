@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
 from api import create_app
-from api.auth import Method, Principal, Requirement, Scope
+from api.auth import Gate, Method, Principal, Requirement, Scope
 from api.auth.settings import ApiSettings
 from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
@@ -27,8 +29,7 @@ START_NS = 1_800_000_000 * 10**9
 @contextmanager
 def api_services(folder: Path, *, control: Path | None = None, books: Any = None, url: str = "") -> Iterator[Services]:
     """Services over an SQLite file in `folder`, or the database at `url`; their clock stands until it is advanced."""
-    database = Database(url) if url else _fresh(folder / "api.db")
-    open_tables(open_books(database))
+    database = open_tables(open_books(Database(url))) if url else _fresh(folder / "api.db")
     try:
         yield Services.over(
             clock=ManualClock(START_NS),
@@ -54,6 +55,18 @@ def _fresh(path: Path) -> Database:
         _FRESH.append(path.read_bytes())
     path.write_bytes(_FRESH[0])
     return Database.at(path)
+
+
+def application(services: Services, gate: Gate | None = None) -> FastAPI:
+    """The whole application, built once for all tests: what it works with is looked up at each request."""
+    if not _APPLICATION:
+        _APPLICATION.append(create_app(services))
+    app = _APPLICATION[0]
+    app.state.services, app.state.gate = services, gate or services.auth.gate
+    return app
+
+
+_APPLICATION: list[FastAPI] = []
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api import create_app
 from api.services import Services
 from tests.api.callers import Caller, Person
-from tests.api.lab import Client, api_services
+from tests.api.lab import Client, api_services, application
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 @pytest.fixture
 def client(services: Services) -> Client:
-    return Client(create_app(services))
+    return Client(application(services))
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api import create_app
+from api.auth import Principal
 from api.auth.base64url import encode64
 from api.auth.tables import MembershipRow, OrganisationRow, UserRow
-from runtime.database import Database
-from tests.api.callers import Caller
-from tests.api.lab import Client, api_services
+from tests.api.callers import Caller, Person
+from tests.api.lab import Client, api_services, application
 
 READ = "/v1/keys"
 
@@ -22,7 +21,7 @@ READ = "/v1/keys"
 @contextmanager
 def house(tmp_path, url=""):
     with api_services(tmp_path, url=url) as services:
-        yield services, Client(create_app(services))
+        yield services, Client(application(services))
 
 
 def code(answer):
@@ -181,8 +180,7 @@ async def test_an_address_that_is_wrong_too_often_is_told_so(owner):
     assert (await owner.full("GET", READ)).status == 200  # from elsewhere, and right
 
 
-async def test_both_databases_admit_and_refuse(tmp_path, database_url: str):
-    assert Database(database_url).name
+async def test_both_databases_admit_refuse_and_let_pass_once(tmp_path, database_url: str):
     with house(tmp_path, database_url) as (services, client):
         owner = Caller.owner(client, services)
         other = Caller.owner(client, services, "globex")
@@ -190,3 +188,23 @@ async def test_both_databases_admit_and_refuse(tmp_path, database_url: str):
         assert (await owner.ask("GET", f"{READ}/{other.key}"))[0] == 404
         made = await owner.with_key(scopes=["keys:read"])
         assert [key["id"] for key in (await made.ask("GET", READ))[1]["data"]] == sorted([made.key, owner.key])
+
+        ann = Person.owner(owner)
+        login = {"email": ann.email, "password": ann.password, "code": ann.code()}
+        answers = await asyncio.gather(*(ann.send("POST", "/v1/auth/login", login) for _ in range(4)))
+        assert sorted(status for status, _ in answers) == [200, 401, 401, 401]  # a code passes once
+        ann.tokens = next(tokens for status, tokens in answers if status == 200)
+        bob = await ann.invite("bob@acme.example", "viewer")
+        token = bob.tokens["refresh_token"]
+        answers = await asyncio.gather(*(bob.refresh(token) for _ in range(4)))
+        assert sum(status == 200 for status, _ in answers) == 1  # a refresh token passes once
+        request = {"name": "x", "algorithm": "hmac-sha256", "scopes": ["keys:read"]}
+        word = await ann.step_up("POST", READ, request)
+        answers = await asyncio.gather(*(ann.ask("POST", READ, request, step_up=word) for _ in range(4)))
+        assert sorted(status for status, _ in answers) == [201, 403, 403, 403]  # a confirmation passes once
+        _, ticket = await ann.ask("POST", "/v1/stream-tickets")
+        found = await asyncio.gather(
+            *(services.auth.gate.ticket(ticket["ticket"]) for _ in range(4)), return_exceptions=True
+        )
+        assert sum(isinstance(one, Principal) for one in found) == 1
+        assert (await ann.ask_confirmed("DELETE", "/v1/auth/totp"))[0] == 200

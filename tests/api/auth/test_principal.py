@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIWebSocketRoute
+from fastapi.staticfiles import StaticFiles
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import create_app
 from api.auth import (
     ROLE_SCOPES,
     Method,
@@ -19,6 +23,7 @@ from api.auth import (
     Scope,
     check_routes,
     confirm_step_up,
+    declared_routes,
     public,
     require,
     requirement_of,
@@ -27,7 +32,7 @@ from api.auth.scopes import format_scopes, parse_scopes, scopes_of
 from api.core.errors import Forbidden
 from api.problems import answer_problems
 from domain import InputError, InvariantError
-from tests.api.lab import Client
+from tests.api.lab import JSON, Client
 
 
 class OneCaller:
@@ -51,7 +56,7 @@ def caller(*scopes, portfolios=None):
 
 
 def application(gate):
-    app = FastAPI()
+    app = FastAPI(docs_url=None, redoc_url=None)
     answer_problems(app)
     if gate is not None:
         app.state.gate = gate
@@ -128,8 +133,56 @@ def test_a_route_that_says_nothing_keeps_the_application_from_starting():
         check_routes(app)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_route_of_an_included_router_keeps_it_from_starting_too(depth):
+    app, router = application(None), APIRouter(prefix="/hidden")
+
+    @router.get("/forgotten")
+    async def forgotten() -> str:
+        return "secret"
+
+    for _ in range(depth - 1):
+        outer = APIRouter(prefix="/deeper")
+        outer.include_router(router)
+        router = outer
+    app.include_router(router)
+    with pytest.raises(InvariantError, match="/hidden/forgotten"):
+        check_routes(app)
+
+
+def test_what_cannot_say_whom_it_admits_is_named_as_open_or_keeps_it_from_starting(tmp_path):
+    app = application(None)
+    app.mount("/files", StaticFiles(directory=tmp_path))
+    with pytest.raises(InvariantError, match="/files"):
+        check_routes(app)
+    check_routes(app, open_paths={"/files"})
+
+
+async def test_every_route_of_the_application_is_refused_to_nobody_or_public_on_purpose(client, services):
+    app = create_app(services)
+    public_paths, asked = set(), 0
+    for route in declared_routes(app):
+        if requirement_of(route) is None:
+            public_paths.add(route.path)
+            continue
+        if isinstance(route.original_route, APIWebSocketRoute):
+            continue
+        for method in route.methods:
+            path = re.sub(r"{[^}]*}", "x", route.path)
+            address = f"203.0.113.{asked % 250}"  # One address alone would be told that it is wrong too often.
+            answer = await client.full(method, path, b"{}", headers=JSON, address=address)
+            assert answer.status == 401, (method, path, answer.status)
+            asked += 1
+    assert asked > 30
+    assert not {path for path in public_paths if "auth" not in path} - OPEN
+
+
+OPEN = {"/v1/health", "/v1/branding/{slug}", "/.well-known/jwks.json", "/healthz", "/readyz", "/docs", "/v1/stream"}
+"""Beside the ways to log in, and the stream, which asks for a ticket. Whoever opens another route says so here."""
+
+
 def test_what_a_route_wants_can_be_read_from_it():
-    wanted = {route.path: requirement_of(route) for route in application(None).routes if hasattr(route, "dependant")}
+    wanted = {route.path: requirement_of(route) for route in declared_routes(application(None))}
     assert wanted["/withdrawals"] == Requirement((Scope.WITHDRAWALS_WRITE,), step_up=True)
     assert wanted["/docs-for-all"] is None
 

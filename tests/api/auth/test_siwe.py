@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.auth.account_signatures import has_signed, is_key_of
@@ -105,11 +105,13 @@ MESSAGES = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(MESSAGES)
 def test_a_message_reads_as_it_was_written(message):
     assert SignInMessage.parse(message.format()) == message
 
 
+@settings(max_examples=60)
 @given(MESSAGES, st.data())
 def test_a_text_that_was_changed_is_no_message_or_another_one(message, data):
     text = message.format()
