@@ -17,7 +17,7 @@ from bench.rows import Row, interleaved, ratio_row
 from cex.sandbox import KNOWN_SYMBOLS, FlowConfig
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.flow import FlowSimulator
-from cex.sandbox.wire import depth_event, depth_view
+from cex.sandbox.marketviews import depth_event, depth_view
 
 TARGET_RATIO = 5
 _MESSAGES = 400

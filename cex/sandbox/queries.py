@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from cex.sandbox import errors, wire
+from cex.sandbox import errors, marketviews, wire
 from cex.sandbox.candles import INTERVALS_MS
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
@@ -74,17 +74,17 @@ class PublicQueries:
 
     def depth(self, params: Params) -> JSON:
         limit = params.integer("limit", least=1) or 100
-        return wire.depth_view(self._market(params), min(limit, _DEPTH_MAX))
+        return marketviews.depth_view(self._market(params), min(limit, _DEPTH_MAX))
 
     def trades(self, params: Params) -> JSON:
         trades = list(self._market(params).trades)
-        return [wire.trade_view(trade) for trade in trades[-self._limit(params) :]]
+        return [marketviews.trade_view(trade) for trade in trades[-self._limit(params) :]]
 
     def historical_trades(self, params: Params) -> JSON:
         trades, from_id, limit = list(self._market(params).trades), params.integer("fromId"), self._limit(params)
         if from_id is not None:
-            return [wire.trade_view(trade) for trade in trades if trade.id >= from_id][:limit]
-        return [wire.trade_view(trade) for trade in trades[-limit:]]
+            return [marketviews.trade_view(trade) for trade in trades if trade.id >= from_id][:limit]
+        return [marketviews.trade_view(trade) for trade in trades[-limit:]]
 
     def aggregate_trades(self, params: Params) -> JSON:
         market, limit = self._market(params), self._limit(params)
@@ -98,7 +98,7 @@ class PublicQueries:
             and (end is None or trade.time_ms <= end)
         ]
         forward = from_id is not None or start is not None
-        return [wire.aggregate_view(trade) for trade in (found[:limit] if forward else found[-limit:])]
+        return [marketviews.aggregate_view(trade) for trade in (found[:limit] if forward else found[-limit:])]
 
     def klines(self, params: Params) -> JSON:
         market = self._market(params)
@@ -109,13 +109,13 @@ class PublicQueries:
         zone = params.text("timeZone")
         offset_ms = zone_ms(zone) if zone is not None else 0
         candles = market.candles.select(interval, start, end, self._limit(params), offset_ms)
-        return [wire.candle_view(candle, market.spec) for candle in candles]
+        return [marketviews.candle_view(candle, market.spec) for candle in candles]
 
     def day(self, params: Params) -> JSON:
         now, is_mini = self._exchange.clock_ms(), _is_mini(params)
 
         def view(market: Market) -> JSON:
-            whole = wire.day_view(market, now)
+            whole = marketviews.day_view(market, now)
             return {name: whole[name] for name in _MINI} if is_mini else whole
 
         return self._one_or_all(params, view)
@@ -142,7 +142,7 @@ class PublicQueries:
         )
 
     def book_ticker(self, params: Params) -> JSON:
-        return self._one_or_all(params, wire.book_ticker_view)
+        return self._one_or_all(params, marketviews.book_ticker_view)
 
     def average_price(self, params: Params) -> JSON:
         market, now = self._market(params), self._exchange.clock_ms()

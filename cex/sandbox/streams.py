@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cex.sandbox import wire
+from cex.sandbox import marketviews
 from cex.sandbox.candles import INTERVALS_MS
 from cex.sandbox.connections import Connection
 from cex.sandbox.exchange import Exchange
@@ -107,9 +107,9 @@ class MarketData:
 
     def on_event(self, event: ExchangeEvent) -> None:
         if isinstance(event, PublicTrade):
-            self._hub.publish(f"{event.symbol.name.lower()}@trade", lambda: wire.trade_event(event))
+            self._hub.publish(f"{event.symbol.name.lower()}@trade", lambda: marketviews.trade_event(event))
         elif isinstance(event, AggregateTrade):
-            self._hub.publish(f"{event.symbol.name.lower()}@aggTrade", lambda: wire.aggregate_event(event))
+            self._hub.publish(f"{event.symbol.name.lower()}@aggTrade", lambda: marketviews.aggregate_event(event))
         elif isinstance(event, BookTouched):
             self._publish_best(self._exchange.market(event.symbol.name))
 
@@ -122,7 +122,7 @@ class MarketData:
                 continue
             if not self._faults.take("gap"):
                 stream = f"{market.spec.name.lower()}@depth@100ms"
-                view = partial(wire.depth_event, market.spec, changes, now)
+                view = partial(marketviews.depth_event, market.spec, changes, now)
                 self._send_diff(market.spec.name, partial(self._hub.publish, stream, view))
             self._publish_partial(market, "@100ms")
 
@@ -146,17 +146,19 @@ class MarketData:
             changes = market.take_changes(market.slow)
             if changes is not None:
                 for suffix in ("", "@1000ms"):
-                    self._hub.publish(f"{symbol}@depth{suffix}", partial(wire.depth_event, market.spec, changes, now))
+                    self._hub.publish(
+                        f"{symbol}@depth{suffix}", partial(marketviews.depth_event, market.spec, changes, now)
+                    )
                     self._publish_partial(market, suffix)
-            self._hub.publish(f"{symbol}@ticker", partial(wire.ticker_event, market, now))
-            self._hub.publish(f"{symbol}@miniTicker", partial(wire.mini_ticker_event, market, now))
-            self._hub.publish(f"{symbol}@avgPrice", partial(wire.average_price_event, market, now))
+            self._hub.publish(f"{symbol}@ticker", partial(marketviews.ticker_event, market, now))
+            self._hub.publish(f"{symbol}@miniTicker", partial(marketviews.mini_ticker_event, market, now))
+            self._hub.publish(f"{symbol}@avgPrice", partial(marketviews.average_price_event, market, now))
             for window in STREAM_WINDOWS_MS:
                 self._hub.publish(f"{symbol}@ticker_{window}", partial(window_event, market, window, now))
             self._publish_candles(market, now)
         markets = self._exchange.markets.values()
-        self._hub.publish("!ticker@arr", lambda: [wire.ticker_event(market, now) for market in markets])
-        self._hub.publish("!miniTicker@arr", lambda: [wire.mini_ticker_event(market, now) for market in markets])
+        self._hub.publish("!ticker@arr", lambda: [marketviews.ticker_event(market, now) for market in markets])
+        self._hub.publish("!miniTicker@arr", lambda: [marketviews.mini_ticker_event(market, now) for market in markets])
         for window, name in _ALL_WINDOWS.items():
             if self._hub.is_heard(name):
                 self._hub.publish(name, partial(list, [window_event(market, window, now) for market in markets]))
@@ -166,23 +168,23 @@ class MarketData:
             candle = market.candles.last(interval)
             # A candle is told until it is over, and once more after that.
             if candle is not None and now <= candle.close_ms + 1_000:
-                view = partial(wire.candle_event, candle, market.spec, interval, now)
+                view = partial(marketviews.candle_event, candle, market.spec, interval, now)
                 self._hub.publish(f"{market.spec.name.lower()}@kline_{interval}", view)
             zoned = f"{market.spec.name.lower()}@kline_{interval}@{_ZONE}"
             if candle is not None and self._hub.is_heard(zoned):
                 last = market.candles.zoned(interval, zone_ms(_ZONE))[-1]
-                self._hub.publish(zoned, partial(wire.candle_event, last, market.spec, interval, now))
+                self._hub.publish(zoned, partial(marketviews.candle_event, last, market.spec, interval, now))
 
     def _publish_partial(self, market: Market, suffix: str) -> None:
         symbol = market.spec.name.lower()
         for depth in _PARTIAL_DEPTHS:
-            self._hub.publish(f"{symbol}@depth{depth}{suffix}", partial(wire.depth_view, market, depth))
+            self._hub.publish(f"{symbol}@depth{depth}{suffix}", partial(marketviews.depth_view, market, depth))
 
     def _publish_best(self, market: Market) -> None:
-        best = wire.best_prices(market)
+        best = marketviews.best_prices(market)
         if self._best.get(market.spec.name) != best:
             self._best[market.spec.name] = best
-            self._hub.publish(f"{market.spec.name.lower()}@bookTicker", lambda: wire.book_ticker_event(market))
+            self._hub.publish(f"{market.spec.name.lower()}@bookTicker", lambda: marketviews.book_ticker_event(market))
 
 
 def _encoded(name: str, view: Any) -> tuple[bytes, bytes]:

@@ -1,22 +1,17 @@
-"""How the exchange's values look on Binance's wire: plain dicts, amounts as texts with eight decimals."""
+"""How orders, trades and balances look on Binance's wire: plain dicts, amounts as texts with eight decimals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from cex.sandbox.accounts import Account
-from cex.sandbox.candles import Candle
-from cex.sandbox.config import UNIT, SymbolSpec
-from cex.sandbox.market import Market
+from cex.sandbox.config import UNIT
 from cex.sandbox.orders import (
     SIDES,
-    AggregateTrade,
     BalancesChanged,
     Order,
     OrderReported,
     PreventedMatch,
-    PublicTrade,
     Trade,
 )
 
@@ -29,11 +24,6 @@ def units(raw: int) -> str:
     if raw < 0:
         return "-" + units(-raw)
     return f"{raw // UNIT}.{raw % UNIT:08d}"
-
-
-def levels_view(spec: SymbolSpec, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
-    tick, lot = spec.tick_raw, spec.lot_raw
-    return [[units(price * tick), units(lots * lot)] for price, lots in levels]
 
 
 # --- orders, as REST and the WebSocket API tell them
@@ -339,211 +329,3 @@ def account_position(event: BalancesChanged) -> JSON:
         "u": event.time_ms,
         "B": [{"a": asset, "f": units(free), "l": units(locked)} for asset, free, locked in event.balances],
     }
-
-
-# --- public trades and candles
-
-
-def trade_view(trade: PublicTrade) -> JSON:
-    return {
-        "id": trade.id,
-        "price": units(trade.price * trade.symbol.tick_raw),
-        "qty": units(trade.lots * trade.symbol.lot_raw),
-        "quoteQty": units(trade.quote_raw),
-        "time": trade.time_ms,
-        "isBuyerMaker": trade.is_buyer_maker,
-        "isBestMatch": True,
-    }
-
-
-def trade_event(trade: PublicTrade) -> JSON:
-    return {
-        "e": "trade",
-        "E": trade.time_ms,
-        "s": trade.symbol.name,
-        "t": trade.id,
-        "p": units(trade.price * trade.symbol.tick_raw),
-        "q": units(trade.lots * trade.symbol.lot_raw),
-        "T": trade.time_ms,
-        "m": trade.is_buyer_maker,
-        "M": True,
-    }
-
-
-def aggregate_view(trade: AggregateTrade) -> JSON:
-    return {
-        "a": trade.id,
-        "p": units(trade.price * trade.symbol.tick_raw),
-        "q": units(trade.lots * trade.symbol.lot_raw),
-        "f": trade.first_trade_id,
-        "l": trade.last_trade_id,
-        "T": trade.time_ms,
-        "m": trade.is_buyer_maker,
-        "M": True,
-    }
-
-
-def aggregate_event(trade: AggregateTrade) -> JSON:
-    return {"e": "aggTrade", "E": trade.time_ms, "s": trade.symbol.name, **aggregate_view(trade)}
-
-
-def candle_view(candle: Candle, spec: SymbolSpec) -> list[Any]:
-    tick, lot = spec.tick_raw, spec.lot_raw
-    return [
-        candle.open_ms,
-        units(candle.open * tick),
-        units(candle.high * tick),
-        units(candle.low * tick),
-        units(candle.close * tick),
-        units(candle.lots * lot),
-        candle.close_ms,
-        units(candle.quote_raw),
-        candle.trades,
-        units(candle.taker_buy_lots * lot),
-        units(candle.taker_buy_quote_raw),
-        "0",
-    ]
-
-
-def candle_event(candle: Candle, spec: SymbolSpec, interval: str, now_ms: int) -> JSON:
-    tick, lot = spec.tick_raw, spec.lot_raw
-    return {
-        "e": "kline",
-        "E": now_ms,
-        "s": spec.name,
-        "k": {
-            "t": candle.open_ms,
-            "T": candle.close_ms,
-            "s": spec.name,
-            "i": interval,
-            "f": candle.first_trade_id,
-            "L": candle.last_trade_id,
-            "o": units(candle.open * tick),
-            "c": units(candle.close * tick),
-            "h": units(candle.high * tick),
-            "l": units(candle.low * tick),
-            "v": units(candle.lots * lot),
-            "n": candle.trades,
-            "x": now_ms > candle.close_ms,
-            "q": units(candle.quote_raw),
-            "V": units(candle.taker_buy_lots * lot),
-            "Q": units(candle.taker_buy_quote_raw),
-            "B": "0",
-        },
-    }
-
-
-# --- books and tickers
-
-
-def depth_view(market: Market, limit: int) -> JSON:
-    return {
-        "lastUpdateId": market.update_id,
-        "bids": levels_view(market.spec, market.engine.levels(0, limit)),
-        "asks": levels_view(market.spec, market.engine.levels(1, limit)),
-    }
-
-
-def depth_event(
-    spec: SymbolSpec, changes: tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]], now_ms: int
-) -> JSON:
-    first_id, final_id, bids, asks = changes
-    return {
-        "e": "depthUpdate",
-        "E": now_ms,
-        "s": spec.name,
-        "U": first_id,
-        "u": final_id,
-        "b": levels_view(spec, bids),
-        "a": levels_view(spec, asks),
-    }
-
-
-def best_prices(market: Market) -> tuple[str, str, str, str]:
-    """Best bid, its size, best ask, its size; zeros for an empty side."""
-    spec = market.spec
-    (bid, bid_lots), (ask, ask_lots) = (market.engine.best(side) or (0, 0) for side in (0, 1))
-    tick, lot = spec.tick_raw, spec.lot_raw
-    return units(bid * tick), units(bid_lots * lot), units(ask * tick), units(ask_lots * lot)
-
-
-def book_ticker_view(market: Market) -> JSON:
-    bid, bid_qty, ask, ask_qty = best_prices(market)
-    return {"symbol": market.spec.name, "bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}
-
-
-def book_ticker_event(market: Market) -> JSON:
-    bid, bid_qty, ask, ask_qty = best_prices(market)
-    return {"u": market.update_id, "s": market.spec.name, "b": bid, "B": bid_qty, "a": ask, "A": ask_qty}
-
-
-def day_view(market: Market, now_ms: int) -> JSON:
-    """The rolling day as REST's `ticker/24hr`."""
-    spec, day = market.spec, market.day(now_ms)
-    tick, lot = spec.tick_raw, spec.lot_raw
-    bid, bid_qty, ask, ask_qty = best_prices(market)
-    change = market.last_price - day.open
-    average = day.quote_raw // (day.lots * spec.notional_unit) if day.lots else market.last_price
-    return {
-        "symbol": spec.name,
-        "priceChange": units(change * tick),
-        "priceChangePercent": f"{100 * change / day.open:.3f}",
-        "weightedAvgPrice": units(average * tick),
-        "prevClosePrice": units(day.open * tick),
-        "lastPrice": units(market.last_price * tick),
-        "lastQty": units(market.last_lots * lot),
-        "bidPrice": bid,
-        "bidQty": bid_qty,
-        "askPrice": ask,
-        "askQty": ask_qty,
-        "openPrice": units(day.open * tick),
-        "highPrice": units(day.high * tick),
-        "lowPrice": units(day.low * tick),
-        "volume": units(day.lots * lot),
-        "quoteVolume": units(day.quote_raw),
-        "openTime": now_ms - 86_400_000,
-        "closeTime": now_ms,
-        "firstId": day.first_trade_id,
-        "lastId": day.last_trade_id,
-        "count": day.trades,
-    }
-
-
-def ticker_event(market: Market, now_ms: int) -> JSON:
-    """The rolling day as the `@ticker` stream's."""
-    day = day_view(market, now_ms)
-    return {
-        "e": "24hrTicker",
-        "E": now_ms,
-        "s": day["symbol"],
-        "p": day["priceChange"],
-        "P": day["priceChangePercent"],
-        "w": day["weightedAvgPrice"],
-        "x": day["prevClosePrice"],
-        "c": day["lastPrice"],
-        "Q": day["lastQty"],
-        "b": day["bidPrice"],
-        "B": day["bidQty"],
-        "a": day["askPrice"],
-        "A": day["askQty"],
-        "o": day["openPrice"],
-        "h": day["highPrice"],
-        "l": day["lowPrice"],
-        "v": day["volume"],
-        "q": day["quoteVolume"],
-        "O": day["openTime"],
-        "C": day["closeTime"],
-        "F": day["firstId"],
-        "L": day["lastId"],
-        "n": day["count"],
-    }
-
-
-def mini_ticker_event(market: Market, now_ms: int) -> JSON:
-    day = ticker_event(market, now_ms)
-    return {"e": "24hrMiniTicker", **{key: day[key] for key in ("E", "s", "c", "o", "h", "l", "v", "q")}}
-
-
-def average_price_event(market: Market, now_ms: int) -> JSON:
-    price = units(market.average_price(now_ms) * market.spec.tick_raw)
-    return {"e": "avgPrice", "E": now_ms, "s": market.spec.name, "i": "5m", "w": price, "T": now_ms}

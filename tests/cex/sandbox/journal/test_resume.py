@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cex.sandbox import AccountSpec, FeeTier, SymbolSpec, listviews, wire
+from cex.sandbox import AccountSpec, FeeTier, SymbolSpec, listviews, marketviews, wire
 from cex.sandbox.accounts import Account
 from cex.sandbox.candles import INTERVALS_MS
 from cex.sandbox.capital import Capital
@@ -102,9 +102,9 @@ class Venue:
             case BalancesChanged():
                 self.told.append((event.account.name, wire.account_position(event)))
             case PublicTrade():
-                self.told.append(wire.trade_event(event))
+                self.told.append(marketviews.trade_event(event))
             case AggregateTrade():
-                self.told.append(wire.aggregate_event(event))
+                self.told.append(marketviews.aggregate_event(event))
 
     def account(self, name: str) -> Account:
         return next(account for account in self.exchange.accounts if account.name == name)
