@@ -53,6 +53,10 @@ def serve(
         bool,
         typer.Option("--sync/--no-sync", help="Wait for the disk before answering, so that a power cut loses nothing."),
     ] = True,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate (PEM) to speak https and wss with, for clients that insist on it.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
     faults: Annotated[bool, typer.Option("--faults", help="Open /_sandbox/faults.")] = False,
     admin_token: Annotated[
         str, typer.Option(help="What /_sandbox/faults wants to see, by reference; free on loopback without it.")
@@ -67,6 +71,7 @@ def serve(
         FlowConfig,
         ForwardConfig,
         SandboxConfig,
+        TlsConfig,
         load_accounts,
         load_fee_tiers,
         symbol_specs,
@@ -75,9 +80,12 @@ def serve(
 
     if flow not in ("hawkes", "none"):
         raise InputError(f"unknown flow {flow!r}", hint="use hawkes or none")
+    if (tls_cert is None) != (tls_key is None):
+        raise InputError("--tls-cert and --tls-key belong together")
     config = SandboxConfig(
         host=host,
         port=port,
+        tls=TlsConfig(tls_cert, tls_key) if tls_cert and tls_key else None,
         symbols=symbol_specs([name.strip() for name in symbols.split(",")]) if symbols else SandboxConfig().symbols,
         accounts=load_accounts(accounts) if accounts else (TEST_ACCOUNT,),
         fee_tiers=load_fee_tiers(fees) if fees else (),
@@ -105,7 +113,7 @@ async def _serve(config: SandboxConfig, *, as_json: bool) -> None:
 
     def ready(port: int) -> None:
         _spare_the_collector()
-        url = f"http://{config.host}:{port}"
+        url = f"{'https' if config.tls else 'http'}://{config.host}:{port}"
         keys = {account.name: account.api_key for account in config.accounts}
         if as_json:
             line = {"url": url, "port": port, "symbols": [spec.name for spec in config.symbols], "api_keys": keys}

@@ -15,6 +15,7 @@ from cex.sandbox.config import (
     ReplayConfig,
     SandboxConfig,
     SymbolSpec,
+    TlsConfig,
     symbol_specs,
 )
 from cex.sandbox.fees import load_fee_tiers
@@ -31,6 +32,7 @@ __all__ = [
     "ReplayConfig",
     "SandboxConfig",
     "SymbolSpec",
+    "TlsConfig",
     "load_accounts",
     "load_fee_tiers",
     "serve",

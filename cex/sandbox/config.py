@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -237,11 +238,37 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """A certificate with its chain, and its key; PEM files."""
+
+    certificate: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Read both.
+
+        Raises:
+            InputError: They cannot be read, or do not belong together.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key, password="")
+        except OSError as exc:
+            files = f"{self.certificate} and {self.key}"
+            raise InputError(
+                f"TLS certificate and key {files}: {exc.strerror or exc}", hint="PEM, unencrypted"
+            ) from exc
+        return context
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     """One exchange. `port` 0 takes a free one."""
 
     host: str = "127.0.0.1"
     port: int = 0
+    tls: TlsConfig | None = None
+    """For clients that insist on https and wss."""
     symbols: tuple[SymbolSpec, ...] = tuple(KNOWN_SYMBOLS.values())
     accounts: tuple[AccountSpec, ...] = (TEST_ACCOUNT,)
     seed: int = 1

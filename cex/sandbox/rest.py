@@ -1,9 +1,7 @@
-"""The REST door: `/api/v3` and the few `/sapi` answers that clients ask for at start."""
+"""The REST door, `/api/v3` and what there is of `/sapi`: reads requests, admits them, and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -11,11 +9,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from cex.sandbox import errors, weights, wire
+from cex.sandbox import errors
 from cex.sandbox.accountqueries import AccountQueries
 from cex.sandbox.accounts import Account
-from cex.sandbox.capital import Capital, network_view
+from cex.sandbox.capital import Capital
 from cex.sandbox.countdowns import Countdowns
+from cex.sandbox.endpoints import Endpoint, Endpoints, api_endpoints
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.faults import Faults, Kind
@@ -26,37 +25,17 @@ from cex.sandbox.signing import KeyRing, check_time, rest_payload
 from cex.sandbox.timeunits import in_microseconds, scaled
 from cex.sandbox.trading import Trading
 from cex.sandbox.userdata import UserData
-from cex.sandbox.weights import Weight, weigh
+from cex.sandbox.wallet import wallet_endpoints
+from cex.sandbox.weights import weigh
 
 log = structlog.get_logger(__name__)
 
 _encode: Final = msgspec.json.Encoder().encode
 _PARAMETERS_MAX: Final = 100
 
-PublicAction = Callable[[Params], Any]
-SignedAction = Callable[[Account, Params], Any]
-
 
 class _Cut(Exception):
     """The connection is to be cut instead of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What answers one method of one path: `public`, `keyed` (API key only) or `signed`."""
-
-    weight: Weight
-    public: PublicAction | None = None
-    keyed: SignedAction | None = None
-    signed: SignedAction | None = None
-    is_order: bool = False
-    """Places orders: the acknowledgement is what faults are about."""
-    is_withdrawal: bool = False
-    """Wants a key that may withdraw, and its acknowledgement may get lost."""
-    is_snapshot: bool = False
-    """Answers with a book, which faults may spoil."""
-    may_withdraw: bool = False
-    """May be called with a key that may withdraw; such keys are for little else."""
 
 
 class Rest:
@@ -79,12 +58,13 @@ class Rest:
         self._limits = limits
         self._user_data = user_data
         self._faults = faults
-        self._capital = capital
         self._snapshots: dict[str, bytes] = {}
         """The books last answered by query, kept while stale ones are to be given."""
         records = AccountQueries(exchange, limits)
         self._endpoints = (
-            _api_endpoints(queries, trading, records) | self._listen_key_endpoints() | self._sapi_endpoints()
+            api_endpoints(queries, trading, records)
+            | self._listen_key_endpoints()
+            | wallet_endpoints(exchange, capital)
         )
         self._endpoints["POST", "/api/v3/countdownCancelAll"] = Endpoint(10, signed=countdowns.begin)
 
@@ -100,7 +80,7 @@ class Rest:
             self._limits.use_weight(address, 1, now)
             is_in_microseconds = _representation(request)
             account, params = await self._admit(request, endpoint)
-            result, status = _run(endpoint, account, params), 200
+            result, status = endpoint.answer(account, params), 200
             if is_in_microseconds:
                 result = scaled(result)
             await self._strike_answer(request, endpoint)
@@ -193,7 +173,7 @@ class Rest:
             return ApiError(-1000, f"Request method '{request.method}' not supported", http_status=405)
         return ApiError(-1000, f"No such endpoint: {request.path}", http_status=404)
 
-    def _listen_key_endpoints(self) -> dict[tuple[str, str], Endpoint]:
+    def _listen_key_endpoints(self) -> Endpoints:
         def start(account: Account, _params: Params) -> Any:
             return {"listenKey": self._user_data.open_listen_key(account, self._exchange.clock_ms())}
 
@@ -212,110 +192,12 @@ class Rest:
             ("DELETE", path): Endpoint(2, keyed=close),
         }
 
-    def _sapi_endpoints(self) -> dict[tuple[str, str], Endpoint]:
-        def coins(account: Account, _params: Params) -> Any:
-            assets = sorted({a for m in self._exchange.markets.values() for a in (m.spec.base, m.spec.quote)})
-            return [_coin_view(asset, account) for asset in assets]
-
-        capital = self._capital
-
-        def trade_fees(account: Account, params: Params) -> Any:
-            symbol = params.text("symbol")
-            names = [self._exchange.market(symbol).spec.name] if symbol else list(self._exchange.markets)
-            maker, taker = (wire.fee_rate(pips) for pips in self._exchange.fee_pips(account))
-            return [{"symbol": name, "makerCommission": maker, "takerCommission": taker} for name in names]
-
-        def restrictions(_account: Account, _params: Params) -> Any:
-            return {"ipRestrict": False, "enableReading": True, "enableSpotAndMarginTrading": True} | {
-                "enableWithdrawals": False,
-                "enableInternalTransfer": False,
-                "enableMargin": False,
-                "enableFutures": False,
-            }
-
-        nothing = Endpoint(1, keyed=lambda _account, _params: [])
-        return {
-            ("GET", "/sapi/v1/capital/config/getall"): Endpoint(10, signed=coins, may_withdraw=True),
-            ("POST", "/sapi/v1/capital/withdraw/apply"): Endpoint(10, signed=capital.apply, is_withdrawal=True),
-            ("GET", "/sapi/v1/capital/withdraw/history"): Endpoint(2, signed=capital.history, may_withdraw=True),
-            ("GET", "/sapi/v1/capital/deposit/address"): Endpoint(
-                10, signed=capital.deposit_address, may_withdraw=True
-            ),
-            ("GET", "/sapi/v1/capital/deposit/hisrec"): Endpoint(1, signed=capital.deposits, may_withdraw=True),
-            ("GET", "/sapi/v1/asset/tradeFee"): Endpoint(1, signed=trade_fees),
-            ("GET", "/sapi/v1/account/apiRestrictions"): Endpoint(1, signed=restrictions),
-            ("GET", "/sapi/v1/margin/allPairs"): nothing,
-            ("GET", "/sapi/v1/margin/isolated/allPairs"): nothing,
-        }
-
-
-def _api_endpoints(
-    queries: PublicQueries, trading: Trading, records: AccountQueries
-) -> dict[tuple[str, str], Endpoint]:
-    # Weights as documented for the real venue.
-    endpoints = {
-        ("GET", "ping"): Endpoint(1, public=queries.ping),
-        ("GET", "time"): Endpoint(1, public=queries.time),
-        ("GET", "exchangeInfo"): Endpoint(20, public=queries.exchange_info),
-        ("GET", "depth"): Endpoint(weights.depth, public=queries.depth, is_snapshot=True),
-        ("GET", "trades"): Endpoint(25, public=queries.trades),
-        ("GET", "historicalTrades"): Endpoint(25, public=queries.historical_trades),
-        ("GET", "aggTrades"): Endpoint(4, public=queries.aggregate_trades),
-        ("GET", "klines"): Endpoint(2, public=queries.klines),
-        ("GET", "uiKlines"): Endpoint(2, public=queries.klines),
-        ("GET", "avgPrice"): Endpoint(2, public=queries.average_price),
-        ("GET", "ticker/24hr"): Endpoint(weights.day_ticker, public=queries.day),
-        ("GET", "ticker/tradingDay"): Endpoint(weights.window_ticker, public=queries.trading_day),
-        ("GET", "ticker"): Endpoint(weights.window_ticker, public=queries.rolling),
-        ("GET", "executionRules"): Endpoint(weights.execution_rules, public=queries.execution_rules),
-        ("GET", "referencePrice"): Endpoint(2, public=queries.reference_price),
-        ("GET", "referencePrice/calculation"): Endpoint(2, public=queries.reference_price),
-        ("GET", "historicalBlockTrades"): Endpoint(25, public=queries.block_trades),
-        ("GET", "ticker/price"): Endpoint(weights.simple_ticker, public=queries.price),
-        ("GET", "ticker/bookTicker"): Endpoint(weights.simple_ticker, public=queries.book_ticker),
-        ("POST", "order"): Endpoint(1, signed=trading.place, is_order=True),
-        ("POST", "order/test"): Endpoint(weights.test_order, signed=trading.test),
-        ("GET", "order"): Endpoint(4, signed=trading.order),
-        ("DELETE", "order"): Endpoint(1, signed=trading.cancel),
-        ("POST", "order/cancelReplace"): Endpoint(1, signed=trading.cancel_replace, is_order=True),
-        ("POST", "order/oco"): Endpoint(1, signed=trading.place_legacy_oco, is_order=True),
-        ("POST", "orderList/oco"): Endpoint(1, signed=trading.place_oco, is_order=True),
-        ("POST", "orderList/oto"): Endpoint(1, signed=trading.place_oto, is_order=True),
-        ("POST", "orderList/otoco"): Endpoint(1, signed=trading.place_otoco, is_order=True),
-        ("GET", "orderList"): Endpoint(4, signed=trading.order_list),
-        ("DELETE", "orderList"): Endpoint(1, signed=trading.cancel_list),
-        ("GET", "openOrderList"): Endpoint(6, signed=trading.open_lists),
-        ("GET", "allOrderList"): Endpoint(20, signed=trading.all_lists),
-        ("PUT", "order/amend/keepPriority"): Endpoint(4, signed=trading.amend),
-        ("GET", "order/amendments"): Endpoint(4, signed=records.amendments),
-        ("GET", "myFilters"): Endpoint(40, signed=records.filters),
-        ("GET", "myAllocations"): Endpoint(20, signed=records.allocations),
-        ("GET", "openOrders"): Endpoint(weights.open_orders, signed=trading.open_orders),
-        ("DELETE", "openOrders"): Endpoint(1, signed=trading.cancel_all),
-        ("GET", "allOrders"): Endpoint(20, signed=trading.all_orders),
-        ("GET", "account"): Endpoint(20, signed=trading.account),
-        ("GET", "account/commission"): Endpoint(20, signed=trading.commission),
-        ("GET", "myTrades"): Endpoint(weights.own_trades, signed=trading.trades),
-        ("GET", "myPreventedMatches"): Endpoint(weights.prevented_matches, signed=trading.prevented_matches),
-        ("GET", "rateLimit/order"): Endpoint(40, signed=trading.order_rate_limits),
-    }
-    return {(method, f"/api/v3/{path}"): endpoint for (method, path), endpoint in endpoints.items()}
-
 
 def _kind(method: str, endpoint: Endpoint) -> Kind | None:
     """Say what a request is to the faults; None when it needs no signature."""
     if endpoint.signed is None or endpoint.is_withdrawal:
         return None
     return Kind.of(places=endpoint.is_order, cancels=method == "DELETE", asks=method == "GET")
-
-
-def _run(endpoint: Endpoint, account: Account | None, params: Params) -> Any:
-    if endpoint.public is not None:
-        return endpoint.public(params)
-    action = endpoint.signed or endpoint.keyed
-    if action is None or account is None:
-        raise errors.internal_error()
-    return action(account, params)
 
 
 def _representation(request: web.Request) -> bool:
@@ -352,24 +234,3 @@ def _params(query: str, body: str) -> Params:
             raise errors.too_many_parameters()
         merged.update(pairs)
     return Params(merged)
-
-
-def _coin_view(asset: str, account: Account) -> dict[str, Any]:
-    balance = account.balance(asset)
-    may_withdraw = account.spec.withdraw_api_key is not None
-    return {
-        "coin": asset,
-        "depositAllEnable": True,
-        "withdrawAllEnable": may_withdraw,
-        "name": asset,
-        "free": wire.units(balance.free),
-        "locked": wire.units(balance.locked),
-        "freeze": "0",
-        "withdrawing": "0",
-        "ipoing": "0",
-        "ipoable": "0",
-        "storage": "0",
-        "isLegalMoney": False,
-        "trading": True,
-        "networkList": [network_view(may_withdraw=may_withdraw)],
-    }

@@ -123,9 +123,10 @@ class SandboxServer:
         Raises:
             VenueUnavailable: The port cannot be bound.
         """
+        tls = self.config.tls.context() if self.config.tls else None
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
-        site = web.TCPSite(runner, self.config.host, self.config.port)
+        site = web.TCPSite(runner, self.config.host, self.config.port, ssl_context=tls)
         try:
             try:
                 await site.start()

@@ -83,6 +83,7 @@ def test_bad_options_are_input_errors() -> None:
         (["serve", "--symbols", "NOPE"], "unknown symbols NOPE"),
         (["serve", "--accounts", "/nonexistent.toml"], "accounts file"),
         (["serve", "--fees", "/nonexistent.toml"], "fees file"),
+        (["serve", "--tls-cert", "cert.pem"], "belong together"),
         (["serve", "--replay", "/nonexistent", "--replay-symbol", "ETHUSDC"], "recording"),
         (["serve", "--replay", "/nonexistent", "--replay-symbol", "XRPUSDT"], "not among"),
     ):

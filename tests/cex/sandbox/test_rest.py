@@ -241,3 +241,17 @@ async def test_faults_are_shut_unless_asked_for(start: Start) -> None:
         assert response.status == 404
     async with sandbox.http.get(f"{sandbox.url}/_sandbox/health") as response:
         assert (await response.json())["status"] == "ok"
+
+
+async def test_the_wallet_tells_states_and_what_an_account_has(quiet: Sandbox) -> None:
+    assert await quiet.call("GET", "/sapi/v1/system/status") == (200, {"status": 0, "msg": "normal"})
+    assert (await quiet.call("GET", "/sapi/v1/account/status", BOB))[1] == {"data": "Normal"}
+    await quiet.order(BOB, side="SELL", quantity="2", price="3100")
+    assets = (await quiet.call("POST", "/sapi/v3/asset/getUserAsset", BOB))[1]
+    assert [(row["asset"], row["free"], row["locked"]) for row in assets] == [
+        ("BTC", "5.00000000", "0.00000000"),
+        ("ETH", "98.00000000", "2.00000000"),
+        ("USDC", "1000000.00000000", "0.00000000"),
+    ]
+    assert (await quiet.call("POST", "/sapi/v3/asset/getUserAsset", BOB, asset="ETH"))[1] == assets[1:2]
+    assert (await quiet.call("POST", "/sapi/v3/asset/getUserAsset", BOB, needBtcValuation="true"))[1]["code"] == -1130
