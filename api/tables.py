@@ -9,6 +9,7 @@ from typing import Final
 import api.auth.tables
 import api.core.tables
 import api.history.tables
+import api.kill.tables
 import api.orders.tables
 import api.portfolios.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database

@@ -48,6 +48,7 @@ class Operator:
             "resume": self._resume,
             "reload": reloader.reload,
             "instruments": self._instruments,
+            "strategies": self._strategies,
             "place_order": self._place_order,
             "cancel_order": self._cancel_order,
             "find_order": self._find_order,
@@ -102,6 +103,12 @@ class Operator:
 
     async def _instruments(self, _request: Answer) -> Answer:
         return {"instruments": [describe_instrument(i) for i in self._runner.kernel.markets.instruments.values()]}
+
+    async def _strategies(self, _request: Answer) -> Answer:
+        """The run's strategies, and at which venues each trades."""
+        kernel = self._runner.kernel
+        names = {s.id: s.instruments or tuple(kernel.markets.instruments) for s in kernel.strategies}
+        return {"venues": {name: sorted({i.partition(":")[0] for i in traded}) for name, traded in names.items()}}
 
     async def _place_order(self, request: Answer) -> Answer:
         return await self._requests.place(request, wait_s=_wait_s(request))

@@ -7,11 +7,13 @@ import json
 
 import pytest
 
+from api import create_app
+from api.portfolios.directory import create
 from custody import Ledger, open_books
 from domain import InputError, InvariantError, OutcomeUnknown
 from runtime.control import serve_control
 from runtime.database import Database
-from tests.api.lab import JSON, api_client
+from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_client, api_services
 
 
 def assert_is_problem(answer, status, code=None):
@@ -36,8 +38,10 @@ def control(tmp_path):
 
 @pytest.fixture
 def client(control, tmp_path):
-    with api_client(tmp_path, control=control) as client:
-        yield client
+    with api_services(tmp_path, control=control) as services:
+        with services.database.transaction() as session:
+            create(session, ANYBODY.organisation, "main", 1, has_rest=True)  # Whoever asks is the house.
+        yield Client(create_app(services, gate=OpenGate()))
 
 
 @pytest.fixture
@@ -65,8 +69,9 @@ async def engine(control, asked):
 
 @pytest.mark.usefixtures("engine")
 async def test_kill_reaches_the_engine_with_its_reason(client, asked):
-    status, _, body = await client.post("/v1/kill", {"reason": "drill"})
-    assert (status, json.loads(body)) == (200, {"halted": "killed: drill", "open_orders": 0})
+    status, _, body = await client.post("/v1/kills", {"reason": "drill"})
+    killed = json.loads(body)
+    assert (status, killed["engine"], killed["recorded"], killed["strategies"]) == (201, "done", True, [])
     assert asked == [{"command": "kill", "reason": "drill"}]
 
 
@@ -80,7 +85,8 @@ async def test_status_health_and_metrics_are_the_engines(client):
 async def test_without_an_engine_trading_is_unavailable_and_health_says_so(client):
     for method, path in (("GET", "/v1/engine"), ("GET", "/metrics"), ("GET", "/v1/ledger/balances")):
         assert_is_problem(await client.ask(method, path), 503, "unavailable")
-    assert_is_problem(await client.post("/v1/kill", {}), 503, "unavailable")
+    pressed = json.loads((await client.post("/v1/kills", {}))[2])
+    assert "no process listens" in pressed["engine"], "it is written down, and said that nobody stopped"
     assert json.loads((await client.ask("GET", "/v1/health"))[2]) == {"api": "ok", "engine": "VenueUnavailable"}
 
 
@@ -97,7 +103,7 @@ async def test_errors_of_the_engine_keep_their_meaning(client, control, error, s
         raise error
 
     async with serve_control(control, fail):
-        problem = assert_is_problem(await client.post("/v1/kill", {}), status, code)
+        problem = assert_is_problem(await client.ask("GET", "/v1/engine"), status, code)
     assert problem["detail"] == str(error)
 
 
@@ -107,13 +113,13 @@ async def test_errors_of_the_engine_keep_their_meaning(client, control, error, s
              b'{"reason": "' + b"x" * 201 + b'"}']
 )  # fmt: skip
 async def test_malformed_bodies_are_problems_and_reach_nobody(client, asked, body):
-    assert_is_problem(await client.ask("POST", "/v1/kill", body, headers=JSON), 422)
+    assert_is_problem(await client.ask("POST", "/v1/kills", body, headers=JSON), 422)
     assert asked == []
 
 
 @pytest.mark.usefixtures("engine")
 async def test_body_nested_too_deep_to_read_is_a_problem(client, asked):
-    answer = await client.ask("POST", "/v1/kill", b"[" * 10_000, headers=JSON)
+    answer = await client.ask("POST", "/v1/kills", b"[" * 10_000, headers=JSON)
     # Which of the two depends on the interpreter's recursion limit, which libraries raise.
     assert answer[0] in (400, 422)
     assert_is_problem(answer, answer[0])
@@ -123,20 +129,20 @@ async def test_body_nested_too_deep_to_read_is_a_problem(client, asked):
 @pytest.mark.usefixtures("engine")
 async def test_body_beyond_the_bound_is_refused_announced_or_not(client, asked):
     big = b'{"reason": "x"' + b" " * 70_000 + b"}"
-    assert_is_problem(await client.ask("POST", "/v1/kill", big, headers=JSON), 413, "body_too_large")
+    assert_is_problem(await client.ask("POST", "/v1/kills", big, headers=JSON), 413, "body_too_large")
     pieces = [big[i : i + 1_000] for i in range(0, len(big), 1_000)]
-    assert_is_problem(await client.ask("POST", "/v1/kill", headers=JSON, chunks=pieces), 413, "body_too_large")
+    assert_is_problem(await client.ask("POST", "/v1/kills", headers=JSON, chunks=pieces), 413, "body_too_large")
     for length in ("-1", "x", "\xb2", "9" * 400):
         headers = {**JSON, "content-length": length}
-        assert_is_problem(await client.ask("POST", "/v1/kill", b"{}", headers=headers), 413, "body_too_large")
+        assert_is_problem(await client.ask("POST", "/v1/kills", b"{}", headers=headers), 413, "body_too_large")
     assert asked == []
     within = [b'{"reason":', b' "in ', b'pieces"}']
-    assert (await client.ask("POST", "/v1/kill", headers=JSON, chunks=within))[0] == 200
+    assert (await client.ask("POST", "/v1/kills", headers=JSON, chunks=within))[0] == 201
 
 
 async def test_unknown_paths_and_methods_are_problems(client):
     assert_is_problem(await client.ask("GET", "/v1/nothing"), 404, "not_found")
-    assert_is_problem(await client.ask("GET", "/v1/kill"), 405, "method_not_allowed")
+    assert_is_problem(await client.ask("PUT", "/v1/kills"), 405, "method_not_allowed")
 
 
 async def test_bug_is_a_problem_without_its_details(control, tmp_path):
@@ -170,8 +176,8 @@ async def test_requests_do_not_wait_for_one_another(client, control):
         return {"state": "trading"}
 
     async with serve_control(control, handle):
-        slow = asyncio.create_task(client.post("/v1/kill", {}))
+        slow = asyncio.create_task(client.post("/v1/kills", {}))
         await waiting.wait()
         assert (await client.ask("GET", "/v1/engine"))[0] == 200
         release.set()
-        assert (await slow)[0] == 200
+        assert (await slow)[0] == 201

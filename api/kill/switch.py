@@ -1,0 +1,289 @@
+"""Presses and releases.
+
+A press goes to the engine first and asks nobody: not for a confirmation, not for a database that answers. What it stops
+is worked out from who presses: a tenant stops its own strategies, the house the run. It is written down as it happens,
+and where that fails the answer says so. A release needs two different people; what another press still holds stays
+stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import structlog
+from sqlmodel import Session, col, select
+
+from api.auth.principal import Principal
+from api.core.errors import Conflict, Forbidden, NotFound
+from api.engine_door import EngineDoor
+from api.kill.tables import KillReleaseRow, KillRow
+from api.portfolios import Directory
+from custody.audit import AuditLog
+from custody.freeze import ALL, Freezes
+from domain import PlatformError
+from runtime.database import Database
+
+log = structlog.get_logger(__name__)
+
+PEOPLE_TO_RELEASE: Final = 2
+CONFIRM_S: Final = 30.0
+
+
+class TargetKind(StrEnum):
+    STRATEGY = "strategy"
+    VENUE = "venue"
+    PORTFOLIO = "portfolio"
+    ALL = "all"
+
+
+class Mode(StrEnum):
+    """How far."""
+
+    CANCEL = "cancel"
+    """Every order is cancelled, nothing new goes out."""
+    FLATTEN = "flatten"
+    """And positions are closed."""
+    FREEZE = "freeze"
+    """And nothing leaves custody: of the house, for the whole run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to stop."""
+
+    kind: TargetKind
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A press and what became of it."""
+
+    id: str
+    target: Target
+    mode: Mode
+    reason: str
+    actor: str
+    strategies: tuple[str, ...]
+    """Empty is the whole run."""
+    created_ns: int
+    released_ns: int | None = None
+    released_by: tuple[str, ...] = ()
+    """People whose word was given."""
+    engine: str = "done"
+    """`done`, or why it is not known to be."""
+    frozen: bool = False
+    recorded: bool = True
+
+
+class KillSwitch:
+    """Of one process."""
+
+    def __init__(self, database: Database, engine: EngineDoor, directory: Directory, now_ns: Callable[[], int]) -> None:
+        self._database = database
+        self._engine = engine
+        self._directory = directory
+        self._now_ns = now_ns
+        self._audit = AuditLog(database, now_ns)
+        self._freezes = Freezes(database, self._audit, now_ns)
+
+    async def press(self, who: Principal, target: Target, mode: Mode, reason: str) -> Press:
+        """Stop something, now.
+
+        Raises:
+            NotFound: The caller owns no such strategy or portfolio, or there is no such venue.
+            Forbidden: A freeze by somebody who is not the house, or of a part.
+        """
+        strategies = await self._strategies(who, target)
+        if mode is Mode.FREEZE and strategies is not None:
+            raise Forbidden("a freeze is the house's, of everything", hint="cancel or flatten stops your strategies")
+        press = Press(
+            id=f"kill_{secrets.token_hex(8)}", target=target, mode=mode, reason=reason, actor=who.actor,
+            strategies=tuple(strategies or ()), created_ns=self._now_ns(),
+        )  # fmt: skip
+        log.warning("kill.pressed", kill=press.id, target=target.kind, name=target.name, mode=mode, actor=who.actor)
+        stopping = asyncio.ensure_future(self._stop(press, is_whole=strategies is None))
+        writing = asyncio.ensure_future(self._write(who, press))
+        await asyncio.wait([stopping, writing])
+        engine = _outcome(stopping)
+        recorded = writing.exception() is None
+        if not recorded:
+            log.error("kill.not_recorded", kill=press.id, error=str(writing.exception()))
+        return replace(press, engine=engine, frozen=recorded and mode is Mode.FREEZE, recorded=recorded)
+
+    async def presses(self, who: Principal) -> list[Press]:
+        """The organisation's presses, the newest first."""
+
+        def read(session: Session) -> list[Press]:
+            query = select(KillRow).where(KillRow.organisation == who.organisation)
+            rows = session.exec(query.order_by(col(KillRow.created_ns).desc()).limit(500)).all()
+            return [_shown(session, row) for row in rows]
+
+        return await self._database.read(read)
+
+    async def release(self, who: Principal, kill: str, reason: str) -> Press:
+        """Give one's word that a press may end; the second person's ends it.
+
+        Raises:
+            NotFound: The organisation has no such press.
+            Conflict: It has ended, or this person's word was given.
+            Forbidden: The caller is no person.
+            PlatformError: The engine did not resume: give the word again.
+        """
+        if who.user is None:
+            raise Forbidden("a person releases: log in, or sign with a key that a person made")
+        user, now = who.user, self._now_ns()
+
+        def write(session: Session) -> tuple[Press, bool]:
+            self._database.serialize(session, f"kill/{kill}")
+            row = session.get(KillRow, kill)
+            if row is None or row.organisation != who.organisation:
+                raise NotFound(f"no kill {kill[:64]!r}")
+            if row.released_ns is not None:
+                raise Conflict("this one has ended")
+            given = {found.user for found in session.exec(_releases(kill))}
+            if user in given and len(given) < PEOPLE_TO_RELEASE:
+                raise Conflict("your word was given; another person's is needed")
+            if user not in given:
+                session.add(KillReleaseRow(kill=kill, user=user, reason=reason, created_ns=now))
+                self._audit.append(session, "kill.release", kill, {"actor": who.actor, "reason": reason})
+                session.flush()
+            return _shown(session, row), len(given | {user}) >= PEOPLE_TO_RELEASE
+
+        press, is_enough = await self._database.run(write)
+        if not is_enough:
+            return press
+        await self._resume(press)
+
+        def end(session: Session) -> Press:
+            row = session.get(KillRow, kill)
+            assert row is not None
+            row.released_ns = self._now_ns()
+            session.add(row)
+            self._audit.append(session, "kill.ended", kill, {"people": list(press.released_by)})
+            session.flush()
+            return _shown(session, row)
+
+        return await self._database.run(end)
+
+    # --- parts
+
+    async def _strategies(self, who: Principal, target: Target) -> Sequence[str] | None:
+        """Whose orders end: names, or None for the whole run."""
+        directory = self._directory
+        await directory.refresh()
+        is_house = directory.rest is not None and directory.rest.organisation == who.organisation
+        is_whole = is_house and who.portfolios is None
+        match target.kind:
+            case TargetKind.STRATEGY:
+                directory.check_strategy(who, target.name)
+                return [target.name]
+            case TargetKind.PORTFOLIO:
+                portfolio = directory.seen(who, target.name)
+                known = await self._known()
+                return [name for name in known if (owner := directory.of_strategy(name)) and owner.id == portfolio.id]
+            case TargetKind.ALL if is_whole:
+                return None
+            case _:
+                known = await self._known()
+                mine = [name for name in known if directory.sees_strategy(who, name)]
+                if target.kind is TargetKind.ALL:
+                    return mine
+                trading = [name for name in mine if target.name in known[name]]
+                if not trading:
+                    raise NotFound(f"no strategy of yours trades at {target.name[:40]!r}")
+                return trading
+
+    async def _known(self) -> dict[str, list[str]]:
+        """The run's strategies, and at which venues each trades."""
+        return dict((await self._engine.ask("strategies"))["venues"])
+
+    async def _stop(self, press: Press, *, is_whole: bool) -> None:
+        if is_whole and press.mode is Mode.CANCEL:
+            await self._engine.ask("kill", reason=press.reason, timeout_s=CONFIRM_S)
+            return
+        ask = partial(self._engine.ask, timeout_s=CONFIRM_S)
+        about: dict[str, Any] = {"stage": press.mode.value, "reason": press.reason}
+        if is_whole:
+            await ask("stage", **about)
+            return
+        asked = [ask("stage", strategy=name, **about) for name in press.strategies]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _write(self, who: Principal, press: Press) -> None:
+        def write(session: Session) -> None:
+            freeze = None
+            if press.mode is Mode.FREEZE:
+                # By the actor's name, as custody writes names: `capstan custody freezes` lists it.
+                source = f"operator:{who.actor.replace(':', '.')}"
+                freeze = self._freezes.impose_in(session, ALL, source=source, reason=press.reason).id
+            session.add(
+                KillRow(
+                    id=press.id,
+                    organisation=who.organisation,
+                    actor=who.actor,
+                    target=press.target.kind.value,
+                    name=press.target.name,
+                    mode=press.mode.value,
+                    reason=press.reason,
+                    strategies=msgspec.json.encode(press.strategies).decode(),
+                    freeze=freeze,
+                    created_ns=press.created_ns,
+                )
+            )
+            detail = {"actor": who.actor, "target": press.target.kind.value, "name": press.target.name}
+            self._audit.append(session, "kill.pressed", press.id, detail | {"mode": press.mode.value})
+
+        await self._database.run(write)
+
+    async def _resume(self, press: Press) -> None:
+        """Let run again what no other press holds."""
+
+        def others(session: Session) -> list[Press]:
+            query = select(KillRow).where(col(KillRow.released_ns).is_(None), KillRow.id != press.id)
+            return [_shown(session, row) for row in session.exec(query)]
+
+        held = await self._database.read(others)
+        if not press.strategies:
+            if not any(not other.strategies for other in held):
+                await self._engine.ask("resume")
+                # Resuming the run lowers every strategy's own stage: what other presses hold stops again.
+                for name in sorted({name for other in held for name in other.strategies}):
+                    await self._engine.ask("stage", stage=Mode.CANCEL.value, strategy=name, reason="still held")
+            return
+        still = {name for other in held for name in other.strategies}
+        for name in press.strategies:
+            if name not in still:
+                await self._engine.ask("resume", strategy=name)
+
+
+def _outcome(task: asyncio.Future[None]) -> str:
+    failure = task.exception()
+    if failure is None:
+        return "done"
+    if isinstance(failure, PlatformError):
+        return str(failure)
+    raise failure
+
+
+def _releases(kill: str) -> Any:
+    return select(KillReleaseRow).where(KillReleaseRow.kill == kill)
+
+
+def _shown(session: Session, row: KillRow) -> Press:
+    people = tuple(sorted(found.user for found in session.exec(_releases(row.id))))
+    return Press(
+        id=row.id, target=Target(TargetKind(row.target), row.name), mode=Mode(row.mode), reason=row.reason,
+        actor=row.actor, strategies=tuple(msgspec.json.decode(row.strategies)), created_ns=row.created_ns,
+        released_ns=row.released_ns, released_by=people, frozen=row.freeze is not None,
+    )  # fmt: skip

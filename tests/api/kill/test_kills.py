@@ -1,0 +1,225 @@
+"""The kill switch: at once and by one, of what the caller owns; released by two, and never what another press holds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from api import create_app
+from api.portfolios.directory import assign, create
+from custody.freeze import standing
+from domain import InputError, VenueUnavailable
+from runtime.control import serve_control
+from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services
+
+VENUES = {"mm": ["binance"], "arb": ["binance", "okx"], "house": ["kraken"]}
+ALICE, BOB = replace(ANYBODY, user="usr_alice"), replace(ANYBODY, user="usr_bob")
+
+
+class Engine:
+    """What an engine is told, and how far each strategy is stopped by it."""
+
+    def __init__(self):
+        self.told = []
+        self.stages = {}
+        self.refuses = ""
+
+    async def handle(self, request):
+        command = request.pop("command")
+        if command == "strategies":
+            return {"venues": VENUES}
+        self.told.append((command, request.get("strategy", ""), request.get("stage", "")))
+        if self.refuses:
+            raise InputError(self.refuses)
+        if command == "resume" and not request.get("strategy"):
+            self.stages.clear()
+        elif command == "resume":
+            self.stages.pop(request["strategy"], None)
+        else:
+            self.stages[request.get("strategy", "")] = request.get("stage", "cancel")
+        return {}
+
+
+class Desk:
+    """Acme has two strategies in two portfolios, the house the rest."""
+
+    def __init__(self, services, folder):
+        self.services = services
+        self.engine = Engine()
+        self.control = folder / "nobody.sock"
+        self.gate = OpenGate(ALICE)
+        self.client = Client(create_app(services, gate=self.gate))
+        with services.database.transaction() as session:
+            self.mm = create(session, ANYBODY.organisation, "mm", 1).id
+            arb = create(session, ANYBODY.organisation, "arb", 1).id
+            create(session, "org_house", "main", 1, has_rest=True)
+            assign(session, "mm", self.mm)
+            assign(session, "arb", arb)
+
+    @asynccontextmanager
+    async def running(self):
+        async with serve_control(self.control, self.engine.handle):
+            yield
+
+    async def ask(self, method, path, body=None):
+        answer = await self.client.full(method, path, json.dumps(body).encode() if body else b"", headers=JSON)
+        return answer.status, json.loads(answer.body)
+
+    async def press(self, **body):
+        return await self.ask("POST", "/v1/kills", {"reason": "drill", **body})
+
+    async def release(self, kill, who=ALICE):
+        self.gate.principal = who
+        return await self.ask("POST", f"/v1/kills/{kill}/releases", {"reason": "mended"})
+
+
+HOUSE = replace(ANYBODY, organisation="org_house", user="usr_house")
+
+
+@pytest.fixture
+def desk(tmp_path, database_url):
+    with api_services(tmp_path, url=database_url) as services:
+        yield Desk(services, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("body", "stopped"),
+    [
+        ({}, ["arb", "mm"]),
+        ({"target": "strategy", "name": "mm"}, ["mm"]),
+        ({"target": "venue", "name": "okx"}, ["arb"]),
+        ({"target": "venue", "name": "binance"}, ["arb", "mm"]),
+    ],
+)
+async def test_a_tenant_stops_its_own_and_nothing_else(desk, body, stopped):
+    async with desk.running():
+        status, kill = await desk.press(**body)
+        assert (status, kill["engine"], kill["recorded"], sorted(kill["strategies"])) == (201, "done", True, stopped)
+    assert desk.engine.stages == dict.fromkeys(stopped, "cancel")
+
+
+async def test_a_portfolio_is_its_strategies_and_flatten_closes_them(desk):
+    async with desk.running():
+        assert (await desk.press(target="portfolio", name=desk.mm, mode="flatten"))[1]["strategies"] == ["mm"]
+    assert desk.engine.told == [("stage", "mm", "flatten")]
+
+
+async def test_the_house_stops_the_run_and_freezes_custody(desk):
+    desk.gate.principal = HOUSE
+    async with desk.running():
+        assert (await desk.press())[1]["strategies"] == []
+        status, kill = await desk.press(mode="freeze")
+        assert (status, kill["frozen"]) == (201, True)
+    assert desk.engine.told == [("kill", "", ""), ("stage", "", "freeze")]
+    with desk.services.database.snapshot() as session:
+        assert [freeze.scope for freeze in standing(session)] == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"mode": "freeze"}, 403),
+        ({"target": "strategy", "name": "house"}, 404),
+        ({"target": "strategy", "name": "nobody"}, 404),
+        ({"target": "portfolio", "name": "pf_0000000000000000"}, 404),
+        ({"target": "venue", "name": "kraken"}, 404),
+        ({"target": "strategy"}, 422),
+        ({"name": "mm"}, 422),
+        ({"target": "world", "name": "x"}, 422),
+        ({"mode": "explode"}, 422),
+        ({"reason": ""}, 422),
+    ],
+)
+async def test_what_is_not_ones_own_or_cannot_be_stops_nothing(desk, body, status):
+    async with desk.running():
+        assert (await desk.press(**body))[0] == status
+    assert desk.engine.told == []
+
+
+async def test_a_caller_of_some_portfolios_stops_those(desk):
+    desk.gate.principal = replace(ALICE, portfolios=frozenset({desk.mm}))
+    async with desk.running():
+        assert (await desk.press())[1]["strategies"] == ["mm"]
+        assert (await desk.press(target="strategy", name="arb"))[0] == 404
+
+
+async def test_a_press_waits_for_no_database_and_says_that_it_is_not_written(desk, monkeypatch):
+    await desk.services.directory.refresh()
+
+    async def away(_work):
+        raise VenueUnavailable("gone")
+
+    monkeypatch.setattr(desk.services.database, "run", away)
+    async with desk.running():
+        kill = (await desk.press(target="strategy", name="mm"))[1]
+    assert (kill["engine"], kill["recorded"]) == ("done", False)
+    assert desk.engine.stages == {"mm": "cancel"}
+
+
+async def test_an_engine_that_does_not_stop_is_told_as_such(desk):
+    desk.engine.refuses = "no strategy mm"
+    async with desk.running():
+        kill = (await desk.press(target="strategy", name="mm"))[1]
+    assert kill["engine"] == "no strategy mm"
+    assert (await desk.ask("GET", "/v1/kills"))[1]["data"][0]["id"] == kill["id"]
+
+
+async def test_a_release_takes_two_people_and_each_once(desk):
+    async with desk.running():
+        kill = (await desk.press(target="strategy", name="mm"))[1]["id"]
+        first = (await desk.release(kill))[1]
+        assert (first["released_at"], first["released_by"]) == (None, ["usr_alice"])
+        assert (await desk.release(kill))[1]["code"] == "conflict"
+        assert desk.engine.stages == {"mm": "cancel"}
+        ended = (await desk.release(kill, BOB))[1]
+        assert (bool(ended["released_at"]), ended["released_by"]) == (True, ["usr_alice", "usr_bob"])
+        assert desk.engine.stages == {}
+        assert (await desk.release(kill, BOB))[1]["code"] == "conflict"
+        # A key that nobody made, or another organisation's person, is nobody here.
+        again = (await desk.press(target="strategy", name="mm"))[1]["id"]
+        assert (await desk.release(again, replace(ALICE, user=None)))[0] == 403
+        assert (await desk.release(again, HOUSE))[0] == 404
+        assert (await desk.release("kill_0000000000000000"))[0] == 404
+
+
+async def test_two_people_at_once_are_two_people(desk):
+    async with desk.running():
+        kill = (await desk.press(target="strategy", name="mm"))[1]["id"]
+        await desk.release(kill)
+        answers = await asyncio.gather(desk.release(kill, BOB), desk.release(kill, BOB))
+        assert sorted(status for status, _ in answers) in ([201, 201], [201, 409])
+    assert desk.engine.stages == {}
+
+
+async def test_what_another_press_holds_stays_stopped(desk):
+    async with desk.running():
+        first = (await desk.press(target="venue", name="binance"))[1]["id"]
+        await desk.press(target="strategy", name="mm")
+        await desk.release(first)
+        await desk.release(first, BOB)
+        assert desk.engine.stages == {"mm": "cancel"}
+
+
+async def test_the_run_goes_on_without_what_a_tenant_holds(desk):
+    desk.engine.stages = {}
+    async with desk.running():
+        await desk.press(target="strategy", name="mm")
+        desk.gate.principal = HOUSE
+        whole = (await desk.press())[1]["id"]
+        await desk.release(whole, HOUSE)
+        await desk.release(whole, replace(HOUSE, user="usr_other"))
+        assert desk.engine.stages == {"mm": "cancel"}
+
+
+async def test_an_engine_that_is_away_leaves_the_release_open(desk):
+    async with desk.running():
+        kill = (await desk.press(target="strategy", name="mm"))[1]["id"]
+        await desk.release(kill)
+    assert (await desk.release(kill, BOB))[0] == 503
+    async with desk.running():
+        assert (await desk.release(kill, BOB))[1]["released_at"]
+    assert desk.engine.stages == {}
