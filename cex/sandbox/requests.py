@@ -6,7 +6,8 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/tradi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +17,7 @@ from cex.sandbox import errors
 from cex.sandbox.orders import (
     DEFAULT_PREVENTION,
     PREVENTION_CODES,
+    STOP_TYPES,
     TIME_IN_FORCE_CODES,
     TYPE_CODES,
     ListKind,
@@ -124,76 +126,91 @@ def _order(params: Params, names: _Names, type_: str, now_ms: int) -> NewOrder:
         raise errors.invalid_side()
     if type_ not in TYPE_CODES:
         raise errors.invalid_order_type()
-    params.refuse(*_UNSUPPORTED)
-    order = _common(params, names, NewOrder(side, type_, "GTC"))
-    if type_ == "MARKET":
-        return _market(params, names, order)
-    params.refuse(*filter(None, (names.quote_quantity,)))
-    params.required(names.quantity)
-    order = _stop(params, names, replace(order, qty_raw=params.amount(names.quantity) or 0))
-    if TYPE_CODES[type_] == native.MARKET:
-        params.refuse(names.price, names.time_in_force, names.good_till, names.iceberg)
-        return order
-    params.required(names.price)
-    order = replace(order, price_raw=params.amount(names.price) or 0)
-    if type_ == "LIMIT_MAKER":
-        params.refuse(names.time_in_force, names.good_till)
-        return _iceberg(params, names, order)
-    time_in_force = params.required(names.time_in_force)
-    if time_in_force not in TIME_IN_FORCE_CODES:
-        raise errors.invalid_time_in_force()
-    if time_in_force != "GTD":
-        params.refuse(names.good_till)
-        return _iceberg(params, names, replace(order, time_in_force=time_in_force))
-    date_ms = _good_till(params, names.good_till, now_ms)
-    return _iceberg(params, names, replace(order, time_in_force=time_in_force, good_till_ms=date_ms))
-
-
-def _iceberg(params: Params, names: _Names, order: NewOrder) -> NewOrder:
-    """Read how much of a resting order is shown."""
-    if names.iceberg not in params:
-        return order
-    if order.time_in_force not in ("GTC", "GTD"):
-        raise errors.iceberg_must_rest()
-    return replace(order, iceberg_raw=params.amount(names.iceberg) or 0)
-
-
-def _common(params: Params, names: _Names, order: NewOrder) -> NewOrder:
-    return replace(
-        order,
+    params.refuse(*_refused(names, type_))
+    has_limit = TYPE_CODES[type_] != native.MARKET
+    time_in_force, good_till_ms = _time_in_force(params, names, type_, now_ms) if has_limit else ("GTC", 0)
+    qty_raw, quote_qty_raw = _size(params, names, type_)
+    if has_limit:
+        params.required(names.price)
+    stop_raw, trailing_bips = _stop(params, names) if type_ in STOP_TYPES else (0, 0)
+    return NewOrder(
+        side,
+        type_,
+        time_in_force,
+        price_raw=(params.amount(names.price) or 0) if has_limit else 0,
+        qty_raw=qty_raw,
+        quote_qty_raw=quote_qty_raw,
         client_order_id=params.client_order_id(names.client_order_id) or "",
         self_trade_prevention=_prevention(params),
+        stop_raw=stop_raw,
+        trailing_bips=trailing_bips,
+        iceberg_raw=_iceberg(params, names, time_in_force),
+        good_till_ms=good_till_ms,
         strategy_id=params.integer(names.strategy_id),
         strategy_type=params.integer(names.strategy_type, least=_STRATEGY_TYPE_MIN),
     )
 
 
-def _market(params: Params, names: _Names, order: NewOrder) -> NewOrder:
-    params.refuse(names.price, names.time_in_force, names.good_till, names.iceberg)
-    params.refuse(names.stop_price, names.trailing_delta)
-    by_value = bool(names.quote_quantity) and names.quote_quantity in params
-    if (names.quantity in params) == by_value:
+@cache
+def _refused(names: _Names, type_: str) -> tuple[str, ...]:
+    """Parameters that an order of this type does not take."""
+    refused = list(_UNSUPPORTED)
+    has_limit = TYPE_CODES[type_] != native.MARKET
+    if type_ != "MARKET":
+        refused.append(names.quote_quantity)
+    if type_ not in STOP_TYPES:
+        refused += [names.stop_price, names.trailing_delta]
+    if not has_limit:
+        refused += [names.price, names.iceberg]
+    if not has_limit or type_ == "LIMIT_MAKER":
+        refused += [names.time_in_force, names.good_till]
+    return tuple(name for name in refused if name)
+
+
+def _time_in_force(params: Params, names: _Names, type_: str, now_ms: int) -> tuple[str, int]:
+    """Read how long an order is good: its time in force and, for GTD, the date."""
+    if type_ == "LIMIT_MAKER":
+        return "GTC", 0
+    time_in_force = params.required(names.time_in_force)
+    if time_in_force not in TIME_IN_FORCE_CODES:
+        raise errors.invalid_time_in_force()
+    if time_in_force != "GTD":
+        params.refuse(names.good_till)
+        return time_in_force, 0
+    params.required(names.good_till)
+    return time_in_force, params.integer(names.good_till, least=now_ms + 1, most=_GOOD_TILL_MAX_MS) or 0
+
+
+def _size(params: Params, names: _Names, type_: str) -> tuple[int, int]:
+    """Read how much an order is for: its quantity, or the value that a market order spends."""
+    if type_ != "MARKET" or not names.quote_quantity or names.quote_quantity not in params:
+        params.required(names.quantity)
+        qty_raw = params.amount(names.quantity) or 0
+        if type_ == "MARKET" and not qty_raw:
+            raise errors.filter_failure("LOT_SIZE")
+        return qty_raw, 0
+    if names.quantity in params:
         raise errors.missing_parameter(names.quantity)
-    if by_value:
-        order = replace(order, quote_qty_raw=params.amount(names.quote_quantity) or 0)
-    else:
-        order = replace(order, qty_raw=params.amount(names.quantity) or 0)
-    if not order.qty_raw and not order.quote_qty_raw:
-        raise errors.filter_failure("NOTIONAL" if by_value else "LOT_SIZE")
-    return order
+    quote_qty_raw = params.amount(names.quote_quantity) or 0
+    if not quote_qty_raw:
+        raise errors.filter_failure("NOTIONAL")
+    return 0, quote_qty_raw
 
 
-def _stop(params: Params, names: _Names, order: NewOrder) -> NewOrder:
-    if not order.is_stop:
-        params.refuse(*filter(None, (names.stop_price, names.trailing_delta)))
-        return order
+def _stop(params: Params, names: _Names) -> tuple[int, int]:
+    """Read what triggers a stop order: its price, how far it trails, or both."""
     if names.stop_price not in params and names.trailing_delta not in params:
         raise errors.missing_parameter(names.stop_price)
-    return replace(
-        order,
-        stop_raw=params.amount(names.stop_price) or 0,
-        trailing_bips=params.integer(names.trailing_delta, least=1) or 0,
-    )
+    return params.amount(names.stop_price) or 0, params.integer(names.trailing_delta, least=1) or 0
+
+
+def _iceberg(params: Params, names: _Names, time_in_force: str) -> int:
+    """Read how much of a resting order is shown."""
+    if names.iceberg not in params:
+        return 0
+    if time_in_force not in ("GTC", "GTD"):
+        raise errors.iceberg_must_rest()
+    return params.amount(names.iceberg) or 0
 
 
 def _prevention(params: Params) -> str:
@@ -201,8 +218,3 @@ def _prevention(params: Params) -> str:
     if mode == "TRANSFER":
         raise errors.prevention_not_allowed()
     return params.choice("selfTradePreventionMode", PREVENTION_CODES, DEFAULT_PREVENTION)
-
-
-def _good_till(params: Params, name: str, now_ms: int) -> int:
-    params.required(name)
-    return params.integer(name, least=now_ms + 1, most=_GOOD_TILL_MAX_MS) or 0
