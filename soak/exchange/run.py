@@ -45,7 +45,9 @@ SKEW_MS_MAX: Final = 2_500
 DELAYS_MS: Final = (20, 60, 200, 700)
 _POLL_S: Final = 0.02
 STALLED_S: Final = 120.0
-"""Without a further order for so long, a run has failed."""
+"""Without a further order for so long, a run has failed; and longer, the more there is to replay at a start."""
+REPLAYED_PER_S: Final = 200
+"""Orders whose events a starved machine replays in a second."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,8 @@ class _Fire:
             if now > reached:
                 reached, progressed = now, time.monotonic()
                 tell(reached)
-            elif time.monotonic() - progressed > STALLED_S:
-                raise RunFailed(f"no further order in {STALLED_S:g} s after {reached}: {self._trader.status()}")
+            elif time.monotonic() - progressed > STALLED_S + reached / REPLAYED_PER_S:
+                raise RunFailed(f"it came to a stand after {reached}: {self._trader.status()}")
             while due and due[0][0] <= reached:
                 self._strike(due.pop(0)[1])
 

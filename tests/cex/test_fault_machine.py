@@ -226,6 +226,7 @@ class FaultMachine(RuleBasedStateMachine):
 
     def _close_the_books(self) -> None:
         recorder = self.lab.recorder
+        self.no_trade_is_told_twice()
         self.fills |= {fill.trade_id: fill for fill in recorder.fills()}
         for order in self.placed:
             states = recorder.states(order.client_order_id)
@@ -236,6 +237,11 @@ class FaultMachine(RuleBasedStateMachine):
         lab = self.lab
         await lab.fault(fault="none")
         lab.ours.ahead_ms = lab.theirs.ahead_ms = 0
+        # A new stream: everything is compared with REST once more before this order may go out.
+        await lab.fault(fault="kill_sockets")
+        probe = an_order(lab, Side.BUY, ASK - 1_000)
+        self.placed.append(probe)
+        await self._place(probe)
         await self._until_answered(lab.venue.cancel_all)
         for order in self.placed:
             if order.client_order_id not in self.ends and not self._has_ended(order):
