@@ -14,8 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from api.auth.oauth import challenge_of, check_redirect, is_registered
+from api.auth.tables import SigningKeyRow
 from domain import InputError
 from tests.api.callers import Caller, Person
 
@@ -293,6 +295,19 @@ async def test_tampered_access_tokens_are_refused(ann, services):
         status, problem = await ann.send("GET", "/v1/auth/me", authorization=f"Bearer {token}")
         assert (status, problem["code"]) == (401, "invalid_token"), token[:60]
     assert (await ann.ask("GET", "/v1/auth/me"))[0] == 200
+
+
+async def test_a_token_that_was_checked_once_is_over_with_its_time_and_its_key(ann, services):
+    for _ in range(3):
+        assert (await ann.ask("GET", "/v1/auth/me"))[0] == 200
+    with services.database.transaction() as session:
+        session.execute(delete(SigningKeyRow))
+    services.auth.tokens.forget_keys()
+    assert (await ann.ask("GET", "/v1/auth/me"))[1]["code"] == "invalid_token"
+    await ann.refresh()
+    assert (await ann.ask("GET", "/v1/auth/me"))[0] == 200
+    services.clock.advance(seconds=600)
+    assert (await ann.ask("GET", "/v1/auth/me"))[1]["code"] == "expired_token"
 
 
 async def test_a_refresh_token_is_no_access_token_and_the_other_way_round(ann):
