@@ -57,7 +57,10 @@ class Account:
         return self.spec.name
 
     def balance(self, asset: str) -> Balance:
-        return self.balances.setdefault(asset, Balance())
+        balance = self.balances.get(asset)
+        if balance is None:
+            balance = self.balances[asset] = Balance()
+        return balance
 
     def credit(self, asset: str, raw: int) -> None:
         self.balance(asset).free += raw
