@@ -105,10 +105,24 @@ class Operator:
         return {"instruments": [describe_instrument(i) for i in self._runner.kernel.markets.instruments.values()]}
 
     async def _strategies(self, _request: Answer) -> Answer:
-        """The run's strategies, and at which venues each trades."""
+        """The run's strategies: what each is, where it trades, how far it is stopped, what it runs with."""
         kernel = self._runner.kernel
-        names = {s.id: s.instruments or tuple(kernel.markets.instruments) for s in kernel.strategies}
-        return {"venues": {name: sorted({i.partition(":")[0] for i in traded}) for name, traded in names.items()}}
+        told = []
+        for strategy in kernel.strategies:
+            parameters = kernel.parameters.get(strategy.id)
+            instruments = strategy.instruments or tuple(kernel.markets.instruments)
+            own = kernel.stages.get(strategy.id, STAGES[0])
+            told.append(
+                {
+                    "id": strategy.id,
+                    "kind": None if parameters is None else getattr(parameters, "kind", None),
+                    "instruments": list(instruments),
+                    "venues": sorted({name.partition(":")[0] for name in instruments}),
+                    "stage": max(own, kernel.stage, key=STAGES.index),
+                    "parameters": None if parameters is None else parameters.model_dump(mode="json"),
+                }
+            )
+        return {"strategies": told}
 
     async def _place_order(self, request: Answer) -> Answer:
         return await self._requests.place(request, wait_s=_wait_s(request))

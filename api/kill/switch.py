@@ -173,6 +173,16 @@ class KillSwitch:
 
         return await self._database.run(end)
 
+    async def holding(self, strategy: str) -> list[str]:
+        """Presses that keep a strategy stopped: of it, or of the whole run."""
+
+        def read(session: Session) -> list[str]:
+            rows = session.exec(select(KillRow).where(col(KillRow.released_ns).is_(None)))
+            held = [(row.id, msgspec.json.decode(row.strategies)) for row in rows]
+            return [kill for kill, names in held if not names or strategy in names]
+
+        return await self._database.read(read)
+
     # --- parts
 
     async def _strategies(self, who: Principal, target: Target) -> Sequence[str] | None:
@@ -203,7 +213,8 @@ class KillSwitch:
 
     async def _known(self) -> dict[str, list[str]]:
         """The run's strategies, and at which venues each trades."""
-        return dict((await self._engine.ask("strategies"))["venues"])
+        found = (await self._engine.ask("strategies"))["strategies"]
+        return {one["id"]: one["venues"] for one in found}
 
     async def _stop(self, press: Press, *, is_whole: bool) -> None:
         if is_whole and press.mode is Mode.CANCEL:

@@ -54,6 +54,16 @@ async def test_one_strategy_is_stopped_and_resumed(door, operator):
     assert (await operator.handle({"command": "place_order", **WANTED, "request": "again"}))["state"] == "pending"
 
 
+async def test_strategies_are_told_with_what_they_run_with(door, operator):
+    await operator.handle({"command": "stage", "stage": "reduce", "strategy": "desk"})
+    (found,) = (await operator.handle({"command": "strategies"}))["strategies"]
+    parameters = found.pop("parameters")
+    assert found == {
+        "id": "desk", "kind": "client-orders", "instruments": ["one:ETHUSDC"], "venues": ["one"], "stage": "reduce",
+    }  # fmt: skip
+    assert parameters["market_reach_bps"] == "50"
+
+
 async def test_a_run_that_is_resumed_takes_its_strategies_along(door, operator):
     await operator.handle({"command": "stage", "stage": "cancel", "strategy": "desk"})
     await operator.handle({"command": "stage", "stage": "reduce"})

@@ -28,10 +28,18 @@ class Engine:
         self.stages = {}
         self.refuses = ""
 
+    def describe(self, name):
+        stage = self.stages.get(name, self.stages.get("", "running"))
+        about = {"id": name, "kind": "pure-market-making", "instruments": [f"{VENUES[name][0]}:ETHUSDC"]}
+        return about | {"venues": VENUES[name], "stage": stage, "parameters": {"qty": "1"}}
+
     async def handle(self, request):
         command = request.pop("command")
         if command == "strategies":
-            return {"venues": VENUES}
+            return {"strategies": [self.describe(name) for name in VENUES]}
+        if command == "reload":
+            self.told.append((command, request["strategy"], request["by"]))
+            return {"strategy": request["strategy"], "changed": {"qty": ["1", "2"]}, "applied": not request["dry_run"]}
         self.told.append((command, request.get("strategy", ""), request.get("stage", "")))
         if self.refuses:
             raise InputError(self.refuses)
