@@ -189,8 +189,6 @@ class KillSwitch:
         """Whose orders end: names, or None for the whole run."""
         directory = self._directory
         await directory.refresh()
-        is_house = directory.rest is not None and directory.rest.organisation == who.organisation
-        is_whole = is_house and who.portfolios is None
         match target.kind:
             case TargetKind.STRATEGY:
                 directory.check_strategy(who, target.name)
@@ -199,7 +197,7 @@ class KillSwitch:
                 portfolio = directory.seen(who, target.name)
                 known = await self._known()
                 return [name for name in known if (owner := directory.of_strategy(name)) and owner.id == portfolio.id]
-            case TargetKind.ALL if is_whole:
+            case TargetKind.ALL if directory.is_house(who):
                 return None
             case _:
                 known = await self._known()

@@ -11,7 +11,7 @@ from typing import Final
 from sqlmodel import Session, col, select
 
 from api.auth.principal import Principal
-from api.core.errors import Conflict, NotFound
+from api.core.errors import Conflict, Forbidden, NotFound
 from api.portfolios.tables import PortfolioRow, PortfolioStrategyRow
 from runtime.database import Database
 
@@ -72,6 +72,20 @@ class Directory:
     def rest(self) -> Portfolio | None:
         """The portfolio that owns what is in no other, where there is one."""
         return self._rest
+
+    def is_house(self, who: Principal) -> bool:
+        """Whether a caller is of the organisation whose installation this is, and of all its portfolios."""
+        return self._rest is not None and self._rest.organisation == who.organisation and who.portfolios is None
+
+    async def check_house(self, who: Principal) -> None:
+        """Stop here whoever is not the house: what follows is about all tenants together.
+
+        Raises:
+            Forbidden: Code `house_only`.
+        """
+        await self.refresh()
+        if not self.is_house(who):
+            raise Forbidden("this is about the whole installation, for those who run it", code="house_only")
 
     def any(self, portfolio: str) -> Portfolio:
         """A portfolio, whosever it is.

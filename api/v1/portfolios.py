@@ -152,8 +152,7 @@ async def assign_strategy(
     """
     await services.directory.refresh(now=True)
     owner = services.directory.check_strategy(who, strategy)
-    rest = services.directory.rest
-    is_house = rest is not None and rest.organisation == who.organisation and who.portfolios is None
+    is_house = services.directory.is_house(who)
     target = services.directory.any(body.portfolio) if is_house else services.directory.seen(who, body.portfolio)
     if owner.id != target.id:
         await services.database.run(lambda session: assign(session, strategy, target.id))

@@ -16,6 +16,7 @@ from api.auth import Gate, Method, Principal, Requirement, Scope
 from api.auth.settings import ApiSettings
 from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
+from api.portfolios.directory import create
 from api.services import Services
 from api.tables import open_tables
 from custody import open_books
@@ -71,8 +72,10 @@ _APPLICATION: list[FastAPI] = []
 
 @contextmanager
 def api_client(folder: Path, **services: Any) -> Iterator[Client]:
-    """A client of the whole application over `api_services`, whose gate admits anybody as `ANYBODY`."""
+    """A client of the whole application over `api_services`, whose gate admits anybody as `ANYBODY`, of the house."""
     with api_services(folder, **services) as found:
+        with found.database.transaction() as session:
+            create(session, ANYBODY.organisation, "main", 1, has_rest=True)
         yield Client(create_app(found, gate=OpenGate()))
 
 

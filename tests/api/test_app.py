@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -38,10 +39,8 @@ def control(tmp_path):
 
 @pytest.fixture
 def client(control, tmp_path):
-    with api_services(tmp_path, control=control) as services:
-        with services.database.transaction() as session:
-            create(session, ANYBODY.organisation, "main", 1, has_rest=True)  # Whoever asks is the house.
-        yield Client(create_app(services, gate=OpenGate()))
+    with api_client(tmp_path, control=control) as client:
+        yield client
 
 
 @pytest.fixture
@@ -181,3 +180,18 @@ async def test_requests_do_not_wait_for_one_another(client, control):
         assert (await client.ask("GET", "/v1/engine"))[0] == 200
         release.set()
         assert (await slow)[0] == 201
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    "who",
+    [replace(ANYBODY, organisation="org_tenant"), replace(ANYBODY, portfolios=frozenset({"pf_0000000000000000"}))],
+)
+async def test_what_is_about_all_tenants_is_for_the_house(tmp_path, control, asked, who):
+    with api_services(tmp_path, control=control, books=Ledger(None, lambda: 1)) as services:
+        with services.database.transaction() as session:
+            create(session, ANYBODY.organisation, "main", 1, has_rest=True)
+        client = Client(create_app(services, gate=OpenGate(who)))
+        for path in ("/v1/engine", "/metrics", "/v1/ledger/balances"):
+            assert_is_problem(await client.ask("GET", path), 403, "house_only")
+    assert asked == []
