@@ -19,6 +19,7 @@ from api.engine_door import EngineDoor
 from api.mirror import Mirror
 from api.portfolios import Directory
 from api.streams.hub import Hub
+from api.webhooks import Webhooks
 from custody import Ledger
 from domain import VenueUnavailable
 from runtime import Clock
@@ -42,6 +43,7 @@ class Services:
     directory: Directory
     hub: Hub
     mirror: Mirror
+    webhooks: Webhooks
     books: Ledger | None = None
 
     @classmethod
@@ -71,6 +73,7 @@ class Services:
             directory=directory,
             hub=hub,
             mirror=Mirror(engine.control, hub, directory),
+            webhooks=Webhooks(key, clock.now_ns, settings.webhook_networks),
             books=books,
         )
 

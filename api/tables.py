@@ -11,7 +11,8 @@ import api.core.tables
 import api.history.tables
 import api.kill.tables
 import api.orders.tables
-import api.portfolios.tables  # noqa: F401 - declares the tables, as do those before
+import api.portfolios.tables
+import api.webhooks.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -218,6 +218,22 @@ class Jobs:
                 await link.close()
         log.info("mpc.refreshed", wallet=wallet, epoch=epoch)
 
+    def deliver_webhooks(self) -> None:
+        """Send the webhooks that are due."""
+        from api.core.keys import ServerKey
+        from api.tables import open_tables
+        from api.webhooks import Deliverer, Webhooks
+
+        database = open_tables(self.open_database())
+        try:
+            webhooks = Webhooks(
+                ServerKey.at(self._data.api_key), self._clock.now_ns, self._settings.api.webhook_networks
+            )
+            deliverer = Deliverer(database, webhooks.secrets, webhooks.guard, self._clock.now_ns)
+            asyncio.run(deliverer.run())
+        finally:
+            database.dispose()
+
     def checkpoint_audit(self) -> None:
         """Sign how far the audit log has come."""
         reconciling.checkpoint_audit(self._data.root)

@@ -31,7 +31,7 @@ def worker(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
-    """Run an installation's background tasks until SIGTERM or SIGINT: deposits, sweeps, shares, books, audit.
+    """Run an installation's background tasks until SIGTERM or SIGINT: webhooks, deposits, sweeps, shares, audit.
 
     A task only looks what there is to do in the database: workers may be killed, started and doubled as you like. With
     `tasks.broker` empty the queue is a folder of the installation and needs no server.
@@ -46,8 +46,6 @@ def worker(
     configure_logging(level=settings.log.level)
     jobs = Jobs(settings, data)
     due = jobs_due(settings)
-    if not due:
-        raise InputError("nothing is configured that a worker does", hint="it trades on paper, or has no [custody]")
     jobs.check_installation()
     if once:
         for name in once:
@@ -67,9 +65,9 @@ def jobs_due(settings: Settings) -> list[Job]:
     from runtime.tasks import Job
 
     custody, every = settings.custody, settings.tasks
+    found = [Job("webhooks.deliver", (), every.webhooks_s)]
     if custody is None or settings.mode != "live":
-        return []
-    found = []
+        return found
     if (deposits := custody.deposits) is not None:
         ids = (deposits.chain_id,)
         found += [
@@ -109,6 +107,7 @@ def _run_now(jobs: Jobs, due: list[Job], name: str) -> None:
 
 def _bodies(jobs: Jobs) -> dict[str, Callable[..., None]]:
     return {
+        "webhooks.deliver": jobs.deliver_webhooks,
         "deposits.scan": jobs.scan,
         "deposits.confirm": jobs.confirm,
         "deposits.sweep": jobs.sweep,

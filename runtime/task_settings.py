@@ -18,6 +18,8 @@ class TaskSettings(SettingsPart):
     """Tasks a worker runs at a time."""
     deposits_s: float = Field(default=2.0, gt=0)
     """How often deposits are looked for, and confirmed."""
+    webhooks_s: float = Field(default=1.0, gt=0)
+    """How often webhooks that are due are sent."""
     sweeps_s: float = Field(default=60.0, gt=0)
     """How often final deposits are swept, and gas is given for it."""
     checkpoint_s: float = Field(default=60.0, gt=0)

@@ -38,10 +38,13 @@ class ApiSettings(SettingsPart):
     password_memory_kib: int = Field(default=65_536, ge=64, le=1_048_576)
     """Memory of argon2id; the default is RFC 9106's second choice."""
 
+    webhook_networks: tuple[str, ...] = ()
+    """Private blocks in which webhooks' receivers may stand, over plain http too. None: public addresses and https."""
+
     @model_validator(mode="after")
     def _known(self) -> Self:
         try:
-            parse_networks(self.trusted_proxies)
+            parse_networks((*self.trusted_proxies, *self.webhook_networks))
         except InputError as exc:
             raise ValueError(str(exc)) from exc
         for url in (self.url, *self.origins):

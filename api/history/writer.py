@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from sqlmodel import Session, SQLModel
 
 from api.history.tables import FillRow, OrderRow
+from api.webhooks.events import tell_fills, tell_orders
 from domain import Fill, Instrument, VenueUnavailable
 from domain import events as e
 from engine.feed import Feed, fill_value
@@ -106,8 +107,8 @@ class _Both:
 
 def _write_orders(session: Session, values: list[dict[str, Any]]) -> None:
     names = [value["client_order_id"] for value in values]
-    query = select(_ORDERS.c.client_order_id).where(_ORDERS.c.client_order_id.in_(names))
-    known = set(session.scalars(query))
+    query = select(_ORDERS.c.client_order_id, _ORDERS.c.state).where(_ORDERS.c.client_order_id.in_(names))
+    known = {row.client_order_id: row.state for row in session.execute(query)}
     fresh = [value for value in values if value["client_order_id"] not in known]
     if fresh:
         session.execute(insert(_ORDERS), fresh)
@@ -117,6 +118,7 @@ def _write_orders(session: Session, values: list[dict[str, Any]]) -> None:
             session.execute(
                 update(_ORDERS).where(_ORDERS.c.client_order_id == value["client_order_id"]).values(changed)
             )
+    tell_orders(session, [value for value in values if known.get(value["client_order_id"]) != value["state"]])
 
 
 def _write_fills(session: Session, values: list[dict[str, Any]]) -> None:
@@ -126,3 +128,4 @@ def _write_fills(session: Session, values: list[dict[str, Any]]) -> None:
     fresh = {(value["instrument"], value["trade_id"]): value for value in values}
     if rows := [value for key, value in fresh.items() if key not in known]:
         session.execute(insert(_FILLS), rows)
+        tell_fills(session, rows)

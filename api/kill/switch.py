@@ -25,6 +25,7 @@ from api.core.errors import Conflict, Forbidden, NotFound
 from api.engine_door import EngineDoor
 from api.kill.tables import KillReleaseRow, KillRow
 from api.portfolios import Directory
+from api.webhooks.outbox import Outbox
 from custody.audit import AuditLog
 from custody.freeze import ALL, Freezes
 from domain import PlatformError
@@ -91,6 +92,7 @@ class KillSwitch:
         self._engine = engine
         self._directory = directory
         self._now_ns = now_ns
+        self._outbox = Outbox(now_ns)
         self._audit = AuditLog(database, now_ns)
         self._freezes = Freezes(database, self._audit, now_ns)
 
@@ -169,6 +171,8 @@ class KillSwitch:
             session.add(row)
             self._audit.append(session, "kill.ended", kill, {"people": list(press.released_by)})
             session.flush()
+            told = {"kill": kill, "target": row.target, "name": row.name, "people": list(press.released_by)}
+            self._outbox.announce(session, row.organisation, "kill.ended", told)
             return _shown(session, row)
 
         return await self._database.run(end)
@@ -252,6 +256,8 @@ class KillSwitch:
             )
             detail = {"actor": who.actor, "target": press.target.kind.value, "name": press.target.name}
             self._audit.append(session, "kill.pressed", press.id, detail | {"mode": press.mode.value})
+            told = {"kill": press.id, "mode": press.mode.value, "reason": press.reason}
+            self._outbox.announce(session, who.organisation, "kill.pressed", detail | told)
 
         await self._database.run(write)
 

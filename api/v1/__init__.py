@@ -27,6 +27,7 @@ from api.v1 import (
     tickets,
     users,
     wallets,
+    webhooks,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -50,4 +51,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     keys.router,
     users.router,
     organisation.router,
+    webhooks.router,
 )
