@@ -63,6 +63,8 @@ class Recorder:
                 self._trades.append((order.account, event.trade))
             if event.prevented is not None:
                 self._prevented.append((order.account, event.prevented))
+                # It counted a number of the market's, whose book may be as it was.
+                self._touched.add(order.symbol.name)
         elif isinstance(event, OrderTouched):
             self._orders[event.order.id] = event.order
         elif isinstance(event, ListReported):

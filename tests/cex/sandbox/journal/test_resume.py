@@ -284,3 +284,16 @@ def test_a_record_of_a_newer_version_is_refused() -> None:
     venue.entries[key] = pack(unpack(venue.entries[key]) | {"colour": "red"})
     with pytest.raises(InputError, match="colour"):
         venue.restarted()
+
+
+def test_the_number_of_a_prevented_match_is_not_given_twice() -> None:
+    venue = Venue()
+    venue.step(("LIMIT", 0, native.SELL, 0, 10, "NONE"))
+    venue.commit()
+    # The taker ends and the book is as it was: of the market, only this number changed.
+    venue.step(("LIMIT", 0, native.BUY, 0, 10, "EXPIRE_TAKER"))
+    venue.commit()
+    other = venue.restarted()
+    for each in (venue, other):
+        each.step(("LIMIT", 0, native.BUY, 0, 10, "EXPIRE_TAKER"))
+        assert [match.id for match in each.account("ann").prevented["ETHUSDC"]] == [0, 1]
