@@ -178,7 +178,7 @@ def test_a_client_keeps_its_place_in_the_queue_of_a_level() -> None:
         number = bid.number = getattr(bid, "number", 1) + 1  # type: ignore[attr-defined]
         diff = {"e": "depthUpdate", "s": "ETHUSDC", "U": number, "u": number} | levels({"100.00": qty}, {})
         assert mirror.apply({"data": diff})
-        return [lots for _, _, _, lots in engine.orders(native.BUY)]
+        return [lots for _, _, _, lots, _hidden in engine.orders(native.BUY)]
 
     mirror.apply({"lastUpdateId": 1, "bids": [["100.00", "5"]], "asks": []})
     client_order(exchange, native.BUY, "100.00", "1")
