@@ -36,7 +36,14 @@ def serve(
         raise InputError(f"{host} is not a loopback address", hint="put a proxy with TLS in front of it")
     services = open_services(DataDir(data_dir.resolve()))
     # uvicorn would believe X-Forwarded-For from loopback: whom to believe is said in [api] trusted_proxies alone.
-    uvicorn.run(create_app(services), host=host, port=port, log_level="warning", proxy_headers=False)
+    uvicorn.run(
+        create_app(services),
+        host=host,
+        port=port,
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=10,
+    )
 
 
 @app.command()

@@ -16,6 +16,7 @@ from domain import InvariantError, PlatformError
 
 COMMANDS = {
     "demo": ("cli.demo.command", "Run the main job: trade a sandbox exchange against Uniswap on a local chain."),
+    "up": ("cli.up", "Run an installation: API, engine, workers and signer in one command."),
     "doctor": ("cli.doctor", "Say what is installed, reachable and switched on."),
     "kill": ("cli.kill", "Cancel every open order and stop all strategies."),
     "engine": ("cli.engine", "Run the trading engine; trade its market again."),

@@ -6,10 +6,11 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from cli import output
+from cli.children import Child
 from cli.data_dir import DataDir, read_json
 from cli.demo.installation import prepare_keys, prepare_settings
 from domain import VenueUnavailable
@@ -18,7 +19,6 @@ from runtime.processes import is_alive, spawn, stop_on_signals, terminate
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 120.0
 """More than an engine takes at worst: 45 s to wind down, 20 s for the last cancel, 30 s for custody, and the report."""
-RESTARTS_MAX = 20
 
 
 async def run_demo(
@@ -46,7 +46,7 @@ async def run_demo(
     is_resumed = _is_resumed(data, say)
     data.lease.touch()
     lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
-    signer, engine = _Child(data, "signer", ["signer", "serve"]), _Engine(data)
+    signer, engine = Child(data, "signer", ["signer", "serve"]), _Engine(data)
 
     def check() -> None:
         signer.check()
@@ -78,48 +78,7 @@ async def run_demo(
             _end_world(data)
 
 
-class _Child:
-    """A supervised process: started again when a signal killed it, given up when it ended by itself."""
-
-    def __init__(self, data: DataDir, name: str, arguments: Sequence[str]) -> None:
-        self._data = data
-        self._name = name
-        self._arguments = [sys.executable, "-m", "cli", *arguments, "--data-dir", str(data.root)]
-        self._log = data.logs / f"{name}.err"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.restarts = 0
-
-    def start(self) -> None:
-        self.process = spawn(self._arguments, log=self._log)
-
-    def check(self) -> None:
-        """Start it again if something killed it.
-
-        Raises:
-            VenueUnavailable: It ended by itself, or was killed too often.
-        """
-        if self.process is None or (code := self.process.poll()) is None:
-            return
-        if code >= 0 or self.restarts >= RESTARTS_MAX:
-            raise VenueUnavailable(f"the {self._name} ended with code {code}: {self.last_words()}")
-        self.restarts += 1
-        self.start()
-
-    def end(self) -> None:
-        if self.process is not None:
-            terminate(self.process)
-
-    def last_words(self) -> str:
-        """The last line it wrote about an error."""
-        try:
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-        except OSError:
-            return "it left no message"
-        errors = [line for line in lines if line.startswith("error:")]
-        return (errors or lines or ["it left no message"])[-1]
-
-
-class _Engine(_Child):
+class _Engine(Child):
     """The engine: knows when it trades, and how to end it with settled books."""
 
     def __init__(self, data: DataDir) -> None:
