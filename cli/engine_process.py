@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from api.tables import open_tables
 from cex import CcxtVenue
+from cex.markets import Market
 from chain import ChainClient, parse_address
 from chain.fees import access_finder
 from chain.network import NetworkKind, ensure_keys_fit, identify
@@ -212,10 +213,25 @@ async def _connect(
         venue = CcxtVenue(part, clock=SystemClock(), base_dir=data.root, state_dir=data.venues)
         await venue.start(relay.emit)
         stack.push_async_callback(venue.stop)
+        refuse_contracts(venue.markets.values())
         if str(venue.id) in venues:
             raise InputError(f"two venues are called {venue.id}")
         venues[str(venue.id)] = PaperVenue(venue, paper) if paper is not None else venue
     return World(venues, client, book, network)
+
+
+def refuse_contracts(markets: Iterable[Market]) -> None:
+    """Stop a run that would count contracts as if they were coins: its books and limits are spot's.
+
+    Raises:
+        InputError: One is followed.
+    """
+    for market in markets:
+        if not market.is_spot:
+            raise InputError(
+                f"{market.id} is a contract, which the engine does not trade yet",
+                hint="name spot markets in [[venues]]; `capstan data record` follows contracts",
+            )
 
 
 def _configure(settings: Settings, engine: EngineSettings, data: DataDir, world: World) -> RunConfig:

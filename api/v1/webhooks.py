@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
-from api.core.errors import Conflict, NotFound
+from api.core.errors import Conflict, Forbidden, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant, instant_or_none
 from api.services import Services, Use
@@ -113,6 +113,7 @@ class DeliveryDetail(Delivery):
 @router.get("")
 async def list_webhooks(services: Use, who: Reads) -> Page[Endpoint]:
     """The organisation's endpoints; there are at most twenty."""
+    _check_whole(who)
 
     def read(session: Session) -> list[Endpoint]:
         query = select(EndpointRow).where(EndpointRow.organisation == who.organisation)
@@ -124,6 +125,7 @@ async def list_webhooks(services: Use, who: Reads) -> Page[Endpoint]:
 @router.post("", status_code=201)
 async def create_webhook(services: Use, who: Writes, body: EndpointRequest) -> MadeEndpoint:
     """Have a URL told. It leads outside, now and at each delivery."""
+    _check_whole(who)
     await services.webhooks.guard.admit(body.url)
     now = services.clock.now_ns()
 
@@ -271,7 +273,18 @@ async def replay_delivery(services: Use, who: Writes, webhook: EndpointId, deliv
 # --- parts
 
 
+def _check_whole(who: Principal) -> None:
+    """An endpoint is told of every portfolio: it is not for callers of some.
+
+    Raises:
+        Forbidden: Code `all_portfolios_only`.
+    """
+    if who.portfolios is not None:
+        raise Forbidden("webhooks tell of every portfolio: a caller of some has none", code="all_portfolios_only")
+
+
 def _find(session: Session, who: Principal, webhook: str) -> EndpointRow:
+    _check_whole(who)
     row = session.get(EndpointRow, webhook)
     if row is None or row.organisation != who.organisation:
         raise NotFound(f"no webhook {webhook}")

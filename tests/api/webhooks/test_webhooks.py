@@ -209,6 +209,22 @@ async def test_another_organisation_sees_none_of_it(house):
     assert (await house.ask("GET", ""))[1]["data"] == []
 
 
+async def test_a_caller_of_some_portfolios_is_told_of_none_by_a_webhook(house):
+    endpoint = await house.endpoint()
+    await house.announce()
+    house.client = Client(application(house.services, OpenGate(replace(ANYBODY, portfolios=frozenset({"pf_1"})))))
+    for method, path, body in (
+        ("GET", "", None),
+        ("POST", "", {"url": house.receiver.url}),
+        ("GET", f"/{endpoint['id']}", None),
+        ("PATCH", f"/{endpoint['id']}", {"enabled": False}),
+        ("GET", f"/{endpoint['id']}/deliveries", None),
+        ("DELETE", f"/{endpoint['id']}", None),
+    ):
+        status, problem = await house.ask(method, path, body)
+        assert (status, problem["code"]) == (403, "all_portfolios_only"), (method, path)
+
+
 async def test_an_endpoint_can_be_tested_changed_and_ended(house):
     made = await house.endpoint()
     assert (await house.ask("POST", f"/{made['id']}/tests"))[1]["kind"] == "webhook.test"
