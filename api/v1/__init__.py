@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from api.v1 import (
     books,
+    docs,
     engine,
     health,
     keys,
@@ -32,6 +33,7 @@ from api.v1 import (
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
+    docs.router,
     engine.router,
     books.router,
     market.router,

@@ -177,7 +177,10 @@ async def test_every_route_of_the_application_is_refused_to_nobody_or_public_on_
     assert not {path for path in public_paths if "auth" not in path} - OPEN
 
 
-OPEN = {"/v1/health", "/v1/branding/{slug}", "/.well-known/jwks.json", "/healthz", "/readyz", "/docs", "/v1/stream"}
+OPEN = {
+    "/v1/health", "/v1/branding/{slug}", "/.well-known/jwks.json", "/healthz", "/readyz", "/v1/stream",
+    "/docs", "/docs/start.js", "/docs/{asset}",
+}  # fmt: skip
 """Beside the ways to log in, and the stream, which asks for a ticket. Whoever opens another route says so here."""
 
 
