@@ -83,12 +83,3 @@ class AttemptRow(SQLModel, table=True):
     error: str = Field(max_length=300)
     answer: str = Field(sa_type=sa.Text)
     """Its first bytes."""
-
-
-class CursorRow(SQLModel, table=True):
-    """How far a table of somebody else's was read for events."""
-
-    __tablename__ = "api_webhook_cursors"
-
-    name: str = Field(primary_key=True, max_length=40)
-    position: int = Field(sa_type=sa.BigInteger)

@@ -66,11 +66,6 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=False),
     )
     op.create_index("ix_api_webhook_attempts_delivery", "api_webhook_attempts", ["delivery"])
-    op.create_table(
-        "api_webhook_cursors",
-        sa.Column("name", sa.String(40), primary_key=True),
-        sa.Column("position", sa.BigInteger(), nullable=False),
-    )
 
 
 def downgrade() -> None:
