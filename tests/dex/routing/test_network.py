@@ -25,7 +25,7 @@ def dual(arcs: list[Arc], source: str, total: float, prices: dict[str, float]) -
 
 
 CLOSE = 1e-5
-"""A tenth of a basis point. Of 2,979 random networks none was beyond 1e-6; Hypothesis found one at 1.6e-6."""
+"""A tenth of a basis point. Of 2,979 random networks none was beyond 1e-6; Hypothesis found some, up to 7.9e-6."""
 
 
 @settings(max_examples=15, deadline=None)
