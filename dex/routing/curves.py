@@ -108,19 +108,15 @@ def edge_curve(edge: Edge, amount_max: float, price_min: float = 0.0, *, spare: 
     if not edge.replica.has_pieces:
         return _quoted_curve(edge, amount_max)
     curve, gamma = Curve(), edge.replica.gamma_of(edge.token_in.id)
-    ins, outs, r_ins, r_outs, sizes = curve.in_before, curve.out_before, curve.r_in, curve.r_out, curve.size
     for piece in edge.replica.pieces(edge.token_in.id, edge.token_out.id):
         r_in = piece.reserve_in / gamma
-        if piece.in_before >= amount_max or piece.reserve_out < price_min * r_in or len(sizes) == _PIECES_MAX:
+        if piece.in_before >= amount_max or piece.reserve_out < price_min * r_in or len(curve.size) == _PIECES_MAX:
             break
-        ins.append(piece.in_before)
-        outs.append(piece.out_before)
-        r_ins.append(r_in)
-        r_outs.append(piece.reserve_out)
-        sizes.append(piece.in_size)
+        # Not the replica's own sums, which are of whole units: both ways to read a curve have to agree.
+        curve.add(r_in, piece.reserve_out, piece.in_size)
     else:
-        if sizes and sizes[-1] < math.inf:
-            sizes[-1] -= min(max(curve.capacity * spare, _LAST_UNITS), sizes[-1] / 2)
+        if curve.size and curve.size[-1] < math.inf:
+            curve.size[-1] -= min(max(curve.capacity * spare, _LAST_UNITS), curve.size[-1] / 2)
     return curve
 
 

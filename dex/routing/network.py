@@ -136,6 +136,9 @@ class _Network:
         At a kink (a pool about to begin or to end) Newton knows one side only and may point past all that pays.
         """
         inner, _ = self._laplacian(prices, drawn)
+        # What nothing reacts for moves by the longest step, and does not shorten the others'.
+        free = np.where(inner.diagonal() <= self._least(prices), np.abs(rest[1:]) / _STEP_MAX, 0.0)
+        inner += np.diag(free)
         for damping in _DAMPINGS:
             if damping:
                 scale = np.maximum(inner.diagonal(), 1e-6 * self.total * prices[1])
@@ -188,9 +191,13 @@ class _Network:
         links += links.T
         sums = links.sum(1)
         inner = -links[1:, 1:]
-        # A token that no pool reacts for would make the system singular.
-        inner.flat[:: self.count] = sums[1:] + (1e-12 * sums.sum() + 1e-3 * _BALANCED * self.total * prices[1])
+        # A token that no pool reacts for would make the system singular. What is added is small beside its own pools'
+        # reaction, not beside all of them: one very deep pool would hold back the price of what is full.
+        inner.flat[:: self.count] = sums[1:] * (1 + 1e-12) + self._least(prices)
         return inner, weight
+
+    def _least(self, prices: np.ndarray) -> float:
+        return 1e-3 * _BALANCED * self.total * float(prices[1])
 
     def _flow(self, prices: np.ndarray, rest: np.ndarray, drawn: np.ndarray, rounds: int) -> Flow:
         given = self.r_out * drawn / (self.r_in + drawn)
