@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from sqlmodel import Session
 
-from domain import VenueUnavailable
+from domain import OutcomeUnknown, VenueUnavailable
 from runtime.database import Database
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class Batches:
 
         Raises:
             VenueUnavailable: The database does not answer, or thousands wait already; nothing was changed.
+            OutcomeUnknown: The connection was lost while committing: it may be durable, and is not done again here.
             Exception: Whatever `work` raised; nothing of it was kept.
         """
         return await asyncio.wrap_future(self.submit(work))
@@ -76,12 +77,13 @@ class Batches:
                 for work, _ in batch:
                     results.append(_attempt(session, work))
         except BaseException as exc:
-            if len(batch) > 1:
+            if len(batch) > 1 and not isinstance(exc, OutcomeUnknown):
                 # Whose fault it was is found by doing each alone.
                 for one in batch:
                     self._carry_out([one])
             else:
-                batch[0][1].set_exception(exc)
+                for _, future in batch:
+                    future.set_exception(exc)
             return
         for (_, future), (is_done, result) in zip(batch, results, strict=True):
             if is_done:
