@@ -52,9 +52,16 @@ class Mirror:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(), name="api.mirror")
-            tasks.create_task(self._tell_pnl(), name="api.pnl")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow(), name="api.mirror")
+                tasks.create_task(self._tell_pnl(), name="api.pnl")
+        except BaseExceptionGroup as group:
+            # Our bug: nobody may take for new what is known from now on.
+            log.critical("mirror.failed", error=repr(group.exceptions[0]))
+            raise
+        finally:
+            self.lose()
 
     async def _follow(self) -> None:
         delay_s = RETRY_S[0]
@@ -129,7 +136,11 @@ class Mirror:
     async def _tell_pnl(self) -> None:
         while True:
             await asyncio.sleep(PNL_EVERY_S)
-            await self._directory.refresh()
+            try:
+                await self._directory.refresh()
+            except PlatformError as exc:
+                log.warning("mirror.directory_unknown", error=str(exc))
+                continue  # Whose a strategy is may have changed: nothing is told until it is known.
             self.publish_pnl()
 
     def publish_pnl(self) -> None:
@@ -158,10 +169,13 @@ class Mirror:
         key = f"{event['instrument']}/{event['trade_id']}" if is_fill else f"{self._epoch}-{event['number']}"
         shown = {name: value for name, value in event.items() if name != "number"}
         if event.get("strategy"):
-            owners = [owner] if (owner := self._owner(event)) else []
+            owners = {owner} if (owner := self._owner(event)) else set()
         else:
-            owners = [channel.key for channel in self._hub.channels("strategies")]
-        for owner in owners:
+            # About accounts and books of all tenants together: the house's. How far the run is stopped is everybody's.
+            owners = {rest.id} if (rest := self._directory.rest) is not None else set()
+            if event["kind"] == "engine.stage":
+                owners |= {channel.key for channel in self._hub.channels("strategies")}
+        for owner in sorted(owners):
             self._hub.publish(topic, owner, {key: shown})
 
     def _by_portfolio(self, values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:

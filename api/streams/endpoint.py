@@ -16,7 +16,6 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.auth.principal import Principal
-from api.core.errors import ApiError
 from api.portfolios import Directory
 from api.streams import protocol
 from api.streams.hub import Hub, Lagging, Session
@@ -42,7 +41,7 @@ class Door:
     hub: Hub
     directory: Directory
     redeem: Callable[[str], Awaitable[Principal]]
-    """Takes a ticket, once. Raises `ApiError` where it is none."""
+    """Takes a ticket, once. Raises `PlatformError` where it is none, or that cannot be told."""
     still: Callable[[Principal], Awaitable[Principal | None]]
     """The caller as it stands now; None once it may not be here."""
     knows_instrument: Callable[[str], bool]
@@ -113,12 +112,12 @@ class Connection:
         """Take a ticket: at the beginning, or later of the same caller, who stays longer by it."""
         try:
             who = await self._door.redeem(word)
-        except ApiError as exc:
+            await self._door.directory.refresh()
+        except PlatformError as exc:
             raise _Closed(NO_TICKET, str(exc)) from exc
         if self._who is not None and (who.actor, who.organisation) != (self._who.actor, self._who.organisation):
             raise _Closed(NOT_ALLOWED, "the ticket is another caller's")
         self._who = who
-        await self._door.directory.refresh()
         portfolios = [{"id": p.id, "name": p.name} for p in self._door.directory.visible(who)]
         ready = {"t": "ready", "id": said.id if said else None, "actor": who.actor, "organisation": who.organisation}
         self._session.say(msgspec.json.encode(ready | {"portfolios": portfolios}))
@@ -138,13 +137,13 @@ class Connection:
         assert self._who is not None
         try:
             who = await self._door.still(self._who)
+            await self._door.directory.refresh()
         except PlatformError as exc:
             log.warning("stream.standing_unknown", actor=self._who.actor, error=str(exc))
             raise _Closed(NOT_ALLOWED, "it cannot be told whether you may be here") from exc
         if who is None:
             raise _Closed(NOT_ALLOWED, "no longer allowed")
         self._who = who
-        await self._door.directory.refresh()
         for name, key in tuple(self._session.subscriptions):
             if (why := self._objection(name, key)) is not None:
                 self._door.hub.unsubscribe(self._session, name, key)

@@ -11,7 +11,7 @@ from api.mirror import Mirror
 from api.portfolios.directory import Portfolio
 from api.streams.hub import Hub
 from cli.engine_followers import Followers
-from domain import OrderState
+from domain import OrderState, VenueUnavailable
 from runtime import ManualClock
 from runtime.control import serve_control
 from tests.api.streams.client import View
@@ -23,6 +23,7 @@ class Fixed:
 
     def __init__(self):
         self.owners = {"desk": Portfolio("pf_desk", "acme", "desk", frozenset({"desk"}), False)}
+        self.rest = Portfolio("pf_house", "house", "main", frozenset(), True)
 
     async def refresh(self):
         pass
@@ -129,14 +130,50 @@ def test_without_an_engine_books_are_none_and_the_rest_is_old(lab, hub, mirror):
     assert mirror.state("books")["one:ETHUSDC"]["is_valid"] is False
 
 
-def test_alerts_of_the_whole_engine_reach_every_portfolio_and_those_of_one_only_its_own(lab, hub, mirror):
+def test_alerts_about_all_tenants_are_the_houses_a_stage_is_everybodys_and_the_rest_its_owners(lab, hub, mirror):
     begin(lab, mirror)
-    alerts = reader(hub, "alerts")
-    lab.feed._alert("error", "account.differs", "", {"finding": "balance"})
-    lab.feed._alert("info", "risk.rejected", "desk", {"rule": "position"})
-    lab.feed._alert("info", "risk.rejected", "somebody", {"rule": "position"})
+    tenant, house = reader(hub, "alerts"), reader(hub, "alerts", "pf_house")
+    for kind, strategy in (
+        ("account.differs", ""), ("engine.stage", ""), ("risk.rejected", "desk"), ("risk.rejected", "somebody"),
+    ):  # fmt: skip
+        lab.feed._alert("error", kind, strategy, {"finding": "balance"})
     pass_on(lab, mirror)
-    assert [alert["kind"] for alert in alerts().events.values()] == ["account.differs", "risk.rejected"]
+    assert [alert["kind"] for alert in tenant().events.values()] == ["engine.stage", "risk.rejected"]
+    assert [alert["kind"] for alert in house().events.values()] == ["account.differs", "engine.stage"]
+
+
+async def test_results_are_told_again_once_it_is_known_whose_a_strategy_is(lab, hub, mirror, monkeypatch):
+    monkeypatch.setattr("api.mirror.PNL_EVERY_S", 0.001)
+    begin(lab, mirror)
+    asked = 0
+
+    async def away():
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise VenueUnavailable("no database")
+
+    mirror._directory.refresh = away
+    telling = asyncio.create_task(mirror._tell_pnl())
+    async with asyncio.timeout(20):
+        while not hub.channel("pnl", "pf_desk").state:
+            assert not telling.done()
+            await asyncio.sleep(0)
+    assert asked >= 3
+    telling.cancel()
+
+
+async def test_a_copy_whose_follower_failed_is_not_taken_for_new(lab, mirror, monkeypatch):
+    begin(lab, mirror)
+
+    async def broken():
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(mirror, "_follow", broken)
+    with pytest.raises(BaseExceptionGroup):
+        await mirror.run()
+    assert not mirror.is_live
+    assert mirror.state("books")["one:ETHUSDC"]["is_valid"] is False
 
 
 async def test_it_follows_an_engine_that_comes_goes_and_comes_again(lab, hub, mirror, tmp_path, monkeypatch):

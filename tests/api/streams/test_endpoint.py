@@ -30,7 +30,7 @@ class House:
         self.tickets = {"good": WHO}
         self.standing = WHO
         self.portfolios = [DESK, THEIRS]
-        self.broken = False
+        self.broken = self.is_lost = False
         self.clock = ManualClock(10**18)
         self.hub = Hub(self.clock.now_ns)
         self.door = Door(
@@ -49,7 +49,8 @@ class House:
         return self.standing
 
     async def refresh(self):
-        pass
+        if self.is_lost:
+            raise VenueUnavailable("no database")
 
     def visible(self, who):
         return [p for p in self.portfolios if p.organisation == who.organisation and who.sees(p.id)]
@@ -168,6 +169,17 @@ async def test_when_it_cannot_be_told_who_may_be_here_nobody_may(house, monkeypa
         await socket.hear_of("ready")
         house.broken = True
         assert (await socket.hear())["code"] == endpoint.NOT_ALLOWED
+
+
+async def test_when_it_cannot_be_told_whose_what_is_nobody_stays_or_comes(house, monkeypatch):
+    monkeypatch.setattr(endpoint, "STILL_S", 0.001)
+    house.tickets["late"] = WHO
+    async with Client(house) as socket:
+        await socket.hear_of("ready")
+        house.is_lost = True
+        assert (await socket.hear())["code"] == endpoint.NOT_ALLOWED
+    async with Client(house, "ticket=late") as socket:
+        assert (await socket.hear())["code"] == endpoint.NO_TICKET
 
 
 async def test_a_caller_stays_longer_by_a_ticket_of_its_own_and_not_by_anothers(house):
