@@ -45,7 +45,9 @@ class Feed:
         self._numbers = dict.fromkeys(_EVENTS, 0)
         self._fresh: list[tuple[str, Value]] = []
         self._told: dict[tuple[str, str], Value] = {}
-        self._seen: set[tuple[str, str, str]] = set()
+        self._moved: dict[str, None] = {}
+        """Instruments whose price or position changed."""
+        self._booked = kernel.trades_booked
 
     # --- the engine's side
 
@@ -53,16 +55,18 @@ class Feed:
         """Note what a step changed; cheap."""
         match event:
             case e.BookChanged(instrument=name) | e.BookInvalidated(instrument=name):
-                self._books[name] = None
+                self._books[name] = self._moved[name] = None
             case e.OrderReported(client_order_id=client_order_id):
                 self._orders[client_order_id] = None
             case e.FillReported(fill=fill):
                 self._orders[fill.client_order_id] = None
-                self._note_fill(event)
+                self._note_fill(fill)
             case e.EngineRestarted():
                 # Everything before it was replayed, or belongs to the opening.
                 self._orders |= dict.fromkeys(o.client_order_id for o in self._kernel.orders.open_orders())
                 self._books |= dict.fromkeys(self._kernel.markets.books)
+                self._moved |= dict.fromkeys(self._kernel.markets.instruments)
+                self._booked = self._kernel.trades_booked
             case _:
                 pass
         for command in commands:
@@ -120,7 +124,10 @@ class Feed:
         books, self._books = self._books, {}
         for name in books:
             yield "books", name, self._book(name)
+        moved, self._moved = self._moved, {}
         for strategy, account in kernel.accounts:
+            if account.instrument.id not in moved:
+                continue
             yield "positions", f"{strategy}/{account.instrument.id}", self._position(strategy, account)
         for strategy_id in (s.id for s in kernel.strategies):
             yield "pnl", strategy_id, self._pnl(strategy_id)
@@ -150,15 +157,13 @@ class Feed:
             "sent_ns": str(order.sent_time_ns),
         }
 
-    def _note_fill(self, event: e.FillReported) -> None:
-        fill = event.fill
-        key = (fill.venue, fill.symbol, fill.trade_id)
-        if key in self._seen or not self._kernel.knows_trade(fill):
+    def _note_fill(self, fill: Fill) -> None:
+        """Tell a trade that this step booked: not one told again, nor one of before the run."""
+        if self._kernel.trades_booked == self._booked:
             return
-        if event.asked and fill.client_order_id not in self._kernel.orders.orders:
-            return  # Of before the run.
-        self._seen.add(key)
+        self._booked = self._kernel.trades_booked
         instrument = self._kernel.markets.instruments[f"{fill.venue}:{fill.symbol}"]
+        self._moved[instrument.id] = None
         self._tell("fills", fill_value(fill, instrument, self._kernel.strategy_of(fill.client_order_id)))
 
     def _alert(self, level: str, kind: str, strategy: str, detail: Value) -> None:
