@@ -24,6 +24,7 @@ from api.core.effects import Effects
 from api.core.errors import NotFound
 from api.engine_door import EngineDoor
 from api.orders.tables import OrderRequestRow
+from api.portfolios import Directory
 from domain import InputError
 from runtime.database import Database
 
@@ -69,8 +70,16 @@ class Placed(BaseModel):
 class ClientOrders:
     """Places, finds and cancels orders for clients."""
 
-    def __init__(self, database: Database, effects: Effects, engine: EngineDoor, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        effects: Effects,
+        engine: EngineDoor,
+        directory: Directory,
+        now_ns: Callable[[], int],
+    ) -> None:
         self._database = database
+        self._directory = directory
         self._effects = effects
         self._engine = engine
         self._now_ns = now_ns
@@ -99,7 +108,7 @@ class ClientOrders:
         """An order as it stands; asking places nothing.
 
         Raises:
-            NotFound: The caller's organisation gave no such order.
+            NotFound: The caller's organisation gave no such order, or its strategy is none of the caller's.
         """
         order = await self._given(who, order_id)
         try:
@@ -126,7 +135,8 @@ class ClientOrders:
             return NewOrder(**{field.name: getattr(row, field.name) for field in fields(NewOrder)})
 
         order = await self._database.read(read)
-        if order is None:
+        await self._directory.refresh()
+        if order is None or not self._directory.sees_strategy(who, order.strategy):
             raise NotFound(f"no order {order_id}")
         return order
 

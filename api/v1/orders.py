@@ -122,24 +122,9 @@ async def list_orders(
     state: Name = None, limit: Limit = 100, cursor: CursorText = None,
 ) -> Page[Order]:  # fmt: skip
     """Orders of your portfolios' strategies, the newest first, also those that strategies decided on themselves."""
-    strategies = await _strategies(services, who, portfolio, strategy)
-    scope = f"orders/{who.organisation}/{portfolio}/{strategy}/{instrument}/{state}"
-    before = services.cursors.open(scope, cursor, int)
-
-    def read(session: Session) -> list[dict[str, Any]]:
-        query = select(OrderRow).order_by(col(OrderRow.id).desc()).limit(limit + 1)
-        query = _of_strategies(query, OrderRow, strategies)
-        if before is not None:
-            query = query.where(col(OrderRow.id) < before)
-        if instrument is not None:
-            query = query.where(OrderRow.instrument == instrument)
-        if state is not None:
-            query = query.where(OrderRow.state == state)
-        return [row.model_dump() for row in session.exec(query)]
-
-    rows = await services.database.read(read)
-    page, following = services.cursors.page(scope, rows, limit, lambda row: row["id"])
-    return Page[Order](data=[Order.model_validate(row) for row in page], next=following)
+    wanted = {"instrument": instrument, "state": state}
+    rows, following = await _listed(services, who, OrderRow, portfolio, strategy, wanted, limit, cursor)
+    return Page[Order](data=[Order.model_validate(row) for row in rows], next=following)
 
 
 @router.get("/fills", response_model=Page[Fill])
@@ -148,28 +133,41 @@ async def list_fills(
     client_order_id: Name = None, limit: Limit = 100, cursor: CursorText = None,
 ) -> Page[Fill]:  # fmt: skip
     """Trades of your portfolios' strategies, the newest first; booked in the ledger before they are here."""
+    wanted = {"instrument": instrument, "client_order_id": client_order_id}
+    rows, following = await _listed(services, who, FillRow, portfolio, strategy, wanted, limit, cursor)
+    return Page[Fill](data=[Fill.model_validate(row) for row in rows], next=following)
+
+
+async def _listed(
+    services: Services,
+    who: Principal,
+    row: type[OrderRow] | type[FillRow],
+    portfolio: str | None,
+    strategy: str | None,
+    wanted: dict[str, str | None],
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of a table of the caller's strategies, the newest first; of columns that have a value, those with it."""
     strategies = await _strategies(services, who, portfolio, strategy)
-    scope = f"fills/{who.organisation}/{portfolio}/{strategy}/{instrument}/{client_order_id}"
+    scope = f"{row.__tablename__}/{who.organisation}/{portfolio}/{strategy}/{sorted(wanted.items())}"
     before = services.cursors.open(scope, cursor, int)
 
     def read(session: Session) -> list[dict[str, Any]]:
-        query = select(FillRow).order_by(col(FillRow.id).desc()).limit(limit + 1)
-        query = _of_strategies(query, FillRow, strategies)
+        query: Any = _of_strategies(select(row).order_by(col(row.id).desc()).limit(limit + 1), row, strategies)
         if before is not None:
-            query = query.where(col(FillRow.id) < before)
-        if instrument is not None:
-            query = query.where(FillRow.instrument == instrument)
-        if client_order_id is not None:
-            query = query.where(FillRow.client_order_id == client_order_id)
-        return [row.model_dump() for row in session.exec(query)]
+            query = query.where(col(row.id) < before)
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(getattr(row, name) == value)
+        return [found.model_dump() for found in session.exec(query)]
 
-    rows = await services.database.read(read)
-    page, following = services.cursors.page(scope, rows, limit, lambda row: row["id"])
-    return Page[Fill](data=[Fill.model_validate(row) for row in page], next=following)
+    return services.cursors.page(scope, await services.database.read(read), limit, lambda found: found["id"])
 
 
 def _orders(services: Services) -> ClientOrders:
-    return ClientOrders(services.database, services.effects, services.engine, services.clock.now_ns)
+    own = services
+    return ClientOrders(own.database, own.effects, own.engine, own.directory, own.clock.now_ns)
 
 
 async def _strategies(

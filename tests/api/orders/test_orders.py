@@ -157,6 +157,18 @@ async def test_anothers_strategies_and_orders_are_none(house):
     assert len(house.orders) == 1
 
 
+async def test_a_caller_of_some_portfolios_neither_sees_nor_cancels_an_order_of_another(house):
+    async with house.engine():
+        placed = (await house.place())[1]
+        house.door.report(OrderState.ACCEPTED)
+        house.gate.principal = replace(ANYBODY, portfolios=frozenset({"pf_0000000000000000"}))
+        for method in ("GET", "DELETE"):
+            assert (await house.ask(method, f"/v1/orders/{placed['id']}"))[0] == 404
+        assert (await house.place(key="key-0002"))[0] == 404
+    assert not [event for event in house.door.log if isinstance(event, e.CancelRequested)]
+    assert len(house.orders) == 1
+
+
 async def test_history_is_paged_by_cursors_that_belong_to_it(house):
     writer = HistoryWriter(house.services.database, house.door.desk.kernel, house_feed(house))
     async with house.engine():
