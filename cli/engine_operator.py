@@ -19,7 +19,8 @@ from engine.runner import LiveRunner
 
 HALT_S: Final = 20.0
 """How long a kill may take to be confirmed by the venues before it is answered as unknown."""
-WAIT_S_MAX: Final = 30.0
+WAIT_S_MAX: Final = 15.0
+"""Well below the 30 s within which a request on the socket is answered."""
 
 Answer = dict[str, Any]
 
@@ -91,7 +92,9 @@ class Operator:
         return {"stage": name, "strategy": strategy}
 
     async def _resume(self, request: Answer) -> Answer:
-        self._runner.emit(e.OperatorSpoke(time_ns=0, command="resume", strategy=self._strategy(request)))
+        """Let the run go on with all its strategies, or one; with `run_alone`, without what is stopped for itself."""
+        command = "resume_run" if request.get("run_alone") else "resume"
+        self._runner.emit(e.OperatorSpoke(time_ns=0, command=command, strategy=self._strategy(request)))
         return {"resumed": True}
 
     def _strategy(self, request: Answer) -> str:
@@ -112,6 +115,7 @@ class Operator:
             parameters = kernel.parameters.get(strategy.id)
             instruments = strategy.instruments or tuple(kernel.markets.instruments)
             own = kernel.stages.get(strategy.id, STAGES[0])
+            rule = kernel.stage_rules.get(strategy.id) if own != STAGES[0] else None
             told.append(
                 {
                     "id": strategy.id,
@@ -119,6 +123,7 @@ class Operator:
                     "instruments": list(instruments),
                     "venues": sorted({name.partition(":")[0] for name in instruments}),
                     "stage": max(own, kernel.stage, key=STAGES.index),
+                    "stopped_by": rule,
                     "parameters": None if parameters is None else parameters.model_dump(mode="json"),
                 }
             )

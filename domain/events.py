@@ -229,7 +229,8 @@ class TimerFired(_Event, frozen=True, kw_only=True):
 
 class OperatorSpoke(_Event, frozen=True, kw_only=True):
     """A person's command: `kill` (cancel everything, stop every strategy), `resume` (after a kill or a drawdown stop),
-    `stop` (wind down and end), `stage` (go to that stage of the kill, upwards only); of one strategy where named."""
+    `stop` (wind down and end), `stage` (go to that stage of the kill, upwards only); of one strategy where named.
+    `resume_run` is the run's alone: a strategy that is stopped for itself stays so."""
 
     command: str
     reason: str = ""

@@ -147,3 +147,5 @@ class OperatorCode(IntEnum):
     STOP = 2
     RESUME = 3
     STAGE = 4
+    PARAMETERS = 5
+    RESUME_RUN = 6

@@ -45,6 +45,9 @@ class RunView:
         self.stage = "running"
         self.stages: dict[str, str] = {}
         """How far a strategy is stopped by itself, besides the run."""
+        self.stage_rules: dict[str, str] = {}
+        """What stopped it: a limit of its own, or `operator`."""
+        self._is_run_alone = False
         self.halted = ""
         self.now_ns = 0
         self.on_signal: Callable[[Signal], None] = _ignore
@@ -173,6 +176,7 @@ class RunView:
         self._mark()
 
     def _on_operator(self, event: e.OperatorSpoke) -> None:
+        self._is_run_alone = event.command == "resume_run"
         if event.strategy:
             return
         self._spoken = f"killed: {event.reason}" if event.reason else "killed"
@@ -188,9 +192,11 @@ class RunView:
     def _on_stage(self, command: e.StageReached) -> None:
         if command.strategy:
             self.stages[command.strategy] = command.stage
+            self.stage_rules[command.strategy] = command.rule
             return  # The run goes on without it.
-        if command.stage == "running":
+        if command.stage == "running" and not self._is_run_alone:
             self.stages.clear()
+            self.stage_rules.clear()
         self.stage = command.stage
         why = self._spoken if command.rule in ("", "operator") else command.rule
         self.halted = (self.halted or why) if command.stage in STOPPED else ""

@@ -73,7 +73,9 @@ class Press:
     reason: str
     actor: str
     strategies: tuple[str, ...]
-    """Empty is the whole run."""
+    """What was stopped; of the whole run none is named."""
+    is_whole: bool
+    """The run, whatever its strategies."""
     created_ns: int
     released_ns: int | None = None
     released_by: tuple[str, ...] = ()
@@ -100,18 +102,20 @@ class KillSwitch:
         """Stop something, now.
 
         Raises:
-            NotFound: The caller owns no such strategy or portfolio, or there is no such venue.
+            NotFound: The caller owns no such strategy or portfolio, there is no such venue, or nothing of it runs.
             Forbidden: A freeze by somebody who is not the house, or of a part.
         """
         strategies = await self._strategies(who, target)
+        if strategies is not None and not strategies:
+            raise NotFound("nothing of yours runs there")
         if mode is Mode.FREEZE and strategies is not None:
             raise Forbidden("a freeze is the house's, of everything", hint="cancel or flatten stops your strategies")
         press = Press(
             id=f"kill_{secrets.token_hex(8)}", target=target, mode=mode, reason=reason, actor=who.actor,
-            strategies=tuple(strategies or ()), created_ns=self._now_ns(),
+            strategies=tuple(strategies or ()), is_whole=strategies is None, created_ns=self._now_ns(),
         )  # fmt: skip
         log.warning("kill.pressed", kill=press.id, target=target.kind, name=target.name, mode=mode, actor=who.actor)
-        stopping = asyncio.ensure_future(self._stop(press, is_whole=strategies is None))
+        stopping = asyncio.ensure_future(self._stop(press))
         writing = asyncio.ensure_future(self._write(who, press))
         await asyncio.wait([stopping, writing])
         engine = _outcome(stopping)
@@ -128,13 +132,20 @@ class KillSwitch:
             rows = session.exec(query.order_by(col(KillRow.created_ns).desc()).limit(500)).all()
             return [_shown(session, row) for row in rows]
 
-        return await self._database.read(read)
+        await self._directory.refresh()
+        return [press for press in await self._database.read(read) if self._sees(who, press)]
+
+    def _sees(self, who: Principal, press: Press) -> bool:
+        """Whether all that a press stopped is the caller's."""
+        if press.is_whole:
+            return self._directory.is_house(who)
+        return all(self._directory.sees_strategy(who, name) for name in press.strategies)
 
     async def release(self, who: Principal, kill: str, reason: str) -> Press:
         """Give one's word that a press may end; the second person's ends it.
 
         Raises:
-            NotFound: The organisation has no such press.
+            NotFound: The organisation has no such press, or it stopped what is not the caller's.
             Conflict: It has ended, or this person's word was given.
             Forbidden: The caller is no person.
             PlatformError: The engine did not resume: give the word again.
@@ -142,11 +153,12 @@ class KillSwitch:
         if who.user is None:
             raise Forbidden("a person releases: log in, or sign with a key that a person made")
         user, now = who.user, self._now_ns()
+        await self._directory.refresh()
 
         def write(session: Session) -> tuple[Press, bool]:
             self._database.serialize(session, f"kill/{kill}")
             row = session.get(KillRow, kill)
-            if row is None or row.organisation != who.organisation:
+            if row is None or row.organisation != who.organisation or not self._sees(who, _shown(session, row)):
                 raise NotFound(f"no kill {kill[:64]!r}")
             if row.released_ns is not None:
                 raise Conflict("this one has ended")
@@ -182,8 +194,8 @@ class KillSwitch:
 
         def read(session: Session) -> list[str]:
             rows = session.exec(select(KillRow).where(col(KillRow.released_ns).is_(None)))
-            held = [(row.id, msgspec.json.decode(row.strategies)) for row in rows]
-            return [kill for kill, names in held if not names or strategy in names]
+            held = [_shown(session, row) for row in rows]
+            return [press.id for press in held if press.is_whole or strategy in press.strategies]
 
         return await self._database.read(read)
 
@@ -218,13 +230,13 @@ class KillSwitch:
         found = (await self._engine.ask("strategies"))["strategies"]
         return {one["id"]: one["venues"] for one in found}
 
-    async def _stop(self, press: Press, *, is_whole: bool) -> None:
-        if is_whole and press.mode is Mode.CANCEL:
+    async def _stop(self, press: Press) -> None:
+        if press.is_whole and press.mode is Mode.CANCEL:
             await self._engine.ask("kill", reason=press.reason, timeout_s=CONFIRM_S)
             return
         ask = partial(self._engine.ask, timeout_s=CONFIRM_S)
         about: dict[str, Any] = {"stage": press.mode.value, "reason": press.reason}
-        if is_whole:
+        if press.is_whole:
             await ask("stage", **about)
             return
         asked = [ask("stage", strategy=name, **about) for name in press.strategies]
@@ -250,6 +262,7 @@ class KillSwitch:
                     mode=press.mode.value,
                     reason=press.reason,
                     strategies=msgspec.json.encode(press.strategies).decode(),
+                    is_whole=press.is_whole,
                     freeze=freeze,
                     created_ns=press.created_ns,
                 )
@@ -269,12 +282,9 @@ class KillSwitch:
             return [_shown(session, row) for row in session.exec(query)]
 
         held = await self._database.read(others)
-        if not press.strategies:
-            if not any(not other.strategies for other in held):
-                await self._engine.ask("resume")
-                # Resuming the run lowers every strategy's own stage: what other presses hold stops again.
-                for name in sorted({name for other in held for name in other.strategies}):
-                    await self._engine.ask("stage", stage=Mode.CANCEL.value, strategy=name, reason="still held")
+        if press.is_whole:
+            if not any(other.is_whole for other in held):
+                await self._engine.ask("resume", run_alone=True)
             return
         still = {name for other in held for name in other.strategies}
         for name in press.strategies:
@@ -299,6 +309,6 @@ def _shown(session: Session, row: KillRow) -> Press:
     people = tuple(sorted(found.user for found in session.exec(_releases(row.id))))
     return Press(
         id=row.id, target=Target(TargetKind(row.target), row.name), mode=Mode(row.mode), reason=row.reason,
-        actor=row.actor, strategies=tuple(msgspec.json.decode(row.strategies)), created_ns=row.created_ns,
-        released_ns=row.released_ns, released_by=people, frozen=row.freeze is not None,
+        actor=row.actor, strategies=tuple(msgspec.json.decode(row.strategies)), is_whole=row.is_whole,
+        created_ns=row.created_ns, released_ns=row.released_ns, released_by=people, frozen=row.freeze is not None,
     )  # fmt: skip

@@ -19,7 +19,8 @@ class KillRow(SQLModel, table=True):
     mode: str = Field(max_length=16)
     reason: str = Field(max_length=200)
     strategies: str = Field(sa_type=sa.Text)
-    """JSON list; empty is the whole run."""
+    """JSON list."""
+    is_whole: bool
     freeze: int | None = None
     """Id of custody's freeze."""
     created_ns: int = Field(sa_type=sa.BigInteger)

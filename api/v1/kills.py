@@ -47,7 +47,8 @@ class Kill(BaseModel):
     mode: Mode
     reason: str
     actor: str
-    strategies: list[str] = Field(description="What was stopped; empty is the whole run.")
+    strategies: list[str] = Field(description="What was stopped; of the whole run none is named.")
+    is_whole: bool = Field(description="The whole run.")
     created_at: datetime
     released_at: datetime | None
     released_by: list[str] = Field(description="People who said that it may end; two are needed.")
@@ -98,7 +99,8 @@ def _switch(services: Services) -> KillSwitch:
 def _told(press: Press) -> Kill:
     return Kill(
         id=press.id, target=press.target.kind, name=press.target.name, mode=press.mode, reason=press.reason,
-        actor=press.actor, strategies=list(press.strategies), created_at=instant(press.created_ns),
-        released_at=instant_or_none(press.released_ns), released_by=list(press.released_by), frozen=press.frozen,
+        actor=press.actor, strategies=list(press.strategies), is_whole=press.is_whole,
+        created_at=instant(press.created_ns), released_at=instant_or_none(press.released_ns),
+        released_by=list(press.released_by), frozen=press.frozen,
         engine=press.engine, recorded=press.recorded,
     )  # fmt: skip

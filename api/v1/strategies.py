@@ -29,6 +29,7 @@ class Strategy(BaseModel):
     instruments: list[str]
     venues: list[str]
     stage: str = Field(description="`running`, or how far it or the whole run is stopped (docs/risk.md).")
+    stopped_by: str | None = Field(description="What stopped it for itself: `operator`, or the limit by name.")
     parameters: dict[str, JsonValue] | None = Field(description="What it runs with now.")
 
 
@@ -109,7 +110,12 @@ async def pause_strategy(services: Use, who: Runner, strategy: StrategyId, body:
 @router.post("/{strategy}/start")
 async def start_strategy(services: Use, who: Runner, strategy: StrategyId, body: Why) -> Strategy:
     """Let a paused strategy run. What the kill switch holds is not started by this: two people release it."""
-    await _found(services, who, strategy)
+    found = await _found(services, who, strategy)
+    if (rule := found["stopped_by"]) not in (None, "operator"):
+        raise Conflict(
+            f"a limit stopped it: {rule}",
+            hint="that its losses are accepted is for two people: POST /v1/kills for it, and two releases",
+        )
     switch = KillSwitch(services.database, services.engine, services.directory, services.clock.now_ns)
     if holds := await switch.holding(strategy):
         raise Conflict(f"the kill switch holds it: {', '.join(holds)}", hint="POST /v1/kills/{id}/releases, by two")

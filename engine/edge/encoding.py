@@ -16,15 +16,14 @@ from domain import InputError, InvariantError, OrderState, Side
 from domain import events as e
 from engine.edge.numbers import Numbers, client_number, order_number, trade_number
 from engine.edge.payloads import STATUSES, i128, pool_payload, settlement_payload
-from engine.records import EventFlag, EventKind, Reason, ReportState
+from engine.records import EventFlag, EventKind, OperatorCode, Reason, ReportState
 
 SIZE: Final = 64
 BUY, SELL, SIDE_NONE = 0, 1, 255
 NO_INSTRUMENT: Final = (1 << 32) - 1
 """Of events that are about none, or about an order that names it."""
 _RECORD: Final = struct.Struct("<qqIBBHqqQqq")
-_OPERATOR: Final = {"kill": 1, "stop": 2, "resume": 3, "stage": 4}
-_PARAMETERS: Final = 5
+_OPERATOR: Final = {code.name.lower(): code for code in OperatorCode if code is not OperatorCode.PARAMETERS}
 _STATES: Final = {
     OrderState.UNKNOWN: ReportState.LOST,
     OrderState.ACCEPTED: ReportState.ACCEPTED,
@@ -199,7 +198,7 @@ class Encoder:
 
     def _spoken(self, event: e.ParametersChanged | e.OrderRequested | e.CancelRequested) -> bytes:
         # The kernel only learns that somebody spoke: what was said is the strategy's.
-        return _record(event, EventKind.OPERATOR, aux=(_PARAMETERS, 0))
+        return _record(event, EventKind.OPERATOR, aux=(OperatorCode.PARAMETERS, 0))
 
     def _restart(self, event: e.EngineRestarted) -> bytes:
         return _record(event, EventKind.RESTART, aux=(event.epoch, 0))

@@ -44,7 +44,7 @@ class Engine:
                 return {}
             case "strategies":
                 about = {"id": "desk", "kind": "client-orders", "instruments": ["one:ETHUSDC"], "venues": ["one"]}
-                return {"strategies": [about | {"stage": "running", "parameters": {}}]}
+                return {"strategies": [about | {"stage": "running", "stopped_by": None, "parameters": {}}]}
             case "reload":
                 raise InputError("unknown keys", hint="there are none")
         return await self._house._handle({"command": command, **request})

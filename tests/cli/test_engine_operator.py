@@ -60,6 +60,7 @@ async def test_strategies_are_told_with_what_they_run_with(door, operator):
     parameters = found.pop("parameters")
     assert found == {
         "id": "desk", "kind": "client-orders", "instruments": ["one:ETHUSDC"], "venues": ["one"], "stage": "reduce",
+        "stopped_by": "operator",
     }  # fmt: skip
     assert parameters["market_reach_bps"] == "50"
 
@@ -70,6 +71,15 @@ async def test_a_run_that_is_resumed_takes_its_strategies_along(door, operator):
     assert door.desk.kernel.stage == "reduce"
     await operator.handle({"command": "resume"})
     assert (door.desk.kernel.stage, door.desk.kernel.stages) == ("running", {})
+
+
+async def test_a_run_that_is_resumed_alone_leaves_what_is_stopped_for_itself(door, operator):
+    await operator.handle({"command": "stage", "stage": "cancel", "strategy": "desk"})
+    await operator.handle({"command": "stage", "stage": "reduce"})
+    await operator.handle({"command": "resume", "run_alone": True})
+    assert (door.desk.kernel.stage, door.desk.kernel.stages) == ("running", {"desk": "cancel"})
+    (found,) = (await operator.handle({"command": "strategies"}))["strategies"]
+    assert (found["stage"], found["stopped_by"]) == ("cancel", "operator")
 
 
 @pytest.mark.parametrize(

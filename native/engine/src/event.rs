@@ -85,6 +85,8 @@ pub mod operator {
     pub const STAGE: i64 = 4;
     /// New parameters for a strategy: nothing to the kernel.
     pub const PARAMETERS: i64 = 5;
+    /// The run goes on; a strategy that is stopped for itself stays so.
+    pub const RESUME_RUN: i64 = 6;
 }
 
 /// `side`: +1 buys are 0, sells are 1, as in `capstan_core::orders`.

@@ -262,6 +262,14 @@ impl Kernel {
         }
     }
 
+    /// An operator's word: the run goes on, without what is stopped for itself.
+    pub(crate) fn resume_run(&mut self) {
+        if self.gate.lower_run(self.now_ns, Stage::Running) {
+            let (rule, stage) = (Rule::Operator, self.gate.whole());
+            self.push_stage(&Breach { rule, strategy: None, figure: 0, limit: 0, stage });
+        }
+    }
+
     fn push_stage(&mut self, breach: &Breach) {
         self.commands.push(Command {
             strategy: breach.strategy.unwrap_or(FOREIGN),

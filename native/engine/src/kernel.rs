@@ -412,6 +412,7 @@ impl Kernel {
             operator::KILL => self.raise(strategy, Stage::Cancel),
             operator::STOP => self.stopping = true,
             operator::RESUME => self.resume(strategy),
+            operator::RESUME_RUN => self.resume_run(),
             operator::STAGE => {
                 if let Some(stage) = u8::try_from(event.aux[1]).ok().and_then(Stage::from_number) {
                     self.raise(strategy, stage);

@@ -26,11 +26,13 @@ class Engine:
     def __init__(self):
         self.told = []
         self.stages = {}
+        self.rules = {}
         self.refuses = ""
 
     def describe(self, name):
         stage = self.stages.get(name, self.stages.get("", "running"))
         about = {"id": name, "kind": "pure-market-making", "instruments": [f"{VENUES[name][0]}:ETHUSDC"]}
+        about |= {"stopped_by": self.rules.get(name, "operator" if stage != "running" else None)}
         return about | {"venues": VENUES[name], "stage": stage, "parameters": {"qty": "1"}}
 
     async def handle(self, request):
@@ -43,7 +45,9 @@ class Engine:
         self.told.append((command, request.get("strategy", ""), request.get("stage", "")))
         if self.refuses:
             raise InputError(self.refuses)
-        if command == "resume" and not request.get("strategy"):
+        if command == "resume" and request.get("run_alone"):
+            self.stages.pop("", None)
+        elif command == "resume" and not request.get("strategy"):
             self.stages.clear()
         elif command == "resume":
             self.stages.pop(request["strategy"], None)
@@ -119,7 +123,8 @@ async def test_a_portfolio_is_its_strategies_and_flatten_closes_them(desk):
 async def test_the_house_stops_the_run_and_freezes_custody(desk):
     desk.gate.principal = HOUSE
     async with desk.running():
-        assert (await desk.press())[1]["strategies"] == []
+        whole = (await desk.press())[1]
+        assert (whole["strategies"], whole["is_whole"]) == ([], True)
         status, kill = await desk.press(mode="freeze")
         assert (status, kill["frozen"]) == (201, True)
     assert desk.engine.told == [("kill", "", ""), ("stage", "", "freeze")]
@@ -194,6 +199,16 @@ async def test_a_release_takes_two_people_and_each_once(desk):
         assert (await desk.release("kill_0000000000000000"))[0] == 404
 
 
+async def test_a_caller_of_some_portfolios_neither_sees_nor_releases_a_press_of_others(desk):
+    async with desk.running():
+        kill = (await desk.press())[1]["id"]
+        await desk.release(kill, BOB)
+        some = replace(ALICE, portfolios=frozenset({desk.mm}))
+        assert (await desk.release(kill, some))[0] == 404
+        assert (await desk.ask("GET", "/v1/kills"))[1]["data"] == []
+        assert len(desk.engine.stages) == 2
+
+
 async def test_two_people_at_once_are_two_people(desk):
     async with desk.running():
         kill = (await desk.press(target="strategy", name="mm"))[1]["id"]
@@ -221,6 +236,24 @@ async def test_the_run_goes_on_without_what_a_tenant_holds(desk):
         await desk.release(whole, HOUSE)
         await desk.release(whole, replace(HOUSE, user="usr_other"))
         assert desk.engine.stages == {"mm": "cancel"}
+
+
+async def test_the_run_goes_on_without_what_a_limit_or_a_pause_stopped(desk):
+    desk.gate.principal = HOUSE
+    async with desk.running():
+        whole = (await desk.press())[1]["id"]
+        desk.engine.stages |= {"mm": "flatten", "house": "cancel"}
+        await desk.release(whole, HOUSE)
+        await desk.release(whole, replace(HOUSE, user="usr_other"))
+        assert desk.engine.stages == {"mm": "flatten", "house": "cancel"}
+
+
+async def test_a_tenant_of_whom_nothing_runs_stops_and_releases_nothing(desk):
+    desk.gate.principal = replace(ALICE, organisation="org_empty")
+    async with desk.running():
+        assert (await desk.press())[0] == 404
+        assert (await desk.ask("GET", "/v1/kills"))[1]["data"] == []
+    assert desk.engine.told == []
 
 
 async def test_an_engine_that_is_away_leaves_the_release_open(desk):

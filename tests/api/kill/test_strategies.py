@@ -55,6 +55,18 @@ async def test_a_strategy_is_paused_and_started(desk):
         assert (await desk.ask("POST", "/v1/strategies/house/pause", {"reason": "x"}))[0] == 404
 
 
+async def test_what_a_limit_stopped_is_started_by_two_people_and_not_by_one(desk):
+    async with desk.running():
+        desk.engine.stages["mm"], desk.engine.rules["mm"] = "flatten", "daily_loss"
+        status, refused = await desk.ask("POST", "/v1/strategies/mm/start", {"reason": "please"})
+        assert (status, "daily_loss" in refused["detail"]) == (409, True)
+        assert desk.engine.stages["mm"] == "flatten"
+        kill = (await desk.press(target="strategy", name="mm"))[1]["id"]
+        await desk.release(kill, ALICE)
+        await desk.release(kill, BOB)
+        assert "mm" not in desk.engine.stages
+
+
 async def test_what_the_kill_switch_holds_is_not_started(desk):
     async with desk.running():
         kill = (await desk.press(target="strategy", name="mm"))[1]["id"]

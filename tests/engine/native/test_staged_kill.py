@@ -15,7 +15,7 @@ UNIT = 10**8
 NAMES = ("kind", "client_id", "strategy", "instrument", "side", "price", "size", "time_in_force", "stage", "rule")
 REDUCE, CANCEL, FLATTEN, FREEZE = 1, 2, 3, 4
 THROTTLE, STAGE_RULE, DRAWDOWN, OVERDUE = 13, 15, 31, 35
-RESUME, GO_TO_STAGE = 3, 4
+RESUME, GO_TO_STAGE, RESUME_RUN = 3, 4, 6
 KILL = {
     "cancel_again_ns": 2 * S,
     "cancel_ns_max": 30 * S,
@@ -199,6 +199,18 @@ def test_an_operator_stops_and_resumes_one_strategy() -> None:
         assert run.step(desk.record(EventKind.OPERATOR, run.now, price=nobody, aux=(GO_TO_STAGE, CANCEL))) == []
     run.step(desk.record(EventKind.OPERATOR, run.now, price=2, aux=(RESUME, 0)))
     assert run.kernel.place(1, desk.SPOT, desk.BUY, 489_000, 1) is not None
+
+
+def test_the_run_may_go_on_without_a_strategy_that_is_stopped_for_itself() -> None:
+    run = Run()
+    run.step(desk.record(EventKind.OPERATOR, run.now, price=2, aux=(GO_TO_STAGE, CANCEL)))
+    run.step(desk.record(EventKind.OPERATOR, run.now, aux=(GO_TO_STAGE, CANCEL)))
+    told = run.step(desk.record(EventKind.OPERATOR, run.now, aux=(RESUME_RUN, 0)))
+    assert [(s["stage"], s["strategy"]) for s in of(told, CommandKind.STAGE)] == [(0, 255)]
+    assert run.kernel.stage == 0
+    assert run.kernel.place(1, desk.SPOT, desk.BUY, 489_000, 1) is None
+    assert run.kernel.place(0, desk.SPOT, desk.BUY, 489_000, 1) is not None
+    assert of(run.step(desk.record(EventKind.OPERATOR, run.now, aux=(RESUME_RUN, 0))), CommandKind.STAGE) == []
 
 
 def test_the_same_events_lead_to_the_same_stage_and_digest() -> None:

@@ -179,11 +179,16 @@ impl RiskGate {
             self.closing[at * instruments..(at + 1) * instruments].fill(Closing::default());
         }
         if strategy.is_none() {
-            lowered |= self.whole.lower(now_ns, stage);
-            if let Some(losses) = self.losses.last_mut() {
-                losses.restart();
-            }
+            lowered |= self.lower_run(now_ns, stage);
         }
         lowered
+    }
+
+    /// An operator's word: lowers the whole run's stage alone.
+    pub fn lower_run(&mut self, now_ns: i64, stage: Stage) -> bool {
+        if let Some(losses) = self.losses.last_mut() {
+            losses.restart();
+        }
+        self.whole.lower(now_ns, stage)
     }
 }
