@@ -12,7 +12,6 @@ import msgspec
 from sqlalchemy import update
 from sqlmodel import Session, col
 
-from api.auth.base64url import encode64
 from api.auth.names import new_id
 from api.auth.networks import parse_networks
 from api.auth.scopes import Scope, format_scopes
@@ -20,6 +19,7 @@ from api.auth.sealing import Seal
 from api.auth.signing import Algorithm, read_public_key
 from api.auth.tables import ApiKeyRow
 from domain import InputError, VenueUnavailable
+from runtime.base64url import encode64
 from runtime.batches import Batches
 
 _MINUTE_MS: Final = 60_000

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import secrets
 
-from api.auth.base64url import encode64
+from runtime.base64url import encode64
 
 
 def new_id(kind: str) -> str:

@@ -19,12 +19,12 @@ import structlog
 from sqlalchemy import delete
 from sqlmodel import Session, col
 
-from api.auth.base64url import encode64
 from api.auth.names import digest_of, new_id, new_token
 from api.auth.scopes import Scope, format_scopes, parse_scopes
 from api.auth.sessions import Login, Sessions
 from api.auth.tables import OAuthClientRow, OAuthCodeRow, SessionRow
 from domain import InputError
+from runtime.base64url import encode64
 
 log = structlog.get_logger(__name__)
 

@@ -25,12 +25,12 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from api.auth.base64url import decode64, encode64
 from api.auth.challenges import Challenges
 from api.auth.settings import ApiSettings
 from api.auth.tables import PasskeyRow, UserRow
 from api.core.errors import Conflict, Unauthenticated
 from domain import InputError
+from runtime.base64url import decode64, encode64
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,8 @@ import secrets
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from api.auth.base64url import decode64, encode64
 from domain import InputError, InvariantError
+from runtime.base64url import decode64, encode64
 
 _NONCE_BYTES = 12
 

@@ -17,12 +17,12 @@ import structlog
 from sqlalchemy import delete, update
 from sqlmodel import Session, col
 
-from api.auth.base64url import encode64
 from api.auth.names import new_id
 from api.auth.scopes import Scope, format_scopes
 from api.auth.settings import ApiSettings
 from api.auth.tables import SessionRow
 from api.core.errors import Unauthenticated
+from runtime.base64url import encode64
 from runtime.database import Database
 
 log = structlog.get_logger(__name__)

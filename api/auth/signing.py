@@ -27,9 +27,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from api.auth.base64url import decode64, encode64
 from api.core.errors import Unauthenticated
 from domain import InputError
+from runtime.base64url import decode64, encode64
 
 WINDOW_MS: Final = 5_000
 WINDOW_MS_MAX: Final = 30_000

@@ -16,12 +16,12 @@ from weakref import WeakValueDictionary
 import msgspec
 from sqlmodel import Session
 
-from api.auth.base64url import decode64
 from api.auth.networks import Network, parse_networks
 from api.auth.scopes import Role, Scope, parse_scopes, scopes_of
 from api.auth.sealing import Seal
 from api.auth.signing import Algorithm, Verifier
 from api.auth.tables import ApiKeyRow, MembershipRow, OAuthClientRow, OrganisationRow, SessionRow, UserRow
+from runtime.base64url import decode64
 from runtime.database import Database
 
 FRESH_NS: Final = 10**9

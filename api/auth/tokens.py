@@ -16,13 +16,13 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlmodel import Session, col, select
 
-from api.auth.base64url import decode64, encode64
 from api.auth.names import new_id
 from api.auth.scopes import Scope, format_scopes
 from api.auth.sealing import Seal
 from api.auth.settings import ApiSettings
 from api.auth.tables import SigningKeyRow
 from api.core.errors import Unauthenticated
+from runtime.base64url import decode64, encode64
 from runtime.database import Database
 
 _DAY_NS: Final = 24 * 3_600 * 10**9

@@ -6,7 +6,6 @@ filters, organisation): one that was edited, or belongs elsewhere, is refused.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -17,6 +16,8 @@ from pydantic import BaseModel, Field
 
 from api.core.errors import BadRequest
 from api.core.keys import ServerKey
+from domain import InputError
+from runtime.base64url import decode64, encode64
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Cursors:
     def seal(self, scope: str, position: Any) -> str:
         """`scope` names the list with its filters and its owner; `position` is plain data."""
         body = msgspec.json.encode(position)
-        return base64.urlsafe_b64encode(self._mac(scope, body) + body).rstrip(b"=").decode()
+        return encode64(self._mac(scope, body) + body)
 
     def open(self, scope: str, cursor: str | None, kind: type[T]) -> T | None:
         """Give the position; None without a cursor.
@@ -57,12 +58,12 @@ class Cursors:
         if cursor is None:
             return None
         try:
-            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            raw = decode64(cursor)
             mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
             if not hmac.compare_digest(mac, self._mac(scope, body)):
                 raise ValueError("not ours")
             return msgspec.json.decode(body, type=kind)
-        except ValueError as exc:  # binascii's and msgspec's errors are ValueErrors.
+        except (InputError, ValueError) as exc:  # msgspec's errors are ValueErrors.
             raise BadRequest(
                 "this cursor does not belong to this list", hint="begin again without one", code="invalid_cursor"
             ) from exc

@@ -7,7 +7,6 @@ origin of the page. WebAuthn Level 3, §7.2, steps that apply to a relying party
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from domain import InputError, Refused
+from runtime.base64url import decode64, encode64
 
 _USER_PRESENT: Final = 0x01
 _USER_VERIFIED: Final = 0x04
@@ -115,26 +115,6 @@ class Passkey:
         if flags & _ATTESTED_DATA or (len(data) > _BARE_LENGTH) != bool(flags & _EXTENSIONS):
             raise _refused("the authenticator data has another length than its flags say")
         return int.from_bytes(data[33:37], "big")
-
-
-def encode64(content: bytes) -> str:
-    """Write bytes as base64url without padding, as WebAuthn does."""
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-def decode64(text: str) -> bytes:
-    """Read base64url without padding, in its one canonical form.
-
-    Raises:
-        InputError: Anything else.
-    """
-    try:
-        content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except ValueError as exc:
-        raise InputError("not base64url") from exc
-    if encode64(content) != text:
-        raise InputError("not canonical base64url")
-    return content
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from base64 import b32decode
 from dataclasses import asdict
 from typing import Any
 
-from api.auth.base64url import decode64
 from api.auth.bootstrap import bootstrap
 from api.auth.signing import request_digest, sign_request
 from api.auth.step_up import Confirmed
 from api.auth.totp import code_at
 from api.services import Services
+from runtime.base64url import decode64
 from tests.api.lab import JSON, Answer, Client
 
 _NONCES = itertools.count()

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from custody.approvals import Approval, CanonicalIntent, Verdict, digest_of
-from custody.approvals.passkeys import encode64
+from runtime.base64url import encode64
 
 RP_ID = "capstan.example"
 ORIGIN = "https://desk.capstan.example:8443"

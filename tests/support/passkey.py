@@ -10,7 +10,7 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from api.auth.base64url import encode64
+from runtime.base64url import encode64
 
 PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
 

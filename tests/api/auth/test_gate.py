@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.auth import Principal
-from api.auth.base64url import encode64
 from api.auth.tables import MembershipRow, OrganisationRow, UserRow
+from runtime.base64url import encode64
 from tests.api.callers import Caller, Person
 from tests.api.lab import Client, api_services, application
 

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from api.auth.base64url import decode64, encode64
 from api.auth.tables import PasskeyRow
+from runtime.base64url import decode64, encode64
 from tests.api.callers import Caller, Person
 from tests.support.passkey import PRESENT, SoftPasskey
 

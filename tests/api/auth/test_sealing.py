@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.auth.base64url import decode64, encode64
 from api.auth.sealing import Seal
 from domain import InvariantError
+from runtime.base64url import decode64, encode64
 
 SEAL = Seal(b"\x01" * 32)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 
 import pytest
@@ -11,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.auth.base64url import decode64, encode64
 from api.auth.signing import (
     AHEAD_MS,
     Algorithm,
@@ -24,6 +22,7 @@ from api.auth.signing import (
 )
 from api.core.errors import Unauthenticated
 from domain import InputError
+from runtime.base64url import encode64
 
 NOW_MS = 1_800_000_000_000
 NONCE = "0123456789abcdef"
@@ -210,19 +209,6 @@ def test_keys_of_small_order_are_refused_in_every_encoding():
 def test_what_is_no_public_key_is_refused(text):
     with pytest.raises(InputError):
         read_public_key(text)
-
-
-@given(st.binary(max_size=60))
-def test_base64url_has_one_form(content):
-    text = encode64(content)
-    assert decode64(text) == content
-    assert "=" not in text
-
-
-@given(st.text(max_size=20))
-def test_base64url_reads_only_what_it_writes(text):
-    with contextlib.suppress(InputError):
-        assert encode64(decode64(text)) == text
 
 
 def test_a_digest_is_of_method_path_and_body():

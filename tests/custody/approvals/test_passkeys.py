@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, d
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from custody.approvals import ApprovalState, Verdict, parse_key, verify
-from custody.approvals.passkeys import decode64, encode64
 from domain import InputError, Refused
+from runtime.base64url import decode64, encode64
 from tests.custody.approvals.test_desk import Town, refused
 from tests.support.approvers import CALL, Bundle, intent, need
 from tests.support.authenticator import BACKUP_ELIGIBLE, EXTENSIONS, ORIGIN, PRESENT, RP_ID, VERIFIED, Authenticator
