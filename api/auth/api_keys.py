@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 
 from api.auth.names import new_id
 from api.auth.networks import parse_networks
+from api.auth.portfolio_limits import Limit, write_limit
 from api.auth.scopes import Scope, format_scopes
 from api.auth.sealing import Seal
 from api.auth.signing import Algorithm, read_public_key
@@ -33,7 +34,7 @@ class NewKey:
     name: str
     algorithm: Algorithm
     scopes: frozenset[Scope]
-    portfolios: frozenset[str] | None = None
+    portfolios: Limit = None
     networks: Sequence[str] = ()
     expires_ns: int | None = None
     public_key: str | None = None
@@ -67,7 +68,7 @@ def make_key(
         algorithm=new.algorithm,
         material=material,
         scopes=format_scopes(new.scopes),
-        portfolios=None if new.portfolios is None else msgspec.json.encode(sorted(new.portfolios)).decode(),
+        portfolios=write_limit(new.portfolios),
         networks=msgspec.json.encode(networks).decode(),
         created_ns=now_ns,
         expires_ns=new.expires_ns,

@@ -20,6 +20,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col
 
 from api.auth.names import digest_of, new_id, new_token
+from api.auth.portfolio_limits import Limit, write_limit
 from api.auth.scopes import Scope, format_scopes, parse_scopes
 from api.auth.sessions import Login, Sessions
 from api.auth.tables import OAuthClientRow, OAuthCodeRow, SessionRow
@@ -53,7 +54,7 @@ class NewClient:
     name: str
     redirects: Sequence[str]
     scopes: frozenset[Scope]
-    portfolios: frozenset[str] | None = None
+    portfolios: Limit = None
     is_confidential: bool = True
     acts_alone: bool = False
 
@@ -93,7 +94,7 @@ def make_client(
         secret=None if secret is None else digest_of(secret),
         redirects=msgspec.json.encode(list(new.redirects)).decode(),
         scopes=format_scopes(new.scopes),
-        portfolios=None if new.portfolios is None else msgspec.json.encode(sorted(new.portfolios)).decode(),
+        portfolios=write_limit(new.portfolios),
         acts_alone=new.acts_alone,
         created_ns=now_ns,
     )

@@ -11,7 +11,7 @@ nobody. A route that needs no caller says so with `public()`; one that says neit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
@@ -21,6 +21,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from api.auth.portfolio_limits import Limit
 from api.auth.scopes import Scope
 from api.core.errors import Forbidden
 from domain import InvariantError
@@ -59,7 +60,7 @@ class Principal:
     """For logs, audit and "who did it": `user:usr_…`, `key:key_…` or `client:app_…`."""
     scopes: frozenset[Scope]
     method: Method
-    portfolios: frozenset[str] | None = None
+    portfolios: Limit = None
     """The portfolios it may see and trade; None are all of the organisation."""
     user: str | None = None
     """The person's id: of a session, or of whoever made the key."""
@@ -108,6 +109,28 @@ class Principal:
         """
         if not self.sees(portfolio):
             raise Forbidden(f"not one of this caller's portfolios: {portfolio[:64]!r}", code="foreign_portfolio")
+
+    def check_gives(self, scopes: Set[Scope], portfolios: Iterable[str] | None) -> Limit:
+        """Stop here unless the caller has all that it gives to another (a key, a client, a member).
+
+        Args:
+            scopes: What the other is to have.
+            portfolios: What the other is to be limited to; None is as the caller itself.
+
+        Returns:
+            The other's portfolios.
+
+        Raises:
+            Forbidden: Code `missing_scope` or `foreign_portfolio`.
+        """
+        if beyond := sorted(scopes - self.scopes):
+            raise Forbidden(f"you do not have {', '.join(beyond[:5])} yourself", code="missing_scope")
+        if portfolios is None:
+            return self.portfolios
+        given = frozenset(portfolios)
+        for portfolio in sorted(given):
+            self.check_portfolio(portfolio)
+        return given
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import msgspec
 from sqlmodel import Session
 
 from api.auth.networks import Network, parse_networks
+from api.auth.portfolio_limits import Limit, narrower, read_limit
 from api.auth.scopes import Role, Scope, parse_scopes, scopes_of
 from api.auth.sealing import Seal
 from api.auth.signing import Algorithm, Verifier
@@ -35,7 +36,7 @@ class Standing:
     organisation: str
     user: str
     scopes: frozenset[Scope]
-    portfolios: frozenset[str] | None
+    portfolios: Limit
     networks: tuple[tuple[Network, ...], ...]
     """The caller's address must be in each of them."""
     rate_limit: int
@@ -152,18 +153,8 @@ def _standing(
         organisation.id,
         user.id,
         roles if is_whole else roles & parse_scopes(made_with.scopes),
-        _both(_portfolios(member.portfolios), _portfolios(made_with.portfolios)),
+        narrower(read_limit(member.portfolios), read_limit(made_with.portfolios)),
         tuple(networks for networks in lists if networks),
         organisation.rate_limit,
         verifier,
     )
-
-
-def _portfolios(text: str | None) -> frozenset[str] | None:
-    return None if text is None else frozenset(msgspec.json.decode(text, type=list[str]))
-
-
-def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other

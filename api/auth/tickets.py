@@ -11,6 +11,7 @@ import msgspec
 from sqlmodel import Session
 
 from api.auth.challenges import Challenges
+from api.auth.portfolio_limits import listed
 from api.auth.principal import Method, Principal
 from api.auth.scopes import Scope
 from api.core.errors import Unauthenticated
@@ -43,7 +44,7 @@ class Tickets:
             who.organisation,
             who.actor,
             sorted(who.scopes),
-            None if who.portfolios is None else sorted(who.portfolios),
+            listed(who.portfolios),
             who.user,
             who.session,
             who.client,

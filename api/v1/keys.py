@@ -12,11 +12,12 @@ from sqlmodel import Session, col, select
 
 from api.auth.api_keys import NewKey, make_key
 from api.auth.networks import parse_networks
+from api.auth.portfolio_limits import listed, read_limit
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope, parse_scopes
 from api.auth.signing import Algorithm
 from api.auth.tables import ApiKeyRow
-from api.core.errors import Forbidden, NotFound
+from api.core.errors import NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant, instant_or_none
 from api.services import Use
@@ -116,11 +117,7 @@ async def create_key(
 ) -> MadeKey:
     """Make a key, confirmed by a person. It can have no scope and no portfolio that its maker does not have."""
     scopes = frozenset(body.scopes)
-    if missing := sorted(scopes - who.scopes):
-        raise Forbidden(f"you do not have {', '.join(missing)} yourself", code="missing_scope")
-    portfolios = who.portfolios if body.portfolios is None else frozenset(body.portfolios)
-    for portfolio in sorted(portfolios or ()):
-        who.check_portfolio(portfolio)
+    portfolios = who.check_gives(scopes, body.portfolios)
     auth, now = services.auth, services.clock.now_ns()
     expires_ns = None if body.expires_in_days is None else now + body.expires_in_days * _DAY_NS
     new = NewKey(body.name, Algorithm(body.algorithm), scopes, portfolios, body.networks, expires_ns, body.public_key)
@@ -187,7 +184,7 @@ def _shown(row: ApiKeyRow) -> ApiKey:
         public_key=row.material if is_public else None,
         user=row.user,
         scopes=sorted(parse_scopes(row.scopes)),
-        portfolios=None if row.portfolios is None else msgspec.json.decode(row.portfolios),
+        portfolios=listed(read_limit(row.portfolios)),
         networks=msgspec.json.decode(row.networks),
         created_at=instant(row.created_ns),
         expires_at=instant_or_none(row.expires_ns),

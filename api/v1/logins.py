@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from api.auth.logins import From, Issued
 from api.auth.names import digest_of, new_id
 from api.auth.passwords import check_new
+from api.auth.portfolio_limits import listed
 from api.auth.principal import Principal, public, require
 from api.auth.scopes import Scope, format_scopes
 from api.auth.second_factor import factors_of
@@ -176,7 +177,7 @@ async def me(services: Use, who: Annotated[Principal, require()]) -> Me:
         factors = factors_of(session, who.user or "")
         return Me(
             actor=who.actor, organisation=who.organisation, scopes=sorted(who.scopes),
-            portfolios=None if who.portfolios is None else sorted(who.portfolios), user=who.user,
+            portfolios=listed(who.portfolios), user=who.user,
             email=user.email if user else None, name=user.name if user else None, has_totp=factors.has_totp,
             passkeys=factors.passkeys,
         )  # fmt: skip

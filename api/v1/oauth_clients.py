@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, select
 
 from api.auth.oauth import NewClient, make_client
+from api.auth.portfolio_limits import listed, read_limit
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope, parse_scopes
 from api.auth.tables import OAuthClientRow
-from api.core.errors import Forbidden, NotFound
+from api.core.errors import NotFound
 from api.core.times import instant, instant_or_none
 from api.services import Use
 
@@ -76,11 +77,7 @@ async def create_client(
 ) -> MadeClient:
     """Make a client, confirmed by a person, with no scope and no portfolio that its maker does not have."""
     scopes = frozenset(body.scopes)
-    if missing := sorted(scopes - who.scopes):
-        raise Forbidden(f"you do not have {', '.join(missing)} yourself", code="missing_scope")
-    portfolios = who.portfolios if body.portfolios is None else frozenset(body.portfolios)
-    for portfolio in sorted(portfolios or ()):
-        who.check_portfolio(portfolio)
+    portfolios = who.check_gives(scopes, body.portfolios)
     new = NewClient(body.name, body.redirects, scopes, portfolios, body.is_confidential, body.acts_alone)
 
     def write(session: Session) -> MadeClient:
@@ -121,7 +118,7 @@ def _shown(row: OAuthClientRow) -> OAuthClient:
         user=row.user,
         redirects=msgspec.json.decode(row.redirects),
         scopes=sorted(parse_scopes(row.scopes)),
-        portfolios=None if row.portfolios is None else msgspec.json.decode(row.portfolios),
+        portfolios=listed(read_limit(row.portfolios)),
         is_confidential=row.secret is not None,
         acts_alone=row.acts_alone,
         created_at=instant(row.created_ns),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import delete
@@ -13,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from api.auth.bootstrap import read_email
 from api.auth.names import digest_of, new_token
+from api.auth.portfolio_limits import listed, read_limit, write_limit
 from api.auth.principal import Principal, require
 from api.auth.scopes import Role, Scope, scopes_of
 from api.auth.tables import InvitationRow, MembershipRow, UserRow
@@ -93,7 +93,7 @@ async def invite(
     services: Use, who: Annotated[Principal, require(Scope.USERS_WRITE, step_up=True, weight=10)], body: Invite
 ) -> Invitation:
     """Invite somebody, confirmed by a person. Nobody gives roles or portfolios that reach beyond one's own."""
-    portfolios = _check_within(who, body.roles, body.portfolios)
+    portfolios = write_limit(who.check_gives(scopes_of(body.roles), body.portfolios))
     email, now, word = read_email(body.email), services.clock.now_ns(), new_token("inv")
     expires_ns = now + INVITATION_DAYS * _DAY_NS
 
@@ -122,7 +122,7 @@ async def set_membership(
     body: MembershipRequest,
 ) -> User:
     """Give a member other roles and portfolios, confirmed by a person; they count within a second."""
-    portfolios = _check_within(who, body.roles, body.portfolios)
+    portfolios = write_limit(who.check_gives(scopes_of(body.roles), body.portfolios))
 
     def write(session: Session) -> User:
         person, member = _find(session, who, user)
@@ -170,15 +170,6 @@ def _find(session: Session, who: Principal, user: str) -> tuple[UserRow, Members
     return session.get_one(UserRow, user), member
 
 
-def _check_within(who: Principal, roles: list[Role], portfolios: list[str] | None) -> str | None:
-    if beyond := sorted(scopes_of(roles) - who.scopes):
-        raise Forbidden(f"you do not have {', '.join(beyond[:5])} yourself", code="missing_scope")
-    chosen = who.portfolios if portfolios is None else frozenset(portfolios)
-    for portfolio in sorted(chosen or ()):
-        who.check_portfolio(portfolio)
-    return None if chosen is None else msgspec.json.encode(sorted(chosen)).decode()
-
-
 def _keep_an_owner(session: Session, who: Principal) -> None:
     session.flush()
     query = select(MembershipRow.roles).where(MembershipRow.organisation == who.organisation)
@@ -196,7 +187,7 @@ def _shown(user: UserRow, member: MembershipRow) -> User:
         email=user.email,
         name=user.name,
         roles=[Role(word) for word in member.roles.split()],
-        portfolios=None if member.portfolios is None else msgspec.json.decode(member.portfolios),
+        portfolios=listed(read_limit(member.portfolios)),
         since=instant(member.created_ns),
         is_disabled=user.disabled_ns is not None,
     )
