@@ -77,6 +77,19 @@ def make_key(
     return row, secret
 
 
+def revoke_keys(session: Session, *, organisation: str, user: str, now_ns: int) -> None:
+    """End every key that a person has made in an organisation."""
+    session.execute(
+        update(ApiKeyRow)
+        .where(
+            col(ApiKeyRow.organisation) == organisation,
+            col(ApiKeyRow.user) == user,
+            col(ApiKeyRow.revoked_ns).is_(None),
+        )
+        .values(revoked_ns=now_ns)
+    )
+
+
 class LastUses:
     """Writes down when a key was last used, a minute apart at the least: nobody waits for it."""
 

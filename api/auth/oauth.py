@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlmodel import Session, col
 
 from api.auth.names import digest_of, new_id, new_token
@@ -100,6 +100,15 @@ def make_client(
     )
     session.add(row)
     return row, secret
+
+
+def stop_acting_alone(session: Session, *, organisation: str, user: str) -> None:
+    """Let no client that a person has made in an organisation act for itself any more; for people they go on."""
+    session.execute(
+        update(OAuthClientRow)
+        .where(col(OAuthClientRow.organisation) == organisation, col(OAuthClientRow.user) == user)
+        .values(acts_alone=False)
+    )
 
 
 def check_redirect(uri: str) -> None:

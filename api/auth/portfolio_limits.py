@@ -27,3 +27,8 @@ def narrower(one: Limit, other: Limit) -> Limit:
     if one is None or other is None:
         return other if one is None else one
     return one & other
+
+
+def is_within(limit: Limit, wider: Limit) -> bool:
+    """Whether a limit allows no portfolio that `wider` does not."""
+    return wider is None or (limit is not None and limit <= wider)

@@ -134,15 +134,14 @@ class Sessions:
             row.revoked_ns, row.revoked_why = self._now_ns(), why[:40]
         return row
 
-    def end_all(self, session: Session, user: str, why: str, *, but: str | None = None) -> None:
-        """End every session of a person, but one."""
-        session.execute(
-            update(SessionRow)
-            .where(
-                col(SessionRow.user) == user, col(SessionRow.revoked_ns).is_(None), col(SessionRow.id) != (but or "")
-            )
-            .values(revoked_ns=self._now_ns(), revoked_why=why[:40])
-        )
+    def end_all(
+        self, session: Session, user: str, why: str, *, organisation: str | None = None, but: str | None = None
+    ) -> None:
+        """End every session of a person, but one; with `organisation`, only those in it."""
+        rows = [col(SessionRow.user) == user, col(SessionRow.revoked_ns).is_(None), col(SessionRow.id) != (but or "")]
+        if organisation is not None:
+            rows.append(col(SessionRow.organisation) == organisation)
+        session.execute(update(SessionRow).where(*rows).values(revoked_ns=self._now_ns(), revoked_why=why[:40]))
 
     def _token(self, name: str, number: int) -> str:
         return f"rt_{name.removeprefix('ses_')}.{number}.{encode64(self._mac(name, number))}"

@@ -70,6 +70,7 @@ class InvitationRow(SQLModel, table=True):
     roles: str = Field(max_length=120)
     portfolios: str | None = Field(default=None, sa_type=sa.Text)
     invited_by: str = Field(max_length=80)
+    """`user:usr_…`: the person who confirmed it, and must still have the right to when it is accepted."""
     expires_ns: int = Field(sa_type=sa.BigInteger)
 
 

@@ -13,10 +13,11 @@ from sqlmodel import Session, col, select
 from api.auth.logins import From, Issued
 from api.auth.names import digest_of, new_id
 from api.auth.passwords import check_new
-from api.auth.portfolio_limits import listed
+from api.auth.portfolio_limits import is_within, listed, read_limit
 from api.auth.principal import Principal, public, require
-from api.auth.scopes import Scope, format_scopes
+from api.auth.scopes import Role, Scope, format_scopes, scopes_of
 from api.auth.second_factor import factors_of
+from api.auth.standing import member_standing
 from api.auth.tables import InvitationRow, MembershipRow, SessionRow, UserRow
 from api.core.errors import Forbidden, NotFound, Unauthenticated
 from api.core.times import instant, instant_or_none
@@ -262,7 +263,7 @@ async def accept_invitation(services: Use, request: Request, body: AcceptRequest
 
     def find(session: Session) -> tuple[str, str | None, bool]:
         row = session.get(InvitationRow, digest)
-        if row is None or row.expires_ns <= now:
+        if row is None or row.expires_ns <= now or not _is_still_given(session, row):
             raise _no_invitation()
         user = session.exec(select(UserRow).where(UserRow.email == row.email)).first()
         return row.email, user.password if user else None, user is not None
@@ -276,7 +277,7 @@ async def accept_invitation(services: Use, request: Request, body: AcceptRequest
 
     def write(session: Session) -> Member:
         row = session.get(InvitationRow, digest, with_for_update=True)
-        if row is None:
+        if row is None or not _is_still_given(session, row):
             raise _no_invitation()
         user = session.exec(select(UserRow).where(UserRow.email == row.email)).first()
         if user is None:
@@ -314,6 +315,16 @@ async def origin_of(services: Services, request: Request, person: str) -> From:
 
 def _email(session: Session, user: str) -> str:
     return session.get_one(UserRow, user).email
+
+
+def _is_still_given(session: Session, row: InvitationRow) -> bool:
+    """Whether the one who invited might do it now: one who was let go leaves no way back in."""
+    giver = member_standing(session, row.organisation, row.invited_by.removeprefix("user:"))
+    return (
+        giver is not None
+        and {Scope.USERS_WRITE, *scopes_of(Role(word) for word in row.roles.split())} <= giver.scopes
+        and is_within(read_limit(row.portfolios), giver.portfolios)
+    )
 
 
 def _no_invitation() -> Unauthenticated:

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
+from api.auth.api_keys import revoke_keys
 from api.auth.bootstrap import read_email
 from api.auth.names import digest_of, new_token
+from api.auth.oauth import stop_acting_alone
 from api.auth.portfolio_limits import listed, read_limit, write_limit
 from api.auth.principal import Principal, require
 from api.auth.scopes import Role, Scope, scopes_of
@@ -102,7 +104,7 @@ async def invite(
         session.add(
             InvitationRow(
                 digest=digest_of(word), organisation=who.organisation, email=email, name=body.name,
-                roles=_words(body.roles), portfolios=portfolios, invited_by=who.actor, expires_ns=expires_ns,
+                roles=_words(body.roles), portfolios=portfolios, invited_by=f"user:{who.user}", expires_ns=expires_ns,
             )
         )  # fmt: skip
         services.auth.audit.append(
@@ -143,20 +145,27 @@ async def set_membership(
 
 @router.delete("/{user}")
 async def remove(services: Use, who: Annotated[Principal, require(Scope.USERS_WRITE)], user: UserId) -> User:
-    """Let a member go: sessions and keys in this organisation are over within a second. Never waits for anything."""
+    """Let a member go: sessions and keys in this organisation are over within a second. Never waits for anything.
+
+    They stay over should the person be invited again, and the invitations it gave out are good no more.
+    """
+    auth, now = services.auth, services.clock.now_ns()
 
     def write(session: Session) -> User:
         person, member = _find(session, who, user)
         shown = _shown(person, member)
         session.delete(member)
         _keep_an_owner(session, who)
-        services.auth.audit.append(
+        auth.sessions.end_all(session, user, "no member any more", organisation=who.organisation)
+        revoke_keys(session, organisation=who.organisation, user=user, now_ns=now)
+        stop_acting_alone(session, organisation=who.organisation, user=user)
+        auth.audit.append(
             session, "user.removed", f"user/{user}", {"actor": who.actor, "organisation": who.organisation}
         )
         return shown
 
     gone = await services.database.run(write)
-    services.auth.standings.forget()
+    auth.standings.forget()
     return gone
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runtime.base64url import decode64
 from tests.api.callers import Caller, Person
 
 USERS = "/v1/users"
@@ -88,6 +89,65 @@ async def test_a_member_that_is_let_go_is_out_at_once(ann):
     assert (await bob.refresh())[0] == 401
     status, problem = await bob.send("POST", "/v1/auth/login", {"email": bob.email, "password": bob.password})
     assert (status, problem["code"]) == (403, "no_membership")
+
+
+async def test_who_was_let_go_and_comes_back_begins_anew(ann, services):
+    bob = await ann.invite("bob@acme.example", "admin")
+    await enrol(bob)
+    request = {"name": "old", "algorithm": "hmac-sha256", "scopes": ["keys:read"]}
+    _, made = await bob.ask_confirmed("POST", "/v1/keys", request)
+    _, me = await bob.ask("GET", "/v1/auth/me")
+    key = Caller(bob.client, services, made["id"], decode64(made["secret"]), me["user"], me["organisation"])
+    robot = {"name": "robot", "scopes": ["keys:read"], "acts_alone": True}
+    _, robot = await bob.ask_confirmed("POST", "/v1/oauth-clients", robot)
+    assert (await key.ask("GET", "/v1/keys"))[0] == 200
+    assert (await ann.ask("DELETE", f"{USERS}/{me['user']}"))[0] == 200
+
+    request = {"email": bob.email, "name": "Bob", "roles": ["admin"]}
+    _, invited = await ann.ask_confirmed("POST", USERS, request)
+    accepted = {"invitation": invited["invitation"], "password": bob.password}
+    assert (await bob.send("POST", "/v1/auth/invitations", accepted))[0] == 201
+    assert (await bob.ask("GET", "/v1/auth/me"))[0] == 401
+    assert (await bob.refresh())[1]["code"] == "session_over"
+    assert (await key.ask("GET", "/v1/keys"))[0] == 401
+    assert [
+        (client["id"], client["acts_alone"]) for client in (await ann.ask("GET", "/v1/oauth-clients"))[1]
+    ] == [(robot["id"], False)]  # fmt: skip
+    await bob.log_in()
+    assert (await bob.ask("GET", "/v1/keys"))[0] == 200
+
+
+@pytest.mark.parametrize("roles", [None, ["viewer"], ["auditor"]])
+async def test_an_invitation_is_good_while_its_giver_might_give_it(ann, roles):
+    bob = await ann.invite("bob@acme.example", "admin")
+    await enrol(bob)
+    _, me = await bob.ask("GET", "/v1/auth/me")
+    request = {"email": "cid@acme.example", "name": "Cid", "roles": ["admin"]}
+    _, invited = await bob.ask_confirmed("POST", USERS, request)
+    if roles is None:
+        assert (await ann.ask("DELETE", f"{USERS}/{me['user']}"))[0] == 200
+    else:
+        path = f"{USERS}/{me['user']}/membership"
+        assert (await ann.ask_confirmed("PUT", path, {"roles": roles}))[0] == 200
+    accepted = {"invitation": invited["invitation"], "password": "correct horse battery"}
+    status, problem = await ann.send("POST", "/v1/auth/invitations", accepted)
+    assert (status, problem["code"]) == (401, "invalid_invitation")
+    assert "cid@acme.example" not in [user["email"] for user in (await ann.ask("GET", USERS))[1]]
+
+
+async def test_an_invitation_to_every_portfolio_falls_with_its_givers_reach(ann):
+    bob = await ann.invite("bob@acme.example", "admin")
+    await enrol(bob)
+    _, me = await bob.ask("GET", "/v1/auth/me")
+    words = {}
+    for portfolios in (None, ["main"]):
+        request = {"email": "cid@acme.example", "name": "Cid", "roles": ["admin"], "portfolios": portfolios}
+        _, made = await bob.ask_confirmed("POST", USERS, request)
+        words[portfolios is None] = {"invitation": made["invitation"], "password": "correct horse battery"}
+    limited = {"roles": ["admin"], "portfolios": ["main"]}
+    assert (await ann.ask_confirmed("PUT", f"{USERS}/{me['user']}/membership", limited))[0] == 200
+    assert (await ann.send("POST", "/v1/auth/invitations", words[True]))[0] == 401
+    assert (await ann.send("POST", "/v1/auth/invitations", words[False]))[0] == 201
 
 
 async def test_the_last_owner_stays(ann, owner):
