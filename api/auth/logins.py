@@ -74,8 +74,11 @@ class Logins:
         user, methods = await self.prove(email, password, code)
         return await self.begin(user, methods, organisation, origin)
 
-    async def prove(self, email: str, password: str, code: str) -> tuple[str, str]:
-        """Check password and second factor; give the person's id and the methods."""
+    async def prove(self, email: str, password: str, code: str, *, is_confirmed: bool = False) -> tuple[str, str]:
+        """Check password and second factor; give the person's id and the methods.
+
+        `is_confirmed` says that a step-up of the person's was taken, which stands for a passkey.
+        """
         stored = await self._database.read(lambda session: _password_of(session, email.strip().lower()))
         is_right = await self._passwords.check(password, stored[1] if stored else None)
         if stored is None or not is_right:
@@ -91,7 +94,8 @@ class Logins:
             if not factors.any:
                 return "pwd"
             if not factors.has_totp:
-                return Unauthenticated("this person logs in with a passkey", code="passkey_required")
+                passkey = Unauthenticated("this person logs in with a passkey", code="passkey_required")
+                return "pwd hwk mfa" if is_confirmed else passkey
             if not code:
                 return Unauthenticated(
                     "a code is needed too", code="second_factor_required", hint="send it as `code` with the password"

@@ -38,7 +38,7 @@ class UserRow(SQLModel, table=True):
     password: str | None = Field(default=None, max_length=255)
     """argon2id; None until the invitation was accepted."""
     failures: int = 0
-    """Wrong passwords and codes in a row."""
+    """Wrong codes in a row; wrong passwords are counted among the rates."""
     locked_until_ns: int = Field(default=0, sa_type=sa.BigInteger)
     created_ns: int = Field(sa_type=sa.BigInteger)
     disabled_ns: int | None = Field(default=None, sa_type=sa.BigInteger)

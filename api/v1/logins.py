@@ -14,7 +14,7 @@ from api.auth.logins import From, Issued
 from api.auth.names import digest_of, new_id
 from api.auth.passwords import check_new
 from api.auth.portfolio_limits import is_within, listed, read_limit
-from api.auth.principal import Principal, public, require
+from api.auth.principal import Principal, confirm_step_up, public, require
 from api.auth.scopes import Role, Scope, format_scopes, scopes_of
 from api.auth.second_factor import factors_of
 from api.auth.standing import member_standing
@@ -227,11 +227,24 @@ async def end_session(
 
 
 @router.post("/password")
-async def change_password(services: Use, who: Annotated[Principal, require(weight=20)], body: PasswordRequest) -> Ended:
-    """Change the person's password, with the old one and a code. Every other session ends."""
+async def change_password(
+    services: Use, request: Request, who: Annotated[Principal, require(weight=20)], body: PasswordRequest
+) -> Ended:
+    """Change the person's password, with the old one and a code. Every other session ends.
+
+    Who has passkeys and no app confirms it with one of them instead of a code.
+    """
     user, auth = who.check_person(), services.auth
-    email = await services.database.read(lambda session: _email(session, user))
-    proved, _ = await auth.logins.prove(email, body.current, body.code)
+
+    def read(session: Session) -> tuple[str, bool]:
+        factors = factors_of(session, user)
+        return session.get_one(UserRow, user).email, factors.any and not factors.has_totp
+
+    email, has_passkeys_only = await services.database.read(read)
+    if has_passkeys_only:
+        who = await confirm_step_up(request, who)
+    await count_attempt(services, email)
+    proved, _ = await auth.logins.prove(email, body.current, body.code, is_confirmed=who.stepped_up)
     if proved != user:
         raise Unauthenticated("another person's password", code="invalid_login")
     check_new(body.new, email=email)
@@ -269,9 +282,11 @@ async def accept_invitation(services: Use, request: Request, body: AcceptRequest
         return row.email, user.password if user else None, user is not None
 
     email, stored, is_known = await services.database.read(find)
-    if is_known and not await auth.passwords.check(body.password, stored):
-        raise _no_invitation()
-    if not is_known:
+    if is_known:
+        await count_attempt(services, email)
+        if not await auth.passwords.check(body.password, stored):
+            raise _no_invitation()
+    else:
         check_new(body.password, email=email)
     hashed = "" if is_known else await auth.passwords.hash(body.password)
 
@@ -305,16 +320,20 @@ async def origin_of(services: Services, request: Request, person: str) -> From:
     Raises:
         TooManyRequests: Too many of either.
     """
-    gate = services.auth.gate
-    address = await gate.spend_by_address(request, "logins", LOGINS_A_MINUTE)
-    named = hashlib.sha256(person.strip().lower().encode()).hexdigest()[:32]
-    spent = await services.auth.rates.spend(f"login:{named}", 1, ATTEMPTS_A_MINUTE, services.clock.now_ns())
-    spent.check(1)
+    address = await services.auth.gate.spend_by_address(request, "logins", LOGINS_A_MINUTE)
+    await count_attempt(services, person)
     return From(address, request.headers.get("user-agent", "")[:200])
 
 
-def _email(session: Session, user: str) -> str:
-    return session.get_one(UserRow, user).email
+async def count_attempt(services: Services, person: str) -> None:
+    """Count an attempt at one person's password, from wherever and by whatever route it is tried.
+
+    Raises:
+        TooManyRequests: Too many.
+    """
+    named = hashlib.sha256(person.strip().lower().encode()).hexdigest()[:32]
+    spent = await services.auth.rates.spend(f"login:{named}", 1, ATTEMPTS_A_MINUTE, services.clock.now_ns())
+    spent.check(1)
 
 
 def _is_still_given(session: Session, row: InvitationRow) -> bool:

@@ -74,6 +74,23 @@ async def test_attempts_are_counted_by_person_and_by_address(owner):
     assert seen == [401] * 20 + [429] * 2
 
 
+async def test_attempts_at_a_password_are_counted_by_whatever_route_it_is_tried(ann, owner, client, services):
+    bob = await ann.invite("bob@acme.example", "viewer")
+    services.clock.advance(seconds=60)
+    request = {"current": "wrong", "new": "tractor plum seven lake"}
+    assert [(await bob.ask("POST", "/v1/auth/password", request))[0] for _ in range(12)] == [401] * 10 + [429] * 2
+    services.clock.advance(seconds=60)
+
+    globex = await Person.owner(Caller.owner(client, services, "globex")).log_in()
+    _, made = await globex.ask_confirmed("POST", "/v1/users", {"email": bob.email, "name": "B", "roles": ["viewer"]})
+    seen, guess = [], {"invitation": made["invitation"], "password": "wrong"}
+    for number in range(12):
+        bob.address = f"203.0.113.{number}"
+        seen.append((await bob.send("POST", "/v1/auth/invitations", guess))[0])
+    assert seen == [401] * 10 + [429] * 2
+    assert (await bob.send("POST", LOGIN, credentials(bob)))[0] == 429  # all of them count together
+
+
 async def test_an_access_token_is_over_after_ten_minutes_and_a_refresh_gives_the_next(ann, services):
     services.clock.advance(seconds=600)
     status, problem = await ann.ask("GET", ME)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 
 import pytest
 
+from api.auth.signing import request_digest
 from api.auth.tables import PasskeyRow
 from runtime.base64url import decode64, encode64
 from tests.api.callers import Caller, Person
@@ -100,11 +102,7 @@ async def test_a_counter_that_goes_backwards_is_a_copy(bob, phone):
 
 
 async def test_a_passkey_confirms_one_request(bob, phone):
-    from api.auth.signing import request_digest
-
     path, value = "/v1/keys", {"name": "x", "algorithm": "hmac-sha256", "scopes": ["keys:read"]}
-    import json
-
     digest = request_digest("POST", path, json.dumps(value).encode()).hex()
     _, begun = await bob.ask("POST", "/v1/auth/step-ups", {"digest": digest})
     assert begun["methods"] == ["passkey"]
@@ -118,6 +116,25 @@ async def test_a_passkey_confirms_one_request(bob, phone):
     replayed = {"challenge": again["challenge"], "credential": credential}
     assert (await bob.ask("POST", "/v1/auth/step-ups/confirmation", replayed))[0] == 403
     assert (await bob.send("POST", f"{PASSKEYS}/login", {"credential": phone.use(again["public_key"])}))[0] == 401
+
+
+async def test_who_has_passkeys_only_changes_the_password_with_a_confirmation(bob, phone):
+    path, value = "/v1/auth/password", {"current": bob.password, "new": "tractor plum seven lake"}
+    assert (await bob.ask("POST", path, value))[1]["code"] == "step_up_required"
+    wrong = value | {"current": "wrong"}
+    assert (await bob.ask("POST", path, wrong, step_up=await confirm(bob, phone, path, wrong)))[0] == 401
+    assert (await bob.ask("POST", path, value, step_up=await confirm(bob, phone, path, value)))[0] == 200
+    request = {"email": bob.email, "password": value["new"]}
+    assert (await bob.send("POST", "/v1/auth/login", request))[1]["code"] == "passkey_required"
+
+
+async def confirm(person, passkey, path, value):
+    digest = request_digest("POST", path, json.dumps(value).encode()).hex()
+    _, begun = await person.ask("POST", "/v1/auth/step-ups", {"digest": digest})
+    answer = {"challenge": begun["challenge"], "credential": passkey.use(begun["public_key"])}
+    status, confirmed = await person.ask("POST", "/v1/auth/step-ups/confirmation", answer)
+    assert status == 201
+    return confirmed["step_up"]
 
 
 async def test_anothers_passkey_confirms_nothing(ann, bob, phone):
