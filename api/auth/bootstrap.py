@@ -12,10 +12,11 @@ from sqlmodel import Session, select
 from api.auth.api_keys import NewKey, make_key
 from api.auth.names import new_id
 from api.auth.scopes import Role, Scope
+from api.auth.second_factor import new_seed
 from api.auth.services import Auth
 from api.auth.signing import Algorithm
-from api.auth.tables import MembershipRow, OrganisationRow, TotpRow, UserRow
-from api.auth.totp import SEED_BYTES, provisioning_uri, seed_text
+from api.auth.tables import MembershipRow, OrganisationRow, UserRow
+from api.auth.totp import provisioning_uri, seed_text
 from api.portfolios.directory import create
 from domain import InputError
 
@@ -59,7 +60,7 @@ def bootstrap(auth: Auth, *, slug: str, name: str, email: str, public_key: str |
         raise InputError(f"not a short name: {slug[:64]!r}", hint="lower-case letters, digits and hyphens, at most 40")
     if not 1 <= len(name) <= 120:
         raise InputError("an organisation's name has 1 to 120 characters")
-    password, seed, now = secrets.token_urlsafe(18), secrets.token_bytes(SEED_BYTES), auth.clock.now_ns()
+    password, now = secrets.token_urlsafe(18), auth.clock.now_ns()
     hashed = auth.passwords.hash_now(password)
     algorithm = Algorithm.HMAC if public_key is None else Algorithm.ED25519
 
@@ -77,8 +78,7 @@ def bootstrap(auth: Auth, *, slug: str, name: str, email: str, public_key: str |
         session.add_all([organisation, user])
         session.flush()
         session.add(MembershipRow(organisation=organisation.id, user=user.id, roles=Role.OWNER, created_ns=now))
-        sealed = auth.seal.seal(seed, f"totp/{user.id}")
-        session.add(TotpRow(user=user.id, seed=sealed, last_step=0, created_ns=now, confirmed_ns=now))
+        seed = new_seed(session, auth.seal, user.id, now, is_in_force=True)
         new = NewKey("bootstrap", algorithm, frozenset(Scope), public_key=public_key)
         key, secret = make_key(session, new, organisation=organisation.id, user=user.id, seal=auth.seal, now_ns=now)
         portfolio = create(session, organisation.id, "main", now, has_rest=is_first)

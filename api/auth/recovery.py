@@ -9,9 +9,10 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from api.auth.bootstrap import read_email
+from api.auth.second_factor import new_seed
 from api.auth.services import Auth
-from api.auth.tables import PasskeyRow, RecoveryCodeRow, TotpRow, UserRow, WalletRow
-from api.auth.totp import SEED_BYTES, provisioning_uri, seed_text
+from api.auth.tables import PasskeyRow, RecoveryCodeRow, UserRow, WalletRow
+from api.auth.totp import provisioning_uri, seed_text
 from domain import InputError
 
 
@@ -35,25 +36,23 @@ def recover(auth: Auth, email: str) -> Recovered:
         InputError: Nobody has this address.
     """
     email = read_email(email)
-    password, seed, now = secrets.token_urlsafe(18), secrets.token_bytes(SEED_BYTES), auth.clock.now_ns()
+    password, now = secrets.token_urlsafe(18), auth.clock.now_ns()
     hashed = auth.passwords.hash_now(password)
 
-    def write(session: Session) -> str:
+    def write(session: Session) -> tuple[str, bytes]:
         user = session.exec(select(UserRow).where(UserRow.email == email)).first()
         if user is None:
             raise InputError(f"{email} is nobody here")
         user.password, user.failures, user.locked_until_ns = hashed, 0, 0
-        session.execute(delete(TotpRow).where(col(TotpRow.user) == user.id))
         for row in (PasskeyRow, WalletRow, RecoveryCodeRow):
             session.execute(delete(row).where(col(row.user) == user.id))
-        sealed = auth.seal.seal(seed, f"totp/{user.id}")
-        session.add(TotpRow(user=user.id, seed=sealed, last_step=0, created_ns=now, confirmed_ns=now))
+        seed = new_seed(session, auth.seal, user.id, now, is_in_force=True)
         auth.sessions.end_all(session, user.id, "recovered")
         auth.challenges.forget(session, user.id)
         auth.audit.append(session, "user.recovered", f"user/{user.id}", {"actor": "console"})
-        return user.id
+        return user.id, seed
 
     with auth.database.transaction() as session:
-        name = write(session)
+        name, seed = write(session)
     uri = provisioning_uri(seed, issuer=auth.settings.name, account=email)
     return Recovered(name, email, password, seed_text(seed), uri)

@@ -24,6 +24,8 @@ from api.auth.totp import SEED_BYTES, step_of
 log = structlog.get_logger(__name__)
 
 RECOVERY_CODES: Final = 10
+SEED_NS: Final = 15 * 60 * 10**9
+"""So long may the first code of a seed take."""
 _FREE_FAILURES: Final = 5
 _MINUTE_NS: Final = 60 * 10**9
 _LOCK_NS_MAX: Final = 24 * 3_600 * 10**9
@@ -74,19 +76,20 @@ def take_code(session: Session, seal: Seal, user: UserRow, code: str, now_ns: in
     return None
 
 
-def new_seed(session: Session, seal: Seal, user: str, now_ns: int) -> bytes:
-    """Make a seed that is not in force before a code of it was shown."""
+def new_seed(session: Session, seal: Seal, user: str, now_ns: int, *, is_in_force: bool = False) -> bytes:
+    """Make a seed. Unless it is handed to the person at a console, it is not in force before a code of it was shown."""
     seed = secrets.token_bytes(SEED_BYTES)
     row = session.get(TotpRow, user) or TotpRow(user=user, seed="", last_step=0, created_ns=now_ns)
-    row.seed, row.last_step, row.created_ns, row.confirmed_ns = seal.seal(seed, f"totp/{user}"), 0, now_ns, None
+    row.seed, row.last_step, row.created_ns = seal.seal(seed, f"totp/{user}"), 0, now_ns
+    row.confirmed_ns = now_ns if is_in_force else None
     session.add(row)
     return seed
 
 
 def confirm_seed(session: Session, seal: Seal, user: str, code: str, now_ns: int) -> bool:
-    """Put a new seed in force with the first code of it."""
+    """Put a new seed in force with the first code of it, while it is new: nobody guesses codes of a forgotten one."""
     row = session.get(TotpRow, user)
-    if row is None or row.confirmed_ns is not None:
+    if row is None or row.confirmed_ns is not None or now_ns - row.created_ns > SEED_NS:
         return False
     step = step_of(code, seal.open(row.seed, f"totp/{user}"), now_ns // 10**9, row.last_step)
     if step is None:

@@ -109,7 +109,7 @@ async def get_organisation(services: Use, who: Annotated[Principal, require(Scop
 
 
 @router.get("/branding/{slug}", dependencies=[public()])
-async def getbranding_of(services: Use, slug: Slug) -> Branding:
+async def get_branding(services: Use, slug: Slug) -> Branding:
     """How an organisation looks, for its login page."""
 
     def read(session: Session) -> Branding:
@@ -122,14 +122,18 @@ async def getbranding_of(services: Use, slug: Slug) -> Branding:
 
 
 @router.put("/organisation/branding")
-async def setbranding_of(
+async def set_branding(
     services: Use, who: Annotated[Principal, require(Scope.ORGANISATION_WRITE)], body: Branding
 ) -> Organisation:
     """Change how the organisation looks."""
 
     def write(session: Session) -> Organisation:
         row = session.get_one(OrganisationRow, who.organisation)
-        row.branding, row.name = body.model_dump_json(), body.name
+        before, row.branding, row.name = row.branding, body.model_dump_json(), body.name
+        services.auth.audit.append(
+            session, "organisation.branding-changed", f"organisation/{row.id}",
+            {"actor": who.actor, "before": before, "after": row.branding},
+        )  # fmt: skip
         return _shown(row)
 
     return await services.database.run(write)

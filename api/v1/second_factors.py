@@ -62,7 +62,7 @@ async def begin_totp(services: Use, request: Request, who: Annotated[Principal, 
 async def confirm_totp(
     services: Use, who: Annotated[Principal, require(weight=10)], body: CodeRequest
 ) -> RecoveryCodes:
-    """Put the seed in force with its first code; recovery codes come with it."""
+    """Put the seed in force with its first code, within 15 minutes; recovery codes come with it."""
     user, auth = who.check_person(), services.auth
 
     def write(session: Session) -> RecoveryCodes | None:
@@ -94,9 +94,13 @@ async def remove_totp(services: Use, who: Annotated[Principal, require(step_up=T
 @router.post("/recovery-codes", status_code=201)
 async def renew_recovery_codes(services: Use, who: Annotated[Principal, require(step_up=True)]) -> RecoveryCodes:
     """Make ten new codes in the place of those before."""
-    user = who.check_person()
-    codes = await services.database.run(lambda session: new_recovery_codes(session, user))
-    return RecoveryCodes(codes=codes)
+    user, auth = who.check_person(), services.auth
+
+    def write(session: Session) -> RecoveryCodes:
+        auth.audit.append(session, "user.recovery-codes-renewed", f"user/{user}", {"actor": who.actor})
+        return RecoveryCodes(codes=new_recovery_codes(session, user))
+
+    return await services.database.run(write)
 
 
 async def check_may_enrol(services: Services, request: Request, who: Principal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b32decode
 
 import pytest
 from sqlmodel import select
@@ -199,8 +200,6 @@ async def test_a_first_seed_wants_a_fresh_login_and_a_second_one_the_first(ann, 
     await bob.log_in()
     status, seed = await bob.ask("POST", "/v1/auth/totp")
     assert status == 201
-    from base64 import b32decode
-
     bob.seed = b32decode(seed["seed"])
     assert (await bob.ask("POST", "/v1/auth/totp/confirmation", {"code": "000000"}))[0] == 401
     status, codes = await bob.ask("POST", "/v1/auth/totp/confirmation", {"code": bob.code()})
@@ -220,6 +219,26 @@ async def test_a_first_seed_wants_a_fresh_login_and_a_second_one_the_first(ann, 
 
     assert (await bob.ask_confirmed("DELETE", "/v1/auth/totp"))[0] == 200
     assert (await bob.send("POST", LOGIN, credentials(bob)))[0] == 200
+
+
+async def test_a_seed_that_nobody_proved_in_time_is_none(ann, services):
+    bob = await ann.invite("bob@acme.example", "trader")
+    _, seed = await bob.ask("POST", "/v1/auth/totp")
+    bob.seed = b32decode(seed["seed"])
+    services.clock.advance(seconds=15 * 60)
+    await bob.refresh()
+    status, problem = await bob.ask("POST", "/v1/auth/totp/confirmation", {"code": bob.code()})
+    assert (status, problem["code"]) == (401, "invalid_code")
+    assert (await bob.ask("GET", ME))[1]["has_totp"] is False
+
+
+async def test_new_recovery_codes_take_the_place_of_the_old_and_are_written_down(ann, services):
+    codes = [(await ann.ask_confirmed("POST", "/v1/auth/recovery-codes"))[1]["codes"] for _ in range(2)]
+    assert (await ann.send("POST", LOGIN, credentials(ann, code=codes[0][0])))[0] == 401
+    assert (await ann.send("POST", LOGIN, credentials(ann, code=codes[1][0])))[0] == 200
+    with services.database.snapshot() as session:
+        kinds = [record.kind for record in list_audit(session)]
+    assert kinds.count("user.recovery-codes-renewed") == 2
 
 
 async def test_a_confirmation_by_code_lets_one_request_pass_once(ann):

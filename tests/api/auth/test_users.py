@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b32decode
+
 import pytest
 
+from custody.audit import list_audit
 from runtime.base64url import decode64
 from tests.api.callers import Caller, Person
 
@@ -61,8 +64,6 @@ async def test_nobody_gives_or_takes_what_reaches_beyond_ones_own(ann, owner):
 
 
 async def enrol(person):
-    from base64 import b32decode
-
     _, seed = await person.ask("POST", "/v1/auth/totp")
     person.seed = b32decode(seed["seed"])
     assert (await person.ask("POST", "/v1/auth/totp/confirmation", {"code": person.code()}))[0] == 200
@@ -184,6 +185,8 @@ async def test_looks_are_public_and_each_organisations_own(ann, client, services
     stranger = await Person.owner(Caller.owner(client, services, "globex")).log_in()
     assert (await ann.ask("PUT", f"{ORGANISATION}/branding", BRANDING))[1]["branding"] == BRANDING
     assert await ann.send("GET", "/v1/branding/acme") == (200, BRANDING)
+    with services.database.snapshot() as session:
+        assert [record.kind for record in list_audit(session)][-1] == "organisation.branding-changed"
     assert (await stranger.ask("GET", ORGANISATION))[1]["name"] == "Globex"
     assert (await ann.send("GET", "/v1/branding/nobody"))[0] == 404
 
