@@ -24,6 +24,7 @@ from api.services import Services, Use
 from api.v1.consent import Asking, consent_page
 from api.v1.logins import origin_of
 from api.v1.organisation import branding_of
+from api.v1.second_factors import check_is_there
 from domain import InputError
 
 router = APIRouter(tags=["oauth"])
@@ -139,9 +140,15 @@ async def decide(services: Use, request: Request) -> Response:
 
 
 @router.post("/v1/oauth/grants", status_code=201)
-async def grant(services: Use, who: Annotated[Principal, require(weight=5)], body: Authorize) -> Redirect:
-    """Let a client in from a page of one's own, on which the person has logged in by whatever way."""
+async def grant(
+    services: Use, request: Request, who: Annotated[Principal, require(weight=5)], body: Authorize
+) -> Redirect:
+    """Let a client in from a page of one's own: confirmed by who has a second factor, else soon after a login.
+
+    A client stays for months, so an access token that somebody found does not let one in.
+    """
     user = who.check_person()
+    await check_is_there(services, request, who)
     asking = await _asking(services, body)
     if isinstance(asking, OAuthError):
         raise BadRequest(asking.description, code=asking.error)

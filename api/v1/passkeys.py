@@ -16,7 +16,7 @@ from api.core.errors import ApiError, NotFound, Unauthenticated
 from api.core.times import instant, instant_or_none
 from api.services import Use
 from api.v1.logins import SlugOrId, TokenPair, origin_of
-from api.v1.second_factors import check_may_enrol
+from api.v1.second_factors import check_is_there
 
 router = APIRouter(prefix="/v1/auth/passkeys", tags=["auth"])
 
@@ -62,7 +62,7 @@ class PasskeyLogin(BaseModel):
 async def begin_registration(services: Use, request: Request, who: Annotated[Principal, require(weight=5)]) -> Options:
     """Begin to make a passkey: confirmed by who has a second factor, else within 15 minutes of a login."""
     user = who.check_person()
-    await check_may_enrol(services, request, who)
+    await check_is_there(services, request, who)
 
     def write(session: Session) -> Options:
         return Options(public_key=services.auth.passkeys.registration(session, session.get_one(UserRow, user)))

@@ -46,7 +46,7 @@ class RecoveryCodes(BaseModel):
 async def begin_totp(services: Use, request: Request, who: Annotated[Principal, require(weight=10)]) -> Seed:
     """Make a seed. Who has a second factor already confirms it; a first one wants a login of the last 15 minutes."""
     user = who.check_person()
-    await check_may_enrol(services, request, who)
+    await check_is_there(services, request, who)
 
     def write(session: Session) -> Seed:
         if factors_of(session, user).has_totp:
@@ -103,8 +103,8 @@ async def renew_recovery_codes(services: Use, who: Annotated[Principal, require(
     return await services.database.run(write)
 
 
-async def check_may_enrol(services: Services, request: Request, who: Principal) -> None:
-    """Stop whoever found a session open: a factor is added with another one, or right after a login.
+async def check_is_there(services: Services, request: Request, who: Principal) -> None:
+    """Stop whoever found a session open: factors and clients are added with a factor, or within 15 minutes of a login.
 
     Raises:
         Forbidden: `step_up_required`, or `fresh_login_required`.

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, select
 
-from api.auth.account_signatures import SIGNATURE_BYTES_MAX, has_signed
+from api.auth.account_signatures import SIGNATURE_BYTES_MAX, has_signed, is_key_of
 from api.auth.principal import Principal, public, require
 from api.auth.siwe import SignInMessage
 from api.auth.tables import UserRow, WalletRow
@@ -18,7 +18,7 @@ from api.core.errors import Conflict, NotFound, Unauthenticated
 from api.core.times import instant
 from api.services import Services, Use
 from api.v1.logins import SlugOrId, TokenPair, origin_of
-from api.v1.second_factors import check_may_enrol
+from api.v1.second_factors import check_is_there
 from domain import InputError
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"])
@@ -77,13 +77,18 @@ async def make_nonce(services: Use, request: Request) -> SignIn:
 
 @router.post("/siwe", dependencies=[public()])
 async def sign_in(services: Use, request: Request, body: WalletLogin) -> TokenPair:
-    """Log in with a wallet that was linked to a person before."""
+    """Log in with a wallet that was linked to a person before; a contract account on the chain it was linked on."""
     origin = await origin_of(services, request, body.message[:300].partition("account:\n")[2][:42])
     message = await _prove(services, body)
 
+    # On another chain the contract at the same address may be somebody else's; a key is its holder's on all of them.
+    is_key = is_key_of(message.address, message.digest(), bytes.fromhex(body.signature[2:]))
+
     def read(session: Session) -> str | None:
         row = session.get(WalletRow, message.address)
-        user = session.get(UserRow, row.user) if row is not None else None
+        if row is None or not (is_key or row.chain_id == message.chain_id):
+            return None
+        user = session.get(UserRow, row.user)
         return None if user is None or user.disabled_ns is not None else user.id
 
     user = await services.database.read(read)
@@ -100,7 +105,7 @@ async def link_wallet(
 ) -> Wallet:
     """Let a wallet sign in as this person: it signs a message to prove that it is there."""
     user, auth = who.check_person(), services.auth
-    await check_may_enrol(services, request, who)
+    await check_is_there(services, request, who)
     message = await _prove(services, body)
 
     def write(session: Session) -> Wallet:

@@ -173,8 +173,9 @@ async def test_wrong_passwords_strangers_and_members_of_others_are_told_on_the_p
     assert b"<script>" not in answer.body
 
 
-async def test_a_page_of_ones_own_lets_a_client_in_for_who_has_logged_in(ann, tax, owner):
-    status, told = await ann.ask("POST", "/v1/oauth/grants", tax.question())
+async def test_a_page_of_ones_own_lets_a_client_in_for_who_has_logged_in(ann, tax, owner, services):
+    assert (await ann.ask("POST", "/v1/oauth/grants", tax.question()))[1]["code"] == "step_up_required"
+    status, told = await ann.ask_confirmed("POST", "/v1/oauth/grants", tax.question())
     assert status == 201
     code = parse_qs(urlsplit(told["location"]).query)["code"][0]
     _, tokens = await tax.exchange(code)
@@ -184,6 +185,12 @@ async def test_a_page_of_ones_own_lets_a_client_in_for_who_has_logged_in(ann, ta
         "POST", "/v1/oauth/grants", tax.question(), authorization=f"Bearer {tokens['access_token']}"
     )
     assert status == 403  # a client does not let clients in
+
+    bob = await ann.invite("bob@acme.example", "viewer")
+    assert (await bob.ask("POST", "/v1/oauth/grants", tax.question()))[0] == 201
+    services.clock.advance(seconds=901)
+    await bob.refresh()
+    assert (await bob.ask("POST", "/v1/oauth/grants", tax.question()))[1]["code"] == "fresh_login_required"
 
 
 async def test_a_client_that_acts_for_itself_has_its_own_scopes(ann, services):

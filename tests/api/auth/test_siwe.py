@@ -312,6 +312,37 @@ async def test_a_wallet_is_linked_by_its_holder_with_a_confirmation_and_to_one_p
     assert (await stranger.ask("DELETE", f"/v1/auth/wallets/{KEY.address}"))[0] == 404
 
 
+class Contracts:
+    """A chain on which the account at every address is a contract that vouches for anything."""
+
+    async def code(self, address):
+        return b"\xfe"
+
+    async def call(self, to, data):
+        return bytes.fromhex("1626ba7e") + bytes(28)
+
+
+async def test_a_contract_account_signs_in_on_the_chain_it_was_linked_on(ann, services):
+    auth = replace(services.auth, chains={5: Contracts(), 6: Contracts()})
+    services = replace(services, auth=auth)
+    ann.client.app.state.services = services
+    account = checksum("0x" + "c0" * 20)
+
+    async def message(chain_id):
+        return await signed(ann, services, chain_id=chain_id, address=account)
+
+    assert (await ann.ask_confirmed("POST", "/v1/auth/wallets", await message(5)))[0] == 201
+    assert (await ann.send("POST", "/v1/auth/siwe", await message(5)))[0] == 200
+    status, problem = await ann.send("POST", "/v1/auth/siwe", await message(6))
+    assert (status, problem["code"]) == (401, "unknown_wallet")
+
+
+@pytest.mark.parametrize("chain_id", [1, 10, 10**9])
+async def test_a_key_signs_in_on_every_chain(ann, services, chain_id):
+    assert (await ann.ask_confirmed("POST", "/v1/auth/wallets", await signed(ann, services)))[0] == 201
+    assert (await ann.send("POST", "/v1/auth/siwe", await signed(ann, services, chain_id=chain_id)))[0] == 200
+
+
 @pytest.mark.parametrize(
     "change", [{"domain": "evil.example"}, {"nonce": "madeupbyme1"}, {"uri": "https://evil.example/login"}]
 )
