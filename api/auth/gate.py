@@ -60,7 +60,8 @@ class RequestGate:
         address = caller_address(request, self._proxies)
         try:
             principal, standing = await self._identify(request)
-            _check_networks(standing, address)
+            if not _may_come_from(standing, address):
+                raise Forbidden("not from this address", code="foreign_address", hint="the allow-list does not have it")
         except (Unauthenticated, Forbidden) as exc:
             await self._count_failure(exc, address)
             raise
@@ -85,23 +86,25 @@ class RequestGate:
             raise
         return replace(principal, stepped_up=True)
 
-    async def still(self, principal: Principal) -> Principal | None:
-        """The same caller as it stands now, for streams: None once it may not be here any more."""
+    async def still(self, principal: Principal, connection: HTTPConnection) -> Principal | None:
+        """The same caller as it stands now, for streams: None once it may not be here, or not from there, any more."""
         standing = await self._standing_of(principal)
         if standing is None or standing.organisation != principal.organisation:
+            return None
+        if not _may_come_from(standing, caller_address(connection, self._proxies)):
             return None
         granted = principal.scopes if principal.granted is None else principal.granted
         return replace(principal, scopes=granted & standing.scopes, portfolios=standing.portfolios)
 
-    async def ticket(self, word: str) -> Principal:
+    async def ticket(self, word: str, connection: HTTPConnection) -> Principal:
         """Take a stream's ticket and give its caller as it stands now.
 
         Raises:
-            Unauthenticated: Code `invalid_ticket`: none, used, over, or its caller may not be here any more.
+            Unauthenticated: Code `invalid_ticket`: none, used, over, or its caller may not be here (any more).
         """
-        now = await self.still(await self._tickets.redeem(word))
+        now = await self.still(await self._tickets.redeem(word), connection)
         if now is None:
-            raise Unauthenticated("this ticket's caller is gone", code="invalid_ticket")
+            raise Unauthenticated("this ticket's caller may not be here", code="invalid_ticket")
         return now
 
     async def spend(self, request: HTTPConnection, caller: str, weight: int, limit: int) -> None:
@@ -200,7 +203,5 @@ def target_of(request: HTTPConnection) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _check_networks(standing: Standing, address: Address | None) -> None:
-    for networks in standing.networks:
-        if not is_within(address, networks):
-            raise Forbidden("not from this address", code="foreign_address", hint="the allow-list does not have it")
+def _may_come_from(standing: Standing, address: Address | None) -> bool:
+    return all(is_within(address, networks) for networks in standing.networks)

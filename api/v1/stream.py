@@ -13,13 +13,14 @@ router = APIRouter(tags=["stream"])
 
 @router.websocket("/v1/stream", dependencies=[public()])
 async def stream(socket: WebSocket) -> None:
-    """Opened by a single-use ticket (`POST /v1/tickets`), in the query or as the first message."""
+    """Opened by a single-use ticket (`POST /v1/stream-tickets`), in the query or as the first message."""
     services = services_of(socket)
+    gate = services.auth.gate
     door = Door(
         hub=services.hub,
         directory=services.directory,
-        redeem=services.auth.tickets.redeem,
-        still=services.auth.gate.still,
+        redeem=lambda word: gate.ticket(word, socket),
+        still=lambda who: gate.still(who, socket),
         knows_instrument=services.mirror.state("books").__contains__,
         now_ns=services.clock.now_ns,
     )

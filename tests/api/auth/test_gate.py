@@ -8,12 +8,16 @@ from contextlib import contextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.requests import HTTPConnection
 
 from api.auth import Principal
 from api.auth.tables import MembershipRow, OrganisationRow, UserRow
+from api.core.errors import Unauthenticated
+from api.v1.stream import stream
 from runtime.base64url import encode64
 from tests.api.callers import Caller, Person
 from tests.api.lab import Client, api_services, application
+from tests.api.streams.socket import Socket
 
 READ = "/v1/keys"
 
@@ -22,6 +26,10 @@ READ = "/v1/keys"
 def house(tmp_path, url=""):
     with api_services(tmp_path, url=url) as services:
         yield services, Client(application(services))
+
+
+def connection(address="127.0.0.1"):
+    return HTTPConnection({"type": "websocket", "client": (address, 1), "headers": []})
 
 
 def code(answer):
@@ -180,6 +188,37 @@ async def test_an_address_that_is_wrong_too_often_is_told_so(owner):
     assert (await owner.full("GET", READ)).status == 200  # from elsewhere, and right
 
 
+async def test_a_stream_opens_and_stays_where_the_allow_list_has_its_caller(owner, services):
+    gate = services.auth.gate
+    listed = await owner.with_key(networks=["127.0.0.1"])
+    words = [(await listed.ask("POST", "/v1/stream-tickets"))[1]["ticket"] for _ in range(2)]
+    with pytest.raises(Unauthenticated, match="may not be here"):
+        await gate.ticket(words[0], connection("198.51.100.1"))
+    who = await gate.ticket(words[1], connection())
+    assert await gate.still(who, connection()) == who
+    path = f"{READ}/{listed.key}/networks"
+    assert (await owner.ask("PUT", path, {"networks": ["198.51.100.0/24"]}, confirmed=True))[0] == 200
+    assert await gate.still(who, connection()) is None
+
+
+@pytest.mark.parametrize(("networks", "heard"), [(["127.0.0.1"], "ready"), ([], "ready"), (None, "closed")])
+async def test_the_stream_looks_at_its_caller_again_as_it_opens(owner, services, client, networks, heard):
+    key = await owner.with_key()
+    word = (await key.ask("POST", "/v1/stream-tickets"))[1]["ticket"]
+    if networks is None:
+        assert (await owner.ask("DELETE", f"{READ}/{key.key}"))[0] == 200
+    else:
+        path = f"{READ}/{key.key}/networks"
+        assert (await owner.ask("PUT", path, {"networks": networks}, confirmed=True))[0] == 200
+    socket = Socket(f"ticket={word}")
+    socket.server.scope["app"] = client.app
+    serving = asyncio.create_task(stream(socket.server))
+    assert (await socket.hear())["t"] == heard
+    socket.leave()
+    async with asyncio.timeout(30):
+        await serving
+
+
 async def test_both_databases_admit_refuse_and_let_pass_once(tmp_path, database_url: str):
     with house(tmp_path, database_url) as (services, client):
         owner = Caller.owner(client, services)
@@ -204,7 +243,7 @@ async def test_both_databases_admit_refuse_and_let_pass_once(tmp_path, database_
         assert sorted(status for status, _ in answers) == [201, 403, 403, 403]  # a confirmation passes once
         _, ticket = await ann.ask("POST", "/v1/stream-tickets")
         found = await asyncio.gather(
-            *(services.auth.gate.ticket(ticket["ticket"]) for _ in range(4)), return_exceptions=True
+            *(services.auth.gate.ticket(ticket["ticket"], connection()) for _ in range(4)), return_exceptions=True
         )
         assert sum(isinstance(one, Principal) for one in found) == 1
         assert (await ann.ask_confirmed("DELETE", "/v1/auth/totp"))[0] == 200

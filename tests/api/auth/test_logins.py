@@ -7,12 +7,14 @@ from base64 import b32decode
 
 import pytest
 from sqlmodel import select
+from starlette.requests import HTTPConnection
 
 from api.auth.tables import MembershipRow, RecoveryCodeRow, SessionRow, UserRow
 from api.core.errors import Unauthenticated
 from custody.audit import list_audit
 from tests.api.callers import Caller, Person
 
+HERE = HTTPConnection({"type": "websocket", "client": ("127.0.0.1", 1), "headers": []})
 LOGIN, ME = "/v1/auth/login", "/v1/auth/me"
 
 
@@ -281,22 +283,22 @@ async def test_a_ticket_opens_once_for_half_a_minute_and_falls_with_its_role(ann
     who = await auth.tickets.redeem(made["ticket"])
     assert (who.user, who.organisation) == (owner.user, owner.organisation)
     with pytest.raises(Unauthenticated, match="used"):
-        await auth.gate.ticket(made["ticket"])
-    assert await auth.gate.still(who) == who
+        await auth.gate.ticket(made["ticket"], HERE)
+    assert await auth.gate.still(who, HERE) == who
     with services.database.transaction() as session:
         session.get(MembershipRow, (owner.organisation, owner.user)).roles = "viewer"
     services.clock.advance(seconds=1)
-    now = await auth.gate.still(who)
+    now = await auth.gate.still(who, HERE)
     assert now is not None
     assert not now.may("orders:write")
     with services.database.transaction() as session:
         session.get(SessionRow, who.session).revoked_ns = 1
     services.clock.advance(seconds=1)
-    assert await auth.gate.still(who) is None
+    assert await auth.gate.still(who, HERE) is None
     _, late = await owner.ask("POST", "/v1/stream-tickets")
     services.clock.advance(seconds=31)
     with pytest.raises(Unauthenticated, match="over"):
-        await auth.gate.ticket(late["ticket"])
+        await auth.gate.ticket(late["ticket"], HERE)
 
 
 async def test_people_are_not_logged_by_password_or_token(ann, capsys):
