@@ -103,9 +103,11 @@ class Reconciler:
             if recovered and was_trusted and self._epoch == epoch:
                 # It may only be late; a report that was lost costs a reconnect, which costs nothing.
                 asyncio.get_running_loop().call_later(MISSING_AFTER_S, self._doubt, epoch, began_ns)
-            self._due = False
-            if self._is_up and self._epoch == epoch:
-                self.trusted.set()
+            # Lost or connected anew meanwhile: what happened in between is in no list that was read.
+            if self._epoch == epoch:
+                self._due = False
+                if self._is_up:
+                    self.trusted.set()
         while self._missing:
             client_order_id = next(iter(self._missing))
             known = self._reports.find(client_order_id)
