@@ -79,15 +79,16 @@ class Orders:
 
     async def _submit(self, market: Market, client_order_id: str, call: Callable[[], Awaitable[OrderSnapshot]]) -> int:
         """Do what sends an order, once, and tell what came of it; return when it was sent."""
+        # Refused at once where there is no room, before anything is known of the order.
+        await self._connection.limiter.enter(Lane.ORDER, weight=1, orders=1)
         known = self._reports.register(client_order_id, market.id, self._clock.monotonic_ns())
         if known.is_placed or known.state is not None:
             raise InvariantError(f"order id {client_order_id} was used before: one id is one order, sent once")
         handover = Handover()
         self._placing.add(client_order_id)
+        known.is_placed = known.is_followed = True
+        known.registered_ns = self._clock.monotonic_ns()
         try:
-            await self._connection.limiter.enter(Lane.ORDER, weight=1, orders=1)
-            known.is_placed = known.is_followed = True
-            known.registered_ns = self._clock.monotonic_ns()
             CURRENT.set(handover)
             async with asyncio.timeout(self._connection.timeout_s):
                 answer = await call()
@@ -96,9 +97,6 @@ class Orders:
                 self._reports.discard(client_order_id)
                 raise VenueUnavailable(f"order {client_order_id}: no connection in time, nothing was sent") from exc
             raise OutcomeUnknown(f"order {client_order_id}: no answer in time", request_id=client_order_id) from exc
-        except VenueUnavailable:
-            self._reports.discard(client_order_id)
-            raise
         except Exception as exc:
             error = self._failure(exc, client_order_id, handover)
             if not isinstance(error, OutcomeUnknown):
@@ -109,6 +107,9 @@ class Orders:
             raise error from exc
         finally:
             handover.withdrawn = True
+            if handover.touched:
+                # Some clients ask the venue something first, and stamp the order after that.
+                known.registered_ns = handover.sent_ns or self._clock.monotonic_ns()
             CURRENT.set(None)
             self._placing.discard(client_order_id)
             self._connection.forget_request(handover.request_id)

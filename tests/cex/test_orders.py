@@ -11,6 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from cex import CcxtVenue
+from cex.account import OrderSnapshot
+from cex.handover import CURRENT
 from cex.sandbox.server import SandboxServer
 from domain import InputError, OrderState, OrderType, OutcomeUnknown, Side, TimeInForce, VenueUnavailable
 from domain.events import OrderReported
@@ -90,6 +92,29 @@ async def test_absence_is_believed_only_after_the_order_can_no_longer_arrive() -
         await lab.venue.ask(ask_of(order))
         assert again - started > 0.4, "the window since the start had not passed"
         assert time.perf_counter() - again < 0.4, "an end that was told needs no second wait"
+
+
+@pytest.mark.parametrize("failure", [ConnectionResetError(), VenueUnavailable("garbled"), TimeoutError()])
+async def test_what_failed_after_it_was_sent_is_unknown_and_its_window_begins_when_it_left(
+    lab: SandboxLab, failure: Exception
+) -> None:
+    """Some clients ask the venue something first, and stamp the order after that."""
+    orders, left_ns = lab.venue._orders, 0
+
+    async def send() -> OrderSnapshot:
+        nonlocal left_ns
+        await lab.round_trip()
+        handover = CURRENT.get()
+        assert handover is not None
+        handover.touched = True
+        handover.sent_ns = left_ns = SystemClock().monotonic_ns()
+        raise failure
+
+    with pytest.raises(OutcomeUnknown):
+        await orders._submit(orders.market(lab.instrument.id), "sent-late", send)
+    known = lab.venue._reports.find("sent-late")
+    assert known is not None
+    assert known.registered_ns == left_ns > 0
 
 
 async def test_exchange_that_went_away_refuses_orders_in_bounded_time() -> None:
