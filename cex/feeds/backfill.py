@@ -24,8 +24,12 @@ log = structlog.get_logger(__name__)
 
 KEPT: Final = 20_000
 PAGE: Final = 1_000
+PAGE_MIN: Final = 50
+"""No venue's page is full with fewer; some give less than they are asked for (60, 100)."""
+PAGES_MAX: Final = 200
 ATTEMPTS: Final = 4
 BACKOFF_S: Final = 0.25
+_MS: Final = 1_000_000
 
 _SINGLE_TRADES: Final = {
     "binance": "publicGetTrades",
@@ -76,13 +80,12 @@ class TradeGuard:
                 await self._fill(since_ns)
 
     async def _fill(self, since_ns: int) -> None:
-        for attempt in range(ATTEMPTS):
-            try:
-                told = sorted(await self._fetch(since_ns), key=lambda trade: trade.venue_ns)
-            except PlatformError as exc:
-                log.warning("trades.not_fetched", instrument=self._instrument, error=str(exc))
-                await asyncio.sleep(BACKOFF_S * 2**attempt)
-                continue
+        """Ask, and again from the newest trade on while pages are full and end with news."""
+        found = 0
+        for _ in range(PAGES_MAX):
+            if (told := await self._ask(since_ns)) is None:
+                self._missing("REST did not tell what was traded during an outage")
+                return
             if not any(trade.trade_id in self._ids for trade in told):
                 # Not even the last one that we know: REST does not reach back, or has other ids. Told blindly, its
                 # trades might be counted twice.
@@ -92,9 +95,24 @@ class TradeGuard:
             fresh = [trade for trade in told if trade.trade_id and trade.trade_id not in self._ids]
             for trade in fresh:
                 self._trade(trade)
-            log.info("trades.filled", instrument=self._instrument, found=len(fresh))
-            return
-        self._missing("REST did not tell what was traded during an outage")
+            found += len(fresh)
+            # One that begins earlier than it was asked to is of the newest trades, whatever is asked.
+            is_newest = told[0].venue_ns // _MS < since_ns // _MS
+            if is_newest or len(told) < PAGE_MIN or not fresh or fresh[-1] is not told[-1]:
+                log.info("trades.filled", instrument=self._instrument, found=found)
+                return
+            since_ns = told[-1].venue_ns
+        self._missing(f"more than {PAGES_MAX} pages were traded during an outage")
+
+    async def _ask(self, since_ns: int) -> list[PublicTrade] | None:
+        """Ask for trades from an instant on, oldest first; None when it cannot be had."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return sorted(await self._fetch(since_ns), key=lambda trade: trade.venue_ns)
+            except PlatformError as exc:
+                log.warning("trades.not_fetched", instrument=self._instrument, error=str(exc))
+                await asyncio.sleep(BACKOFF_S * 2**attempt)
+        return None
 
     def _trade(self, trade: PublicTrade) -> None:
         if trade.trade_id:
@@ -121,7 +139,7 @@ def rest_trades(connection: Connection, market: Market) -> Fetch:
         # Binance's other answer has aggregated trades, with ids of their own.
         params = {"fetchTradesMethod": _SINGLE_TRADES[exchange.id]} if exchange.id in _SINGLE_TRADES else {}
         rows = await connection.query(
-            what, lambda: exchange.fetch_trades(market.unified, since_ns // 1_000_000, PAGE, params)
+            what, lambda: exchange.fetch_trades(market.unified, since_ns // _MS, PAGE, params)
         )
         with reading(what):
             return [trade_of(market, row, connection.clock.now_ns()) for row in rows]

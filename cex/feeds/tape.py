@@ -133,8 +133,9 @@ class TradeTape:
     async def _catch_up(self, line: int) -> None:
         """Ask for what was traded while nobody listened; copies of what the line brings by itself are dropped."""
         while self.arbiter.last is not None:
+            first = self.arbiter.last + 1
             try:
-                page = await self._fetch(self.arbiter.last + 1)
+                page = await self._fetch(first)
             except VenueUnavailable as exc:
                 # The next trade shows the gap, and it is asked for then.
                 log.warning("trades.not_caught_up", instrument=self._instrument, error=str(exc))
@@ -143,7 +144,8 @@ class TradeTape:
             for trade in page:
                 if line in self.arbiter.lines:
                     self.take(line, trade, now_ns)
-            if len(page) < PAGE or line not in self.arbiter.lines:
+            # A full page of the newest ones is all there is without a key: asked again, it would come again.
+            if len(page) < PAGE or int(page[0].trade_id) != first or line not in self.arbiter.lines:
                 return
 
     def _missing(self, gap: Gap, found: int = 0) -> None:

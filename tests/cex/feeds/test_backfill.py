@@ -24,7 +24,10 @@ def trade(number: int) -> PublicTrade:
 
 
 def guarded(
-    before: Sequence[int], after: Sequence[int], fetch: Callable[[int], Sequence[PublicTrade]]
+    before: Sequence[int],
+    after: Sequence[int],
+    fetch: Callable[[int], Sequence[PublicTrade]],
+    questions_max: int = 1,
 ) -> tuple[list[int], int]:
     """Let trades come, the book be lost and return, and others come; give what was told and how often some missed."""
     told: list[Datum] = []
@@ -44,14 +47,14 @@ def guarded(
         guard.take(BOOK)
         for number in after:
             guard.take(trade(number))
-        for _ in range(10):
+        for _ in range(10 + questions_max):
             await asyncio.sleep(0)
         filling.cancel()
         with suppress(asyncio.CancelledError):
             await filling
 
     asyncio.run(run())
-    assert asked <= 1
+    assert asked <= questions_max
     numbers = [int(datum.trade_id) for datum in told if isinstance(datum, PublicTrade)]
     return numbers, sum(isinstance(datum, TradesMissing) for datum in told)
 
@@ -64,6 +67,23 @@ def test_each_is_told_once(before: int, during: int, after: int) -> None:
     assert sorted(told) == every
     assert told[:before] == seen
     assert missing == 0
+
+
+def test_more_than_a_page_is_asked_for_page_by_page() -> None:
+    """A venue that gives 60 from an instant on, whatever it was asked for, and three times as many traded."""
+    every = list(range(1, 200))
+
+    def fetch(since_ns: int) -> Sequence[PublicTrade]:
+        return [trade(n) for n in every if n * 10 >= since_ns][:60]
+
+    told, missing = guarded(every[:5], every[190:], fetch, questions_max=4)
+    assert sorted(told) == every
+    assert missing == 0
+
+
+def test_venue_that_tells_the_newest_only_is_asked_no_more_than_it_helps() -> None:
+    told, missing = guarded([1, 2, 3], [], lambda _since: [trade(n) for n in range(1, 101)], questions_max=2)
+    assert (sorted(told), missing) == (list(range(1, 101)), 0)
 
 
 def test_trades_under_other_ids_are_not_counted_twice() -> None:
