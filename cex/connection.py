@@ -109,18 +109,21 @@ class Connection:
         self.limiter = other.limiter
 
     async def _make_client(self) -> None:
-        self.exchange = await asyncio.to_thread(exchange_class, self.settings.exchange)
-        self._is_open = True
+        make = await asyncio.to_thread(exchange_class, self.settings.exchange)
+        self._open_session()
+        self.exchange = make(self._config())
+        self._spread_keys()
+        self._point()
+        self._hook()
+
+    def _open_session(self) -> None:
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
             trace_configs=[http_tracing(self.clock)],
         )
-        # A GET that was cut may be an order (dYdX broadcasts so): aiohttp must not send it again by itself.
+        self._is_open = True
+        # What was cut may have arrived, also a GET (dYdX broadcasts so): aiohttp must not send it again by itself.
         self.session._retry_connection = False
-        self.exchange = self.exchange(self._config())
-        self._spread_keys()
-        self._point()
-        self._hook()
 
     @property
     def has_countdown(self) -> bool:
@@ -134,7 +137,7 @@ class Connection:
     async def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            if not isinstance(self.exchange, type) and self.exchange is not None:
+            if self.exchange is not None:
                 await self.exchange.close()
             await self.session.close()
 
@@ -158,21 +161,21 @@ class Connection:
             InputError: Only when `starting`: the venue refuses the key or the request's form.
         """
         await self.limiter.enter(lane, weight=weight)
-        import ccxt
-
         where = f"{self.settings.id}: {what}"
         try:
             async with asyncio.timeout(self.timeout_s):
-                # ccxt itself stumbles over answers that are not what the venue documents.
-                with reading(where):
-                    return await await_foreign(call())
+                return await self._answer(where, call)
         except TimeoutError as exc:
             raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
-        except (ccxt.BaseError, aiohttp.ClientError, OSError) as exc:
-            if starting or is_again or not is_kind(exc, "InvalidNonce"):
-                raise query_error(exc, where, starting=starting) from exc
+        except self._foreign as exc:
+            if starting or is_again or not self.is_untimely(exc):
+                raise self._query_error(exc, where, starting=starting) from exc
         await self.resynchronise_clock()
         return await self.query(what, call, lane=lane, weight=weight, is_again=True)
+
+    def is_untimely(self, exc: BaseException) -> bool:
+        """Whether the venue refused a timestamp."""
+        return is_kind(exc, "InvalidNonce")
 
     async def theirs(self, client_order_id: str) -> str | int:
         """Give an order id of ours as the venue takes it, kept where it cannot be read back.
@@ -294,6 +297,23 @@ class Connection:
         if request_id:
             for client in (self.exchange.clients or {}).values():
                 client.subscriptions.pop(request_id, None)
+
+    # --- the ways of whatever speaks to the venue, here ccxt's
+
+    @property
+    def _foreign(self) -> tuple[type[Exception], ...]:
+        """What a call may raise of its own."""
+        import ccxt
+
+        return ccxt.BaseError, aiohttp.ClientError, OSError
+
+    async def _answer(self, where: str, call: Callable[[], Awaitable[T]]) -> T:
+        # ccxt itself stumbles over answers that are not what the venue documents.
+        with reading(where):
+            return await await_foreign(call())
+
+    def _query_error(self, exc: Exception, where: str, *, starting: bool) -> PlatformError:
+        return query_error(exc, where, starting=starting)
 
     def _config(self) -> dict[str, Any]:
         settings = self.settings
@@ -418,9 +438,7 @@ def exchange_class(name: str) -> Any:
     import ccxt.pro
 
     if name not in ccxt.async_support.exchanges:
-        raise InputError(
-            f"ccxt knows no exchange {name!r}", hint="`python -c 'import ccxt; print(ccxt.exchanges)'` lists them"
-        )
+        raise InputError(f"ccxt knows no exchange {name!r}", hint="`capstan venues list` lists them")
     return getattr(ccxt.pro if name in ccxt.pro.exchanges else ccxt.async_support, name)
 
 

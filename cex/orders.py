@@ -19,7 +19,7 @@ import structlog
 from cex.account import Account, OrderSnapshot
 from cex.client_ids import check_client_order_id
 from cex.connection import Connection
-from cex.errors import UnknownOrder, await_foreign, is_kind, place_error
+from cex.errors import UnknownOrder, await_foreign, place_error
 from cex.handover import CURRENT, Handover
 from cex.limiter import Lane
 from cex.markets import Market
@@ -101,7 +101,7 @@ class Orders:
             error = self._failure(exc, client_order_id, handover)
             if not isinstance(error, OutcomeUnknown):
                 self._reports.discard(client_order_id)
-            if self._is_untimely(exc):
+            if self._connection.is_untimely(exc):
                 log.warning("clock.refused", order_id=client_order_id)
                 await self._connection.resynchronise_clock()
             raise error from exc
@@ -267,9 +267,6 @@ class Orders:
     def _failure(self, exc: Exception, client_order_id: str, handover: Handover) -> PlatformError:
         """Sort what came of sending an order."""
         return place_error(exc, client_order_id=client_order_id, touched=handover.touched, status=handover.status)
-
-    def _is_untimely(self, exc: Exception) -> bool:
-        return is_kind(exc, "InvalidNonce")
 
     async def _cancel_all_of(self, market: Market, orders: Sequence[OrderSnapshot]) -> None:
         """Cancel what is open of one instrument."""

@@ -6,7 +6,6 @@ by `fetch` or by `cex.binance.request_socket`.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -22,13 +21,12 @@ from cex.binance.errors import UNTIMELY, Refusal, query_error
 from cex.binance.messages import ExchangeInfo, Fault, TimeAnswer
 from cex.binance.reading import market
 from cex.binance.signing import Signer
-from cex.connection import Connection, tls_context
+from cex.connection import Connection
 from cex.errors import reading
-from cex.handover import http_tracing
 from cex.limiter import Budget, Lane, Limiter, buckets_of
 from cex.markets import Market
 from cex.settings import VenueSettings
-from domain import InputError, InvariantError, VenueUnavailable
+from domain import InputError, InvariantError, PlatformError, VenueUnavailable
 from runtime import Clock
 
 T = TypeVar("T")
@@ -61,13 +59,7 @@ class BinanceConnection(Connection):
         settings = self.settings
         if settings.api_key is not None and settings.secret is not None:
             self._signer = Signer(self._reveal(settings.api_key).reveal(), self._reveal(settings.secret))
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
-            trace_configs=[http_tracing(self.clock)],
-        )
-        self._is_open = True
-        # What was cut may have arrived: aiohttp must not send it again by itself.
-        self.session._retry_connection = False
+        self._open_session()
         self.limiter = Limiter(Budget(self._buckets()), self.clock)
         self._take_info(await self._info())
         await self.synchronise_clock()
@@ -130,29 +122,8 @@ class BinanceConnection(Connection):
         )
         return decoded(f"{self.settings.id}: {what}", body, type)
 
-    async def query(
-        self,
-        what: str,
-        call: Callable[[], Awaitable[T]],
-        *,
-        lane: Lane = Lane.QUERY,
-        weight: int = 1,
-        starting: bool = False,
-        is_again: bool = False,
-    ) -> T:
-        """See `Connection.query`; the call signs anew each time, after it was let through."""
-        await self.limiter.enter(lane, weight=weight)
-        where = f"{self.settings.id}: {what}"
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                return await call()
-        except TimeoutError as exc:
-            raise VenueUnavailable(f"{where}: no answer within {self.timeout_s:g} s") from exc
-        except (Refusal, aiohttp.ClientError, OSError) as exc:
-            if starting or is_again or not (isinstance(exc, Refusal) and exc.code == UNTIMELY):
-                raise query_error(exc, where, starting=starting) from exc
-        await self.resynchronise_clock()
-        return await self.query(what, call, lane=lane, weight=weight, is_again=True)
+    def is_untimely(self, exc: BaseException) -> bool:
+        return isinstance(exc, Refusal) and exc.code == UNTIMELY
 
     async def server_time_ms(self) -> int:
         return (await self.ask("time", "time", type=TimeAnswer, starting=True)).server_time
@@ -164,6 +135,16 @@ class BinanceConnection(Connection):
         """Nothing is kept."""
 
     # --- parts
+
+    @property
+    def _foreign(self) -> tuple[type[Exception], ...]:
+        return Refusal, aiohttp.ClientError, OSError
+
+    async def _answer(self, _where: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await call()
+
+    def _query_error(self, exc: Exception, where: str, *, starting: bool) -> PlatformError:
+        return query_error(exc, where, starting=starting)
 
     def _query(self, params: Mapping[str, str | int], signed: bool) -> str:
         if not signed:

@@ -12,7 +12,7 @@ import msgspec
 
 from cex.account import Account, OrderSnapshot
 from cex.binance.connection import BinanceConnection, decoded
-from cex.binance.errors import HALVES_FAILED, UNTIMELY, Refusal, place_error
+from cex.binance.errors import HALVES_FAILED, Refusal, place_error
 from cex.binance.forms import Form, Forms, Values
 from cex.binance.messages import Fault, OrderAnswer, ReplaceAnswer
 from cex.binance.reading import snapshot
@@ -101,9 +101,6 @@ class BinanceOrders(Orders):
 
     def _failure(self, exc: Exception, client_order_id: str, handover: Handover) -> PlatformError:
         return place_error(exc, client_order_id=client_order_id, touched=handover.touched)
-
-    def _is_untimely(self, exc: Exception) -> bool:
-        return isinstance(exc, Refusal) and exc.code == UNTIMELY
 
     async def cancel(self, market: Market, client_order_id: str) -> None:
         """See `Orders.cancel`."""

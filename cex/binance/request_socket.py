@@ -18,17 +18,16 @@ import msgspec
 import structlog
 
 from cex.binance.connection import BinanceConnection
-from cex.binance.errors import UNTIMELY, Refusal
+from cex.binance.errors import Refusal
 from cex.binance.messages import Answer
-from cex.binance.silence import Line
+from cex.binance.silence import WatchedLine
 from cex.handover import CURRENT
 from cex.limiter import Lane
+from cex.sockets import Socket, open_socket, receive
 from domain import VenueUnavailable
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 10.0
-BACKOFF_S = (0.05, 5.0)
 _FOREIGN = (
     aiohttp.ClientError,
     OSError,
@@ -45,10 +44,10 @@ class RequestSocket:
 
     def __init__(self, connection: BinanceConnection) -> None:
         self._connection = connection
-        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self._socket: Socket | None = None
         self.is_logged_on = False
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
-        self._line = Line(connection.clock)
+        self._line = WatchedLine(connection.clock)
         self._numbers = itertools.count(1)
         self._decode = msgspec.json.Decoder(Answer).decode
 
@@ -63,12 +62,7 @@ class RequestSocket:
         """Connect, so that the first order does not wait for a handshake."""
         connection = self._connection
         async with asyncio.timeout(connection.timeout_s):
-            socket = await connection.session.ws_connect(
-                connection.endpoints.ws_api,
-                heartbeat=HEARTBEAT_S,
-                decode_text=False,
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            )
+            socket = await open_socket(connection.session, connection.endpoints.ws_api, connection.timeout_s)
             self.is_logged_on = False
             if connection.signer.can_log_on:
                 try:
@@ -80,13 +74,11 @@ class RequestSocket:
 
     async def run(self) -> None:
         """Read answers, and connect again whenever the connection is lost, until cancelled."""
-        failures = 0
         try:
             while True:
                 try:
                     if not self.is_up:
                         await self.open()
-                    failures = 0
                     await self._line.read(self._read())
                 except _FOREIGN as exc:
                     log.warning(
@@ -94,11 +86,10 @@ class RequestSocket:
                         venue=self._connection.settings.id,
                         error=type(exc).__name__ if isinstance(exc, aiohttp.ClientError) else str(exc),
                     )
-                    if isinstance(exc, Refusal) and exc.code == UNTIMELY:
+                    if self._connection.is_untimely(exc):
                         await self._connection.resynchronise_clock()
                 await self._drop()
-                await asyncio.sleep(min(BACKOFF_S[0] * 2**failures, BACKOFF_S[1]))
-                failures = min(failures + 1, 10)
+                await asyncio.sleep(self._line.backoff_s())
         finally:
             await self._drop()
 
@@ -127,16 +118,13 @@ class RequestSocket:
         finally:
             del self._waiting[request_id]
 
-    async def _log_on(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+    async def _log_on(self, socket: Socket) -> None:
         connection, request_id = self._connection, self.next_id()
         await connection.limiter.enter(Lane.QUERY, weight=2)
         params = {"recvWindow": connection.settings.recv_window_ms, "timestamp": connection.timestamp_ms()}
         request = {"id": request_id, "method": "session.logon", "params": connection.signer.message(params)}
         await socket.send_json(request)
-        message = await socket.receive()
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            raise VenueUnavailable(f"socket ended: {message.type.name} {socket.close_code}")
-        self._result(self._decode(message.data))
+        self._result(self._decode(await receive(socket)))
         self.is_logged_on = True
 
     def _result(self, answer: Answer) -> msgspec.Raw:
@@ -156,11 +144,9 @@ class RequestSocket:
         socket = self._socket
         assert socket is not None
         while True:
-            message = await socket.receive()
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                raise VenueUnavailable(f"socket ended: {message.type.name} {socket.close_code}")
+            data = await receive(socket)
             self._line.heard()
-            answer = self._decode(message.data)
+            answer = self._decode(data)
             waiting = self._waiting.get(str(answer.id))
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)

@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import aiohttp
 import msgspec
 import structlog
 
 from cex.binance.connection import BinanceConnection
-from cex.binance.errors import UNTIMELY
+from cex.binance.errors import Refusal
 from cex.binance.messages import Answer, ExecutionReport, Kind
 from cex.binance.reading import reported_fill, state
-from cex.binance.silence import Line
+from cex.binance.silence import WatchedLine
 from cex.limiter import Lane
 from cex.markets import Market
 from cex.numbers import to_decimal
 from cex.reports import Reports
+from cex.sockets import Socket, open_socket, receive
 from domain import InputError, VenueUnavailable
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 10.0
-BACKOFF_S = (0.05, 5.0)
-_BROKEN = (aiohttp.ClientError, OSError, TimeoutError, VenueUnavailable, msgspec.MsgspecError, UnicodeDecodeError)
-
-
-class ClockRefused(VenueUnavailable):
-    """The venue refused a timestamp: the clocks must be compared before the next attempt. Caught in this module."""
+_BROKEN = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    Refusal,
+    VenueUnavailable,
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+)
 
 
 class BinanceUserStream:
@@ -53,8 +55,7 @@ class BinanceUserStream:
         self._reports = reports
         self._on_up = on_up
         self._on_down = on_down
-        self._failures = 0
-        self.line = Line(connection.clock)
+        self.line = WatchedLine(connection.clock)
         """For whoever finds out that it is silent."""
         self._asset_decimals = connection.settings.asset_decimals
         self._answer = msgspec.json.Decoder(Answer).decode
@@ -70,23 +71,15 @@ class BinanceUserStream:
                 log.warning(
                     "user_stream.lost", venue=self._connection.settings.id, error=str(exc) or type(exc).__name__
                 )
-                if isinstance(exc, ClockRefused):
+                if self._connection.is_untimely(exc):
                     await self._connection.resynchronise_clock()
             self._on_down("disconnected")
-            delay_s = min(BACKOFF_S[0] * 2**self._failures, BACKOFF_S[1])
-            self._failures = min(self._failures + 1, 10)
-            await asyncio.sleep(delay_s)
+            await asyncio.sleep(self.line.backoff_s())
 
     async def _follow(self) -> None:
         connection = self._connection
         await connection.limiter.enter(Lane.QUERY, weight=4)
-        async with asyncio.timeout(connection.timeout_s):
-            socket = await connection.session.ws_connect(
-                connection.endpoints.ws_api,
-                heartbeat=HEARTBEAT_S,
-                decode_text=False,
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            )
+        socket = await open_socket(connection.session, connection.endpoints.ws_api, connection.timeout_s)
         try:
             request = {
                 "id": "subscribe",
@@ -95,34 +88,26 @@ class BinanceUserStream:
             }
             async with asyncio.timeout(connection.timeout_s):
                 await socket.send_json(request)
-                while not self._take(await self._receive(socket)):
+                while not self._take(await receive(socket)):
                     pass
-            self._failures = 0
             self._on_up()
             await self.line.read(self._listen(socket))
         finally:
             await socket.close()
 
-    async def _listen(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+    async def _listen(self, socket: Socket) -> None:
         while True:
-            data = await self._receive(socket)
+            data = await receive(socket)
             self.line.heard()
             self._take(data)
-
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> bytes:
-        message = await socket.receive()
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            raise VenueUnavailable(f"stream ended: {message.type.name} {socket.close_code}")
-        data: bytes = message.data
-        return data
 
     def _take(self, data: bytes) -> bool:
         """Take one message; return whether it confirmed the subscription."""
         message = self._answer(data)
         if message.id == "subscribe":
             if message.status != 200:
-                is_untimely = message.error is not None and message.error.code == UNTIMELY
-                raise (ClockRefused if is_untimely else VenueUnavailable)(f"user stream refused: {message.error}")
+                fault = message.error
+                raise Refusal(message.status, fault.code if fault else None, fault.msg if fault else "no reason")
             return True
         if message.event:
             kind = self._kind(message.event).name

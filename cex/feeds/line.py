@@ -8,19 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 import msgspec
 import structlog
 
 from cex.connection import Connection
+from cex.sockets import Socket, open_socket, receive
 from domain import VenueUnavailable
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 10.0
-"""aiohttp pings this often and gives the connection up when no pong comes within half of it."""
 BACKOFF_S = (0.05, 5.0)
 """First and longest wait before connecting again."""
 
@@ -67,7 +66,7 @@ class Line:
         self._epochs = epochs
         self._owner = owner
         self._on_silence = on_silence
-        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
+        self._socket: Socket | None = None
         self._closing: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
@@ -99,15 +98,7 @@ class Line:
     async def _follow(self) -> None:
         """Live through one connection."""
         timeout_s = self._connection.timeout_s
-        async with asyncio.timeout(timeout_s):
-            socket = await self._connection.session.ws_connect(
-                self._url,
-                heartbeat=HEARTBEAT_S,
-                max_msg_size=16 * 2**20,
-                decode_text=False,
-                # A peer that is gone does not answer a close either.
-                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            )
+        socket = await open_socket(self._connection.session, self._url, timeout_s)
         self._socket, pinging = socket, None
         try:
             async with asyncio.timeout(timeout_s):
@@ -126,27 +117,24 @@ class Line:
                 pinging.cancel()
             await socket.close()
 
-    async def _keep_alive(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+    async def _keep_alive(self, socket: Socket) -> None:
         """Ping until cancelled, or until the socket is gone, which `_read` notices, too."""
         with suppress(aiohttp.ClientError, OSError):
             while True:
                 await asyncio.sleep(self._connection.settings.stale_after_ms / 3_000)
                 await socket.send_str(self._ping)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+    async def _read(self, socket: Socket) -> None:
         silence_s = self._connection.settings.stale_after_ms / 1000
-        receive, monotonic_ns, take = socket.receive, self._connection.clock.monotonic_ns, self._owner.line_message
+        monotonic_ns, take = self._connection.clock.monotonic_ns, self._owner.line_message
         while True:
             try:
                 async with asyncio.timeout(silence_s):
-                    message = await receive()
+                    data = await receive(socket)
             except TimeoutError:
                 await self._on_silence()
                 continue
-            received_ns = monotonic_ns()
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                raise VenueUnavailable(f"stream ended: {message.type.name} {socket.close_code}")
-            take(self.epoch, message.data, received_ns)
+            take(self.epoch, data, monotonic_ns())
 
 
 def _describe(exc: BaseException) -> str:

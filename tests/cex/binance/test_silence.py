@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cex.binance.silence import Line
+from cex.binance.silence import WatchedLine
 from domain import OrderState, OutcomeUnknown, Side, VenueUnavailable
 from tests.cex.lab import SandboxLab, sandbox_lab
 from tests.support.exchange_conformance import ASK, BID, LOTS, an_order, ask_of
@@ -60,7 +60,7 @@ async def test_user_stream_that_falls_silent_is_left_when_rest_knows_more() -> N
 
 async def test_line_that_carried_something_since_is_kept() -> None:
     clock, read = Ticks(), asyncio.Event()
-    line = Line(clock)
+    line = WatchedLine(clock)
 
     async def reading() -> None:
         await read.wait()
@@ -76,7 +76,7 @@ async def test_line_that_carried_something_since_is_kept() -> None:
 
 
 async def test_line_that_carried_nothing_is_given_up() -> None:
-    line = Line(Ticks())
+    line = WatchedLine(Ticks())
 
     async def reading() -> None:
         await asyncio.Event().wait()
@@ -86,3 +86,22 @@ async def test_line_that_carried_nothing_is_given_up() -> None:
     line.doubt(1)
     with pytest.raises(VenueUnavailable, match="silent"):
         await task
+
+
+async def test_connections_that_end_at_once_are_waited_between_ever_longer() -> None:
+    clock = Ticks()
+    line = WatchedLine(clock)
+
+    async def live(*, ns: int = 0, speaks: bool = False) -> None:
+        async def reading() -> None:
+            clock.at_ns += ns
+            if speaks:
+                line.heard()
+
+        await line.read(reading())
+
+    waits = []
+    for life in ({}, {}, {"ns": 10**9}, {"speaks": True}, {}, {"ns": 6 * 10**9}):
+        await live(**life)
+        waits.append(line.backoff_s())
+    assert waits == [0.05, 0.1, 0.2, 0.05, 0.1, 0.05]

@@ -75,7 +75,7 @@ async def open_client(venue: str, base_url: str) -> Client:
     try:
         await connection.open()
     except PlatformError:
-        if connection.exchange is None or isinstance(connection.exchange, type):
+        if connection.exchange is None:
             await connection.close()
             raise
     exchange = connection.exchange
