@@ -145,8 +145,10 @@ class CcxtVenue:
             self._running.cancel()
             await asyncio.wait([self._running])
             self._running = None
-            if self._dead_man is not None:
-                await self._end_dead_man(self._dead_man)
+        if self._dead_man is not None:
+            # Also after a start that failed with the switch armed.
+            switch, self._dead_man = self._dead_man, None
+            await self._end_dead_man(switch)
         for connection in (*self._siblings, self._connection):
             await connection.close()
 

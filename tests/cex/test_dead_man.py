@@ -8,9 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cex import CcxtVenue
 from cex.dead_man import DeadMan, countdown_s
 from cex.venues import profile_of
 from domain import InputError, Side, VenueUnavailable
+from runtime import SystemClock
 from tests.cex.lab import PlainClient, SandboxLab, sandbox, sandbox_lab
 from tests.support.exchange_conformance import BID, an_order, cancel_of
 
@@ -109,6 +111,22 @@ async def test_a_clean_stop_ends_the_countdown() -> None:
         await lab.venue.place(order)
         await lab.venue.cancel(cancel_of(order))
         await lab.venue.stop()
+        await lab.ours.call("POST", "order", **LIMIT)
+        await half_a_minute_later(lab)
+        assert len(await resting(lab.ours)) == 1
+
+
+async def test_a_start_that_fails_ends_the_countdown_it_began() -> None:
+    async with sandbox() as url, aiohttp.ClientSession() as session:
+        lab = SandboxLab(url, session)
+        venue = CcxtVenue(lab.settings(dead_man_s=30), clock=SystemClock())
+
+        async def fail() -> Any:
+            raise VenueUnavailable("no way out for orders")
+
+        venue._account_parts = fail  # type: ignore[method-assign]
+        with pytest.raises(VenueUnavailable, match="no way out"):
+            await venue.start(lab.recorder)
         await lab.ours.call("POST", "order", **LIMIT)
         await half_a_minute_later(lab)
         assert len(await resting(lab.ours)) == 1
