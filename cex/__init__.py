@@ -4,7 +4,8 @@
 settings.
 """
 
-from cex.positions import Funding, Position
+from cex.feeds.data import Funding
+from cex.positions import Position
 from cex.settings import VenueSettings
 from cex.venue import CcxtVenue
 from cex.withdrawals import CcxtWithdrawals

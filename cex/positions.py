@@ -1,4 +1,4 @@
-"""Positions and funding of perpetual swaps, from REST: what is held at a venue beside balances."""
+"""Positions in perpetual swaps, from REST: what is held at a venue beside balances."""
 
 from __future__ import annotations
 
@@ -28,18 +28,6 @@ class Position:
     """In the quote asset, at the venue's own mark."""
 
 
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """What holders of one side of a swap pay the other next, as a part of the position's value."""
-
-    instrument: str
-    rate: Decimal
-    """Positive when longs pay."""
-    next_ns: int | None = None
-    """When, UTC, where the venue says so."""
-    mark_price: Decimal | None = None
-
-
 async def fetch_positions(connection: Connection, markets: Mapping[str, Market]) -> list[Position]:
     """Ask for the account's positions in the followed swaps, each once, those of nothing too.
 
@@ -66,31 +54,6 @@ async def fetch_positions(connection: Connection, markets: Mapping[str, Market])
             raise VenueUnavailable(f"{market.id}: the account holds both sides at a time; set it to one-way positions")
         held[market.id] = position
     return [held.get(market.id) or Position(market.id, 0) for market in swaps.values()]
-
-
-async def fetch_funding(connection: Connection, market: Market) -> Funding:
-    """Ask for the rate that is paid next.
-
-    Raises:
-        VenueUnavailable: No answer, or a venue that does not tell it by instrument.
-    """
-    exchange = connection.exchange
-    if exchange.has.get("fetchFundingRate") is True:
-        row = await connection.query(f"funding of {market.id}", lambda: exchange.fetch_funding_rate(market.unified))
-    elif exchange.has.get("fetchFundingRates"):
-        rows = await connection.query("funding", lambda: exchange.fetch_funding_rates([market.unified]))
-        row = rows.get(market.unified) or {}
-    else:
-        raise VenueUnavailable(f"{market.id}: the venue does not tell its funding")
-    if row.get("fundingRate") is None:
-        raise VenueUnavailable(f"{market.id}: the venue told no funding rate")
-    next_ms = row.get("nextFundingTimestamp") or row.get("fundingTimestamp")
-    return Funding(
-        instrument=market.id,
-        rate=to_decimal(row["fundingRate"]),
-        next_ns=int(next_ms) * 1_000_000 if next_ms is not None else None,
-        mark_price=_optional(row.get("markPrice")),
-    )
 
 
 def _position(market: Market, row: Mapping[str, Any]) -> Position:

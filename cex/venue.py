@@ -27,13 +27,13 @@ from cex.connection import BINANCE_PROTOCOL, Connection
 from cex.dead_man import DeadMan, countdown_s
 from cex.feeds.backfill import TradeGuard, rest_trades
 from cex.feeds.checked import CheckedFeed
-from cex.feeds.contracts import ContractPoll
-from cex.feeds.data import Datum, event_of
+from cex.feeds.contracts import ContractPoll, fetch_funding
+from cex.feeds.data import Datum, Funding, event_of
 from cex.feeds.dialects import DIALECTS, dialect_of
 from cex.feeds.merged import MergedFeed
 from cex.markets import Market, follow, last_prices, with_account_fees
 from cex.orders import Orders
-from cex.positions import Funding, Position, fetch_funding, fetch_positions
+from cex.positions import Position, fetch_positions
 from cex.reconciler import Reconciler
 from cex.reports import Reports
 from cex.settings import VenueSettings

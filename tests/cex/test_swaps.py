@@ -126,7 +126,7 @@ async def test_reduce_only_orders_reduce_and_are_refused_where_they_would_not(la
 async def test_funding_is_told(lab: Lab) -> None:
     funding = await lab.venue.funding(f"hl:{SYMBOL}")
     assert funding.rate == Decimal("0.0000125")
-    assert funding.mark_price == 3000
+    assert funding.mark == 3000
 
 
 async def test_cancel_names_our_id_and_tells_the_end(lab: Lab) -> None:

@@ -18,7 +18,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from cex import VenueSettings
-from cex.feeds.contracts import ContractPoll
+from cex.feeds.contracts import ContractPoll, funding_of
 from cex.feeds.data import Datum, Funding, OpenInterest
 from cex.feeds.history import History
 from cex.markets import Market
@@ -165,6 +165,12 @@ async def test_funding_and_open_interest_of_a_followed_contract_are_asked(base_u
     assert funding.due_ns == (BEGIN_MS + HOUR_MS) * 10**6
     assert isinstance(interest, OpenInterest)
     assert str(interest.amount) == "12.5"
+
+
+def test_rate_is_due_when_it_is_paid_not_when_the_one_after_it_is() -> None:
+    """OKX tells both."""
+    row = {"fundingRate": "0.0001", "fundingTimestamp": 1_000, "nextFundingTimestamp": 2_000}
+    assert funding_of("x", row, 0).due_ns == 1_000 * 10**6
 
 
 async def test_commands_write_tables_that_research_reads(base_url: str, tmp_path: Path) -> None:
