@@ -11,7 +11,7 @@ from typing import Any
 from cex.connection import Connection
 from cex.errors import UnknownOrder, reading
 from cex.limiter import Lane
-from cex.markets import Market
+from cex.markets import Market, with_account_fees
 from cex.numbers import quote_raw, to_decimal, to_raw
 from cex.positions import fetch_positions
 from cex.reports import Reports
@@ -163,6 +163,10 @@ class Account:
             held[instrument.base.id] += to_raw(instrument.qty(position.qty_lots), settings.asset_decimals)
         return held
 
+    async def with_fees(self, market: Market) -> Market:
+        """Give the market with the account's own fees; where the venue does not tell them, as it is."""
+        return await with_account_fees(self._connection, market)
+
     def snapshot(self, market: Market, row: Mapping[str, Any]) -> OrderSnapshot:
         """Read ccxt's order.
 
@@ -256,30 +260,36 @@ class Account:
 
     async def _learn_names(self, market: Market, venue_order_ids: Sequence[str]) -> None:
         """Trades name orders by the venue's id only; ours are found among the orders."""
-        exchange = self._connection.exchange
         wanted = set(venue_order_ids)
         if self._connection.speaks_binance and len(wanted) > 3:
             next_id = min(map(int, wanted))
             while wanted:
-                page = await self._connection.query(
-                    f"orders of {market.id}",
-                    partial(exchange.fetch_orders, market.unified, None, PAGE, {"orderId": next_id}),
-                    weight=20,
-                )
-                for row in page:
-                    self._learn_name(market, str(row["id"]), row)
-                    wanted.discard(str(row["id"]))
-                if len(page) < PAGE:
+                names = await self._names_from(market, next_id)
+                for venue_order_id, name in names.items():
+                    self._reports.learn_name(market.id, venue_order_id, name)
+                wanted -= names.keys()
+                if len(names) < PAGE:
                     break
-                next_id = max(int(row["id"]) for row in page) + 1
+                next_id = max(map(int, names)) + 1
         for venue_order_id in sorted(wanted):
-            row = await self._connection.query(
-                f"order {venue_order_id}", partial(exchange.fetch_order, venue_order_id, market.unified), weight=4
-            )
-            self._learn_name(market, venue_order_id, row)
+            self._reports.learn_name(market.id, venue_order_id, await self._name_of(market, venue_order_id))
 
-    def _learn_name(self, market: Market, venue_order_id: str, row: Mapping[str, Any]) -> None:
-        self._reports.learn_name(market.id, venue_order_id, self._connection.ours(row))
+    async def _names_from(self, market: Market, venue_order_id: int) -> dict[str, str]:
+        """Ask for a page of orders from an id on; give our ids by the venue's."""
+        exchange = self._connection.exchange
+        rows = await self._connection.query(
+            f"orders of {market.id}",
+            partial(exchange.fetch_orders, market.unified, None, PAGE, {"orderId": venue_order_id}),
+            weight=20,
+        )
+        return {str(row["id"]): self._connection.ours(row) for row in rows}
+
+    async def _name_of(self, market: Market, venue_order_id: str) -> str:
+        exchange = self._connection.exchange
+        row = await self._connection.query(
+            f"order {venue_order_id}", partial(exchange.fetch_order, venue_order_id, market.unified), weight=4
+        )
+        return self._connection.ours(row)
 
 
 class TradeCursor:

@@ -13,7 +13,7 @@ import structlog
 
 from cex.connection import Connection
 from cex.limiter import Lane
-from cex.numbers import plain, to_decimal
+from cex.numbers import plain, tidy, to_decimal
 from cex.settings import VenueSettings
 from cex.venues import profile_of
 from domain import Asset, InputError, Instrument, PlatformError, Side, VenueUnavailable, venue_asset
@@ -54,6 +54,11 @@ class Market:
             InputError: Not a number, or off the grid.
         """
         return self.instrument.lots(to_decimal(amount) * self.contract_size)
+
+    def with_fees(self, maker: Decimal, taker: Decimal) -> Market:
+        """Give the market with other fee rates, 0.001 for a thousandth."""
+        instrument = replace(self.instrument, maker_fee_bps=maker * 10_000, taker_fee_bps=taker * 10_000)
+        return replace(self, instrument=instrument)
 
     def price_text(self, ticks: int, side: Side) -> str:
         """Write a price; one of too many digits is moved to the next that the venue takes, never against us."""
@@ -109,11 +114,11 @@ def find(settings: VenueSettings, markets: Mapping[str, Mapping[str, Any]]) -> d
     """
     known = sorted((m for m in markets.values() if m.get("spot") or _is_linear_swap(m)), key=lambda m: bool(m["spot"]))
     by_id = {str(market["id"]): market for market in known}
-    by_name = {str(market["id"]).translate(_SEPARATORS).upper(): market for market in known}
+    by_name = {bare_name(str(market["id"])): market for market in known}
     by_unified = {str(market["symbol"]): market for market in known}
     found = {}
     for symbol in settings.instruments:
-        market = by_id.get(symbol) or by_unified.get(symbol) or by_name.get(symbol.translate(_SEPARATORS).upper())
+        market = by_id.get(symbol) or by_unified.get(symbol) or by_name.get(bare_name(symbol))
         if market is None:
             raise InputError(
                 f"{settings.id}: {settings.exchange} lists no spot market and no linear perpetual swap {symbol}",
@@ -123,6 +128,11 @@ def find(settings: VenueSettings, markets: Mapping[str, Mapping[str, Any]]) -> d
             raise InputError(f"{settings.id}: {symbol} does not trade at the moment")
         found[symbol] = market
     return found
+
+
+def bare_name(symbol: str) -> str:
+    """Write a symbol without what separates its two assets: `ETH/USDC` and `eth-usdc` are `ETHUSDC`."""
+    return symbol.translate(_SEPARATORS).upper()
 
 
 async def last_prices(connection: Connection) -> dict[str, Decimal]:
@@ -172,8 +182,7 @@ async def with_account_fees(connection: Connection, market: Market) -> Market:
     except (PlatformError, KeyError) as exc:
         log.warning("fees.unknown", instrument=market.id, error=str(exc))
         return market
-    instrument = replace(market.instrument, maker_fee_bps=maker * 10_000, taker_fee_bps=taker * 10_000)
-    return replace(market, instrument=instrument)
+    return market.with_fees(maker, taker)
 
 
 def _instrument(
@@ -192,7 +201,7 @@ def _instrument(
         base=_asset(settings, market["base"]),
         quote=_asset(settings, market["quote"]),
         tick_size=_tick(where, market, mode, last_price, profile_of(settings.exchange).price_digits),
-        lot_size=_tidy(_step(where, "amount", market, mode, None) * contract_size),
+        lot_size=tidy(_step(where, "amount", market, mode, None) * contract_size),
         min_notional=to_decimal(cost_min) if cost_min is not None else Decimal(0),
         maker_fee_bps=_bps(market.get("maker")),
         taker_fee_bps=_bps(market.get("taker")),
@@ -213,7 +222,7 @@ def _step(where: str, what: str, market: Mapping[str, Any], mode: int, last_pric
     step = to_decimal(value) if mode == _TICK_SIZE else Decimal(1).scaleb(-int(value))
     if step <= 0:
         raise InputError(f"{where}: {what} step must be positive, found {step}")
-    return _tidy(step)
+    return tidy(step)
 
 
 def _tick(where: str, market: Mapping[str, Any], mode: int, last_price: Decimal | None, price_digits: int) -> Decimal:
@@ -227,10 +236,6 @@ def _step_of_digits(where: str, digits: int, last_price: Decimal | None) -> Deci
     if last_price is None or last_price <= 0:
         raise InputError(f"{where}: the venue has no price by which its step could be told")
     return Decimal(1).scaleb(last_price.adjusted() - digits + 1 - _DECADES_DOWN)
-
-
-def _tidy(step: Decimal) -> Decimal:
-    return step.normalize() if step == step.to_integral_value() else Decimal(f"{step:f}".rstrip("0"))
 
 
 def _bps(rate: object) -> Decimal:

@@ -41,6 +41,11 @@ def plain(number: Decimal) -> str:
     return f"{number:f}"
 
 
+def tidy(step: Decimal) -> Decimal:
+    """Give a step without zeros at its end, and without an exponent where it has decimals."""
+    return step.normalize() if step == step.to_integral_value() else Decimal(f"{step:f}".rstrip("0"))
+
+
 def quote_raw(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
     """Price times size in the quote asset's smallest unit.
 

@@ -31,7 +31,7 @@ from cex.feeds.contracts import ContractPoll, fetch_funding
 from cex.feeds.data import Datum, Funding, event_of
 from cex.feeds.dialects import DIALECTS, dialect_of
 from cex.feeds.merged import MergedFeed
-from cex.markets import Market, follow, last_prices, with_account_fees
+from cex.markets import Market, follow, last_prices
 from cex.orders import Orders
 from cex.positions import Position, fetch_positions
 from cex.reconciler import Reconciler
@@ -250,17 +250,12 @@ class CcxtVenue:
             # The first signed question: a wrong key is told here.
             await self._account.balances(starting=True)
             for market in list(self._markets.values()):
-                self._markets[market.id] = await self._with_fees(market)
+                self._markets[market.id] = await self._account.with_fees(market)
 
     async def _listed(self) -> Sequence[Market]:
         exchange = self._connection.exchange
         prices = await last_prices(self._connection)
         return follow(self._settings, exchange.markets, exchange.precisionMode, prices)
-
-    async def _with_fees(self, market: Market) -> Market:
-        if isinstance(self._account, BinanceAccount):
-            return await self._account.with_fees(market)
-        return await with_account_fees(self._connection, market)
 
     async def _follow(self) -> None:
         """Start the parts and wait until they are ready."""

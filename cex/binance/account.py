@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
 
 import structlog
@@ -12,11 +12,11 @@ from cex import account as generic
 from cex.account import Account, OrderSnapshot, TradeCursor
 from cex.binance.connection import BinanceConnection
 from cex.binance.messages import AccountAnswer, CommissionAnswer, OrderAnswer, TradeAnswer
-from cex.binance.reading import code, listed_fill, snapshot, total_bps
+from cex.binance.reading import code, listed_fill, snapshot
 from cex.errors import UnknownOrder
 from cex.limiter import Lane
 from cex.markets import Market
-from cex.numbers import to_raw
+from cex.numbers import to_decimal, to_raw
 from cex.reports import Reports
 from domain import Fill, PlatformError
 
@@ -101,7 +101,6 @@ class BinanceAccount(Account):
         return held
 
     async def with_fees(self, market: Market) -> Market:
-        """Give the market with the account's own fees; where the venue does not tell them, as it is."""
         try:
             answer = await self._venue.ask(
                 f"fees of {market.id}",
@@ -112,11 +111,12 @@ class BinanceAccount(Account):
                 weight=20,
             )
             parts = (answer.standard_commission, answer.tax_commission, answer.special_commission)
-            maker, taker = total_bps(part.maker for part in parts), total_bps(part.taker for part in parts)
+            maker = sum((to_decimal(part.maker) for part in parts), Decimal(0))
+            taker = sum((to_decimal(part.taker) for part in parts), Decimal(0))
         except PlatformError as exc:
             log.warning("fees.unknown", instrument=market.id, error=str(exc))
             return market
-        return replace(market, instrument=replace(market.instrument, maker_fee_bps=maker, taker_fee_bps=taker))
+        return market.with_fees(maker, taker)
 
     # --- pages
 
@@ -142,28 +142,24 @@ class BinanceAccount(Account):
             for row in sorted(rows, key=lambda row: (row.time, row.id))
         ]
 
-    async def _learn_names(self, market: Market, venue_order_ids: Sequence[str]) -> None:
-        wanted = set(venue_order_ids)
-        symbol: dict[str, str | int] = {"symbol": market.venue_symbol}
-        if len(wanted) > 3:
-            next_id = min(map(int, wanted))
-            while wanted:
-                page = await self._venue.ask(
-                    f"orders of {market.id}",
-                    "allOrders",
-                    symbol | {"orderId": next_id, "limit": generic.PAGE},
-                    type=list[OrderAnswer],
-                    signed=True,
-                    weight=20,
-                )
-                for row in page:
-                    self._reports.learn_name(market.id, str(row.order_id), row.client_order_id)
-                    wanted.discard(str(row.order_id))
-                if len(page) < generic.PAGE:
-                    break
-                next_id = max(row.order_id for row in page) + 1
-        for order_id in sorted(wanted):
-            row = await self._venue.ask(
-                f"order {order_id}", "order", symbol | {"orderId": order_id}, type=OrderAnswer, signed=True, weight=4
-            )
-            self._reports.learn_name(market.id, order_id, row.client_order_id)
+    async def _names_from(self, market: Market, venue_order_id: int) -> dict[str, str]:
+        rows = await self._venue.ask(
+            f"orders of {market.id}",
+            "allOrders",
+            {"symbol": market.venue_symbol, "orderId": venue_order_id, "limit": generic.PAGE},
+            type=list[OrderAnswer],
+            signed=True,
+            weight=20,
+        )
+        return {str(row.order_id): row.client_order_id for row in rows}
+
+    async def _name_of(self, market: Market, venue_order_id: str) -> str:
+        row = await self._venue.ask(
+            f"order {venue_order_id}",
+            "order",
+            {"symbol": market.venue_symbol, "orderId": venue_order_id},
+            type=OrderAnswer,
+            signed=True,
+            weight=4,
+        )
+        return row.client_order_id

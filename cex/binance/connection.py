@@ -24,7 +24,7 @@ from cex.binance.signing import Signer
 from cex.connection import Connection
 from cex.errors import reading
 from cex.limiter import Budget, Lane, Limiter, buckets_of
-from cex.markets import Market
+from cex.markets import Market, bare_name
 from cex.settings import VenueSettings
 from domain import InputError, InvariantError, PlatformError, VenueUnavailable
 from runtime import Clock
@@ -32,7 +32,6 @@ from runtime import Clock
 T = TypeVar("T")
 
 INFO_WEIGHT = 20
-_SEPARATORS = str.maketrans("", "", "-_/ ")
 
 
 class BinanceConnection(Connection):
@@ -155,7 +154,7 @@ class BinanceConnection(Connection):
 
     async def _info(self) -> ExchangeInfo:
         """Ask about the followed symbols only: the whole list is megabytes. It is read where one of them is missing."""
-        symbols = [_venue_name(symbol) for symbol in self.settings.instruments]
+        symbols = [bare_name(symbol) for symbol in self.settings.instruments]
         named = {"symbols": json.dumps(sorted(set(symbols)), separators=(",", ":"), ensure_ascii=False)}
         try:
             return await self.ask(
@@ -167,9 +166,9 @@ class BinanceConnection(Connection):
     def _take_info(self, info: ExchangeInfo) -> None:
         settings = self.settings
         listed = {listing.symbol: listing for listing in info.symbols}
-        by_name = {_venue_name(name): listing for name, listing in listed.items()}
+        by_name = {bare_name(name): listing for name, listing in listed.items()}
         for symbol in settings.instruments:
-            listing = listed.get(symbol) or by_name.get(_venue_name(symbol))
+            listing = listed.get(symbol) or by_name.get(bare_name(symbol))
             if listing is None:
                 raise InputError(
                     f"{settings.id}: {settings.exchange} lists no spot market {symbol}",
@@ -200,7 +199,3 @@ def decoded(where: str, body: bytes | msgspec.Raw, type: type[T]) -> T:
         return msgspec.json.decode(body, type=type)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise VenueUnavailable(f"{where}: unreadable answer ({exc})") from exc
-
-
-def _venue_name(symbol: str) -> str:
-    return symbol.translate(_SEPARATORS).upper()

@@ -5,14 +5,14 @@ Everything here is a plain function; differential tests compare each with what c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from cex.account import OrderSnapshot
 from cex.binance.messages import ExecutionReport, Listing, OrderAnswer, TradeAnswer
 from cex.markets import Market
-from cex.numbers import quote_raw, to_decimal, to_raw
+from cex.numbers import quote_raw, tidy, to_decimal, to_raw
 from cex.settings import VenueSettings
 from domain import Fill, InputError, Instrument, OrderState, Side, venue_asset
 
@@ -156,15 +156,10 @@ def market(settings: VenueSettings, symbol: str, listing: Listing) -> Market:
     return Market(instrument, f"{base}/{quote}", listing.symbol)
 
 
-def total_bps(parts: Iterable[str]) -> Decimal:
-    """Add up the parts of a fee rate."""
-    return sum((to_decimal(part) for part in parts), Decimal(0)) * 10_000
-
-
 def _step(
     settings: VenueSettings, symbol: str, filters: Mapping[str, Mapping[str, Any]], name: str, field: str
 ) -> Decimal:
     step = to_decimal((filters.get(name) or {}).get(field, 0))
     if step <= 0:
         raise InputError(f"{settings.id}:{symbol}: the venue states no step in {name}")
-    return step.normalize() if step == step.to_integral_value() else Decimal(f"{step:f}".rstrip("0"))
+    return tidy(step)

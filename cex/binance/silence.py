@@ -43,7 +43,7 @@ class WatchedLine:
 
         A venue that takes connections only to end them bans whoever comes back at once.
         """
-        delay_s = min(BACKOFF_S[0] * 2**self._failures, BACKOFF_S[1])
+        delay_s: float = min(BACKOFF_S[0] * 2**self._failures, BACKOFF_S[1])
         self._failures = min(self._failures + 1, 10)
         return delay_s
 
