@@ -14,3 +14,4 @@ pub mod json;
 pub mod l3_book;
 pub mod matching;
 pub mod orders;
+mod queues;

@@ -16,6 +16,14 @@ impl Side {
             Self::Sell => Self::Buy,
         }
     }
+
+    /// Whether an order of this side with such a limit may trade at a price.
+    pub fn reaches(self, limit: i64, price: i64) -> bool {
+        match self {
+            Self::Buy => price <= limit,
+            Self::Sell => price >= limit,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +62,24 @@ pub enum Size {
     Quote(i64),
 }
 
+impl Size {
+    /// Returns how many lots it is good for at a price.
+    pub(crate) fn affords(self, price: i64) -> i64 {
+        match self {
+            Self::Lots(lots) => lots,
+            Self::Quote(budget) => budget / price,
+        }
+    }
+
+    /// Returns what is left after `lots` at a price, at most as many as it affords: so the product fits.
+    pub(crate) fn less(self, price: i64, lots: i64) -> Self {
+        match self {
+            Self::Lots(had) => Self::Lots(had - lots),
+            Self::Quote(had) => Self::Quote(had - lots * price),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewOrder {
     pub id: u64,
@@ -67,6 +93,27 @@ pub struct NewOrder {
     pub size: Size,
     /// How many lots an iceberg shows at a time while it rests; 0 shows all.
     pub display: i64,
+}
+
+impl NewOrder {
+    /// Whether it may trade at a price.
+    pub(crate) fn reaches(&self, price: i64) -> bool {
+        self.kind == Kind::Market || self.side.reaches(self.price, price)
+    }
+
+    /// Returns what is wrong with it, whatever the book holds.
+    pub(crate) fn unfit(&self) -> Option<Reject> {
+        if self.kind != Kind::Market && !(1..=LIMIT_MAX).contains(&self.price) {
+            return Some(Reject::BadPrice);
+        }
+        match self.size {
+            Size::Lots(lots) if (1..=LIMIT_MAX).contains(&lots) && (0..=lots).contains(&self.display) => None,
+            Size::Quote(budget) if budget > 0 && self.kind == Kind::Market && self.display == 0 => {
+                (self.time_in_force == TimeInForce::Fok).then_some(Reject::BadSize)
+            }
+            _ => Some(Reject::BadSize),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,5 +218,18 @@ pub struct Resting {
 impl Resting {
     pub fn left(&self) -> i64 {
         self.lots + self.hidden
+    }
+
+    /// Returns why no order can have come to wait like this.
+    pub(crate) fn unfit(&self) -> Option<Reject> {
+        if !(1..=LIMIT_MAX).contains(&self.price) {
+            return Some(Reject::BadPrice);
+        }
+        let is_sized = self.lots >= 1
+            && self.hidden >= 0
+            && self.display >= 0
+            && i128::from(self.lots) + i128::from(self.hidden) <= i128::from(LIMIT_MAX)
+            && (self.hidden == 0 || self.display > 0);
+        (!is_sized).then_some(Reject::BadSize)
     }
 }
