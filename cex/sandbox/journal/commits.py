@@ -89,9 +89,13 @@ class Commits:
         self._changed.set()
 
     async def close(self) -> None:
-        """Write what is left, and close the store. Not while `run` runs."""
+        """Write what is left, and close the store. Not while `run` runs.
+
+        After a group that is not known to be on the disk nothing is written: the next one would tell of changes to a
+        state that the journal never had. Nobody was told of either.
+        """
         try:
-            if self._recorder.is_dirty:
+            if self._recorder.is_dirty and self.durable == self._taken:
                 await self._commit()
         finally:
             await self._on_thread(self._store.close)

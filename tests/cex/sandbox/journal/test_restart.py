@@ -280,6 +280,22 @@ async def test_a_disk_that_fails_stops_the_exchange_and_answers_nobody() -> None
         await task
 
 
+async def test_after_a_group_that_was_lost_no_other_is_written() -> None:
+    venue, disk = Venue(), SlowDisk()
+    disk.fails = True
+    commits = Commits(venue.recorder, disk)
+    task = asyncio.create_task(commits.run())
+    venue.step(("LIMIT", 0, 0, -1, 10, "NONE"))
+    await asyncio.to_thread(disk.asked.wait, 30)
+    venue.step(("LIMIT", 1, 0, -2, 10, "NONE"))
+    disk.ready.set()
+    with pytest.raises(VenueUnavailable, match="no space left"):
+        await task
+    disk.fails = False  # There is room again, too late.
+    await commits.close()
+    assert (disk.groups, commits.durable) == ([], 0)
+
+
 async def test_commands_share_a_commit_while_the_disk_is_busy() -> None:
     venue, disk = Venue(), SlowDisk()
     commits = Commits(venue.recorder, disk)
