@@ -11,6 +11,7 @@ from cex.sandbox.accountqueries import AccountQueries
 from cex.sandbox.accounts import Account
 from cex.sandbox.params import Params
 from cex.sandbox.queries import PublicQueries
+from cex.sandbox.signing import Right
 from cex.sandbox.trading import Trading
 from cex.sandbox.weights import Weight
 
@@ -28,12 +29,15 @@ class Endpoint:
     signed: SignedAction | None = None
     is_order: bool = False
     """Places orders: the acknowledgement is what faults are about."""
-    is_withdrawal: bool = False
-    """Wants a key that may withdraw, and its acknowledgement may get lost."""
     is_snapshot: bool = False
     """Answers with a book, which faults may spoil."""
-    may_withdraw: bool = False
-    """May be called with a key that may withdraw; such keys are for little else."""
+    right: Right = Right.TRADE
+    """What the key must be for."""
+
+    @property
+    def is_withdrawal(self) -> bool:
+        """Whether its acknowledgement is that of a withdrawal, which may get lost."""
+        return self.right is Right.WITHDRAW
 
     def answer(self, account: Account | None, params: Params) -> Any:
         """Do what is asked for; `account` is whose request it is, where that is known."""

@@ -123,11 +123,10 @@ class Rest:
         account = None
         if endpoint.signed is not None:
             payload, signature = rest_payload(query, body)
-            account = self._keys.authenticate(api_key, payload, signature)
+            account = self._keys.authenticate(api_key, payload, signature, endpoint.right)
             check_time(params, self._exchange.clock_ms())
         elif endpoint.keyed is not None:
-            account = self._keys.account(api_key)
-        self._check_right(endpoint, api_key)
+            account = self._keys.account(api_key, endpoint.right)
         return account, params
 
     async def _strike_answer(self, request: web.Request, endpoint: Endpoint) -> None:
@@ -137,18 +136,6 @@ class Rest:
             raise _Cut
         if endpoint.is_withdrawal and self._faults.take("drop_withdrawal_ack"):
             raise _Cut
-
-    def _check_right(self, endpoint: Endpoint, api_key: str | None) -> None:
-        """Keep trading keys from withdrawals, and keys for withdrawals from all else.
-
-        Raises:
-            ApiError: -2015.
-        """
-        may_withdraw = self._keys.may_withdraw(api_key)
-        if endpoint.is_withdrawal and not may_withdraw:
-            raise errors.unknown_api_key()
-        if endpoint.signed and may_withdraw and not (endpoint.is_withdrawal or endpoint.may_withdraw):
-            raise errors.unknown_api_key()
 
     async def _send_snapshot(self, request: web.Request, body: bytes) -> web.StreamResponse:
         """Answer with a snapshot of a book, unless faults give an older one, or half of it."""

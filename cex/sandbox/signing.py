@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import ClassVar, Final, Protocol
 from urllib.parse import unquote
 
@@ -35,6 +36,14 @@ _RECV_WINDOW_MAX_MS: Final = 60_000
 _AHEAD_MAX_MS: Final = 1_000
 _MICROSECONDS_FROM: Final = 10**15
 _RSA_BITS: Final = range(2048, 4096 + 1)
+
+
+class Right(Enum):
+    """What a key must be for. An account's key for withdrawals is for nothing that trades, and the other way round."""
+
+    TRADE = auto()
+    WITHDRAW = auto()
+    EITHER = auto()
 
 
 class Verifier(Protocol):
@@ -115,34 +124,39 @@ class KeyRing:
             self._keys[spec.withdraw_api_key] = account, HmacVerifier(spec.withdraw_secret)
             self._withdrawing.add(spec.withdraw_api_key)
 
-    def may_withdraw(self, api_key: str | None) -> bool:
-        """Whether a key is one for withdrawals; those are for nothing that trades."""
-        return api_key in self._withdrawing
-
     def kind(self, api_key: str) -> str:
         """How a known key signs, as the venue names it."""
         return self._find(api_key)[1].kind
 
-    def account(self, api_key: str | None) -> Account:
+    def account(self, api_key: str | None, right: Right = Right.TRADE) -> Account:
         """Find whose key it is; proves nothing.
 
         Raises:
-            ApiError: -2014 malformed or missing, -2015 unknown.
+            ApiError: -2014 malformed or missing, -2015 unknown or not for this.
         """
-        return self._find(api_key)[0]
+        account, _ = self._find(api_key)
+        self._check_right(api_key, right)
+        return account
 
-    def authenticate(self, api_key: str | None, payload: bytes, signature: str | None) -> Account:
+    def authenticate(
+        self, api_key: str | None, payload: bytes, signature: str | None, right: Right = Right.TRADE
+    ) -> Account:
         """Check a signature and say whose it is.
 
         Raises:
-            ApiError: -2014, -2015, -1102 (no signature) or -1022 (a wrong one).
+            ApiError: -2014, -2015 (unknown, or not for this), -1102 (no signature) or -1022 (a wrong one).
         """
         account, verifier = self._find(api_key)
         if not signature:
             raise errors.missing_parameter("signature")
         if not verifier.verifies(payload, signature):
             raise errors.invalid_signature()
+        self._check_right(api_key, right)
         return account
+
+    def _check_right(self, api_key: str | None, right: Right) -> None:
+        if right is not Right.EITHER and (right is Right.WITHDRAW) != (api_key in self._withdrawing):
+            raise errors.unknown_api_key()
 
     def _find(self, api_key: str | None) -> tuple[Account, Verifier]:
         if not api_key or not _KEY.fullmatch(api_key):

@@ -10,19 +10,20 @@ from cex.sandbox.capital import Capital, network_view
 from cex.sandbox.endpoints import Endpoint, Endpoints
 from cex.sandbox.exchange import Exchange
 from cex.sandbox.params import Params
+from cex.sandbox.signing import Right
 
 
 def wallet_endpoints(exchange: Exchange, capital: Capital) -> Endpoints:
     """The part of the wallet API that is there."""
     wallet = Wallet(exchange)
-    nothing = Endpoint(1, keyed=lambda _account, _params: [])
+    nothing = Endpoint(1, keyed=lambda _account, _params: [], right=Right.EITHER)
     return {
         ("GET", "/sapi/v1/system/status"): Endpoint(1, public=lambda _params: {"status": 0, "msg": "normal"}),
-        ("GET", "/sapi/v1/capital/config/getall"): Endpoint(10, signed=wallet.coins, may_withdraw=True),
-        ("POST", "/sapi/v1/capital/withdraw/apply"): Endpoint(10, signed=capital.apply, is_withdrawal=True),
-        ("GET", "/sapi/v1/capital/withdraw/history"): Endpoint(2, signed=capital.history, may_withdraw=True),
-        ("GET", "/sapi/v1/capital/deposit/address"): Endpoint(10, signed=capital.deposit_address, may_withdraw=True),
-        ("GET", "/sapi/v1/capital/deposit/hisrec"): Endpoint(1, signed=capital.deposits, may_withdraw=True),
+        ("GET", "/sapi/v1/capital/config/getall"): Endpoint(10, signed=wallet.coins, right=Right.EITHER),
+        ("POST", "/sapi/v1/capital/withdraw/apply"): Endpoint(10, signed=capital.apply, right=Right.WITHDRAW),
+        ("GET", "/sapi/v1/capital/withdraw/history"): Endpoint(2, signed=capital.history, right=Right.EITHER),
+        ("GET", "/sapi/v1/capital/deposit/address"): Endpoint(10, signed=capital.deposit_address, right=Right.EITHER),
+        ("GET", "/sapi/v1/capital/deposit/hisrec"): Endpoint(1, signed=capital.deposits, right=Right.EITHER),
         ("GET", "/sapi/v1/asset/tradeFee"): Endpoint(1, signed=wallet.trade_fees),
         ("POST", "/sapi/v3/asset/getUserAsset"): Endpoint(5, signed=wallet.assets),
         ("GET", "/sapi/v1/account/status"): Endpoint(1, signed=lambda _account, _params: {"data": "Normal"}),

@@ -202,6 +202,39 @@ async def test_signed_requests_need_no_session(quiet: Sandbox) -> None:
         assert len((await ask(socket, "openOrders.cancelAll", signed(BOB, symbol="ETHUSDC")))["result"]) == 1
 
 
+async def test_a_key_for_withdrawals_does_nothing_else_at_any_door(start: Start) -> None:
+    keys = {"withdraw_api_key": "dora-out", "withdraw_secret": "dora-out-secret"}
+    dora = AccountSpec("dora", "dora-key", "dora-secret", None, {"ETH": "10"}, **keys)
+    out = AccountSpec("dora", "dora-out", "dora-out-secret")
+    sandbox = await start(SandboxConfig(accounts=(dora,), flow=None))
+    terms = {
+        "symbol": "ETHUSDC",
+        "side": "SELL",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": "1",
+        "price": "3100",
+    }
+    async with sandbox.http.ws_connect(f"{sandbox.ws_url}/ws-api/v3") as socket:
+        for method, params in (
+            ("order.place", terms),
+            ("account.status", {}),
+            ("userDataStream.subscribe.signature", {}),
+        ):
+            answer = await ask(socket, method, signed(out, **params))
+            assert (answer["status"], answer["error"]["code"]) == (401, -2015), method
+        assert (await ask(socket, "userDataStream.start", {"apiKey": "dora-out"}))["error"]["code"] == -2015
+        assert (await ask(socket, "order.place", signed(dora, **terms)))["result"]["status"] == "NEW"
+    for method, path in (("POST", "/api/v3/order"), ("GET", "/api/v3/account"), ("POST", "/api/v3/userDataStream")):
+        assert (await sandbox.call(method, path, out, **terms))[1]["code"] == -2015, path
+    withdrawal = {"coin": "ETH", "address": "0x" + "11" * 20, "amount": "1"}
+    assert (await sandbox.call("POST", "/sapi/v1/capital/withdraw/apply", dora, **withdrawal))[1]["code"] == -2015
+    assert "id" in (await sandbox.call("POST", "/sapi/v1/capital/withdraw/apply", out, **withdrawal))[1]
+    for account in (dora, out):
+        _, rows = await sandbox.call("GET", "/sapi/v1/capital/withdraw/history", account)
+        assert [row["amount"] for row in rows] == ["0.99900000"]
+
+
 async def test_bad_websocket_api_requests_are_answered_with_codes(quiet: Sandbox) -> None:
     async with quiet.http.ws_connect(f"{quiet.ws_url}/ws-api/v3") as socket:
         for frame, status, code in (
