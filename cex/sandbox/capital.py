@@ -125,7 +125,7 @@ class Capital:
 
     def credit(self, name: str, coin: str, raw: int, tx_id: str) -> None:
         """Let a deposit arrive. The same transaction again changes nothing."""
-        account = next((a for a in self._exchange.accounts if a.name == name), None)
+        account = self._exchange.clients().get(name)
         if account is None:
             raise errors.invalid_parameter("account")
         rows = self._deposits.setdefault(account.id, [])

@@ -73,6 +73,10 @@ class Exchange:
     def accounts(self) -> list[Account]:
         return self._booking.accounts
 
+    def clients(self) -> dict[str, Account]:
+        """The accounts that are not the background's, by name; one of the background may have any name."""
+        return {account.name: account for account in self.accounts if not account.is_background}
+
     @property
     def fees(self) -> Account:
         """The account that commissions go to."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import capstan_native as native
 
+from cex.sandbox.accounts import Account
 from cex.sandbox.config import UNIT_DECIMALS, AccountSpec
 from cex.sandbox.errors import ApiError
 from cex.sandbox.exchange import Exchange
@@ -126,21 +127,21 @@ class Mirror:
             return self._rest(order.side, order.price * self._spec.tick_raw, lots)
 
     def _rest(self, side: int, price_raw: int, lots: int) -> list[Order]:
-        order = self._send(self._maker.id, side, price_raw, lots, "GTC")
+        order = self._send(self._maker, side, price_raw, lots, "GTC")
         return [order] if order is not None and order.status.is_open else []
 
     def _trade(self, data: dict[str, Any]) -> None:
         side = native.SELL if data["m"] else native.BUY
         price_raw, qty_raw = parse_units(data["p"], UNIT_DECIMALS), parse_units(data["q"], UNIT_DECIMALS)
-        self._send(self._taker.id, side, price_raw, qty_raw // self._spec.lot_raw, "IOC")
+        self._send(self._taker, side, price_raw, qty_raw // self._spec.lot_raw, "IOC")
 
-    def _send(self, account_id: int, side: int, price_raw: int, lots: int, time_in_force: str) -> Order | None:
+    def _send(self, account: Account, side: int, price_raw: int, lots: int, time_in_force: str) -> Order | None:
         if price_raw % self._spec.tick_raw:
             raise InputError(f"{SIDES[side]} price {price_raw} (1e-8) from elsewhere is off {self._spec.name}'s tick")
         if not lots:
             return None  # Old orders of the real venue may be finer than today's lot.
         request = NewOrder(side, "LIMIT", time_in_force, price_raw=price_raw, qty_raw=lots * self._spec.lot_raw)
         try:
-            return self._exchange.place(self._exchange.accounts[account_id], self._spec.name, request)
+            return self._exchange.place(account, self._spec.name, request)
         except ApiError:
             return None  # A participant that ran out of coins sits out.

@@ -81,9 +81,9 @@ class SandboxServer:
         if store is not None:
             resume(self.exchange, capital, store.load())
         keys = KeyRing()
-        by_name = {account.name: account for account in self.exchange.accounts}
+        clients = self.exchange.clients()
         for spec in config.accounts:
-            keys.add(spec, by_name[spec.name])
+            keys.add(spec, clients[spec.name])
         self._limits = limits = RateLimits(config.limits)
         self._hub = Hub(frozenset(self.exchange.markets))
         self._user_data = UserData(self._faults)

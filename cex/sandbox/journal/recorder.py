@@ -131,9 +131,7 @@ class Recorder:
         exchange = self._exchange
         yield _exchange(exchange)
         yield _background(exchange)
-        for account in exchange.accounts:
-            if account.is_background:
-                continue
+        for account in exchange.clients().values():
             yield _account(account)
             yield from map(_order, account.orders.values())
             yield from map(_order_list, account.lists.values())

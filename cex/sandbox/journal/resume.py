@@ -64,7 +64,7 @@ def _check_markets(exchange: Exchange, rows: _Rows) -> None:
 class _Resumption:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._accounts = {account.name: account for account in exchange.accounts if not account.is_background}
+        self._accounts = exchange.clients()
 
     def run(self, found: dict[str, _Rows], capital: Capital) -> None:
         exchange = self._exchange

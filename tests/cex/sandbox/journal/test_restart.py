@@ -201,6 +201,20 @@ async def test_an_orderly_restart_resumes_too(start: Start, tmp_path: Path) -> N
     assert {row["asset"]: row["free"] for row in account["balances"]}["ETH"] == "102.50000000"
 
 
+async def test_a_client_named_like_the_flow_is_not_given_its_coins(start: Start, tmp_path: Path) -> None:
+    namesake = AccountSpec("maker:ETHUSDC", "their-key", "their-secret", None, {"ETH": "1"})
+    config = SandboxConfig(accounts=(namesake,), journal=str(tmp_path), faults=True)
+    store = open_store(str(tmp_path))
+    SandboxServer(config, store=store)
+    store.close()
+    again = await start(config)
+    _, account = await again.call("GET", "/api/v3/account", namesake)
+    assert [(row["asset"], row["free"]) for row in account["balances"]] == [("ETH", "1.00000000")]
+    deposit = {"account": "fees", "coin": "ETH", "amount": "2.5", "tx_id": "0x1"}
+    async with again.http.post(f"{again.url}/_sandbox/deposits", json=deposit) as response:
+        assert (response.status, (await response.json())["code"]) == (400, -1130)
+
+
 class SlowDisk:
     """A store whose disk is ready when the test says so."""
 
