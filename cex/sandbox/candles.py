@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Final
 
 _MINUTE: Final = 60_000
@@ -119,9 +120,11 @@ class Candles:
                 found.append(replace(part, open_ms=open_ms, close_ms=close_ms))
         return found
 
-    def since(self, interval: str, time_ms: int) -> Iterator[Candle]:
+    def since(self, interval: str, time_ms: int) -> list[Candle]:
         """Candles that end after an instant, oldest first."""
-        return (candle for candle in self._by_interval[interval] if candle.close_ms >= time_ms)
+        # From the newest on: every order asks for the last five minutes, whatever else is kept.
+        latest = takewhile(lambda candle: candle.close_ms >= time_ms, reversed(self._by_interval[interval]))
+        return list(latest)[::-1]
 
 
 def _join(candle: Candle, later: Candle) -> None:

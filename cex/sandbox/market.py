@@ -151,7 +151,7 @@ class Market:
 
     def average_price(self, now_ms: int, minutes: int = 5) -> int:
         """Volume-weighted price of the last minutes in ticks, rounded down; the last price if nothing traded."""
-        candles = list(self.candles.since("1m", now_ms - minutes * 60_000))
+        candles = self.candles.since("1m", now_ms - minutes * 60_000)
         lots = sum(candle.lots for candle in candles)
         if not lots:
             return self.last_price
@@ -162,7 +162,7 @@ class Market:
 
     def window(self, interval: str, open_ms: int) -> DayStatistics:
         """Sum the candles of an interval that end after an instant."""
-        candles = list(self.candles.since(interval, open_ms))
+        candles = self.candles.since(interval, open_ms)
         if not candles:
             return DayStatistics(self.last_price, self.last_price, self.last_price, 0, 0, 0, -1, -1)
         return DayStatistics(
