@@ -157,9 +157,6 @@ class Market:
             return self.last_price
         return sum(candle.quote_raw for candle in candles) // (lots * self.spec.notional_unit)
 
-    def day(self, now_ms: int) -> DayStatistics:
-        return self.window("1m", now_ms - DAY_MS)
-
     def window(self, interval: str, open_ms: int) -> DayStatistics:
         """Sum the candles of an interval that end after an instant."""
         candles = self.candles.since(interval, open_ms)

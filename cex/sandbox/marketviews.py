@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from cex.sandbox.candles import Candle
 from cex.sandbox.config import SymbolSpec
-from cex.sandbox.market import Market
+from cex.sandbox.market import DAY_MS, Market
 from cex.sandbox.orders import AggregateTrade, PublicTrade
+from cex.sandbox.windows import WINDOW_LETTERS, window_view
 from cex.sandbox.wire import JSON, units
+
+_DAY_LETTERS: Final = WINDOW_LETTERS | {
+    "x": "prevClosePrice",
+    "Q": "lastQty",
+    "b": "bidPrice",
+    "B": "bidQty",
+    "a": "askPrice",
+    "A": "askQty",
+}
 
 # --- public trades and candles
 
@@ -154,64 +164,22 @@ def book_ticker_event(market: Market) -> JSON:
 
 def day_view(market: Market, now_ms: int) -> JSON:
     """The rolling day as REST's `ticker/24hr`."""
-    spec, day = market.spec, market.day(now_ms)
-    tick, lot = spec.tick_raw, spec.lot_raw
     bid, bid_qty, ask, ask_qty = best_prices(market)
-    change = market.last_price - day.open
-    average = day.quote_raw // (day.lots * spec.notional_unit) if day.lots else market.last_price
-    return {
-        "symbol": spec.name,
-        "priceChange": units(change * tick),
-        "priceChangePercent": f"{100 * change / day.open:.3f}",
-        "weightedAvgPrice": units(average * tick),
-        "prevClosePrice": units(day.open * tick),
-        "lastPrice": units(market.last_price * tick),
-        "lastQty": units(market.last_lots * lot),
+    day = window_view(market, now_ms - DAY_MS, now_ms, is_mini=False)
+    return day | {
+        "prevClosePrice": day["openPrice"],
+        "lastQty": units(market.last_lots * market.spec.lot_raw),
         "bidPrice": bid,
         "bidQty": bid_qty,
         "askPrice": ask,
         "askQty": ask_qty,
-        "openPrice": units(day.open * tick),
-        "highPrice": units(day.high * tick),
-        "lowPrice": units(day.low * tick),
-        "volume": units(day.lots * lot),
-        "quoteVolume": units(day.quote_raw),
-        "openTime": now_ms - 86_400_000,
-        "closeTime": now_ms,
-        "firstId": day.first_trade_id,
-        "lastId": day.last_trade_id,
-        "count": day.trades,
     }
 
 
 def ticker_event(market: Market, now_ms: int) -> JSON:
     """The rolling day as the `@ticker` stream's."""
     day = day_view(market, now_ms)
-    return {
-        "e": "24hrTicker",
-        "E": now_ms,
-        "s": day["symbol"],
-        "p": day["priceChange"],
-        "P": day["priceChangePercent"],
-        "w": day["weightedAvgPrice"],
-        "x": day["prevClosePrice"],
-        "c": day["lastPrice"],
-        "Q": day["lastQty"],
-        "b": day["bidPrice"],
-        "B": day["bidQty"],
-        "a": day["askPrice"],
-        "A": day["askQty"],
-        "o": day["openPrice"],
-        "h": day["highPrice"],
-        "l": day["lowPrice"],
-        "v": day["volume"],
-        "q": day["quoteVolume"],
-        "O": day["openTime"],
-        "C": day["closeTime"],
-        "F": day["firstId"],
-        "L": day["lastId"],
-        "n": day["count"],
-    }
+    return {"e": "24hrTicker", "E": now_ms} | {letter: day[field] for letter, field in _DAY_LETTERS.items()}
 
 
 def mini_ticker_event(market: Market, now_ms: int) -> JSON:

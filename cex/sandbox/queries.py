@@ -21,10 +21,6 @@ JSON = Any
 _DEPTH_MAX: Final = 5_000
 _TRADES_MAX: Final = 1_000
 _STATUSES: Final = ("TRADING", "HALT", "BREAK")
-_MINI: Final = (
-    *("symbol", "openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume"),
-    *("openTime", "closeTime", "firstId", "lastId", "count"),
-)
 
 
 class PublicQueries:
@@ -113,12 +109,9 @@ class PublicQueries:
 
     def day(self, params: Params) -> JSON:
         now, is_mini = self._exchange.clock_ms(), _is_mini(params)
-
-        def view(market: Market) -> JSON:
-            whole = marketviews.day_view(market, now)
-            return {name: whole[name] for name in _MINI} if is_mini else whole
-
-        return self._one_or_all(params, view)
+        if is_mini:
+            return self._one_or_all(params, lambda market: window_view(market, now - DAY_MS, now, is_mini=True))
+        return self._one_or_all(params, lambda market: marketviews.day_view(market, now))
 
     def rolling(self, params: Params) -> JSON:
         """`ticker`: a window of a minute to seven days."""

@@ -17,6 +17,24 @@ _ZONE: Final = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?")
 _ZONE_RANGE_MS: Final = (-12 * 3_600_000, 14 * 3_600_000)
 STREAM_WINDOWS_MS: Final = {"1h": 3_600_000, "4h": 4 * 3_600_000, "1d": DAY_MS}
 """Windows that have streams."""
+WINDOW_LETTERS: Final = {
+    "s": "symbol",
+    "p": "priceChange",
+    "P": "priceChangePercent",
+    "w": "weightedAvgPrice",
+    "c": "lastPrice",
+    "o": "openPrice",
+    "h": "highPrice",
+    "l": "lowPrice",
+    "v": "volume",
+    "q": "quoteVolume",
+    "O": "openTime",
+    "C": "closeTime",
+    "F": "firstId",
+    "L": "lastId",
+    "n": "count",
+}
+"""What streams call the fields of a window."""
 
 
 def window_ms(text: str) -> int:
@@ -88,25 +106,7 @@ def window_view(market: Market, open_ms: int, close_ms: int, *, is_mini: bool) -
 def window_event(market: Market, name: str, now_ms: int) -> dict[str, Any]:
     """A window as the stream `<symbol>@ticker_<name>` tells it."""
     view = window_view(market, rolling_open_ms(now_ms, STREAM_WINDOWS_MS[name]), now_ms, is_mini=False)
-    return {
-        "e": f"{name}Ticker",
-        "E": now_ms,
-        "s": view["symbol"],
-        "p": view["priceChange"],
-        "P": view["priceChangePercent"],
-        "o": view["openPrice"],
-        "h": view["highPrice"],
-        "l": view["lowPrice"],
-        "c": view["lastPrice"],
-        "w": view["weightedAvgPrice"],
-        "v": view["volume"],
-        "q": view["quoteVolume"],
-        "O": view["openTime"],
-        "C": view["closeTime"],
-        "F": view["firstId"],
-        "L": view["lastId"],
-        "n": view["count"],
-    }
+    return {"e": f"{name}Ticker", "E": now_ms} | {letter: view[field] for letter, field in WINDOW_LETTERS.items()}
 
 
 def _statistics(market: Market, open_ms: int, close_ms: int) -> DayStatistics:
