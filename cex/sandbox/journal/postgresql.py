@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from cex.sandbox.journal.store import FORMAT, check_format, merged, oldest, packed
 from domain import InputError, VenueUnavailable
@@ -27,6 +28,7 @@ class PostgresqlStore:
 
     def __init__(self, url: str, *, sync: bool = True) -> None:
         self._bytes = 0
+        _check_address(url)
         with _told():
             # What is acknowledged must be on the server's disk, whatever its default.
             options = f"-c synchronous_commit={'on' if sync else 'off'}"
@@ -103,6 +105,17 @@ class PostgresqlStore:
                 self._db.execute("INSERT INTO sandbox_journal_format VALUES (%s)", (FORMAT,))
             else:
                 check_format(found[0])
+
+
+def _check_address(url: str) -> None:
+    """Refuse what cannot be read as an address, without a word of it: the driver would quote the password's part."""
+    try:
+        is_plain = "@" not in str(conninfo_to_dict(url).get("host", ""))
+    except psycopg.Error:
+        is_plain = False
+    if not is_plain:
+        hint = "percent-encode what is special in its password: @ is %40, % is %25, a space %20"
+        raise InputError("the address of the journal's database cannot be read", hint=hint)
 
 
 @contextlib.contextmanager

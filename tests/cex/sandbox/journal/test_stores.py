@@ -126,3 +126,10 @@ def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
     with pytest.raises(VenueUnavailable) as told:
         open_store("postgresql://someone:s3cret@127.0.0.1:1/none")
     assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize("password", ["s3%zzcret", "s3 cret", "s3@cret", "s3:cret@1x:2"])
+def test_an_address_that_cannot_be_read_is_not_repeated(password: str) -> None:
+    with pytest.raises((InputError, VenueUnavailable)) as told:
+        open_store(f"postgresql://someone:{password}@127.0.0.1:1/none")
+    assert "cret" not in str(told.value)
