@@ -269,7 +269,7 @@ class Exchange:
         gone = order.lots - order.open_lots
         if not gone < lots < order.lots:
             raise errors.amend_rejected("the new quantity must lie between the executed and the present one.")
-        filters.check_notional(spec, lots * (order.price or order.stop_price) * spec.notional_unit)
+        filters.check_notional(spec, lots * order.worth * spec.notional_unit)
         self._check_client_order_id(account, new_client_order_id, order)
         market = self.markets[spec.name]
         rows = market.engine.reduce(order.id, lots - gone) if order.working_ms >= 0 else []

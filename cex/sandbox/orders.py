@@ -211,11 +211,16 @@ class Order:
     def reserved_asset(self) -> str:
         return self.symbol.quote if self.side == native.BUY else self.symbol.base
 
+    @property
+    def worth(self) -> int:
+        """The price it is valued at, in ticks: its limit; while a stop without one waits, its stop price or, trailing
+        without one, the price it follows."""
+        return self.price or self.stop_price or self.trailing_best
+
     def reserve_raw(self, lots: int) -> int:
-        """What so many lots of it lock: at its limit, or while a stop without one waits, at its
-        stop price or, trailing without one, at the price it follows."""
+        """What so many lots of it lock."""
         if self.side == native.BUY:
-            return lots * (self.price or self.stop_price or self.trailing_best) * self.symbol.notional_unit
+            return lots * self.worth * self.symbol.notional_unit
         return lots * self.symbol.lot_raw
 
 

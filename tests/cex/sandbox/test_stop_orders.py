@@ -120,6 +120,15 @@ def test_a_waiting_stop_can_be_cancelled_and_amended() -> None:
     assert (order.status, order.filled_lots) == ("CANCELED", 0)
 
 
+def test_a_trailing_stop_without_a_price_can_be_made_smaller() -> None:
+    exchange, (ann, _, _), _ = make_exchange()
+    order = exchange.place(ann, "ETHUSDC", stop("STOP_LOSS", BUY, "0", "1", trailing_bips=100))
+    exchange.amend(order, raw("0.5"), "smaller")
+    assert (order.open_lots, ann.balance("USDC").locked) == (5_000, 1_500 * UNIT)
+    with pytest.raises(ApiError, match="NOTIONAL"):
+        exchange.amend(order, raw("0.001"), "smaller")
+
+
 @pytest.mark.parametrize(
     ("type_", "side", "stop_price", "passes_by", "turns"),
     [
