@@ -42,12 +42,13 @@ from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.paper import PaperDesk, PaperTrading, PaperVenue
 from engine.ports import ExchangeVenue, SwapDesk
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.sdk import Signal
 from engine.settings import EngineSettings
 from engine.setup import RunConfig, build_kernel, continued, pool_label
 from engine.signal_log import SignalLog
 from engine.simulation import Simulator
+from engine.wiring import Wiring
 from runtime import SystemClock, configure_logging
 from runtime.database import Database
 from runtime.processes import stop_on_signals

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from engine.journal import Journal, read_journal
     from engine.native import NativeKernel
     from engine.ports import Bookkeeper, Emit, ExchangeVenue, SwapDesk
-    from engine.runner import LiveRunner, Wiring
+    from engine.runner import LiveRunner
     from engine.sdk import Context, Strategy
     from engine.settings import EngineSettings
     from engine.setup import RunConfig, build_kernel
+    from engine.wiring import Wiring
 else:
     _HOMES = {
         "engine.journal": ("Journal", "read_journal"),
         "engine.native": ("NativeKernel",),
         "engine.ports": ("Bookkeeper", "Emit", "ExchangeVenue", "SwapDesk"),
-        "engine.runner": ("LiveRunner", "Wiring"),
+        "engine.runner": ("LiveRunner",),
+        "engine.wiring": ("Wiring",),
         "engine.settings": ("EngineSettings",),
         "engine.setup": ("RunConfig", "build_kernel"),
         "engine.sdk": ("Context", "Strategy"),

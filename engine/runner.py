@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
 
 import msgspec
 import structlog
@@ -38,42 +36,20 @@ from domain import events as e
 from engine.edge.words import STAGES
 from engine.journal import Journal
 from engine.native import NativeKernel
-from engine.ports import Bookkeeper, ExchangeVenue, SwapDesk
+from engine.opening import Opening
+from engine.ports import ExchangeVenue
 from engine.replay import CommandDigest
-from engine.sdk import Signal
-from runtime import Clock, LatencyRecorder
+from engine.wiring import Wiring
+from runtime import LatencyRecorder
 from runtime import metrics as m
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 FREEZE = "freeze"
 """The last stage of the kill: see docs/risk.md."""
 JOURNAL_SYNC_S = 0.1
-CATCH_UP_S = 20.0
-"""How long a venue may fail to answer at the start."""
 FINAL_CANCEL_S = 20.0
 """How long a venue may take to confirm the last cancel on the way out."""
-
-
-@dataclass(slots=True)
-class Wiring:
-    """The parts of the world a run is connected to."""
-
-    venues: Mapping[str, ExchangeVenue]
-    desk: SwapDesk | None
-    bookkeeper: Bookkeeper
-    clock: Clock
-    timer_ms: int = 250
-    queue_max: int = 10_000
-    wind_down_s: float = 45.0
-    """How long a stop waits for what is in flight."""
-    prepare: Callable[[], Awaitable[None]] | None = None
-    """Runs once per start, after the opening balances are booked and before trading: approvals, for instance."""
-    freeze: Callable[[str], Coroutine[None, None, None]] | None = None
-    """Freezes custody and the signer, for the last stage of the kill; given the rule that led there."""
-    on_signal: Callable[[Signal], None] = field(default=lambda _signal: None)
-    on_step: Callable[[e.Event, list[e.Command]], None] = field(default=lambda _event, _commands: None)
 
 
 class LiveRunner:
@@ -85,11 +61,10 @@ class LiveRunner:
         self.decisions = CommandDigest()
         self._journal = journal
         self._wiring = wiring
+        self._opening = Opening(kernel, wiring)
         self._queue: deque[list[e.Event]] = deque()
         self._waiting_books: dict[str, list[e.Event]] = {}
         self._wake = asyncio.Event()
-        self._answers: dict[str, list[e.OrderReported]] = {}
-        """While the account is compared: what is told about orders whose end is asked for."""
         self._unposted: list[tuple[str, Fill, Instrument]] = []
         self._posting = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
@@ -142,7 +117,7 @@ class LiveRunner:
                     tasks.create_task(self._sync_journal(), name="engine.journal"),
                 ]
                 tasks.create_task(self._post(), name="engine.ledger")
-                self._queue.extendleft([event] for event in reversed(await self._catch_up(epoch)))
+                self._queue.extendleft([event] for event in reversed(await self._opening.learn(epoch)))
                 loop = tasks.create_task(self._loop(), name="engine.loop")
                 if started is not None:
                     started()
@@ -171,8 +146,7 @@ class LiveRunner:
 
     def emit(self, event: e.Event) -> None:
         """Queue an event; see the module for what happens when the queue is full."""
-        if self._answers and isinstance(event, e.OrderReported) and event.client_order_id in self._answers:
-            self._answers[event.client_order_id].append(event)
+        if self._opening.takes(event):
             return
         if isinstance(event, e.BookChanged):
             waiting = self._waiting_books.get(event.instrument)
@@ -424,61 +398,6 @@ class LiveRunner:
 
     # --- truth
 
-    async def _catch_up(self, epoch: int) -> list[e.Event]:
-        """Learn what happened while nobody was running: cancel what rests, then take every trade the venues tell.
-
-        Before the very first trading, what the places hold is booked as the opening instead.
-
-        Returns:
-            What the kernel must be told before anything else.
-        """
-        first = epoch == 0
-        restarted = e.EngineRestarted(time_ns=0, epoch=epoch)
-        told: list[e.Event] = [] if first else [restarted]
-        for venue in self._wiring.venues.values():
-            name, asked_ns = str(venue.id), self._wiring.clock.now_ns()
-            count = await _patiently(venue.cancel_all)
-            ends = await self._ends(venue)
-            fills = await _patiently(venue.fills)
-            balances = await _patiently(venue.balances)
-            log.info("engine.caught_up", venue=name, cancelled=count, fills=len(fills), first=first)
-            told.append(e.AccountAnswered(time_ns=0, venue=name, asked_ns=asked_ns))
-            unknown = (fill for fill in fills if not self.kernel.knows_trade(fill))
-            told += [e.FillReported(time_ns=0, fill=fill, asked=True) for fill in unknown]
-            told += ends
-            told += await self._open(name, balances) if first else _held(balances)
-            told.append(e.AccountAnswered(time_ns=0, venue=name, is_end=True))
-        if first and self._wiring.desk is not None:
-            told += await self._open("chain", await self._wiring.desk.balances())
-        if self._wiring.prepare is not None:
-            await self._wiring.prepare()
-        return [*told, restarted] if first else told
-
-    async def _ends(self, venue: ExchangeVenue) -> list[e.Event]:
-        """Ask how the orders ended that our books hold open, everything being cancelled; what is not answered is left.
-
-        Without an answer the kernel takes them for cancelled, which is true of their money, and not always their end.
-        """
-        self._answers = answers = {
-            order.client_order_id: list[e.OrderReported]()
-            for order in self.kernel.orders.open_orders()
-            if self._venue(order.instrument) is venue
-        }
-        try:
-            for order in [self.kernel.orders.orders[name] for name in answers]:
-                ask = e.AskOrder(client_order_id=order.client_order_id, instrument=order.instrument)
-                try:
-                    await venue.ask(ask)
-                except VenueError as exc:
-                    log.warning("ask.failed", order_id=order.client_order_id, error=str(exc))
-        finally:
-            self._answers = {}
-        return [msgspec.structs.replace(told[-1], asked=True) for told in answers.values() if told]
-
-    async def _open(self, location: str, balances: Mapping[str, int]) -> list[e.Event]:
-        await self._wiring.bookkeeper.open_balances(location, balances)
-        return _held(balances)
-
     async def _until_idle(self) -> None:
         """Wait until nothing is in flight; past the bound the leftovers are logged and left to the next start."""
         try:
@@ -527,29 +446,6 @@ class LiveRunner:
         while True:
             await asyncio.sleep(JOURNAL_SYNC_S)
             await asyncio.to_thread(self._journal.sync)
-
-
-def _held(balances: Mapping[str, int]) -> list[e.Event]:
-    return [e.BalanceReported(time_ns=0, asset=asset_id, raw=str(raw)) for asset_id, raw in sorted(balances.items())]
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask a venue again while it does not answer: one that stumbles is no reason not to start.
-
-    Raises:
-        VenueUnavailable: It does not answer for `CATCH_UP_S`.
-    """
-    delay_s = 0.1
-    deadline = asyncio.get_running_loop().time() + CATCH_UP_S
-    while True:
-        try:
-            return await ask()
-        except VenueUnavailable as exc:
-            if asyncio.get_running_loop().time() + delay_s > deadline:
-                raise
-            log.warning("engine.catching_up", error=str(exc), retry_s=delay_s)
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, 2.0)
 
 
 async def _quietly(work: Coroutine[None, None, int], event: str) -> None:

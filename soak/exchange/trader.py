@@ -17,9 +17,10 @@ from cex import CcxtVenue, VenueSettings
 from domain import Fill, Instrument, VenueUnavailable
 from domain import events as e
 from engine.journal import Journal
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.settings import EngineSettings
 from engine.setup import RunConfig, build_kernel
+from engine.wiring import Wiring
 from runtime import SystemClock, configure_logging
 from runtime.processes import die_with_parent, stop_on_signals
 

@@ -15,9 +15,10 @@ from custody.audit import list_audit, verify_audit
 from custody.tables import open_books
 from domain import InputError
 from engine.journal import Journal
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.setup import build_kernel
 from engine.strategies.changes import changed
+from engine.wiring import Wiring
 from runtime import ManualClock
 from runtime.database import Database
 from tests.engine.markets import SECOND

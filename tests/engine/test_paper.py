@@ -8,8 +8,9 @@ from domain import OrderState, OrderType, Side, TimeInForce
 from domain import events as e
 from engine.journal import Journal
 from engine.paper import PaperTrading, PaperVenue
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.simulation import Simulator
+from engine.wiring import Wiring
 from tests.engine.markets import ETH, ETHUSDC, USDC, native_kernel
 from tests.engine.places import MemoryBooks, MemoryExchange
 from tests.engine.test_runner import ASKS, BIDS, LIMITS, Actions, HurriedClock, Session, buy, rest

@@ -13,8 +13,9 @@ from domain import events as e
 from engine.edge import client_number
 from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.sdk import Strategy
+from engine.wiring import Wiring
 from tests.engine.markets import ETH, ETHUSDC, USDC, native_kernel, order_id
 from tests.engine.places import MemoryBooks, MemoryExchange
 

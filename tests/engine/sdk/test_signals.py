@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 
 from engine.journal import Journal
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.sdk import Signal, Strategy
 from engine.signal_log import SignalLog
+from engine.wiring import Wiring
 from runtime import ManualClock
 from tests.engine.markets import SECOND, book, native_kernel
 from tests.engine.places import MemoryBooks

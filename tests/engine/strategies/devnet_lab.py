@@ -25,9 +25,10 @@ from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.ports import ExchangeVenue
 from engine.replay import replay
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.settings import EngineSettings
 from engine.setup import RunConfig, build_kernel
+from engine.wiring import Wiring
 from runtime import SystemClock
 from tests.custody.desk import VAULT, build_desk
 from tests.engine.strategies.cases import ROOM

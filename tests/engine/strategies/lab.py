@@ -27,10 +27,11 @@ from engine.journal import Journal, read_journal
 from engine.native import NativeKernel
 from engine.ports import Emit, ExchangeVenue
 from engine.replay import replay
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.sdk import Signal
 from engine.settings import EngineSettings
 from engine.setup import RunConfig, build_kernel
+from engine.wiring import Wiring
 from runtime import SystemClock
 from tests.engine.places import MemoryBooks
 from tests.engine.strategies.cases import CASES, Case

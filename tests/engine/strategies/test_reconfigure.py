@@ -12,12 +12,13 @@ from domain import InputError
 from domain import events as e
 from engine.journal import Journal, read_journal
 from engine.replay import replay
-from engine.runner import LiveRunner, Wiring
+from engine.runner import LiveRunner
 from engine.settings import EngineSettings
 from engine.setup import RunConfig, build_kernel, continued
 from engine.strategies.changes import changed, differing
 from engine.strategies.order_book_imbalance import OrderBookImbalance, OrderBookImbalanceSettings
 from engine.strategies.pure_market_making import PureMarketMakingSettings
+from engine.wiring import Wiring
 from runtime import ManualClock
 from tests.engine.markets import ETHUSDC, SECOND, book
 from tests.engine.places import MemoryBooks
