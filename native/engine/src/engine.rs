@@ -2,11 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::broken::Broken;
 use crate::bytes::{Corrupt, Reader, Writer};
 use crate::command::Command;
 use crate::config::{Config, ConfigError};
 use crate::event::Event;
-use crate::kernel::{Broken, Kernel};
+use crate::kernel::Kernel;
 
 /// What a strategy is: told what it subscribes to after the kernel has taken it, it acts through the kernel at once.
 ///

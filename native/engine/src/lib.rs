@@ -6,6 +6,7 @@
 
 mod actions;
 pub mod book;
+pub mod broken;
 pub mod bytes;
 pub mod command;
 pub mod config;
@@ -36,10 +37,11 @@ pub mod targets;
 pub mod trades;
 pub mod wakes;
 
+pub use broken::Broken;
 pub use command::{ClientId, Command};
 pub use config::Config;
 pub use engine::{Engine, Strategy};
 pub use event::Event;
-pub use kernel::{Broken, Kernel};
+pub use kernel::Kernel;
 pub use orders::NewOrder;
 pub use targets::Target;

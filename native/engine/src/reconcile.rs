@@ -7,9 +7,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::broken::Broken;
 use crate::command::{ClientId, Command, Kind};
 use crate::event::{Event, ReportState, ASKED};
-use crate::kernel::{Broken, Kernel};
+use crate::kernel::Kernel;
 use crate::order_state::State;
 use crate::wakes;
 

@@ -1,8 +1,9 @@
 //! What venues say of our orders: reports in any order, trades once each, ends that wait for their trades.
 
+use crate::broken::Broken;
 use crate::command::{ClientId, Kind as Ask, TimeInForce};
 use crate::event::{Answer, Event, Reason, ReportState, ASKED};
-use crate::kernel::{Broken, Kernel};
+use crate::kernel::Kernel;
 use crate::order_state::{next, Becomes, State, Told};
 use crate::wakes;
 

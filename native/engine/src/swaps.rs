@@ -2,9 +2,10 @@
 
 use capstan_amm::U256;
 
+use crate::broken::Broken;
 use crate::command::{ClientId, Command, Kind};
 use crate::event::{self, Event};
-use crate::kernel::{Broken, Kernel};
+use crate::kernel::Kernel;
 use crate::payload::{Settlement, SwapStatus};
 use crate::risk::Rejection;
 use crate::wakes;

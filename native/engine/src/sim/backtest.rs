@@ -25,10 +25,10 @@ use super::chain::Chain;
 use super::drive::is_on_venue;
 use super::exchange::Exchange;
 use super::in_flight::InFlight;
+use crate::broken::Broken;
 use crate::command::{ClientId, Command, Kind as Ask};
 use crate::engine::Engine;
 use crate::event::{as_bytes, Event, Kind, EXCHANGE, LAST, LOCAL, PAYLOAD, SIDE_NONE};
-use crate::kernel::Broken;
 use crate::payload::{Malformed, SwapRequest};
 use bytemuck::Zeroable;
 
