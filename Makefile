@@ -15,6 +15,7 @@ SOAK_ORDERS ?= 100000
 FORGE_ARGS ?=
 CROSSCHECK := dex/crosscheck/uniswap_python
 CONFORMANCE := $(patsubst %/uv.lock,%,$(wildcard tests/conformance/*/uv.lock))
+PACKAGES := domain runtime chain wallets compliance cex dex custody engine api cli
 NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
@@ -31,8 +32,10 @@ tools:
 
 python: $(UV) .venv/.compiled
 	@$(UV) sync --locked --quiet
+	@.venv/bin/python -m compileall -q -j 2 $(PACKAGES)
 
-# Byte-compiled once per lock: looking through every file again takes 0.7 s of each start.
+# Byte-compiled once per lock, and ours whenever they change: where Python is told to write no caches
+# (PYTHONDONTWRITEBYTECODE), compiling at each start costs more than everything else that a command does.
 .venv/.compiled: uv.lock | $(UV)
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@

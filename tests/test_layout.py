@@ -25,6 +25,8 @@ def test_every_package_is_listed_everywhere():
     assert set(tool["importlinter"]["root_packages"]) == packages()
     assert layers == packages()
     assert set(tool["mypy"]["packages"]) == packages()
+    listed = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("PACKAGES := "))
+    assert set(listed.removeprefix("PACKAGES := ").split()) == packages()
 
 
 def test_every_package_has_tests_and_a_front_door():
