@@ -143,6 +143,7 @@ class Passkeys:
         Raises:
             Unauthenticated: Code `invalid_passkey`.
         """
+        _client_data(credential)
         return self._assert(session, credential, bound_challenge(digest, word))
 
     def _assert(self, session: Session, credential: Credential, challenge: bytes) -> Asserted:
@@ -170,12 +171,11 @@ class Passkeys:
 
     def _answered(self, session: Session, kind: str, credential: Credential) -> bytes:
         """Find the challenge that an answer says it answers, and use it up."""
+        challenge = str(_client_data(credential).get("challenge"))[:200]
         try:
-            client_data = json.loads(decode64(credential["response"]["clientDataJSON"]))
-            challenge = str(client_data["challenge"])[:200]
             raw = decode64(challenge)
-        except (*_MALFORMED, InputError, RecursionError) as exc:
-            raise _invalid("its client data cannot be read") from exc
+        except InputError as exc:
+            raise _invalid("its challenge cannot be read") from exc
         if self._challenges.take(session, kind, challenge) is None:
             raise _invalid("it answers no challenge of ours")
         return raw
@@ -184,6 +184,23 @@ class Passkeys:
 def bound_challenge(digest: str, word: str) -> bytes:
     """The WebAuthn challenge by which a passkey confirms a digest."""
     return hashlib.sha256(f"capstan step-up\n{digest}\n{word}".encode()).digest()
+
+
+def _client_data(credential: Credential) -> dict[str, Any]:
+    """Read what the browser says of the page, and refuse one that stood in another site's (the library does not look).
+
+    Raises:
+        Unauthenticated: Code `invalid_passkey`.
+    """
+    try:
+        found = json.loads(decode64(credential["response"]["clientDataJSON"]))
+    except (*_MALFORMED, InputError, RecursionError) as exc:
+        raise _invalid("its client data cannot be read") from exc
+    if not isinstance(found, dict):
+        raise _invalid("its client data is not an object")
+    if found.get("crossOrigin", False) is not False or "topOrigin" in found:
+        raise _invalid("it was used from within another site's page")
+    return found
 
 
 def _invalid(why: str) -> Unauthenticated:

@@ -72,7 +72,7 @@ async def test_an_answer_passes_once_and_for_five_minutes(bob, phone, services):
     "lies",
     [
         {"origin": "http://evil.example"}, {"type": "webauthn.create"}, {"challenge": "AAAA"}, {"flags": PRESENT},
-        {"flags": 0},
+        {"flags": 0}, {"crossOrigin": True}, {"crossOrigin": None}, {"topOrigin": "http://evil.example"},
     ],
 )  # fmt: skip
 async def test_other_sites_other_challenges_and_unverified_people_are_refused(bob, phone, lies):
@@ -144,6 +144,12 @@ async def test_anothers_passkey_confirms_nothing(ann, bob, phone):
     assert (await bob.ask("POST", "/v1/auth/step-ups/confirmation", answer))[0] == 403
 
 
+async def test_a_passkey_within_another_sites_page_confirms_nothing(bob, phone):
+    _, begun = await bob.ask("POST", "/v1/auth/step-ups", {"digest": "ab" * 32})
+    answer = {"challenge": begun["challenge"], "credential": phone.use(begun["public_key"], crossOrigin=True)}
+    assert (await bob.ask("POST", "/v1/auth/step-ups/confirmation", answer))[0] == 403
+
+
 async def test_a_second_passkey_and_letting_one_go_need_the_first(bob, phone, services):
     assert (await bob.ask("POST", f"{PASSKEYS}/registration"))[1]["code"] == "step_up_required"
     path = f"{PASSKEYS}/{encode64(phone.id)}"
@@ -152,7 +158,9 @@ async def test_a_second_passkey_and_letting_one_go_need_the_first(bob, phone, se
         assert session.get(PasskeyRow, encode64(phone.id)) is not None
 
 
-@pytest.mark.parametrize("lies", [{"origin": "http://evil.example"}, {"flags": PRESENT}, {"challenge": "AAAA"}])
+@pytest.mark.parametrize(
+    "lies", [{"origin": "http://evil.example"}, {"flags": PRESENT}, {"challenge": "AAAA"}, {"crossOrigin": True}]
+)
 async def test_what_was_made_for_another_site_is_not_kept(bob, lies):
     _, options = await bob.ask("POST", f"{PASSKEYS}/registration")
     request = {"name": "x", "credential": SoftPasskey("x").make(options["public_key"], **lies)}
