@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from starlette.requests import HTTPConnection, Request
 
-from api.auth.networks import Address, caller_address, is_within, parse_networks
+from api.auth.networks import Address, caller_address, counted_as, is_within, parse_networks
 from api.auth.nonces import Nonces
 from api.auth.principal import Method, Principal, Requirement
 from api.auth.rates import Rates
@@ -120,7 +120,7 @@ class RequestGate:
     async def spend_by_address(self, request: HTTPConnection, what: str, limit: int) -> str:
         """Count a call of somebody unknown by its address; give the address as text."""
         address = caller_address(request, self._proxies)
-        await self.spend(request, f"{what}:{address}", 1, limit)
+        await self.spend(request, f"{what}:{counted_as(address)}", 1, limit)
         return str(address or "")
 
     async def _identify(self, request: Request) -> tuple[Principal, Standing]:
@@ -192,7 +192,7 @@ class RequestGate:
 
     async def _count_failure(self, exc: ApiError, address: Address | None) -> None:
         log.warning("auth.refused", code=exc.code, address=str(address))
-        spent = await self._rates.spend(f"failures:{address}", 1, FAILURES_A_MINUTE, self._now_ns())
+        spent = await self._rates.spend(f"failures:{counted_as(address)}", 1, FAILURES_A_MINUTE, self._now_ns())
         spent.check(1)
 
 

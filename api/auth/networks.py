@@ -60,6 +60,11 @@ def caller_address(connection: HTTPConnection, proxies: Sequence[Network]) -> Ad
     return peer
 
 
+def counted_as(address: Address | None) -> str:
+    """The name under which an address is counted. Of IPv6 it is the /64: a house is given no less, and may use all."""
+    return str(ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address)
+
+
 def _address(text: str) -> Address | None:
     try:
         address = ip_address(text)

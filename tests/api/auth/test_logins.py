@@ -75,6 +75,12 @@ async def test_attempts_are_counted_by_person_and_by_address(owner):
         request = {"email": f"user{number}@acme.example", "password": "wrong"}
         seen.append((await ann.send("POST", LOGIN, request))[0])
     assert seen == [401] * 20 + [429] * 2
+    seen = []
+    for number in range(22):
+        ann.address = f"2001:db8::{number + 1:x}"
+        request = {"email": f"other{number}@acme.example", "password": "wrong"}
+        seen.append((await ann.send("POST", LOGIN, request))[0])
+    assert seen == [401] * 20 + [429] * 2
 
 
 async def test_attempts_at_a_password_are_counted_by_whatever_route_it_is_tried(ann, owner, client, services):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from starlette.requests import Request
 
-from api.auth.networks import caller_address, is_within, parse_networks
+from api.auth.networks import caller_address, counted_as, is_within, parse_networks
 from api.auth.nonces import MemoryNonces, RedisNonces
 from api.auth.rates import MemoryRates, RedisRates
 from api.core.errors import BadRequest, TooManyRequests, Unauthenticated
@@ -60,6 +60,13 @@ def test_nobody_outside_writes_his_own_address(hops):
 def test_nobodys_address_is_in_no_network():
     assert not is_within(None, parse_networks(["0.0.0.0/0"]))
     assert not is_within(ip_address("::1"), parse_networks(["0.0.0.0/0"]))
+
+
+def test_a_house_of_ipv6_is_counted_as_one_address():
+    here, beside, elsewhere = (ip_address(f"2001:db8:0:{net}::{host}") for net, host in ((1, 1), (1, "ffff"), (2, 1)))
+    assert counted_as(here) == counted_as(beside) != counted_as(elsewhere)
+    assert counted_as(ip_address("203.0.113.7")) != counted_as(ip_address("203.0.113.8"))
+    assert counted_as(None) not in (counted_as(here), counted_as(ip_address("0.0.0.0")))
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "localhost", "", "1.2.3.4/24 "])
