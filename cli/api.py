@@ -22,7 +22,7 @@ def serve(
     host: Annotated[str, typer.Option(help="A loopback address: TLS is a proxy's business.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8460,
 ) -> None:
-    """Serve health, engine status, kill, books and metrics until SIGTERM."""
+    """Serve the API and its documentation page until SIGTERM."""
     import uvicorn
 
     from api import create_app

@@ -78,8 +78,13 @@ class Auth:
         rates: Rates
         if settings.redis:
             from redis.asyncio import Redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
 
-            redis = Redis.from_url(settings.redis)
+            # A connection that broke is opened anew once; a Redis that hangs holds a request for seconds, not minutes.
+            redis = Redis.from_url(
+                settings.redis, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), retries=1)
+            )
             nonces, rates = RedisNonces(redis), RedisRates(redis)
         else:
             nonces, rates = MemoryNonces(clock.now_ns() // 1_000_000), MemoryRates()

@@ -308,9 +308,15 @@ async def test_a_ticket_opens_once_for_half_a_minute_and_falls_with_its_role(ann
 
 
 async def test_people_are_not_logged_by_password_or_token(ann, capsys):
-    await ann.refresh()
+    stolen = ann.tokens["refresh_token"]
+    await ann.log_in()
+    await ann.send("POST", LOGIN, credentials(ann, code="000000"))
+    for _ in range(2):
+        await ann.refresh(stolen)
     told = capsys.readouterr().out
-    for secret in (ann.password, ann.tokens["access_token"], ann.tokens["refresh_token"]):
+    for event in ("auth.login", "auth.refused", "auth.refresh_token_reused"):
+        assert event in told
+    for secret in (ann.password, ann.tokens["access_token"], ann.tokens["refresh_token"], stolen):
         assert secret not in told
 
 
