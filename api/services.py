@@ -19,6 +19,7 @@ from api.engine_door import EngineDoor
 from api.mirror import Mirror
 from api.portfolios import Directory
 from api.streams.hub import Hub
+from api.swaps import DexDoor, Quotes
 from api.webhooks import Webhooks
 from custody import Ledger
 from domain import VenueUnavailable
@@ -44,6 +45,8 @@ class Services:
     hub: Hub
     mirror: Mirror
     webhooks: Webhooks
+    dex: DexDoor
+    quotes: Quotes
     books: Ledger | None = None
 
     @classmethod
@@ -54,13 +57,14 @@ class Services:
         database: Database,
         key: ServerKey,
         engine: EngineDoor,
+        dex: DexDoor,
         settings: ApiSettings,
         books: Ledger | None = None,
         chains: Mapping[int, ChainReader] | None = None,
     ) -> Services:
         """Make what follows from the rest."""
         batches, hub = Batches(database), Hub(clock.now_ns)
-        directory = Directory(database, clock.now_ns)
+        directory, cursors = Directory(database, clock.now_ns), Cursors(key)
         return cls(
             clock=clock,
             database=database,
@@ -68,12 +72,14 @@ class Services:
             engine=engine,
             batches=batches,
             effects=Effects(batches, clock.now_ns),
-            cursors=Cursors(key),
+            cursors=cursors,
             auth=Auth.over(clock=clock, database=database, key=key, batches=batches, settings=settings, chains=chains),
             directory=directory,
             hub=hub,
             mirror=Mirror(engine.control, hub, directory),
             webhooks=Webhooks(key, clock.now_ns, settings.webhook_networks),
+            dex=dex,
+            quotes=Quotes(cursors, clock.now_ns),
             books=books,
         )
 

@@ -7,6 +7,7 @@ import asyncio
 from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
 from api.services import Services
+from api.swaps import DexDoor
 from api.tables import open_tables
 from chain import ChainClient
 from cli.data_dir import DataDir
@@ -31,6 +32,7 @@ def open_services(data: DataDir) -> Services:
         database=open_tables(database),
         key=ServerKey.at(data.api_key),
         engine=EngineDoor(data.control),
+        dex=DexDoor(data.dex_control),
         settings=settings.api,
         books=ledger,
         chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},

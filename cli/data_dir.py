@@ -61,6 +61,11 @@ class DataDir:
         return self.root / "engine.sock"
 
     @property
+    def dex_control(self) -> Path:
+        """Where the process that quotes and swaps on the chain listens."""
+        return self.root / "dex.sock"
+
+    @property
     def api_key(self) -> Path:
         """The API server's own key, mode 0600."""
         return self.root / "api.key"

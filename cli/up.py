@@ -43,7 +43,8 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0 is any that is free.")] = 8460,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
-    """Run API, engine and workers of an installation, and its signer where [custody] names a keystore, until SIGTERM.
+    """Run API, engine and workers of an installation until SIGTERM; with a [chain] what quotes on it, and the signer
+    where [custody] names a keystore.
 
     Says when all of it answers, and where. Each part is a process of its own: one that is killed is started again, one
     that gives up ends the whole with its reason. SIGTERM or Ctrl-C ends them in order: the engine withdraws and settles
@@ -64,6 +65,8 @@ def parts_of(settings: Settings, data: DataDir, host: str, port: int) -> list[Pa
         Part("worker", ("worker", "--beat"), 30.0),
         Part("api", ("api", "serve", "--host", host, "--port", str(port)), 20.0),
     ]
+    if settings.chain is not None:
+        parts.append(Part("dex", ("dex", "serve"), 20.0))
     custody = settings.custody
     # A key in an HSM or with a committee has a signer that is started with their own options, not from here.
     if custody is not None and settings.mode == "live" and (data.root / custody.keystore).exists():

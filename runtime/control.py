@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, VenueUnavailable
+from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, Refused, VenueUnavailable
 
 LINE_MAX = 64 * 1024
 ANSWER_MAX = 4 * 1024 * 1024
@@ -91,7 +91,8 @@ async def _answer(line: bytes, handler: Handler) -> dict[str, Any]:
     except msgspec.DecodeError:
         return {"error": "expected one JSON object on a line"}
     except PlatformError as exc:
-        return {"error": str(exc), "hint": exc.hint, "kind": type(exc).__name__}
+        rule = {"rule": exc.rule} if isinstance(exc, Refused) else {}
+        return {"error": str(exc), "hint": exc.hint, "kind": type(exc).__name__, **rule}
 
 
 async def follow_control(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -126,7 +127,8 @@ async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float =
         VenueUnavailable: Nobody listens there: the process is not running.
         OutcomeUnknown: It was sent, and no answer came in time; or the process itself does not know yet.
         InvariantError: The process found itself in error.
-        InputError: The process refused the request.
+        Refused: A rule of the process said no.
+        InputError: The request cannot be.
     """
     request_id = str(request.get("command", ""))
     try:
@@ -160,5 +162,7 @@ def _error(answer: dict[str, Any], request_id: str) -> PlatformError:
             return VenueUnavailable(text, hint=hint)
         case "InvariantError":
             return InvariantError(text, hint=hint)
+        case "Refused":
+            return Refused(text, rule=str(answer.get("rule", "")), hint=hint)
         case _:
             return InputError(text, hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.dex import perps, quote, swap
+from cli.dex import perps, quote, serve, swap
 from cli.dex.arb.command import app as arb
 from cli.dex.lp.command import app as lp
 
@@ -21,6 +21,7 @@ app.command("quote")(quote.quote)
 app.command("route")(quote.route)
 app.command("swap")(swap.swap)
 app.command("swaps")(swap.swaps)
+app.command("serve")(serve.serve)
 app.add_typer(perps.app, name="perps")
 app.add_typer(arb, name="arb")
 app.add_typer(lp, name="lp")

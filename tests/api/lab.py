@@ -18,6 +18,7 @@ from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
 from api.portfolios.directory import create
 from api.services import Services
+from api.swaps import DexDoor
 from api.tables import open_tables
 from custody import open_books
 from runtime import ManualClock
@@ -37,6 +38,7 @@ def api_services(folder: Path, *, control: Path | None = None, books: Any = None
             database=database,
             key=ServerKey(b"\x01" * 32),
             engine=EngineDoor(control or folder / "nobody.sock"),
+            dex=DexDoor(folder / "dex.sock"),
             settings=ApiSettings(password_memory_kib=64),
             books=books,
         )

@@ -20,6 +20,7 @@ from api.auth.tables import MembershipRow, OrganisationRow, UserRow
 from domain import InputError
 from tests.api.lab import ANYBODY, api_services, application
 from tests.api.orders.test_orders import House
+from tests.api.swaps.test_quotes import FACTS
 
 CHECKS = (
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -50,6 +51,14 @@ class Engine:
         return await self._house._handle({"command": command, **request})
 
 
+class Dex:
+    """Answers as a running `capstan dex serve` does."""
+
+    async def ask(self, command: str, *, timeout_s: float = 25.0, **request: Any) -> dict[str, Any]:
+        assert command == "quote"
+        return FACTS
+
+
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("document")
@@ -62,6 +71,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
             session.add(MembershipRow(organisation=org, user=user, roles="owner", created_ns=1))
         house = asyncio.run(_house(services, folder))
         services.engine.ask = Engine(house).ask  # type: ignore[method-assign]
+        services.dex.ask = Dex().ask  # type: ignore[method-assign]
         yield schemathesis.openapi.from_asgi("/openapi.json", application(services, house.gate))
 
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from domain import InputError, InvariantError, OutcomeUnknown, VenueUnavailable
+from domain import InputError, InvariantError, OutcomeUnknown, Refused, VenueUnavailable
 from runtime.control import ask_control, serve_control
 
 
@@ -51,6 +51,7 @@ async def test_malformed_and_oversized_lines_do_not_harm_the_server(tmp_path):
         InvariantError("it does not add up"),
         VenueUnavailable("the exchange is away"),
         InputError("no such command"),
+        Refused("no way", rule="no_route", hint="none"),
     ],
 )
 async def test_error_arrives_as_the_kind_it_was(tmp_path, error):
@@ -61,6 +62,7 @@ async def test_error_arrives_as_the_kind_it_was(tmp_path, error):
         with pytest.raises(type(error), match=str(error)) as caught:
             await ask_control(tmp_path / "c.sock", {"command": "kill"})
         assert caught.value.hint == error.hint
+        assert getattr(caught.value, "rule", None) == getattr(error, "rule", None)
 
 
 async def test_long_answers_arrive_whole(tmp_path):

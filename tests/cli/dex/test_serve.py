@@ -1,0 +1,43 @@
+"""`capstan dex serve`: where it runs, and that it waits for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from cli.data_dir import DataDir
+from cli.dex.serve import run
+from cli.settings import load_settings
+from cli.up import parts_of
+from domain import InputError
+from tests.cli.test_up import SETTINGS, running
+
+CHAIN = '\n[chain]\nchain_id = 1337\nendpoints = ["http://127.0.0.1:9"]\naddress_book = "devnet.json"\n'
+
+
+def written(folder, more):
+    data = DataDir(folder)
+    data.settings.write_text(SETTINGS.format(url="http://127.0.0.1:9") + more)
+    return data
+
+
+def test_it_runs_where_there_is_a_chain_and_nowhere_else(tmp_path):
+    data = written(tmp_path, "")
+    assert "dex" not in [part.name for part in parts_of(load_settings(data.settings), data, "127.0.0.1", 8460)]
+    with pytest.raises(InputError, match=r"has no \[chain\]"):
+        asyncio.run(run(tmp_path, as_json=True))
+    data = written(tmp_path, CHAIN)
+    assert [part.name for part in parts_of(load_settings(data.settings), data, "127.0.0.1", 8460)][-1] == "dex"
+
+
+def test_it_starts_before_its_node_and_ends_on_sigterm(tmp_path):
+    data = written(tmp_path, CHAIN)
+    with running("dex", "serve", "--data-dir", str(tmp_path)) as (process, ready):
+        assert ready == {"ready": True, "chain_id": 1337}
+        assert data.dex_control.exists()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "", "")
+    assert not data.dex_control.exists()
