@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, select
 
@@ -19,6 +19,7 @@ from api.core.times import instant
 from api.services import Services, Use
 from api.v1.logins import SlugOrId, TokenPair, origin_of
 from api.v1.second_factors import check_is_there
+from chain.keccak import checksum
 from domain import InputError
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"])
@@ -35,6 +36,7 @@ class SignIn(BaseModel):
     uri: str
     chain_ids: list[int] = Field(description="Chains whose contract accounts can be asked; keys sign in on any.")
     expires_in: int
+    message: str | None = Field(description="For the address that was named: the whole text that its wallet signs.")
 
 
 class SignedMessage(BaseModel):
@@ -61,9 +63,15 @@ class Wallet(BaseModel):
 
 
 @router.post("/siwe/nonce", status_code=201, dependencies=[public()])
-async def make_nonce(services: Use, request: Request) -> SignIn:
-    """Give what a sign-in message needs."""
+async def make_nonce(
+    services: Use,
+    request: Request,
+    address: Annotated[str | None, Query(pattern=r"^0x[0-9a-fA-F]{40}$", description="In any case of letters.")] = None,
+    chain_id: Annotated[int, Query(ge=1, lt=10**18)] = 1,
+) -> SignIn:
+    """Give what a sign-in message needs, and to who names its address the message itself."""
     auth = services.auth
+    account = None if address is None else checksum(address)
     await auth.gate.spend_by_address(request, "siwe-nonces", 60)
     nonce = secrets.token_hex(16)
 
@@ -71,8 +79,15 @@ async def make_nonce(services: Use, request: Request) -> SignIn:
         auth.challenges.issue(session, _KIND, {}, ttl_s=NONCE_S, word=nonce)
 
     await services.database.run(write)
-    uri = auth.settings.url
-    return SignIn(nonce=nonce, domain=uri.split("//")[1], uri=uri, chain_ids=sorted(auth.chains), expires_in=NONCE_S)
+    # A wallet compares the domain with the page it is on.
+    origin = request.headers.get("origin", "")
+    uri = origin if origin in auth.settings.all_origins else auth.settings.url
+    domain = uri.split("//")[1]
+    text = None
+    if account is not None:
+        issued = instant(services.clock.now_ns()).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = SignInMessage(domain, account, uri, chain_id, nonce, issued).format()
+    return SignIn(nonce=nonce, domain=domain, uri=uri, chain_ids=sorted(auth.chains), expires_in=NONCE_S, message=text)
 
 
 @router.post("/siwe", dependencies=[public()])

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.auth.account_signatures import has_signed, is_key_of
+from api.auth.settings import ApiSettings
 from api.auth.siwe import SignInMessage, instant_of
 from chain.codec import function, parameters
 from chain.keccak import checksum
@@ -310,6 +311,27 @@ async def test_a_wallet_is_linked_by_its_holder_with_a_confirmation_and_to_one_p
     stranger = await Person.owner(Caller.owner(client, services, "globex")).log_in()
     assert (await stranger.ask_confirmed("POST", "/v1/auth/wallets", await signed(stranger, services)))[0] == 409
     assert (await stranger.ask("DELETE", f"/v1/auth/wallets/{KEY.address}"))[0] == 404
+
+
+async def test_who_names_its_address_is_given_the_whole_message_for_the_page_it_is_on(ann, services):
+    services = replace(
+        services, auth=replace(services.auth, settings=ApiSettings(origins=("https://desk.example.com",)))
+    )
+    ann.client.app.state.services = services
+    path = f"/v1/auth/siwe/nonce?address={KEY.address.lower()}&chain_id=5"
+    for origin, domain in (
+        ("https://desk.example.com", "desk.example.com"), ("http://localhost:8460", "localhost:8460"),
+        ("https://evil.example", "localhost:8460"),
+    ):  # fmt: skip
+        _, made = await ann.send("POST", path, origin=origin)
+        message = SignInMessage.parse(made["message"])
+        assert (message.domain, made["domain"], message.uri) == (domain, domain, made["uri"])
+        assert (message.address, message.chain_id, message.nonce) == (KEY.address, 5, made["nonce"])
+        signature = "0x" + KEY.sign_message(encode_defunct(text=made["message"])).signature.hex()
+        request = {"message": made["message"], "signature": signature}
+        assert (await ann.send("POST", "/v1/auth/siwe", request))[1]["code"] == "unknown_wallet"  # it was proved
+    assert (await nonce_of(ann))["message"] is None
+    assert (await ann.send("POST", "/v1/auth/siwe/nonce?address=0x12"))[0] == 422
 
 
 class Contracts:
