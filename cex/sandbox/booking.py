@@ -82,9 +82,9 @@ class Booking:
         self.report(order, "NEW")
         self.report_balances(order.account, order.reserved_asset)
 
-    def trade(self, market: Market, taker: Order, maker: Order, price: int, lots: int) -> PublicTrade:
+    def trade(self, market: Market, taker: Order, maker: Order, price: int, lots: int, now: int) -> PublicTrade:
         """Book an execution on both sides, then report it: a report never shows half a trade."""
-        spec, now, trade_id = market.spec, self._clock_ms(), market.next_trade_id()
+        spec, trade_id = market.spec, market.next_trade_id()
         quote_raw = lots * price * spec.notional_unit
         booked = [
             (order, self._book(order, price, lots, quote_raw, trade_id, now, order is maker))

@@ -110,12 +110,13 @@ class Execution:
         """Book what an engine answered; `status` is what its cancels mean, `taker` the order that was submitted."""
         printed: list[PublicTrade] = []
         touched = False
-        orders = self._booking.orders
+        # What one order trades, it trades at one time: aggregates and clients join trades by it.
+        orders, now = self._booking.orders, self._clock_ms()
         for kind, id_, other, price, lots, left in rows:
             if kind == native.TRADED:
                 taking, maker = orders[id_], orders[other]
                 maker.shown_lots -= lots
-                printed.append(self._booking.trade(market, taking, maker, price, lots))
+                printed.append(self._booking.trade(market, taking, maker, price, lots, now))
                 self._stir(taking, maker)
             elif kind == native.LEVEL:
                 market.touch(id_, price)

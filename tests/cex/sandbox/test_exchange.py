@@ -225,6 +225,21 @@ def test_a_takers_reports_come_in_binances_order() -> None:
     assert kinds == ["OrderReported", "BalancesChanged"] * 2
 
 
+def test_what_an_order_trades_at_once_it_trades_at_one_time() -> None:
+    class Running(Clock):
+        def __call__(self) -> int:
+            self.now_ms += 1
+            return self.now_ms
+
+    exchange, (ann, ben, _), events = make_exchange(clock=Running())
+    for price in ("3000", "3000", "3001"):
+        exchange.place(ann, "ETHUSDC", limit(native.SELL, price, "1"))
+    exchange.place(ben, "ETHUSDC", market(native.BUY, qty="3"))
+    trades = [event for event in events if isinstance(event, PublicTrade)]
+    assert len(trades) == 3
+    assert len({trade.time_ms for trade in trades}) == 1
+
+
 def test_a_budget_order_ends_filled_with_what_it_bought() -> None:
     exchange, (ann, ben, _), events = make_exchange()
     exchange.place(ann, "ETHUSDC", limit(native.SELL, "3000", "1"))
