@@ -8,16 +8,16 @@ that ccxt lost, which makes the book invalid until ccxt has loaded it anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from cex.connection import Connection
-from cex.errors import await_foreign, describe, reading
-from cex.feeds.data import Book, BookLost, Datum, Levels
+from cex.errors import await_foreign, describe
+from cex.feeds.data import Book, BookLost, Datum
+from cex.feeds.rest_book import fetch_book, fetch_touch, levels_of
 from cex.markets import Market
-from cex.numbers import to_decimal
 from cex.trades import trade_of
 from domain import InputError, PlatformError
 
@@ -93,7 +93,7 @@ class CcxtFeed:
 
     def _take(self, book: Any, monotonic_ns: int) -> None:
         levels = self._connection.settings.depth_levels
-        bids, asks = self._levels(book["bids"][:levels]), self._levels(book["asks"][:levels])
+        bids, asks = levels_of(self._market, book["bids"][:levels]), levels_of(self._market, book["asks"][:levels])
         if bids and asks and bids[0][0] >= asks[0][0]:
             raise InputError(f"crossed: bid {bids[0][0]} >= ask {asks[0][0]} ticks")
         nonce = book.get("nonce")
@@ -113,10 +113,6 @@ class CcxtFeed:
         self._emit(self._last)
         self.valid.set()
 
-    def _levels(self, rows: Sequence[Sequence[Any]]) -> Levels:
-        instrument = self._market.instrument
-        return tuple((instrument.ticks(to_decimal(row[0])), self._market.lots(row[1])) for row in rows)
-
     def _invalidate(self, reason: str) -> None:
         self.valid.clear()
         if self._announced:
@@ -128,14 +124,12 @@ class CcxtFeed:
     async def _confirm(self) -> None:
         """Compare a silent book's touch with REST: tell it again if it stands, drop it if not."""
         try:
-            book = await self._rest_book()
-            with reading(f"book of {self._market.id}"):
-                bids, asks = self._levels(book["bids"][:1]), self._levels(book["asks"][:1])
+            touch = await fetch_touch(self._connection, self._market)
         except PlatformError as exc:
             self._invalidate(str(exc))
             return
         last = self._last
-        if self._announced and last is not None and (last.bids[:1], last.asks[:1]) == (bids, asks):
+        if self._announced and last is not None and (last.bids[:1], last.asks[:1]) == touch:
             self._doubts = 0
             self._emit(last)
             return
@@ -155,10 +149,4 @@ class CcxtFeed:
     async def _poll_book(self, _symbol: str) -> Any:
         """Venues without a book stream are polled."""
         await asyncio.sleep(1.0)
-        return await self._rest_book()
-
-    async def _rest_book(self) -> Any:
-        exchange = self._connection.exchange
-        return await self._connection.query(
-            f"book of {self._market.id}", lambda: exchange.fetch_order_book(self._market.unified), weight=5
-        )
+        return await fetch_book(self._connection, self._market)

@@ -9,12 +9,14 @@ about even where the table was lost.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections import OrderedDict
 from hashlib import sha256
 from pathlib import Path
 
+from cex.marks import is_mark
 from cex.venues import ClientIdRule
 from domain import InputError, InvariantError
 
@@ -89,7 +91,8 @@ class ClientIds:
     def _is_replaced(self, ours: str) -> bool:
         match self._rule.kind:
             case "text":
-                return not self._pattern.fullmatch(ours) or ours in self._ours
+                # What begins like ccxt's own marks would be taken out as one of them, and the order left without an id.
+                return not self._pattern.fullmatch(ours) or ours in self._ours or is_mark("", ours)
             case "integer":
                 return True
             case _:
@@ -165,7 +168,9 @@ class ClientIds:
             handle = os.open(self._table, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 # The first line break ends what a crash may have cut.
-                os.write(handle, f"\n{theirs} {ours} .\n".encode())
+                line = f"\n{theirs} {ours} .\n".encode()
+                if os.write(handle, line) < len(line):
+                    raise OSError(errno.ENOSPC, "written in part", str(self._table))
                 os.fdatasync(handle)
             finally:
                 os.close(handle)

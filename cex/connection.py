@@ -20,7 +20,7 @@ import structlog
 from cex import hyperliquid
 from cex.client_ids import ClientIds
 from cex.errors import await_foreign, is_kind, query_error, reading
-from cex.expiry import deadline
+from cex.expiry import deadline, least_ms
 from cex.handover import CURRENT, http_tracing, watch_sender
 from cex.limiter import Bucket, Budget, Lane, Limiter, buckets_of, default_buckets
 from cex.marks import remove_marks, without_marks
@@ -65,7 +65,7 @@ class Connection:
         self.skew = Skew()
         self.on_socket_lost: Callable[[str], None] = lambda _url: None
         """Called when one of ccxt's own WebSockets is gone, before ccxt reconnects it silently."""
-        self.late_ns = self.profile.late_s * 1_000_000_000
+        self.late_ns = max(self.profile.late_s * 1_000, least_ms(self.profile.expiry)) * 1_000_000
         """How long an order may still arrive after its window, where the venue bounds it less."""
         self._base_dir = base_dir
         self._is_open = False
@@ -117,13 +117,8 @@ class Connection:
         self._hook()
 
     def _open_session(self) -> None:
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context(), limit=100, keepalive_timeout=60),
-            trace_configs=[http_tracing(self.clock)],
-        )
+        self.session = open_session(self.clock)
         self._is_open = True
-        # What was cut may have arrived, also a GET (dYdX broadcasts so): aiohttp must not send it again by itself.
-        self.session._retry_connection = False
 
     @property
     def has_countdown(self) -> bool:
@@ -442,7 +437,17 @@ def exchange_class(name: str) -> Any:
     return getattr(ccxt.pro if name in ccxt.pro.exchanges else ccxt.async_support, name)
 
 
-def tls_context() -> ssl.SSLContext:
+def open_session(clock: Clock) -> aiohttp.ClientSession:
+    """Make an HTTP session that tells the current handover what it wrote, and sends nothing twice."""
     import certifi
 
-    return ssl.create_default_context(cafile=certifi.where())
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=ssl.create_default_context(cafile=certifi.where()), limit=100, keepalive_timeout=60
+        ),
+        trace_configs=[http_tracing(clock)],
+    )
+    # What was cut may have arrived, also a GET (dYdX broadcasts so, Deribit withdraws so): aiohttp must not send it
+    # again by itself.
+    session._retry_connection = False
+    return session

@@ -13,6 +13,11 @@ KRAKEN_MS_MIN = 2_000
 """The least that Kraken takes, from its own clock."""
 
 
+def least_ms(kind: str) -> int:
+    """Give how long an order may arrive at least, whatever the window, by a profile's `expiry`."""
+    return KRAKEN_MS_MIN if kind == "deadline" else 0
+
+
 def deadline(now_ms: int, window_ms: int) -> str:
     """Give Kraken's `deadline`: RFC 3339, UTC."""
     return (

@@ -127,6 +127,12 @@ class VenueSettings(SettingsPart):
         return max(self.feeds, 1 + len(self.feed_urls))
 
     @property
+    def further_lines(self) -> tuple[str | None, ...]:
+        """The base URL of each connection beyond the first, `feed_urls` in turn; None for the first one's."""
+        urls = self.feed_urls or (None,)
+        return tuple(urls[number % len(urls)] for number in range(self.lines - 1))
+
+    @property
     def is_loopback(self) -> bool:
         """Whether every call goes to a server on this machine."""
         host = urlsplit(self.base_url).hostname if self.base_url else None

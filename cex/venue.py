@@ -342,14 +342,13 @@ class CcxtVenue:
         """Open further clients of the exchange, for market data only and without keys, or give those that are open."""
         if self._siblings:
             return self._siblings
-        for number in range(1, self._settings.lines):
-            urls = self._settings.feed_urls
+        for number, base_url in enumerate(self._settings.further_lines, 1):
             settings = self._settings.model_copy(
                 update={
                     "api_key": None,
                     "secret": None,
                     "passphrase": None,
-                    "base_url": urls[(number - 1) % len(urls)] if urls else self._settings.base_url,
+                    "base_url": base_url or self._settings.base_url,
                 }
             )
             sibling = Connection(settings, self._connection.clock, self._base_dir)

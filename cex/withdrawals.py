@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from cex.connection import exchange_class, tls_context
+from cex.connection import exchange_class, open_session
 from cex.errors import await_foreign, describe, place_error, query_error, reading
-from cex.handover import CURRENT, Handover, http_tracing
+from cex.handover import CURRENT, Handover
 from cex.numbers import to_decimal
 from cex.settings import VenueSettings
 from cex.urls import rewrite
@@ -141,9 +141,7 @@ class CcxtWithdrawals:
     async def _opened(self, unseal: Unseal) -> AsyncIterator[Any]:
         """A client that lives for one request. The key is unsealed last, and goes with the client."""
         make = await asyncio.to_thread(exchange_class, self._settings.exchange)
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context()), trace_configs=[http_tracing(self._clock)]
-        )
+        session = open_session(self._clock)
         exchange = make(self._config(session))
         try:
             self._point(exchange)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
@@ -96,10 +95,10 @@ async def _record(settings: VenueSettings, out: Path, seconds: float) -> dict[st
     from cex import CcxtVenue
     from cex.feeds.recorder import Recorder
     from runtime import SystemClock
+    from runtime.processes import stop_on_signals
 
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
     venue, recorders = CcxtVenue(settings, clock=SystemClock()), dict[str, Recorder]()
     files: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -114,9 +113,16 @@ async def _record(settings: VenueSettings, out: Path, seconds: float) -> dict[st
                 handles.append(stack.enter_context(paths[name].open("xb")))
                 recorders[name] = Recorder(handles[-1], market)
             venue.on_data, venue.on_raw = _to(recorders), lambda name, data, at: recorders[name].raw(data, at)
-            await venue.follow()
+            try:
+                await venue.follow()
+            except BaseException:
+                # Nothing was recorded: the same command may be given again.
+                for path in paths.values():
+                    path.unlink()
+                raise
             output.say(f"recording {', '.join(recorders)} into {out}; Ctrl-C ends it")
-            loop.call_later(seconds, stop.set) if seconds else None
+            if seconds:
+                asyncio.get_running_loop().call_later(seconds, stop.set)
             while not stop.is_set():
                 try:
                     async with asyncio.timeout(FLUSH_S):

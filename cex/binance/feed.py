@@ -232,8 +232,9 @@ class BinanceFeed:
     def _tell(self) -> None:
         bids, asks = self._book.top(self._settings.depth_levels)
         self._announced = True
+        subscribed = self._diffs.lines
         for line in self.lines:
-            if line.epoch in self._diffs.lines:
+            if line.epoch in subscribed:
                 line.failures = 0
         self._emit(
             Book(
@@ -335,13 +336,14 @@ class BinanceFeed:
 
 def line_urls(connection: BinanceConnection) -> list[str]:
     """Give the stream URL of each line: the exchange's own path, on its own host or on those of `feed_urls`."""
-    settings, own = connection.settings, connection.endpoints.streams
-    others = []
-    for base in settings.feed_urls:
-        parts = urlsplit(base)
-        scheme = "wss" if parts.scheme == "https" else "ws"
-        others.append(f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{urlsplit(own).path}")
-    return [own, *((others or [own])[number % len(others or [own])] for number in range(settings.lines - 1))]
+    own = connection.endpoints.streams
+    return [own, *(_moved(own, base) if base else own for base in connection.settings.further_lines)]
+
+
+def _moved(url: str, base: str) -> str:
+    parts = urlsplit(base)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{urlsplit(url).path}"
 
 
 def _number(data: bytes, key: bytes) -> int:

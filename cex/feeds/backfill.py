@@ -38,6 +38,10 @@ _SINGLE_TRADES: Final = {
     "binancecoinm": "dapiPublicGetTrades",
 }
 
+_JOINED_IN_STREAM: Final = frozenset({"okx", "okxus", "myokx"})
+"""Their `trades` channel joins the trades of one taker at one price under the last one's id, their REST tells each:
+what is known by its id would be told again in parts."""
+
 Fetch = Callable[[int], Awaitable[Sequence[PublicTrade]]]
 """Asks for public trades from an instant (ns) on."""
 
@@ -89,8 +93,7 @@ class TradeGuard:
             if not any(trade.trade_id in self._ids for trade in told):
                 # Not even the last one that we know: REST does not reach back, or has other ids. Told blindly, its
                 # trades might be counted twice.
-                if told:
-                    self._missing("REST tells none of the trades known before an outage")
+                self._missing("REST tells none of the trades known before an outage")
                 return
             fresh = [trade for trade in told if trade.trade_id and trade.trade_id not in self._ids]
             for trade in fresh:
@@ -130,11 +133,11 @@ class TradeGuard:
 
 
 def rest_trades(connection: Connection, market: Market) -> Fetch:
-    """Ask a venue by ccxt; nothing where it tells no public trades."""
+    """Ask a venue by ccxt; nothing where it tells no public trades, or others than its stream does."""
 
     async def fetch(since_ns: int) -> Sequence[PublicTrade]:
         exchange, what = connection.exchange, f"trades of {market.id}"
-        if not exchange.has.get("fetchTrades"):
+        if exchange.id in _JOINED_IN_STREAM or not exchange.has.get("fetchTrades"):
             return ()
         # Binance's other answer has aggregated trades, with ids of their own.
         params = {"fetchTradesMethod": _SINGLE_TRADES[exchange.id]} if exchange.id in _SINGLE_TRADES else {}

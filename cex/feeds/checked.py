@@ -17,13 +17,12 @@ import msgspec
 import structlog
 
 from cex.connection import Connection
-from cex.errors import reading
 from cex.feeds.data import Book, BookLost, Datum
 from cex.feeds.dialects import Arrival, Dialect, stream_url
 from cex.feeds.line import Line
 from cex.feeds.merger import Merger, Ordering
+from cex.feeds.rest_book import fetch_touch
 from cex.markets import Market
-from cex.numbers import to_decimal
 from cex.urls import rewrite
 from domain import InputError, PlatformError, VenueUnavailable
 
@@ -124,23 +123,15 @@ class CheckedFeed:
 
     async def _confirm(self, last: Book) -> None:
         """Compare a silent book's touch with REST: tell it again if it stands, open all lines anew if not."""
-        connection, instrument, what = self._connection, self._market.instrument, f"book of {self._market.id}"
         try:
-            rest = await connection.query(
-                what, lambda: connection.exchange.fetch_order_book(self._market.unified), weight=5
-            )
-            with reading(what):
-                bids, asks = (
-                    tuple((instrument.ticks(to_decimal(row[0])), instrument.lots(to_decimal(row[1]))) for row in rows)
-                    for rows in (rest["bids"][:1], rest["asks"][:1])
-                )
+            touch = await fetch_touch(self._connection, self._market)
         except PlatformError as exc:
             log.warning("feed.not_confirmed", instrument=self._market.id, error=str(exc))
             self._told_ns = self._clock.monotonic_ns()
             return
         if self._last is not last:
             return  # It spoke meanwhile.
-        if (last.bids[:1], last.asks[:1]) == (bids, asks):
+        if (last.bids[:1], last.asks[:1]) == touch:
             self._tell([last])
             return
         # What REST knows may be on the wire at this moment; the next silence decides.
@@ -148,8 +139,8 @@ class CheckedFeed:
         self._doubts += 1
         if self._doubts > 1:
             self._doubts = 0
-            for line in self.lines:
-                self.lose(self.lines.index(line), "stream is silent while REST moved on")
+            for number, line in enumerate(self.lines):
+                self.lose(number, "stream is silent while REST moved on")
                 line.abandon()
 
 
@@ -183,5 +174,4 @@ def _urls(connection: Connection) -> list[str]:
     """Give each line's URL: the venue's public streams, on its own host or on those of `feed_urls`."""
     settings = connection.settings
     own = stream_url(settings.exchange, connection.exchange.urls["api"])
-    others = [str(rewrite(own, base)) for base in settings.feed_urls] or [own]
-    return [own, *(others[number % len(others)] for number in range(settings.lines - 1))]
+    return [own, *(str(rewrite(own, base)) if base else own for base in settings.further_lines)]

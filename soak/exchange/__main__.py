@@ -30,7 +30,7 @@ def main() -> int:
         parser.error("--orders: at least 100, so that everything has its turn")
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     plan = Plan.of(given.orders, seed, exchange_kills=given.exchange_kills, feed=given.feed)
-    folder = Path(tempfile.mkdtemp(prefix="capstan-faults-")) / str(seed)
+    folder = Path(tempfile.mkdtemp(prefix=f"capstan-faults-{seed}-"))
     with Progress(console=Console(file=sys.stderr), transient=True) as progress:
         bar = progress.add_task(f"seed {seed}", total=plan.orders)
         outcome = play(plan, folder, lambda reached: progress.update(bar, completed=reached))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import multiprocessing.process
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -65,7 +63,9 @@ class ExchangeProcess:
         return found
 
     def kill(self) -> None:
-        _kill(self._process)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -143,9 +143,3 @@ class TraderProcess:
             raise RunFailed(f"the trader ended with {self._process.exitcode}: see {self._folder / 'trader.out'}")
         result: dict[str, Any] = json.loads((self._folder / "result.json").read_text())
         return result
-
-
-def _kill(process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None and process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()

@@ -108,7 +108,7 @@ class Outcome:
 def play(plan: Plan, folder: Path, tell: Callable[[int], None] = lambda _reached: None) -> Outcome:
     """Trade, strike, stop, compare. `tell` hears how many orders have reached the exchange."""
     outcome = Outcome(plan)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     exchange = ExchangeProcess(folder, plan.seed, journal=plan.exchange_kills > 0)
     trader = TraderProcess(folder, exchange.url, plan.seed, feed=plan.feed)
     began = time.monotonic()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cex.client_ids import PACKED_MAX, ClientIds
+from cex.marks import without_marks
 from cex.venues import ClientIdRule
 from domain import InputError
 
@@ -103,3 +104,12 @@ def test_a_table_that_cannot_be_written_stops_the_order(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         ClientIds(WIDE, tmp_path / "file" / "x.order-ids").theirs("c0123456789abcdef")
+
+
+@given(st.sampled_from(RULES), st.sampled_from(["ccxt", "CCXT-1", "ccxt_order"]))
+def test_no_id_of_ours_passes_for_a_mark_of_ccxts(rule: ClientIdRule, ours: str) -> None:
+    """Marks are taken out of requests: the order would leave without its id."""
+    ids = ClientIds(rule)
+    theirs = ids.theirs(ours)
+    assert without_marks({"clientOrderId": theirs}) == {"clientOrderId": theirs}
+    assert ids.ours(theirs) == ours

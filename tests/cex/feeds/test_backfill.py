@@ -92,6 +92,10 @@ def test_trades_under_other_ids_are_not_counted_twice() -> None:
     assert (told, missing) == ([1, 2, 3], 1)
 
 
+def test_trades_of_a_venue_whose_rest_tells_none_are_missing() -> None:
+    assert guarded([1, 2, 3], [4], lambda _since: []) == ([1, 2, 3, 4], 1)
+
+
 def test_nothing_is_asked_before_the_first_trade() -> None:
     def fail(_since: int) -> Sequence[PublicTrade]:
         raise VenueUnavailable("must not be asked")

@@ -17,12 +17,13 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from cex import VenueSettings
+from cex import CcxtVenue, VenueSettings
 from cex.feeds.contracts import ContractPoll, funding_of
 from cex.feeds.data import Datum, Funding, OpenInterest
 from cex.feeds.history import History
 from cex.markets import Market
 from cex.sandbox import FlowConfig
+from cli.data_venues import _record
 from cli.main import app
 from domain import InputError, VenueUnavailable
 from engine.data import read_bars, read_funding
@@ -219,3 +220,20 @@ async def test_recording_is_imported_as_told(tmp_path: Path) -> None:
     tally = json.loads(imported.stdout.splitlines()[-1])["messages"]
     assert tally["messages"] == sum(one["lines"].get(kind, 0) for kind in ("diffs", "snapshots", "trades"))
     assert tally["gaps"] == 0
+
+
+async def test_recording_that_cannot_begin_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command may be given again: files that exist are never overwritten."""
+
+    async def fail(_venue: CcxtVenue) -> None:
+        raise VenueUnavailable("no valid book")
+
+    monkeypatch.setattr(CcxtVenue, "follow", fail)
+    async with sandbox() as url:
+        settings = VenueSettings(id="r", exchange="binance", base_url=url, instruments=("ETHUSDC",))
+        for _ in range(2):
+            with pytest.raises(VenueUnavailable, match="no valid book"):
+                await _record(settings, tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
