@@ -44,6 +44,8 @@ class Orders:
     """The node it is given; the devnet's own when empty."""
     private_url: str = ""
     """A private endpoint; with one, its swaps are private."""
+    first_alone: bool = False
+    """Whether the first intent is done before the others come: what is written for many at once is so written twice."""
     mines: bool = False
     """Whether it mines blocks, once everything is out, until all is done."""
 
@@ -101,7 +103,9 @@ async def _trade(orders: Orders, told: Path) -> None:
                 more["private"] = await stack.enter_async_context(Ways(client, endpoints=[orders.private_url]))
             desk = build_desk(world, client, orders.folder, options=orders.options, checkpoint=killer, **more)
             await desk.custody.start(lambda settled: print(settled.intent_id, settled.status, file=out))
-            for intent_id in orders.intents:
+            for number, intent_id in enumerate(orders.intents):
+                if orders.first_alone and number == 1:
+                    assert await desk.custody.drain(50)
                 plan = swap(world, intent_id, min_out=10**30 if intent_id[:3] == "bad" else 1)
                 await desk.custody.submit(replace(plan, broadcast="private") if orders.private_url else plan)
             if orders.mines:
