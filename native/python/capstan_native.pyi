@@ -885,6 +885,31 @@ class Kernel:
     ) -> int | None:
         """Put a swap through the gate; return its id or None. `payload` is what custody reads."""
 
+    def join(self, strategy: Mapping[str, object], shares: Sequence[int]) -> None:
+        """Take another strategy (`name`, `subscriptions`) behind the others; `shares` are all parts of the capital.
+
+        A kernel that was changed gives no snapshot: it is rebuilt from its journal.
+
+        Raises:
+            ValueError: It cannot be; nothing changed.
+        """
+
+    def set_limits(
+        self, limits: Mapping[str, object], own: Sequence[Mapping[str, object]], shares: Sequence[int]
+    ) -> None:
+        """Take other limits: the run's, named as in the configuration, and what holds for each strategy
+        (`order_value_max`, `swap_value_max`, `position_value_max`, `open_orders_max`, `losses`; what is left out is as
+        for all). Losses are judged by them at once; windows, messages and executions stay.
+
+        Raises:
+            ValueError: They cannot be; nothing changed.
+        """
+
+    def usage(self) -> list[dict[str, int | None]]:
+        """How much each strategy, and at last the run, uses: `position`, `exposure` (of a strategy its share), and how
+        far results fell: `drawdown`, `total`, `daily`, `velocity`. None where something has no price or no limit.
+        """
+
     @property
     def now_ns(self) -> int: ...
     @property

@@ -115,12 +115,26 @@ impl Holdings for Held<'_> {
     }
 }
 
+/// Borrows parts, not the kernel: the gate beside them is changed while they are looked at.
+fn held<'a>(
+    portfolio: &'a Portfolio,
+    reservations: &'a Reservations,
+    under_way: &'a [Moved],
+    config: &Config,
+) -> Held<'a> {
+    Held { portfolio, reservations, under_way, rows: config.strategies.len() + 1 }
+}
+
 fn top(book: &Book) -> Top {
     let best = |side| book.best(side).map_or(0, |level| level.0);
     Top { bid: best(Side::Buy), ask: best(Side::Sell), changed_ns: book.times_ns().1, stale: !book.is_valid() }
 }
 
 impl Kernel {
+    pub(crate) fn held(&self) -> impl Holdings + '_ {
+        held(&self.portfolio, &self.reservations, &self.under_way, &self.config)
+    }
+
     /// Puts an order through the gate; `replaced` is the one whose terms it changes.
     pub(crate) fn judge(
         &mut self,
@@ -153,12 +167,7 @@ impl Kernel {
             replaces: replaced.map_or(0, Order::open_lots),
             open_orders: self.reservations.open_orders(strategy),
             open_orders_total: self.orders.open_count() as u32,
-            holdings: &Held {
-                portfolio: &self.portfolio,
-                reservations: &self.reservations,
-                under_way: &self.under_way,
-                rows: self.config.strategies.len() + 1,
-            },
+            holdings: &held(&self.portfolio, &self.reservations, &self.under_way, &self.config),
         };
         self.gate.check(&view, request)
     }
@@ -173,12 +182,7 @@ impl Kernel {
             replaces: 0,
             open_orders: 0,
             open_orders_total: 0,
-            holdings: &Held {
-                portfolio: &self.portfolio,
-                reservations: &self.reservations,
-                under_way: &self.under_way,
-                rows: self.config.strategies.len() + 1,
-            },
+            holdings: &held(&self.portfolio, &self.reservations, &self.under_way, &self.config),
         };
         self.gate.check_swap(&view, change)
     }
@@ -217,12 +221,7 @@ impl Kernel {
         let mut actions = std::mem::take(&mut self.actions);
         let orders: Vec<OpenOrder> = self.orders.open().map(open_order).collect();
         let tops: Vec<Top> = self.books.iter().map(top).collect();
-        let held = Held {
-            portfolio: &self.portfolio,
-            reservations: &self.reservations,
-            under_way: &self.under_way,
-            rows: self.config.strategies.len() + 1,
-        };
+        let held = held(&self.portfolio, &self.reservations, &self.under_way, &self.config);
         let world = World { now_ns: self.now_ns, orders: &orders, tops: &tops, holdings: &held };
         self.gate.act(&world, &mut actions);
         for action in actions.drain(..) {

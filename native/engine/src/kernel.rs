@@ -63,6 +63,8 @@ pub struct Kernel {
     pub(crate) under_way: Vec<Moved>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) stopping: bool,
+    /// A strategy joined, or limits are others than the configuration's that it was made of.
+    pub(crate) is_changed: bool,
     pub(crate) epoch: u16,
     pub(crate) sequence: u32,
     pub(crate) now_ns: i64,
@@ -102,6 +104,7 @@ impl Kernel {
             under_way: vec![Moved::default(); (strategies + 1) * config.assets.len()],
             replicas: config.pools.iter().map(|pool| Replica::new(pool.fee_pips)).collect(),
             stopping: false,
+            is_changed: false,
             epoch: 0,
             sequence: 0,
             now_ns: 0,

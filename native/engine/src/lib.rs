@@ -8,6 +8,7 @@ mod actions;
 pub mod book;
 pub mod broken;
 pub mod bytes;
+mod changes;
 pub mod command;
 pub mod config;
 mod crc;

@@ -52,7 +52,7 @@ pub struct Portfolio {
     is_mark: Vec<bool>,
     pub(crate) balances: Vec<i128>,
     pub(crate) opened: Vec<bool>,
-    rows: usize,
+    pub(crate) rows: usize,
     pub(crate) ledger: Vec<i128>,
     pub(crate) positions: Vec<Position>,
     /// A derivative position was ever held: results look at positions only then.

@@ -14,9 +14,9 @@ pub struct Reserved {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservations {
-    instruments: usize,
-    by_strategy: Vec<Reserved>,
-    open: Vec<u32>,
+    pub(crate) instruments: usize,
+    pub(crate) by_strategy: Vec<Reserved>,
+    pub(crate) open: Vec<u32>,
 }
 
 impl Reservations {

@@ -31,9 +31,11 @@ impl Kernel {
         Sha256::digest(self.state()).into()
     }
 
-    /// Returns the state as bytes, or nothing in the middle of a message of a book.
+    /// Returns the state as bytes, or nothing in the middle of a message of a book, or after a change of what the
+    /// kernel is made of.
     pub fn snapshot(&self) -> Option<Vec<u8>> {
-        self.unfinished.iter().all(|u| !u).then(|| self.state())
+        let is_whole = !self.is_changed && self.unfinished.iter().all(|u| !u);
+        is_whole.then(|| self.state())
     }
 
     fn state(&self) -> Vec<u8> {

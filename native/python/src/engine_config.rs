@@ -4,7 +4,7 @@
 use capstan_engine::config::{Asset, Blacklist, Config, Economic, Patience, StrategySettings, Subscription, Venue};
 use capstan_engine::instrument::{Contract, Decimal, Instrument};
 use capstan_engine::replica::PoolSpec;
-use capstan_engine::risk::{KillLimits, Limits, LossLimit, LossLimits, Stage};
+use capstan_engine::risk::{KillLimits, Limits, LossLimit, LossLimits, OwnLimits, Stage};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -112,16 +112,7 @@ pub fn config(given: &Bound<'_, PyAny>) -> PyResult<Config> {
         table.end()?;
     }
     for table in table.tables("strategies")? {
-        let subscriptions: Vec<Pair<Option<u32>, u16>> = table.or("subscriptions", Vec::new())?;
-        config.strategies.push(StrategySettings {
-            name: table.take("name")?,
-            capital: table.or("capital", 10i128.pow(30))?,
-            subscriptions: subscriptions
-                .into_iter()
-                .map(|Pair(instrument, why)| Subscription { instrument, why })
-                .collect(),
-        });
-        table.end()?;
+        config.strategies.push(strategy(table)?);
     }
     if let Some(table) = table.table("blacklist")? {
         config.blacklist = Blacklist {
@@ -146,6 +137,51 @@ pub fn config(given: &Bound<'_, PyAny>) -> PyResult<Config> {
     }
     table.end()?;
     Ok(config)
+}
+
+fn strategy(table: Table<'_>) -> PyResult<StrategySettings> {
+    let subscriptions: Vec<Pair<Option<u32>, u16>> = table.or("subscriptions", Vec::new())?;
+    let read = StrategySettings {
+        name: table.take("name")?,
+        capital: table.or("capital", 10i128.pow(30))?,
+        subscriptions: subscriptions
+            .into_iter()
+            .map(|Pair(instrument, why)| Subscription { instrument, why })
+            .collect(),
+    };
+    table.end()?;
+    Ok(read)
+}
+
+/// Returns one strategy's configuration, for one that joins.
+pub fn joining(given: &Bound<'_, PyAny>) -> PyResult<StrategySettings> {
+    strategy(Table::new("strategy", given)?)
+}
+
+/// Returns other limits for a run; what is left out stays as it is.
+pub fn new_limits(given: &Bound<'_, PyAny>, default: Limits) -> PyResult<Limits> {
+    let table = Table::new("limits", given)?;
+    let read = limits(&table, default)?;
+    table.end()?;
+    Ok(read)
+}
+
+/// Returns what is to hold for each strategy; what is left out is as for all.
+pub fn own_limits(given: Vec<Bound<'_, PyAny>>, all: &Limits) -> PyResult<Vec<OwnLimits>> {
+    let default = OwnLimits::from(all);
+    let read = |(at, given): (usize, Bound<'_, PyAny>)| {
+        let table = Table::new(format!("own[{at}]"), &given)?;
+        let own = OwnLimits {
+            order_value_max: table.or("order_value_max", default.order_value_max)?,
+            swap_value_max: table.or("swap_value_max", default.swap_value_max)?,
+            position_value_max: table.or("position_value_max", default.position_value_max)?,
+            open_orders_max: table.or("open_orders_max", default.open_orders_max)?,
+            losses: losses(&table, "losses", default.losses)?,
+        };
+        table.end()?;
+        Ok(own)
+    };
+    given.into_iter().enumerate().map(read).collect()
 }
 
 fn instrument(table: &Table<'_>, assets: &[Asset]) -> PyResult<Instrument> {
@@ -181,23 +217,24 @@ fn stage(number: u8) -> PyResult<Stage> {
     Stage::from_number(number).ok_or_else(|| PyValueError::new_err(format!("{number} is no stage")))
 }
 
-fn limits(table: &Table<'_>, default: Limits) -> PyResult<Limits> {
-    let losses = |key: &str| -> PyResult<LossLimits> {
-        let Some(table) = table.table(key)? else { return Ok(LossLimits::default()) };
-        let limit = |key: &str| -> PyResult<Option<LossLimit>> {
-            let given: Option<Pair<i128, u8>> = table.or(key, None)?;
-            given.map(|Pair(max, number)| Ok(LossLimit { max, stage: stage(number)? })).transpose()
-        };
-        let read = LossLimits {
-            drawdown: limit("drawdown")?,
-            total: limit("total")?,
-            daily: limit("daily")?,
-            velocity: limit("velocity")?,
-            velocity_window_ns: table.or("velocity_window_ns", 0)?,
-        };
-        table.end()?;
-        Ok(read)
+fn losses(table: &Table<'_>, key: &str, default: LossLimits) -> PyResult<LossLimits> {
+    let Some(table) = table.table(key)? else { return Ok(default) };
+    let limit = |key: &str| -> PyResult<Option<LossLimit>> {
+        let given: Option<Pair<i128, u8>> = table.or(key, None)?;
+        given.map(|Pair(max, number)| Ok(LossLimit { max, stage: stage(number)? })).transpose()
     };
+    let read = LossLimits {
+        drawdown: limit("drawdown")?,
+        total: limit("total")?,
+        daily: limit("daily")?,
+        velocity: limit("velocity")?,
+        velocity_window_ns: table.or("velocity_window_ns", 0)?,
+    };
+    table.end()?;
+    Ok(read)
+}
+
+fn limits(table: &Table<'_>, default: Limits) -> PyResult<Limits> {
     let kill = match table.table("kill")? {
         None => default.kill,
         Some(table) => {
@@ -230,8 +267,8 @@ fn limits(table: &Table<'_>, default: Limits) -> PyResult<Limits> {
         executions_window_ns: table.or("executions_window_ns", default.executions_window_ns)?,
         executions_pause_ns: table.or("executions_pause_ns", default.executions_pause_ns)?,
         executions_stage: stage(table.or("executions_stage", default.executions_stage as u8)?)?,
-        strategy_losses: losses("strategy_losses")?,
-        losses: losses("losses")?,
+        strategy_losses: losses(table, "strategy_losses", default.strategy_losses)?,
+        losses: losses(table, "losses", default.losses)?,
         kill,
     })
 }

@@ -258,6 +258,33 @@ impl Kernel {
         self.inner.swap(strategy, payload, change).ok().map(|id| id.0)
     }
 
+    // --- what changes while the run goes on
+
+    fn join(&mut self, strategy: &Bound<'_, PyAny>, shares: Vec<i128>) -> PyResult<()> {
+        let joined = self.inner.join(engine_config::joining(strategy)?, shares);
+        joined.map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    fn set_limits(&mut self, limits: &Bound<'_, PyAny>, own: Vec<Bound<'_, PyAny>>, shares: Vec<i128>) -> PyResult<()> {
+        let limits = engine_config::new_limits(limits, self.inner.config().limits.clone())?;
+        let own = engine_config::own_limits(own, &limits)?;
+        self.inner.set_limits(limits, own, shares).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    fn usage<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let told = |used: &capstan_engine::risk::Usage| {
+            let told = PyDict::new(py);
+            told.set_item("position", used.position)?;
+            told.set_item("exposure", used.exposure)?;
+            told.set_item("drawdown", used.falls.drawdown)?;
+            told.set_item("total", used.falls.total)?;
+            told.set_item("daily", used.falls.daily)?;
+            told.set_item("velocity", used.falls.velocity)?;
+            Ok(told)
+        };
+        self.inner.usage().iter().map(told).collect()
+    }
+
     // --- what is known
 
     #[getter]

@@ -14,7 +14,7 @@ const MILLION: i128 = 1_000_000;
 
 /// What a request adds to a strategy's pending amounts.
 #[derive(Clone, Copy)]
-struct Added {
+pub(super) struct Added {
     asset: u16,
     moved: Moved,
     rises: bool,
@@ -113,8 +113,9 @@ impl RiskGate {
             }
             let amount = leg.moved.coming.max(leg.moved.going);
             let value = self.value(view, leg.asset, amount)?;
-            if value > self.config.limits.swap_value_max {
-                return refuse(Rule::SwapValue, value, self.config.limits.swap_value_max);
+            let max = self.own[usize::from(view.strategy)].swap_value_max;
+            if value > max {
+                return refuse(Rule::SwapValue, value, max);
             }
             exposed |= !self.config.economics[usize::from(economic)].account;
         }
@@ -152,8 +153,9 @@ impl RiskGate {
         }
         let units = whole(self.quote_units(terms, request.price, request.size))?;
         let value = self.value(view, terms.quote, units)?;
-        if value > self.config.limits.order_value_max {
-            return refuse(Rule::OrderValue, value, self.config.limits.order_value_max);
+        let max = self.own[usize::from(view.strategy)].order_value_max;
+        if value > max {
+            return refuse(Rule::OrderValue, value, max);
         }
         if units < terms.value_min {
             return refuse(Rule::OrderSize, units, terms.value_min);
@@ -173,9 +175,9 @@ impl RiskGate {
     }
 
     fn check_open_orders(&self, view: &RiskView<impl Holdings>) -> Result<(), Rejection> {
-        let limits = &self.config.limits;
-        if view.open_orders >= limits.open_orders_max {
-            return refuse(Rule::OpenOrders, view.open_orders.into(), limits.open_orders_max.into());
+        let (limits, own_max) = (&self.config.limits, self.own[usize::from(view.strategy)].open_orders_max);
+        if view.open_orders >= own_max {
+            return refuse(Rule::OpenOrders, view.open_orders.into(), own_max.into());
         }
         if view.open_orders_total >= limits.open_orders_total_max {
             return refuse(Rule::OpenOrdersTotal, view.open_orders_total.into(), limits.open_orders_total_max.into());
@@ -230,8 +232,8 @@ impl RiskGate {
         if after_abs <= held_abs {
             return Ok(());
         }
-        if after_abs > limits.position_value_max {
-            return refuse(Rule::Position, after, limits.position_value_max);
+        if after_abs > self.own[strategy].position_value_max {
+            return refuse(Rule::Position, after, self.own[strategy].position_value_max);
         }
         let (mut exposure, mut used) = (0i128, 0i128);
         for other in 0..self.config.economics.len() {
@@ -256,7 +258,7 @@ impl RiskGate {
     }
 
     /// Returns the value of one economic asset over some rows, with what a request adds.
-    fn span(
+    pub(super) fn span(
         &self,
         view: &RiskView<impl Holdings>,
         rows: Range<usize>,

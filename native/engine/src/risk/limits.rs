@@ -56,6 +56,28 @@ pub struct Limits {
     pub kill: KillLimits,
 }
 
+/// What holds for one strategy: what every strategy may, or less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnLimits {
+    pub order_value_max: i128,
+    pub swap_value_max: i128,
+    pub position_value_max: i128,
+    pub open_orders_max: u32,
+    pub losses: LossLimits,
+}
+
+impl From<&Limits> for OwnLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            order_value_max: limits.order_value_max,
+            swap_value_max: limits.swap_value_max,
+            position_value_max: limits.position_value_max,
+            open_orders_max: limits.open_orders_max,
+            losses: limits.strategy_losses,
+        }
+    }
+}
+
 /// How the staged kill proceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KillLimits {

@@ -5,6 +5,7 @@
 //! [`RiskGate::on_mark`] find breaches, which raise stages; [`RiskGate::act`] says what a stage demands. Integers only:
 //! whatever leaves its range is refused. The gate keeps limits, buckets, peaks and stages; all else it is shown.
 
+mod change;
 mod check;
 mod kill;
 mod limits;
@@ -13,16 +14,20 @@ mod rule;
 mod stage;
 mod state;
 mod throttle;
+mod usage;
 mod value;
 mod view;
 
 pub use kill::{Action, Closing, OpenOrder, World};
-pub use limits::{AssetTerms, EconomicTerms, KillLimits, Limits, LossLimit, LossLimits, RiskConfig, Terms, Unsound};
+pub use limits::{
+    AssetTerms, EconomicTerms, KillLimits, Limits, LossLimit, LossLimits, OwnLimits, RiskConfig, Terms, Unsound,
+};
 pub use losses::Losses;
 pub use rule::{Rejection, Rule};
 pub use stage::{Breach, Stage, Staging};
 pub use state::Corrupt;
 pub use throttle::{Bucket, Executions};
+pub use usage::{Falls, Usage};
 pub use value::{Lots, Moved, Top};
 pub use view::{Holdings, NewOrder, RiskView, SwapChange};
 
@@ -38,6 +43,8 @@ pub struct RiskGate {
     executions: Vec<Executions>,
     /// By strategy; the last is the whole run's.
     losses: Vec<Losses>,
+    /// What holds for each strategy.
+    own: Vec<OwnLimits>,
     whole: Staging,
     by_strategy: Vec<Staging>,
     closing: Vec<Closing>,
@@ -67,6 +74,7 @@ impl RiskGate {
             buckets: vec![Bucket::new(config.limits.messages_per_second_max); usize::from(config.venues)],
             executions: vec![Executions::default(); strategies],
             losses: vec![Losses::default(); strategies + 1],
+            own: vec![OwnLimits::from(&config.limits); strategies],
             whole: Staging::default(),
             by_strategy: vec![Staging::default(); strategies],
             closing: vec![Closing::default(); strategies * config.instruments.len()],
@@ -134,7 +142,7 @@ impl RiskGate {
             if at >= strategies {
                 continue;
             }
-            let found = self.losses[at].take(now_ns, *result, &self.config.limits.strategy_losses);
+            let found = self.losses[at].take(now_ns, *result, &self.own[at].losses);
             breaches.extend(self.lost(now_ns, Some(at as u8), found));
         }
         let found = self.losses[strategies].take(now_ns, total, &self.config.limits.losses);
