@@ -1,7 +1,7 @@
 """The API's own copy of what the engine tells, published to the channels of whom it concerns.
 
     engine.sock ──follow──> Mirror ──> state (read by routes)
-                              └──> hub: books by instrument, everything else by portfolio
+                              └──> hub: books and public trades by instrument, everything else by portfolio
 
 While the engine is away the copy says so (`is_live`), and books are no longer valid. P&L is published once a second.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = (0.05, 2.0)
 PNL_EVERY_S: Final = 1.0
+TRADES_KEPT: Final = 1_000
+"""Public trades of an instrument that are remembered, the newest."""
 _BY_STRATEGY: Final = ("orders", "positions", "strategies")
 
 Value = dict[str, Any]
@@ -42,6 +44,7 @@ class Mirror:
         self._directory = directory
         self._epoch = ""
         self._state: dict[str, dict[str, Value]] = defaultdict(dict)
+        self._trades: dict[str, deque[Value]] = {}
         self.is_live = False
         self.live = asyncio.Event()
         """Set once the first snapshot has come."""
@@ -49,6 +52,15 @@ class Mirror:
     def state(self, topic: str) -> Mapping[str, Value]:
         """The newest values of a topic, by key."""
         return self._state[topic]
+
+    def trades(self, instrument: str) -> Sequence[Value]:
+        """Public trades of an instrument, the oldest first, each with its number in `epoch`."""
+        return self._trades.get(instrument, ())
+
+    @property
+    def epoch(self) -> str:
+        """Of the engine's process that is followed, or was last."""
+        return self._epoch
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -91,9 +103,9 @@ class Mirror:
         self.reassigned()
         for name, book in self._state["books"].items():
             self._hub.replace("books", name, book)
+        self._trades.clear()
         for topic, events in snapshot["events"].items():
-            for event in events:
-                self._publish_event(topic, event)
+            self._publish_events([(topic, event) for event in events])
         self.is_live = True
         self.live.set()
 
@@ -115,8 +127,7 @@ class Mirror:
                 changed[topic, owner][key] = value
         for (topic, owner), values in changed.items():
             self._hub.publish(topic, owner, values)
-        for topic, event in part["events"]:
-            self._publish_event(topic, event)
+        self._publish_events(part["events"])
 
     def reassigned(self) -> None:
         """A strategy went to another portfolio: readers of both are brought up to it."""
@@ -163,6 +174,19 @@ class Mirror:
             told[owner]["portfolio"] = {"portfolio": owner, "result": total}
         for owner in {channel.key for channel in self._hub.channels("pnl")} | set(told):
             self._hub.replace("pnl", owner, told.get(owner, {}))
+
+    def _publish_events(self, events: Sequence[tuple[str, Value]]) -> None:
+        """Publish events in their order; of an instrument's public trades all at once."""
+        trades: dict[str, dict[str, Value]] = defaultdict(dict)
+        for topic, event in events:
+            if topic != "trades":
+                self._publish_event(topic, event)
+                continue
+            name = event["instrument"]
+            self._trades.setdefault(name, deque(maxlen=TRADES_KEPT)).append(event)
+            trades[name][f"{self._epoch}-{event['number']}"] = {k: v for k, v in event.items() if k != "number"}
+        for name, told in trades.items():
+            self._hub.publish("trades", name, told)
 
     def _publish_event(self, topic: str, event: Value) -> None:
         is_fill = topic == "fills"

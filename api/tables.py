@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import api.auth.tables
+import api.candles.tables
 import api.core.tables
 import api.history.tables
 import api.kill.tables
 import api.orders.tables
 import api.portfolios.tables
+import api.risk.tables
+import api.strategies.tables
 import api.webhooks.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database
 

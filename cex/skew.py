@@ -61,6 +61,10 @@ class Skew:
         return bool(best) and abs(sample.ahead_ms - self.ahead_ms) > bound
 
     @property
+    def is_known(self) -> bool:
+        return bool(self._samples)
+
+    @property
     def ahead_ms(self) -> float:
         best = self._best()
         return statistics.median(sample.ahead_ms for sample in best) if best else 0.0

@@ -98,6 +98,18 @@ class CcxtVenue:
         """One per instrument, while it runs."""
         return tuple(self._feeds)
 
+    def health(self) -> Mapping[str, Any]:
+        """How it stands with the venue now, for people; the books say the rest."""
+        skew = self._connection.skew
+        is_open = self._running is not None and self._failure is None
+        return {
+            "exchange": self._settings.exchange,
+            "is_trading": is_open and self._connection.has_keys and self._reconciler.trusted.is_set(),
+            "is_paper": False,
+            "failure": None if self._failure is None else str(self._failure),
+            "clock_ahead_ms": round(skew.ahead_ms, 1) if skew.is_known else None,
+        }
+
     async def connect(self, emit: Callable[[Event], None]) -> None:
         """Load instruments and check the keys, and follow nothing: enough to cancel, ask and list, not to place.
 

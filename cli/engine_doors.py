@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from api.candles.store import CandleWriter
 from api.history.writer import HistoryWriter
 from cli.engine_followers import Followers
 from cli.engine_operator import Operator
@@ -31,12 +32,14 @@ class Doors:
         venues: Mapping[str, ExchangeVenue],
         reloader: Reloader,
         database: Database,
+        now_ns: Callable[[], int],
     ) -> None:
         self._board = board
         self._requests = Requests(runner.kernel, runner.emit)
         self._feed = Feed(runner.kernel)
         self._followers = Followers(self._feed)
         self._history = HistoryWriter(database, runner.kernel, self._feed)
+        self._candles = CandleWriter(database, runner.kernel.markets.instruments, now_ns)
         self._operator = Operator(runner, board, venues, reloader, self._requests)
 
     def on_step(self, event: e.Event, commands: list[e.Command]) -> None:
@@ -44,6 +47,7 @@ class Doors:
         self._requests.on_step(event, commands)
         self._feed.on_step(event, commands)
         self._history.on_step(event, commands)
+        self._candles.on_step(event)
 
     def keeping_history(self, bookkeeper: Bookkeeper) -> Bookkeeper:
         """The bookkeeper to give the engine, so that its trades are in the tables too."""
@@ -57,6 +61,7 @@ class Doors:
             parts = [
                 asyncio.create_task(self._followers.run(), name="engine.followers"),
                 asyncio.create_task(self._history.run(), name="engine.history"),
+                asyncio.create_task(self._candles.run(), name="engine.candles"),
             ]
             try:
                 yield
@@ -65,3 +70,4 @@ class Doors:
                     part.cancel()
                 await asyncio.wait(parts)
                 await self._history.flush()
+                await self._candles.flush()

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY, generate_latest
 
 from cli.engine_reload import Reloader
 from cli.engine_status import StatusBoard
+from cli.engine_venues import describe_exchanges, describe_venues
 from domain import InputError, Instrument
 from domain import events as e
 from engine.edge.words import STAGES
@@ -50,6 +51,8 @@ class Operator:
             "reload": reloader.reload,
             "instruments": self._instruments,
             "strategies": self._strategies,
+            "venues": self._told_venues,
+            "exchanges": self._told_exchanges,
             "place_order": self._place_order,
             "cancel_order": self._cancel_order,
             "find_order": self._find_order,
@@ -106,6 +109,12 @@ class Operator:
 
     async def _instruments(self, _request: Answer) -> Answer:
         return {"instruments": [describe_instrument(i) for i in self._runner.kernel.markets.instruments.values()]}
+
+    async def _told_venues(self, _request: Answer) -> Answer:
+        return {"venues": describe_venues(self._venues, self._runner.kernel, self._runner.now_ns())}
+
+    async def _told_exchanges(self, _request: Answer) -> Answer:
+        return {"exchanges": describe_exchanges()}
 
     async def _strategies(self, _request: Answer) -> Answer:
         """The run's strategies: what each is, where it trades, how far it is stopped, what it runs with."""

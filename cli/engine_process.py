@@ -130,7 +130,7 @@ async def run_engine(data: DataDir) -> None:
         reloader = Reloader(runner, database, clock.now_ns)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools}, ramp=stage.shown())
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
-        doors = Doors(runner, board, world.venues, reloader, database)
+        doors = Doors(runner, board, world.venues, reloader, database, clock.now_ns)
         wiring.bookkeeper = doors.keeping_history(wiring.bookkeeper)
         wiring.on_step = doors.on_step
         signals = _log_signals(stack, data, wiring, board)

@@ -3,8 +3,8 @@
     step ──> Feed.on_step marks what changed ──> take() draws it, a few times a second ──> followers
 
 State (`orders`, `positions`, `books`, `pnl`, `strategies`, `engine`) is told as its newest value by key, gone as None;
-an order that ended is told once more before. Events (`fills`, `alerts`) are told each, numbered from 1 in this process.
-A snapshot is all state plus the newest events. Numbers are decimal text. It follows; it decides nothing.
+an order that ended is told once more before. Events (`fills`, `alerts`, public `trades`) are told each, numbered from 1
+in this process. A snapshot is all state plus the newest events. Numbers are decimal text. It decides nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from engine.native import NativeKernel
 EVENTS_KEPT: Final = 2_000
 """Newest events of a kind that a snapshot holds."""
 LEVELS: Final = 20
-_EVENTS: Final = ("fills", "alerts")
+_EVENTS: Final = ("fills", "alerts", "trades")
 _RESULT_PLACES: Final = 4
 
 Value = dict[str, Any]
@@ -61,6 +61,8 @@ class Feed:
             case e.FillReported(fill=fill):
                 self._orders[fill.client_order_id] = None
                 self._note_fill(fill)
+            case e.TradePrinted():
+                self._note_trade(event)
             case e.EngineRestarted():
                 # Everything before it was replayed, or belongs to the opening.
                 self._orders |= dict.fromkeys(o.client_order_id for o in self._kernel.orders.open_orders())
@@ -165,6 +167,19 @@ class Feed:
         instrument = self._kernel.markets.instruments[f"{fill.venue}:{fill.symbol}"]
         self._moved[instrument.id] = None
         self._tell("fills", fill_value(fill, instrument, self._kernel.strategy_of(fill.client_order_id)))
+
+    def _note_trade(self, event: e.TradePrinted) -> None:
+        instrument = self._kernel.markets.instruments.get(event.instrument)
+        if instrument is None:
+            return
+        value = {
+            "instrument": instrument.id,
+            "side": "sell" if event.is_buyer_maker else "buy",
+            "price": text(instrument.price(event.price_ticks)),
+            "qty": text(instrument.qty(event.qty_lots)),
+            "time_ns": str(event.time_ns),
+        }
+        self._tell("trades", value)
 
     def _alert(self, level: str, kind: str, strategy: str, detail: Value) -> None:
         time_ns = str(self._kernel.now_ns)

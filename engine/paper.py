@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from domain import Fill, Instrument, VenueId
 from domain import events as e
-from engine.ports import Emit, ExchangeVenue
+from engine.ports import Emit, ExchangeVenue, Watched
 from engine.simulation import Simulator
 from runtime import Clock
 
@@ -67,6 +68,11 @@ class PaperVenue:
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         return self._venue.instruments
+
+    def health(self) -> Mapping[str, Any]:
+        """As the venue's, but for orders: they go nowhere, and always may."""
+        known = dict(self._venue.health()) if isinstance(self._venue, Watched) else {}
+        return known | {"is_trading": True, "is_paper": True}
 
     async def start(self, emit: Emit) -> None:
         await self._venue.start(emit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from domain import Fill, Instrument, VenueId
 from domain.events import AskOrder, CancelOrder, Event, PlaceOrder, SubmitSwap
@@ -64,6 +64,15 @@ class ExchangeVenue(Protocol):
 
     async def balances(self) -> Mapping[str, int]:
         """Free plus locked by asset id, raw units, from REST."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A venue that tells how it is; those that do not are judged by their books alone."""
+
+    def health(self) -> Mapping[str, Any]:
+        """`exchange`, `is_trading`, `is_paper`, `failure` (text or None), `clock_ahead_ms` (or None). For people."""
         ...
 
 

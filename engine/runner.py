@@ -166,6 +166,10 @@ class LiveRunner:
             self._queue.append(cell)
         self._wake.set()
 
+    def now_ns(self) -> int:
+        """The time by the clock that events are stamped with."""
+        return self._wiring.clock.now_ns()
+
     async def until_halted(self, timeout_s: float) -> None:
         """Wait until every strategy is stopped and no order of ours is open.
 

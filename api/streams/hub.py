@@ -14,7 +14,7 @@ import msgspec
 from api.streams.channel import Changes, Channel
 
 LOSSLESS: Final = frozenset({"orders", "approvals"})
-EVENTS: Final = frozenset({"fills", "alerts"})
+EVENTS: Final = frozenset({"fills", "alerts", "trades"})
 STATE: Final = frozenset({"pnl", "positions", "books", "strategies"})
 CHANNELS: Final = LOSSLESS | EVENTS | STATE
 """By name; what each holds is in docs/api/streams.md."""

@@ -20,9 +20,10 @@ CHANNEL_SCOPES: Final = {
     "strategies": Scope.STRATEGIES_READ,
     "alerts": Scope.ALERTS_READ,
     "books": Scope.MARKET_READ,
+    "trades": Scope.MARKET_READ,
     "approvals": Scope.APPROVALS_READ,
 }
-BY_INSTRUMENT: Final = frozenset({"books"})
+BY_INSTRUMENT: Final = frozenset({"books", "trades"})
 BY_ORGANISATION: Final = frozenset({"approvals"})
 """All others go by portfolio."""
 

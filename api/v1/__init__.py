@@ -27,7 +27,9 @@ from api.v1 import (
     strategies,
     stream,
     tickets,
+    trades,
     users,
+    venues,
     wallets,
     webhooks,
 )
@@ -38,6 +40,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     engine.router,
     books.router,
     market.router,
+    trades.router,
+    venues.router,
     quotes.router,
     portfolios.router,
     orders.router,

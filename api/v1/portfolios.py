@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +19,7 @@ from api.core.times import instant
 from api.portfolios import Portfolio as Known
 from api.portfolios.directory import assign, create
 from api.services import Services, Use
+from engine.feed import text
 
 router = APIRouter(prefix="/v1", tags=["portfolios"])
 
@@ -99,6 +102,26 @@ class Results(BaseModel):
 
     is_live: bool
     data: list[Result]
+
+
+class InstrumentResult(BaseModel):
+    """What a portfolio made in one instrument, all its strategies together, in the quote asset."""
+
+    portfolio: str
+    instrument: str
+    currency: str
+    qty: str
+    realised: str
+    unrealised: str | None = Field(description="Null while there is no book to trust.")
+    fees: dict[str, str] = Field(description="Paid so far, by asset; negative is a rebate. Not in `realised`.")
+    trades: int
+
+
+class InstrumentResults(BaseModel):
+    """As of now."""
+
+    is_live: bool
+    data: list[InstrumentResult]
 
 
 @router.get("/portfolios")
@@ -188,6 +211,39 @@ async def list_results(
             if key == "portfolio" or key.startswith("strategy:"):
                 found.append(Result(portfolio=owner, strategy=value.get("strategy"), result=value["result"]))
     return Results(is_live=services.mirror.is_live, data=found)
+
+
+@router.get("/pnl/instruments")
+async def list_instrument_results(
+    services: Use, who: Annotated[Principal, require(Scope.POSITIONS_READ)], portfolio: Name = None
+) -> InstrumentResults:
+    """What your portfolios made in each instrument."""
+    owners = await _owners(services, who, portfolio)
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for value in services.mirror.state("positions").values():
+        owner = services.directory.of_strategy(value["strategy"])
+        if owner is not None and owner.id in owners:
+            grouped.setdefault((owner.id, value["instrument"]), []).append(dict(value))
+    found = [_added(owner, name, values) for (owner, name), values in sorted(grouped.items())]
+    return InstrumentResults(is_live=services.mirror.is_live, data=found)
+
+
+def _added(portfolio: str, instrument: str, values: list[dict[str, Any]]) -> InstrumentResult:
+    fees: dict[str, Decimal] = {}
+    for value in values:
+        for asset, fee in value["fees"].items():
+            fees[asset] = fees.get(asset, Decimal(0)) + Decimal(fee)
+    unrealised = [value["unrealised"] for value in values]
+    return InstrumentResult(
+        portfolio=portfolio, instrument=instrument, currency=values[0]["currency"],
+        qty=_sum(value["qty"] for value in values), realised=_sum(value["realised"] for value in values),
+        unrealised=None if None in unrealised else _sum(unrealised),
+        fees={asset: text(fee) for asset, fee in fees.items()}, trades=sum(value["trades"] for value in values),
+    )  # fmt: skip
+
+
+def _sum(values: Iterable[str]) -> str:
+    return text(sum((Decimal(value) for value in values), Decimal(0)))
 
 
 async def _owners(services: Services, who: Principal, portfolio: str | None) -> frozenset[str]:

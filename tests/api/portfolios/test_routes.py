@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.portfolios.directory import create
+from api.portfolios.directory import assign, create
 from tests.api.lab import ANYBODY, JSON, api_services
 from tests.api.orders.test_orders import House
 from tests.engine.feed.test_feed import Lab
@@ -51,6 +51,29 @@ async def test_positions_and_results_are_those_of_ones_portfolios(house):
         assert (await house.ask("GET", path))[0] == 404
     house.gate.principal = replace(ANYBODY, portfolios=frozenset({"pf_0000000000000000"}))
     assert (await house.ask("GET", "/v1/portfolios"))[1]["data"] == []
+
+
+async def test_what_was_made_in_an_instrument_is_the_sum_of_its_strategies(house):
+    await trade(house)
+    known = house.services.mirror.state("positions")["desk/one:ETHUSDC"]
+    twin = known | {"strategy": "two", "fees": {"BNB": "-0.5"}}
+    house.services.mirror.take({"changes": [["positions", "two/one:ETHUSDC", twin]], "events": []})
+    with house.services.database.transaction() as session:
+        assign(session, "two", house.portfolio)
+    await house.services.directory.refresh(now=True)
+    status, told = await house.ask("GET", "/v1/pnl/instruments")
+    [one] = told["data"]
+    assert (status, one["portfolio"], one["instrument"], one["currency"]) == (
+        200, house.portfolio, "one:ETHUSDC", "USDC",
+    )  # fmt: skip
+    assert (one["qty"], one["trades"], one["fees"]) == ("0.4", 2, {"BNB": "-0.5"})
+    assert float(one["unrealised"]) == 2 * float(twin["unrealised"])
+    house.services.mirror.take(
+        {"changes": [["positions", "two/one:ETHUSDC", twin | {"unrealised": None}]], "events": []}
+    )
+    assert (await house.ask("GET", "/v1/pnl/instruments"))[1]["data"][0]["unrealised"] is None
+    house.gate.principal = replace(ANYBODY, organisation="org_other")
+    assert (await house.ask("GET", "/v1/pnl/instruments"))[1]["data"] == []
 
 
 async def test_without_an_engine_it_is_said_that_this_is_old(house):

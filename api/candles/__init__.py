@@ -1,0 +1,1 @@
+"""Candles of public trades, as far back as this installation's engine has seen them."""

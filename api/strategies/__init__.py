@@ -1,0 +1,1 @@
+"""Strategies as files and versions: who made them what they are."""
