@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import MutableMapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -122,25 +123,44 @@ def _keep_output_clean() -> None:
 
     import structlog
 
+    from cli.uncaught import log_what_nobody_caught
+
+    log_what_nobody_caught()
     structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _without_secrets,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
 
 
+def _without_secrets(_logger: Any, _name: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # Imported with the first event: `capstan --help` writes none.
+    from runtime.redaction import redact_fields
+
+    return redact_fields(fields)
+
+
 def report_error(exc: BaseException) -> int:
-    """Print an error the way a person can use it; return the exit code."""
+    """Print an error the way a person can use it, without the secrets in it; return the exit code."""
+    from runtime.redaction import redact_text
+
     if output.DEBUG:
-        traceback.print_exception(exc)
+        output.say(redact_text("".join(traceback.format_exception(exc))))
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     if isinstance(exc, InvariantError):
-        output.fail(
-            f"internal inconsistency: {exc}", hint="trading was stopped; please report this with --debug output"
-        )
+        text = redact_text(f"internal inconsistency: {exc}")
+        output.fail(text, hint="trading was stopped; please report this with --debug output")
         return 70
     if isinstance(exc, PlatformError):
-        output.fail(str(exc), hint=exc.hint)
+        output.fail(redact_text(str(exc)), hint=redact_text(exc.hint))
         return 1
     if isinstance(exc, typer.Abort):
         output.fail("aborted")
@@ -152,5 +172,5 @@ def report_error(exc: BaseException) -> int:
         if message := exc.format_message():
             output.fail(message, hint=f"{command} --help")
         return exc.exit_code
-    output.fail(f"unexpected {type(exc).__name__}: {exc}", hint="run again with --debug for the traceback")
+    output.fail(redact_text(f"unexpected {type(exc).__name__}: {exc}"), hint="run again with --debug for the traceback")
     return 70

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import AfterValidator
 
 from domain import InputError
+from runtime.redaction import remember
 
 _SCHEMES = ("file:", "env:", "literal-test:")
 
@@ -88,6 +89,8 @@ def resolve_secret(reference: str, *, base_dir: Path | None = None, allow_litera
         )
     if not value:
         raise InputError(f"secret {reference} is empty", hint="put the secret there; a trailing newline does not count")
+    if scheme != "literal-test":
+        remember(value)
     return Secret(value)
 
 
