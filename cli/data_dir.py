@@ -30,6 +30,11 @@ class DataDir:
         return self.root / "world.json"
 
     @property
+    def people(self) -> Path:
+        """Who is in the world of `capstan up --demo`, with their keys."""
+        return self.root / "people.json"
+
+    @property
     def lease(self) -> Path:
         """Touched by the demo; the world ends when nobody has touched it for a while."""
         return self.root / "world.lease"

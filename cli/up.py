@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +42,10 @@ def up(
     data_dir: Annotated[Path, typer.Option(help="The installation: capstan.toml and what it names.")] = Path(),
     host: Annotated[str, typer.Option(help="Where the API listens: a loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0 is any that is free.")] = 8460,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="In an empty DATA_DIR: a local chain, an exchange, and people, to try the API."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Run API, engine and workers of an installation until SIGTERM; with a [chain] what quotes on it, and the signer
@@ -53,9 +58,16 @@ def up(
     from cli.settings import load_settings
     from runtime.processes import free_port
 
-    data = DataDir(data_dir.resolve())
-    parts = parts_of(load_settings(data.settings), data, host, port or (port := free_port()))
-    asyncio.run(_run(data, parts, host, port, as_json=as_json))
+    data, port = DataDir(data_dir.resolve()), port or free_port()
+    with _world(data, port) if demo else nullcontext():
+        parts = parts_of(load_settings(data.settings), data, host, port)
+        asyncio.run(_run(data, parts, host, port, as_json=as_json))
+
+
+def _world(data: DataDir, port: int) -> AbstractContextManager[None]:
+    from cli.demo.tryout import tryout
+
+    return tryout(data, port)
 
 
 def parts_of(settings: Settings, data: DataDir, host: str, port: int) -> list[Part]:

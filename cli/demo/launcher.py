@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +11,10 @@ from cli import output
 from cli.children import Child
 from cli.data_dir import DataDir, read_json
 from cli.demo.installation import prepare_keys, prepare_settings
+from cli.demo.outside import READY_TIMEOUT_S, holding, is_resumed, spawn_world, until_there
 from domain import VenueUnavailable
-from runtime.processes import is_alive, spawn, stop_on_signals, terminate
+from runtime.processes import stop_on_signals
 
-READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 120.0
 """More than an engine takes at worst: 45 s to wind down, 20 s for the last cancel, 30 s for custody, and the report."""
 
@@ -43,9 +41,7 @@ async def run_demo(
     stop_on_signals(stop)
     say: Callable[[str], None] = (lambda _text: None) if quiet else output.say
     began = time.monotonic()
-    is_resumed = _is_resumed(data, say)
-    data.lease.touch()
-    lease = asyncio.create_task(_hold_lease(data), name="demo.lease")
+    is_old = is_resumed(data, say)
     signer, engine = Child(data, "signer", ["signer", "serve"]), _Engine(data)
 
     def check() -> None:
@@ -53,29 +49,26 @@ async def run_demo(
         if read_json(data.result) is None:
             engine.check()
 
-    try:
-        # All at once, since each spends its first seconds with imports; the engine waits for the settings.
-        world = None if is_resumed else _spawn_world(data, seed, with_faults=with_faults)
-        engine.start()
-        await asyncio.to_thread(prepare_keys, data)
-        prepare_settings(data, await _until_there(data, world))
-        signer.start()
-        await engine.until_trading(check)
-        say(f"trading for {seconds} s (data in {data.root}, started in {time.monotonic() - began:.1f} s)")
-        await _trade(data, engine, check, seconds, stop, live=live)
-        say("stopping: withdrawing quotes, settling what is in flight, comparing the books with exchange and chain")
-        await engine.stop(check)
-        result = read_json(data.result)
-        if result is None:
-            raise VenueUnavailable(f"the engine ended without a result: {engine.last_words()}")
-        return result
-    finally:
-        lease.cancel()
-        engine.end()
-        signer.end()
-        # Not reached when this process is killed: then the world stays a while for whoever resumes the run.
-        if not keep_world:
-            _end_world(data)
+    with holding(data, keep_world=keep_world):
+        try:
+            # All at once, since each spends its first seconds with imports; the engine waits for the settings.
+            world = None if is_old else spawn_world(data, seed, with_faults=with_faults)
+            engine.start()
+            await asyncio.to_thread(prepare_keys, data)
+            prepare_settings(data, await asyncio.to_thread(until_there, data, world))
+            signer.start()
+            await engine.until_trading(check)
+            say(f"trading for {seconds} s (data in {data.root}, started in {time.monotonic() - began:.1f} s)")
+            await _trade(data, engine, check, seconds, stop, live=live)
+            say("stopping: withdrawing quotes, settling what is in flight, comparing the books with exchange and chain")
+            await engine.stop(check)
+            result = read_json(data.result)
+            if result is None:
+                raise VenueUnavailable(f"the engine ended without a result: {engine.last_words()}")
+            return result
+        finally:
+            engine.end()
+            signer.end()
 
 
 class _Engine(Child):
@@ -127,58 +120,3 @@ async def _trade(
                 if status["state"] == "halted" and not live:
                     break
             await asyncio.sleep(min(0.25, left))
-
-
-def _is_resumed(data: DataDir, say: Callable[[str], None]) -> bool:
-    """Whether this is an interrupted run whose world is still there, or else a new one.
-
-    Raises:
-        VenueUnavailable: The run's own world has ended.
-    """
-    world = read_json(data.world)
-    if world is not None and is_alive(int(world["pid"])):
-        say("resuming: the exchange and the chain of this run are still there")
-        return True
-    if data.journal.exists():
-        raise VenueUnavailable(
-            f"the exchange and the chain of {data.root} have ended, and with them what the books describe",
-            hint="start a new run with another --data-dir",
-        )
-    say("starting a chain with Uniswap and an exchange …")
-    data.world.unlink(missing_ok=True)
-    return False
-
-
-def _spawn_world(data: DataDir, seed: int, *, with_faults: bool) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-m", "cli.demo.world", str(data.root), str(seed)]
-    if with_faults:
-        arguments.append("--faults")
-    return spawn(arguments, log=data.logs / "world.err", bound_to_parent=False)
-
-
-async def _until_there(data: DataDir, process: subprocess.Popen[bytes] | None) -> dict[str, Any]:
-    """Wait for the world; `process` is the one on its way, if it was not there before.
-
-    Raises:
-        VenueUnavailable: It did not come up.
-    """
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while (world := read_json(data.world)) is None:
-        # One that ends with 0 has found another on this data directory, which a killed start left behind.
-        if process is not None and (process.poll() not in (None, 0) or time.monotonic() > deadline):
-            terminate(process)
-            words = (data.logs / "world.err").read_text(errors="replace").strip().splitlines()
-            raise VenueUnavailable(f"the demo's world did not start: {words[-1] if words else 'no message'}")
-        await asyncio.sleep(0.02)
-    return world
-
-
-def _end_world(data: DataDir) -> None:
-    """Tell the world to go; it is not our child after a resumption, so its lease is what we have."""
-    data.lease.unlink(missing_ok=True)
-
-
-async def _hold_lease(data: DataDir) -> None:
-    while True:
-        data.lease.touch()
-        await asyncio.sleep(1)

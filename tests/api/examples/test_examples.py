@@ -1,0 +1,90 @@
+"""The examples of docs/api against one `capstan up --demo`: a devnet, the sandbox exchange, all real processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.data_dir import DataDir
+from cli.demo.tryout import tryout
+from domain import InputError
+from runtime.processes import die_with_parent
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = [pytest.mark.anvil, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of a running world. What runs in it ends with settled books."""
+    folder = tmp_path_factory.mktemp("world")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "up", "--demo", "--port", "0", "--json", "--data-dir", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        assert json.loads(line)["ready"]
+        yield folder
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        ledger = json.loads((folder / "result.json").read_text())["ledger"]
+        assert (ledger["balanced"], ledger["matches_venues"]) == (True, True)
+    finally:
+        process.kill()
+
+
+def run(name: str, world: Path) -> list[str]:
+    """Run an example as a reader would; give what it said."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples/api" / name), str(world)],
+        cwd=world,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_desk_trades_by_key(world: Path) -> None:
+    said = run("desk.py", world)
+    assert said[0] == "portfolio main with the strategies desk"
+    assert re.fullmatch(r"placed ord_[0-9a-f]{24}: accepted", said[2])
+    assert said[3].startswith("on the stream: buy 0.5 at ")
+    assert said[4] == "cancelled: canceled"
+    price = re.fullmatch(r"bought: filled at ([0-9.]+)", said[5])
+    assert price is not None, said
+    assert re.fullmatch(r"holds 0\.2 at [0-9.]+, result -?[0-9.]+", said[6])
+
+
+def test_an_exchange_makes_its_own_market_and_two_people_let_go_of_a_kill(world: Path) -> None:
+    said = run("exchange.py", world)
+    assert said[0] == "Example Exchange charges 8 bps to take"
+    assert said[1] == "mm is a avellaneda-stoikov on sandbox:BTCUSDC: running"
+    assert re.fullmatch(r"it quotes [0-9.]+ / [0-9.]+", said[2])
+    assert said[3:6] == ["changed: {'risk_aversion': ['0.004', '0.008']}", "killed: done", "no quotes any more"]
+    assert re.fullmatch(r"released by usr_\w{16} and usr_\w{16}", said[6])
+    assert re.fullmatch(r"it quotes again: [0-9.]+ / [0-9.]+", said[7])
+
+
+def test_an_installation_is_not_taken_for_a_world(tmp_path: Path) -> None:
+    (tmp_path / "capstan.toml").write_text('mode = "live"\n')
+    with pytest.raises(InputError, match="is an installation already"), tryout(DataDir(tmp_path), 8460):
+        raise AssertionError("it was taken")
+    assert [path.name for path in tmp_path.iterdir()] == ["capstan.toml"]
