@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api.auth.principal import Gate, check_routes
 from api.auth.rates import RateHeaders
+from api.backtests.watch import Watch
 from api.core.requests import VERSION, RequestFrame
 from api.core.responses import PROBLEMS, describe_problems
 from api.problems import answer_problems
@@ -20,14 +21,19 @@ from api.v1 import ROUTERS
 
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    """Follow the engine for as long as the application serves."""
+    """Follow the engine, and backtests, for as long as the application serves."""
     services: Services = app.state.services
-    following = asyncio.create_task(services.mirror.run(), name="api.mirror")
+    watch = Watch(services.database, services.hub, services.clock.now_ns)
+    parts = [
+        asyncio.create_task(services.mirror.run(), name="api.mirror"),
+        asyncio.create_task(watch.run(), name="api.backtests"),
+    ]
     try:
         yield
     finally:
-        following.cancel()
-        await asyncio.wait([following])
+        for part in parts:
+            part.cancel()
+        await asyncio.wait(parts)
 
 
 def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:

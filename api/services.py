@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
@@ -12,6 +13,7 @@ from starlette.requests import HTTPConnection
 from api.auth.account_signatures import ChainReader
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings
+from api.backtests import BacktestDesk, BacktestSettings
 from api.core.effects import Effects
 from api.core.keys import ServerKey
 from api.core.pages import Cursors
@@ -47,6 +49,7 @@ class Services:
     webhooks: Webhooks
     dex: DexDoor
     quotes: Quotes
+    backtests: BacktestDesk
     books: Ledger | None = None
 
     @classmethod
@@ -59,19 +62,26 @@ class Services:
         engine: EngineDoor,
         dex: DexDoor,
         settings: ApiSettings,
+        root: Path,
+        backtests: BacktestSettings | None = None,
+        backtest_slots: int = 1,
         books: Ledger | None = None,
         chains: Mapping[int, ChainReader] | None = None,
     ) -> Services:
-        """Make what follows from the rest."""
+        """Make what follows from the rest.
+
+        `root` is the data directory; `backtest_slots` says how many backtests the worker runs at a time.
+        """
         batches, hub = Batches(database), Hub(clock.now_ns)
         directory, cursors = Directory(database, clock.now_ns), Cursors(key)
+        effects, tests = Effects(batches, clock.now_ns), backtests or BacktestSettings()
         return cls(
             clock=clock,
             database=database,
             key=key,
             engine=engine,
             batches=batches,
-            effects=Effects(batches, clock.now_ns),
+            effects=effects,
             cursors=cursors,
             auth=Auth.over(clock=clock, database=database, key=key, batches=batches, settings=settings, chains=chains),
             directory=directory,
@@ -80,6 +90,7 @@ class Services:
             webhooks=Webhooks(key, clock.now_ns, settings.webhook_networks),
             dex=dex,
             quotes=Quotes(cursors, clock.now_ns),
+            backtests=BacktestDesk(database, effects, clock.now_ns, tests, root / tests.recordings, backtest_slots),
             books=books,
         )
 

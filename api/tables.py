@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import api.auth.tables
+import api.backtests.tables
 import api.candles.tables
 import api.core.tables
 import api.history.tables

@@ -10,6 +10,7 @@ from api.services import Services
 from api.swaps import DexDoor
 from api.tables import open_tables
 from chain import ChainClient
+from cli.backtest_jobs import backtest_slots
 from cli.data_dir import DataDir
 from cli.settings import ChainSettings, load_settings
 from cli.wiring import open_ledger
@@ -34,6 +35,9 @@ def open_services(data: DataDir) -> Services:
         engine=EngineDoor(data.control),
         dex=DexDoor(data.dex_control),
         settings=settings.api,
+        root=data.root,
+        backtests=settings.backtests,
+        backtest_slots=backtest_slots(settings),
         books=ledger,
         chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},
     )

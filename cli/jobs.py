@@ -16,6 +16,7 @@ from chain import ChainClient
 from chain.network import ensure_keys_fit, identify
 from chain.paths import Ways
 from cli import reconciling
+from cli.backtest_jobs import Stopping, run_backtest
 from cli.data_dir import DataDir
 from cli.private_ways import open_ways
 from cli.settings import CustodySettings, Settings
@@ -59,6 +60,7 @@ class Jobs:
         self._settings = settings
         self._data = data
         self._clock = SystemClock()
+        self.stopping = Stopping()
 
     def open_database(self) -> Database:
         """The books' database, whose locks keep two runs of one task apart."""
@@ -231,6 +233,16 @@ class Jobs:
             )
             deliverer = Deliverer(database, webhooks.secrets, webhooks.guard, self._clock.now_ns)
             asyncio.run(deliverer.run())
+        finally:
+            database.dispose()
+
+    def run_backtest(self, slot: int) -> None:
+        """Run the next backtest that waits, to its end."""
+        from api.tables import open_tables
+
+        database = open_tables(self.open_database())
+        try:
+            run_backtest(self._settings, self._data, database, self._clock, self.stopping, slot)
         finally:
             database.dispose()
 

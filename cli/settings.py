@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from api.auth.settings import ApiSettings
+from api.backtests.settings import BacktestSettings
 from cex import VenueSettings
 from custody import PolicySettings
 from custody.audit import AuditSettings
@@ -109,6 +110,7 @@ class Settings(SettingsBase):
     engine: EngineSettings = EngineSettings()
     api: ApiSettings = ApiSettings()
     tasks: TaskSettings = TaskSettings()
+    backtests: BacktestSettings = BacktestSettings()
     log: LogSettings = LogSettings()
 
 

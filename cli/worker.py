@@ -31,7 +31,7 @@ def worker(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
-    """Run an installation's background tasks until SIGTERM or SIGINT: webhooks, deposits, sweeps, shares, audit.
+    """Run an installation's background tasks until SIGTERM or SIGINT: webhooks, backtests, deposits, audit.
 
     A task only looks what there is to do in the database: workers may be killed, started and doubled as you like. With
     `tasks.broker` empty the queue is a folder of the installation and needs no server.
@@ -52,6 +52,7 @@ def worker(
             _run_now(jobs, due, name)
         return
     celery = make_worker_app(settings, data, jobs, due)
+    jobs.stopping.watch()
     if as_json:
         output.emit({"ready": True, "tasks": sorted({job.name for job in due})})
     else:
@@ -62,10 +63,12 @@ def worker(
 
 def jobs_due(settings: Settings) -> list[Job]:
     """What an installation needs done, and how often."""
+    from cli.backtest_jobs import BACKTESTS_S, backtest_slots
     from runtime.tasks import Job
 
     custody, every = settings.custody, settings.tasks
     found = [Job("webhooks.deliver", (), every.webhooks_s)]
+    found += [Job("backtests.run", (slot,), BACKTESTS_S) for slot in range(backtest_slots(settings))]
     if custody is None or settings.mode != "live":
         return found
     if (deposits := custody.deposits) is not None:
@@ -108,6 +111,7 @@ def _run_now(jobs: Jobs, due: list[Job], name: str) -> None:
 def _bodies(jobs: Jobs) -> dict[str, Callable[..., None]]:
     return {
         "webhooks.deliver": jobs.deliver_webhooks,
+        "backtests.run": jobs.run_backtest,
         "deposits.scan": jobs.scan,
         "deposits.confirm": jobs.confirm,
         "deposits.sweep": jobs.sweep,

@@ -15,7 +15,7 @@ from api.streams.channel import Changes, Channel
 
 LOSSLESS: Final = frozenset({"orders", "approvals"})
 EVENTS: Final = frozenset({"fills", "alerts", "trades"})
-STATE: Final = frozenset({"pnl", "positions", "books", "strategies"})
+STATE: Final = frozenset({"pnl", "positions", "books", "strategies", "backtests"})
 CHANNELS: Final = LOSSLESS | EVENTS | STATE
 """By name; what each holds is in docs/api/streams.md."""
 
@@ -113,6 +113,10 @@ class Hub:
     def channels(self, name: str) -> Iterator[Channel]:
         """Every channel of a name."""
         return (channel for (found, _), channel in self._channels.items() if found == name)
+
+    def read_keys(self, name: str) -> frozenset[str]:
+        """The keys under which somebody reads channels of a name."""
+        return frozenset(key for found, key in self._readers if found == name)
 
     def open(self) -> Session:
         session = Session()

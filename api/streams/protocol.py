@@ -22,9 +22,10 @@ CHANNEL_SCOPES: Final = {
     "books": Scope.MARKET_READ,
     "trades": Scope.MARKET_READ,
     "approvals": Scope.APPROVALS_READ,
+    "backtests": Scope.BACKTESTS_READ,
 }
 BY_INSTRUMENT: Final = frozenset({"books", "trades"})
-BY_ORGANISATION: Final = frozenset({"approvals"})
+BY_ORGANISATION: Final = frozenset({"approvals", "backtests"})
 """All others go by portfolio."""
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from api.v1 import (
+    backtests,
     books,
     docs,
     engine,
@@ -43,6 +44,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     trades.router,
     venues.router,
     quotes.router,
+    backtests.router,
     portfolios.router,
     orders.router,
     kills.router,

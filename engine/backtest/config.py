@@ -246,7 +246,11 @@ def load_config(path: Path) -> BacktestConfig:
     Raises:
         InputError: Unreadable, neither TOML nor YAML nor JSON, an unknown key, or a value that cannot be; in one line.
     """
-    data = read_table(path)
+    return check_config(read_table(path), path)
+
+
+def check_config(data: Mapping[str, Any], path: Path) -> BacktestConfig:
+    """Check all of a configuration that was read; `path` is what messages call it. Errors as `load_config`."""
     try:
         config = BacktestConfig.model_validate(data)
     except ValidationError as exc:

@@ -25,6 +25,11 @@ def read_table(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {exc.strerror}", hint="examples/ has some to begin with") from exc
     except UnicodeDecodeError as exc:
         raise InputError(f"{path} is no text") from exc
+    return parse_table(text, path)
+
+
+def parse_table(text: str, path: Path) -> dict[str, Any]:
+    """Read text as a table of keys, in the form that the ending of `path` says; errors as `read_table`."""
     try:
         data: Any
         match path.suffix:
@@ -36,6 +41,8 @@ def read_table(path: Path) -> dict[str, Any]:
                 data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, json.JSONDecodeError) as exc:
         raise InputError(f"{path}: {' '.join(str(exc).split())}") from exc
+    except RecursionError as exc:
+        raise InputError(f"{path}: nested too deeply") from exc
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected a table of keys")
     return data

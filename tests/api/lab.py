@@ -40,6 +40,7 @@ def api_services(folder: Path, *, control: Path | None = None, books: Any = None
             engine=EngineDoor(control or folder / "nobody.sock"),
             dex=DexDoor(folder / "dex.sock"),
             settings=ApiSettings(password_memory_kib=64),
+            root=folder,
             books=books,
         )
     finally:

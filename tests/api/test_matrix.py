@@ -20,7 +20,7 @@ from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services, applica
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PATH_VALUES = {
     "order_id": "ord_" + "0" * 24, "portfolio": "pf_" + "0" * 16, "kill": "kill_" + "0" * 16, "strategy": "mm",
-    "webhook": "whk_" + "0" * 16, "delivery": "1",
+    "backtest": "bt_" + "0" * 24, "webhook": "whk_" + "0" * 16, "delivery": "1",
 }  # fmt: skip
 WRITES = {
     Scope.ORDERS_WRITE: {Role.OWNER, Role.TRADER},
