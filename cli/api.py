@@ -27,6 +27,8 @@ def serve(
 
     from api import create_app
     from cli.api_services import open_services
+    from cli.settings import load_settings
+    from runtime import configure_logging
 
     try:
         is_loopback = ip_address(host).is_loopback
@@ -34,13 +36,18 @@ def serve(
         is_loopback = host == "localhost"
     if not is_loopback:
         raise InputError(f"{host} is not a loopback address", hint="put a proxy with TLS in front of it")
-    services = open_services(DataDir(data_dir.resolve()))
+    data = DataDir(data_dir.resolve())
+    configure_logging(level=load_settings(data.settings).log.level)
+    services = open_services(data)
     # uvicorn would believe X-Forwarded-For from loopback: whom to believe is said in [api] trusted_proxies alone.
     uvicorn.run(
         create_app(services),
         host=host,
         port=port,
+        # Ours: one line of JSON a request, without its path. uvicorn's own would have a stream's ticket in it.
+        log_config=None,
         log_level="warning",
+        access_log=False,
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )

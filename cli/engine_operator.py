@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from prometheus_client import REGISTRY, generate_latest
-
+from cli.engine_figures import EngineFigures
 from cli.engine_reload import Reloader
 from cli.engine_status import StatusBoard
 from cli.engine_venues import describe_exchanges, describe_venues
@@ -40,6 +39,7 @@ class Operator:
         self._runner = runner
         self._board = board
         self._venues = venues
+        self._figures = EngineFigures(runner.kernel, venues, runner.now_ns)
         self._reloader = reloader
         self._requests = requests
         self._commands: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
@@ -75,7 +75,7 @@ class Operator:
         return self._board.render()
 
     async def _metrics(self, _request: Answer) -> Answer:
-        return {"text": generate_latest(REGISTRY).decode()}
+        return {"text": self._figures.text()}
 
     async def _kill(self, request: Answer) -> Answer:
         runner = self._runner

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
-"""The process's own registry; served by the API, never the library's global one."""
+"""The process's own registry, the engine's above all; served by the API, never the library's global one."""
 
 ORDERS_SENT = Counter("capstan_orders_sent", "Orders handed to a venue", ["venue"], registry=REGISTRY)
 FILLS = Counter("capstan_fills", "Trades of ours", ["venue"], registry=REGISTRY)
@@ -23,7 +23,6 @@ AUDIT_EXPORT_FAILED = Counter(
     ["target"],
     registry=REGISTRY,
 )
-STREAM_CLIENTS = Gauge("capstan_stream_clients", "Connections to the API's stream", registry=REGISTRY)
 EVENT_QUEUE = Gauge("capstan_event_queue", "Events waiting for the kernel", registry=REGISTRY)
 TICK_TO_ORDER = Histogram(
     "capstan_tick_to_order_seconds",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
+import structlog
 from fastapi import Depends, FastAPI, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
@@ -191,6 +192,7 @@ class _Require:
     ) -> Principal:
         # The two parameters are for the OpenAPI document; the gate reads the request itself.
         principal = await gate_of(request).admit(request, self.need)
+        structlog.contextvars.bind_contextvars(organisation=principal.organisation, actor=principal.actor)
         for scope in self.need.scopes:
             principal.check(scope)
         if self.need.step_up and not principal.stepped_up:

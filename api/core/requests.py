@@ -1,23 +1,31 @@
-"""What surrounds every request: an id that its answer, its log lines and its problems carry, and the API's version.
+"""What surrounds every request: an id that its answer, its log lines and its problems carry, the API's version, a line
+in the log and the figures of its route.
 
-A plain ASGI layer: it costs some microseconds, and streams pass untouched.
+What is logged of a request is its method, its route's template and how it ended, never its path, query, headers or
+body. A plain ASGI layer: it costs some microseconds, and streams pass untouched.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
 from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.core import figures
 from api.problems import problem
+
+log = structlog.get_logger(__name__)
 
 VERSION: Final = "2026-11-26"
 """The newest version of the API; the paths' `/v1` changes only when nothing old can be kept."""
 VERSIONS: Final = frozenset({VERSION})
+ABANDONED: Final = 499
+"""In figures and logs: its caller went away before there was an answer."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -41,8 +49,12 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
 
+        began, status = time.perf_counter(), 0
+
         async def send_framed(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 answer = MutableHeaders(scope=message)
                 answer["x-request-id"] = request_id
                 answer["api-version"] = VERSION
@@ -50,12 +62,27 @@ class RequestFrame:
                 answer["x-content-type-options"] = "nosniff"
             await send(message)
 
-        version = headers.get("api-version", VERSION)
+        figures.IN_FLIGHT.inc()
+        try:
+            await self._answer(scope, receive, send_framed, headers.get("api-version", VERSION))
+        finally:
+            figures.IN_FLIGHT.dec()
+            _tell(scope, status, time.perf_counter() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, version: str) -> None:
         if version not in VERSIONS:
             known = ", ".join(sorted(VERSIONS))
             refusal = problem(
                 scope, 400, "unsupported_version", f"API-Version {version[:40]!r}", hint=f"known: {known}"
             )
-            await refusal(scope, receive, send_framed)
+            await refusal(scope, receive, send)
             return
-        await self._app(scope, receive, send_framed)
+        await self._app(scope, receive, send)
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    """Count a request that ended, and log it; one that nobody waited for has no status."""
+    method, route = scope["method"], getattr(scope.get("route"), "path", figures.UNKNOWN)
+    figures.count_request(method, route, status or ABANDONED, seconds)
+    tell = log.warning if status >= 500 else log.info
+    tell("api.request", method=method[:10], route=route, status=status or ABANDONED, ms=round(seconds * 1000, 2))

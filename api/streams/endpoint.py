@@ -7,6 +7,7 @@ messages that mean nothing, 1012 the server ends.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,11 +17,11 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.auth.principal import Principal
+from api.core import figures
 from api.portfolios import Directory
 from api.streams import protocol
 from api.streams.hub import Hub, Lagging, Session
 from domain import InputError, PlatformError
-from runtime import metrics as m
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +70,7 @@ class Connection:
 
     async def run(self) -> None:
         await self._socket.accept()
-        m.STREAM_CLIENTS.inc()
+        figures.WS_CLIENTS.inc()
         tasks: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(TICKET_S):
@@ -94,7 +95,7 @@ class Connection:
             for task in tasks:
                 task.cancel()
             self._door.hub.close(self._session)
-            m.STREAM_CLIENTS.dec()
+            figures.WS_CLIENTS.dec()
 
     # --- who
 
@@ -118,6 +119,7 @@ class Connection:
         if self._who is not None and (who.actor, who.organisation) != (self._who.actor, self._who.organisation):
             raise _Closed(NOT_ALLOWED, "the ticket is another caller's")
         self._who = who
+        structlog.contextvars.bind_contextvars(organisation=who.organisation, actor=who.actor)
         portfolios = [{"id": p.id, "name": p.name} for p in self._door.directory.visible(who)]
         ready = {"t": "ready", "id": said.id if said else None, "actor": who.actor, "organisation": who.organisation}
         self._session.say(msgspec.json.encode(ready | {"portfolios": portfolios}))
@@ -214,6 +216,7 @@ class Connection:
                         await send({"type": "websocket.send", "text": message.decode()})
             except TimeoutError as exc:
                 raise _Closed(TOO_SLOW, "nothing is taken from this connection") from exc
+            figures.WS_SEND_LAG.observe(time.perf_counter() - self._session.since)
 
     async def _message(self) -> bytes:
         received = await self._socket.receive()

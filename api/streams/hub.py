@@ -6,11 +6,13 @@ Whoever publishes marks the subscribed sessions and goes on; each session reads 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
+from api.core import figures
 from api.streams.channel import Changes, Channel
 
 LOSSLESS: Final = frozenset({"orders", "approvals"})
@@ -43,15 +45,23 @@ class Session:
         self._dirty: dict[tuple[str, str], None] = {}
         self._said: list[bytes] = []
         self._wake = asyncio.Event()
+        self.since = 0.0
+        """When the first of what was given last came here, by `time.perf_counter`."""
+        self._first = 0.0
 
     def say(self, message: bytes) -> None:
         """Have something sent that belongs to no channel."""
         self._said.append(message)
-        self._wake.set()
+        self._stir()
 
     def mark(self, name: tuple[str, str]) -> None:
         self._dirty[name] = None
-        self._wake.set()
+        self._stir()
+
+    def _stir(self) -> None:
+        if not self._wake.is_set():
+            self._first = time.perf_counter()
+            self._wake.set()
 
     async def next(self) -> list[bytes]:
         """Wait until there is something, and give all of it.
@@ -71,6 +81,7 @@ class Session:
             Lagging: See there.
         """
         self._wake.clear()
+        self.since = self._first
         messages, self._said = self._said, []
         dirty, self._dirty = self._dirty, {}
         for name in dirty:
@@ -133,7 +144,10 @@ class Hub:
     ) -> None:
         """Read a channel from where the session says it stands, or from its snapshot."""
         channel = self.channel(name, key)
-        session.subscriptions[name, key] = Subscription(channel, channel.begin(epoch, seq))
+        seen = channel.begin(epoch, seq)
+        if epoch is not None:
+            figures.SEQ_GAP_RESUBS.labels("snapshot" if seen is None else "resumed").inc()
+        session.subscriptions[name, key] = Subscription(channel, seen)
         self._readers.setdefault((name, key), {})[session] = None
         session.mark((name, key))
 
@@ -155,9 +169,12 @@ def _read(subscription: Subscription) -> list[bytes]:
     if subscription.seen is None:
         subscription.seen = channel.seq
         return [channel.snapshot()]
-    found = channel.read(subscription.seen)
+    seen = subscription.seen
+    found = channel.read(seen)
     if found is not None:
         messages, subscription.seen = found
+        if messages and subscription.seen - seen > len(messages):
+            figures.CONFLATED.labels(channel.name).inc(subscription.seen - seen - len(messages))
         return messages
     if channel.is_lossless:
         raise Lagging(channel.name)

@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
+from api.health.figures import all_figures
 from api.services import Use
 
 router = APIRouter(tags=["engine"])
@@ -25,6 +26,9 @@ async def engine_status(services: Use, who: Reader) -> dict[str, Any]:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: Use, who: Reader) -> str:
-    """The engine's figures in Prometheus text form; for the house."""
+    """Figures of the API, the engine and the books in Prometheus text form; for the house.
+
+    `capstan_engine_up` and `capstan_books_up` are 0 where one does not answer; the rest is there all the same.
+    """
     await services.directory.check_house(who)
-    return str((await services.engine.ask("metrics"))["text"])
+    return await all_figures(services)

@@ -75,14 +75,13 @@ async def test_kill_reaches_the_engine_with_its_reason(client, asked):
 
 
 @pytest.mark.usefixtures("engine")
-async def test_status_health_and_metrics_are_the_engines(client):
+async def test_status_and_health_are_the_engines(client):
     assert json.loads((await client.ask("GET", "/v1/engine"))[2]) == {"state": "trading"}
     assert json.loads((await client.ask("GET", "/v1/health"))[2]) == {"api": "ok", "engine": "trading"}
-    assert await client.ask("GET", "/metrics") == (200, "text/plain; charset=utf-8", b"capstan_fills 3\n")
 
 
 async def test_without_an_engine_trading_is_unavailable_and_health_says_so(client):
-    for method, path in (("GET", "/v1/engine"), ("GET", "/metrics"), ("GET", "/v1/ledger/balances")):
+    for method, path in (("GET", "/v1/engine"), ("GET", "/v1/ledger/balances")):
         assert_is_problem(await client.ask(method, path), 503, "unavailable")
     pressed = json.loads((await client.post("/v1/kills", {}))[2])
     assert "no process listens" in pressed["engine"], "it is written down, and said that nobody stopped"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cli.engine_operator import Operator
 from domain import InputError, OutcomeUnknown
+from engine.edge.words import STAGES
 from tests.engine.requests.test_client_orders import WANTED, Door
 
 
@@ -20,6 +22,9 @@ class Runner:
     def emit(self, event):
         if not self.is_stuck:
             self.door.tell(event)
+
+    def now_ns(self):
+        return self.kernel.now_ns
 
     async def until_stage(self, number, strategy, _timeout_s):
         if self.is_stuck:
@@ -95,6 +100,24 @@ async def test_what_cannot_be_is_refused_and_changes_nothing(door, operator, req
     with pytest.raises(InputError):
         await operator.handle(request_)
     assert door.log == []
+
+
+async def test_figures_say_how_the_run_stands(door, operator):
+    await operator.handle({"command": "place_order", **WANTED})
+    await operator.handle({"command": "stage", "stage": "cancel", "strategy": "desk"})
+    text = (await operator.handle({"command": "metrics"}))["text"]
+    found = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["capstan_kill_stage", ("strategy", "")] == 0
+    assert found["capstan_kill_stage", ("strategy", "desk")] == STAGES.index("cancel")
+    assert found["capstan_drawdown", ("strategy", "")] == found["capstan_drawdown", ("strategy", "desk")] == 0
+    assert found["capstan_result", ("strategy", "desk")] == 0
+    assert found["capstan_swaps_in_flight",] == 0
+    assert found["capstan_engine_process_cpu_seconds_total",] > 0
+    assert ("capstan_event_queue",) in found, "what is counted as it happens is there too"
 
 
 async def test_a_stage_that_is_not_reached_yet_is_said_to_be_open(operator):

@@ -1,0 +1,1 @@
+"""How an installation is: what of it answers, for load balancers, orchestrators, people and Prometheus."""
