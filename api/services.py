@@ -15,6 +15,7 @@ from api.auth.services import Auth
 from api.auth.settings import ApiSettings
 from api.backtests import BacktestDesk, BacktestSettings
 from api.core.effects import Effects
+from api.core.errors import NotFound
 from api.core.keys import ServerKey
 from api.core.pages import Cursors
 from api.engine_door import EngineDoor
@@ -24,6 +25,7 @@ from api.streams.hub import Hub
 from api.swaps import DexDoor, Quotes
 from api.webhooks import Webhooks
 from custody import Ledger
+from custody.counter import Counter
 from domain import VenueUnavailable
 from runtime import Clock
 from runtime.batches import Batches
@@ -51,6 +53,8 @@ class Services:
     quotes: Quotes
     backtests: BacktestDesk
     books: Ledger | None = None
+    counter: Counter | None = None
+    """Of an installation with custody."""
 
     @classmethod
     def over(
@@ -67,6 +71,7 @@ class Services:
         backtest_slots: int = 1,
         books: Ledger | None = None,
         chains: Mapping[int, ChainReader] | None = None,
+        counter: Counter | None = None,
     ) -> Services:
         """Make what follows from the rest.
 
@@ -92,6 +97,7 @@ class Services:
             quotes=Quotes(cursors, clock.now_ns),
             backtests=BacktestDesk(database, effects, clock.now_ns, tests, root / tests.recordings, backtest_slots),
             books=books,
+            counter=counter,
         )
 
     @property
@@ -104,6 +110,21 @@ class Services:
         if self.books is None:
             raise VenueUnavailable("this installation has no books yet")
         return self.books
+
+    @property
+    def custody(self) -> Counter:
+        """The counter of the installation's custody.
+
+        Raises:
+            NotFound: Code `no_custody`: it has none.
+        """
+        if self.counter is None:
+            raise NotFound(
+                "this installation has no custody",
+                code="no_custody",
+                hint="[chain], [custody] and mode = 'live' in capstan.toml",
+            )
+        return self.counter
 
 
 def services_of(connection: HTTPConnection) -> Services:

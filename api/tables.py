@@ -10,6 +10,7 @@ import api.auth.tables
 import api.backtests.tables
 import api.candles.tables
 import api.core.tables
+import api.custody.tables
 import api.history.tables
 import api.kill.tables
 import api.orders.tables

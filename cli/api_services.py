@@ -12,10 +12,13 @@ from api.tables import open_tables
 from chain import ChainClient
 from cli.backtest_jobs import backtest_slots
 from cli.data_dir import DataDir
-from cli.settings import ChainSettings, load_settings
+from cli.settings import ChainSettings, Settings, load_settings
 from cli.wiring import open_ledger
+from custody import Ledger
+from custody.counter import Counter
 from domain import ChainId
 from runtime import SystemClock
+from runtime.database import Database
 
 
 def open_services(data: DataDir) -> Services:
@@ -28,9 +31,10 @@ def open_services(data: DataDir) -> Services:
     settings = load_settings(data.settings)
     chain = settings.chain
     database, ledger = open_ledger(settings, data)
+    open_tables(database)
     return Services.over(
         clock=SystemClock(),
-        database=open_tables(database),
+        database=database,
         key=ServerKey.at(data.api_key),
         engine=EngineDoor(data.control),
         dex=DexDoor(data.dex_control),
@@ -39,8 +43,18 @@ def open_services(data: DataDir) -> Services:
         backtests=settings.backtests,
         backtest_slots=backtest_slots(settings),
         books=ledger,
+        counter=_counter(settings, data, (database, ledger)),
         chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},
     )
+
+
+def _counter(settings: Settings, data: DataDir, books: tuple[Database, Ledger]) -> Counter | None:
+    """Custody's counter, where there is custody of real funds."""
+    if settings.custody is None or settings.chain is None or settings.mode != "live":
+        return None
+    from cli.withdrawals_desk import open_counter
+
+    return open_counter(settings, data, books=books, state="api-policy.json")
 
 
 class _LazyChain:

@@ -210,6 +210,8 @@ def _key(reference: str) -> Ed25519PrivateKey:
 
 def _desk(data_dir: Path | None, database: str | None, policy: Path | None) -> tuple[DatabaseApprovals, Policy]:
     """Open books that exist, with the policy the approver trusts."""
+    from api.tables import open_tables
+    from api.webhooks.events import tell_approval
     from custody import open_books
     from custody.approvals import DatabaseApprovals
     from runtime import SystemClock
@@ -222,8 +224,9 @@ def _desk(data_dir: Path | None, database: str | None, policy: Path | None) -> t
     url = database or _books_of(root)
     if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).is_file():
         raise InputError(f"there are no books at {url.removeprefix('sqlite:///')}")
-    clock = SystemClock()
-    return DatabaseApprovals(open_books(Database(url)), rules=lambda: rules, now_ns=clock.now_ns), rules
+    books = open_tables(open_books(Database(url)))
+    now_ns = SystemClock().now_ns
+    return DatabaseApprovals(books, rules=lambda: rules, now_ns=now_ns, observe=tell_approval), rules
 
 
 def _policy(path: Path) -> Policy:

@@ -15,6 +15,7 @@ import structlog
 from pydantic import ValidationError
 
 from api.tables import open_tables
+from api.webhooks.events import tell_approval
 from cex import CcxtVenue
 from cex.markets import Market
 from chain import ChainClient, parse_address
@@ -30,11 +31,14 @@ from cli.private_ways import open_ways
 from cli.ramp_state import StartStage, ramps_of
 from cli.settings import CustodySettings, Settings, load_settings
 from cli.wiring import ChainBook, CustodyDesk, load_chain_book, open_ledger, vault_of
+from cli.withdrawals_carrying import Beside
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger, Policy
 from custody.approvals import DatabaseApprovals
+from custody.audit import AuditLog
 from custody.deposits.sweep_plans import sweep_booker
 from custody.policy import BundlePolicy, Judge, load_admins
+from custody.withdrawals import AddressBook
 from dex import PoolFollower
 from domain import Address, ChainId, InputError, InvariantError, VenueUnavailable, parse_units
 from domain import events as e
@@ -303,14 +307,17 @@ async def _open_desk(
         network=Network(world.network.value),
         now_ns=clock.now_ns,
         options=DeskOptions(confirmations=settings.chain.confirmations),
-        approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns),
+        approvals=DatabaseApprovals(database, rules=rules, now_ns=clock.now_ns, observe=tell_approval),
+        known_since=AddressBook(database, AuditLog(database, clock.now_ns), clock.now_ns).first_seen_s,
         # The account may be the one that sweeps.
         booker=sweep_booker(part.deposits) if part.deposits is not None else None,
         private=await stack.enter_async_context(open_ways(settings.chain, world.client, data.root)),
         access=access_finder(world.client) if settings.chain.access_lists else None,
     )
-    await custody.start(relay.emit)
+    withdrawals = Beside(settings, data, (database, ledger), policy, custody)
+    await custody.start(withdrawals.settled(relay.emit))
     stack.push_async_callback(custody.stop)
+    await stack.enter_async_context(withdrawals.carrying())
     return custody, CustodyDesk(custody, world.client, world.book, account)
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import output
-from domain import InputError, VenueUnavailable
+from domain import InputError
 
 if TYPE_CHECKING:
-    from cli.withdrawals_desk import Counter
+    from custody.counter import Counter
     from custody.withdrawals import Withdrawal
-    from domain import Asset
 
 app = typer.Typer(no_args_is_help=True, help="Clients' withdrawals, on a chain or by an exchange.")
 address = typer.Typer(no_args_is_help=True, help="Where users withdraw to, and since when.")
@@ -50,7 +48,7 @@ def request(
     from domain import parse_units
 
     counter, settings = _counter(data_dir)
-    found = _asset(data_dir, settings, asset, venue)
+    found = counter.assets.find(asset, venue)
     destination: ChainDestination | VenueDestination
     if venue:
         destination = VenueDestination(venue, network, to, memo)
@@ -256,32 +254,9 @@ def _act(data_dir: Path, act: Any, as_json: bool) -> None:
 
 
 def _wake(data_dir: Path) -> None:
-    """Tell the process that carries withdrawals, if it runs; else it will find out."""
-    from cli.withdrawals_desk import CONTROL
-    from runtime.control import ask_control
+    from cli.withdrawals_desk import wake
 
-    with contextlib.suppress(VenueUnavailable):
-        asyncio.run(ask_control(data_dir.resolve() / CONTROL, {"command": "wake"}))
-
-
-def _asset(data_dir: Path, settings: Any, name: str, venue: str) -> Asset:
-    """Find an asset by its id, a token's symbol, or an exchange's code."""
-    from cli.wiring import load_chain_book
-    from domain import VenueId, venue_asset
-
-    if venue:
-        code = name.partition("/")[2] or name
-        decimals = next((part.asset_decimals for part in settings.venues if part.id == venue), 8)
-        return venue_asset(VenueId(venue), code, decimals)
-    book = load_chain_book(data_dir / settings.chain.address_book, settings.chain.chain_id, ())
-    known: dict[str, Asset] = {book.native.id: book.native, book.native.symbol: book.native}
-    for asset, _ in book.tokens.values():
-        known[asset.id] = known[asset.symbol] = asset
-    if name not in known:
-        raise InputError(
-            f"no asset {name!r}", hint=f"known are {', '.join(sorted(a.symbol for a in set(known.values())))}"
-        )
-    return known[name]
+    asyncio.run(wake(data_dir.resolve()))
 
 
 def _fields(withdrawal: Withdrawal) -> dict[str, Any]:

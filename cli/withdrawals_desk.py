@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 
+from api.tables import open_tables
+from api.webhooks.events import tell_approval, tell_withdrawal
 from cex import CcxtWithdrawals
 from cli.data_dir import DataDir
 from cli.settings import CustodySettings, Settings
@@ -14,11 +17,13 @@ from compliance import DenyListScreener
 from custody import Ledger, Policy
 from custody.approvals import DatabaseApprovals
 from custody.audit import AuditLog
+from custody.counter import Counter, Vault
+from custody.deposits.addresses import DepositAddresses
+from custody.deposits.settings import DepositSettings
 from custody.freeze import Freezes
 from custody.policy import BundlePolicy, load_admins
 from custody.policy.judge import Judge
-from custody.transactions.outbox import Outbox
-from custody.transactions.records import Wish
+from custody.transactions.wishing import WishingDesk
 from custody.withdrawals import (
     AddressBook,
     FileEnvelopes,
@@ -31,66 +36,15 @@ from custody.withdrawals import (
     WithdrawalRequest,
     WithdrawalStore,
 )
+from custody.withdrawals.assets import AssetNames
 from custody.withdrawals.settings import WithdrawalSettings
-from domain import Address, ChainId, InputError
+from domain import ChainId, InputError, PlatformError
 from runtime import SystemClock
+from runtime.control import ask_control
 from runtime.database import Database
 from runtime.secrets import resolve_secret
 
-if TYPE_CHECKING:
-    from sqlmodel import Session
-
-    from domain.plans import TransactionPlan
-
 CONTROL = "withdrawals.sock"
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """Where withdrawals are asked for: the desk, and what stands around it."""
-
-    desk: WithdrawalDesk
-    store: WithdrawalStore
-    addresses: AddressBook
-    secrets: VenueSecrets | None
-    approvals: DatabaseApprovals
-    database: Database
-    ledger: Ledger
-    policy: Judge
-
-
-class WishingDesk:
-    """A transaction desk for a process that holds no key: it records and asks, the holder of the key does.
-
-    Satisfies `custody.withdrawals.TransactionDesk`.
-    """
-
-    def __init__(self, database: Database, ledger: Ledger, chain_id: ChainId, account: Address) -> None:
-        self.chain_id = chain_id
-        self.address = account
-        self._outbox = Outbox(
-            database,
-            ledger,
-            chain_id=chain_id,
-            sender=account,
-            now_ns=SystemClock().now_ns,
-            fence=lambda _session: None,
-        )
-
-    def record_in(self, session: Session, plan: TransactionPlan, *, initiator: str, vault: str) -> bool:
-        return self._outbox.record_in(session, plan, initiator=initiator, vault=vault)
-
-    def wake(self) -> None:
-        return None
-
-    async def cancel(self, intent_id: str) -> None:
-        self._outbox.wish(intent_id, Wish.CANCEL)
-
-    async def hold(self, intent_id: str) -> None:
-        self._outbox.wish(intent_id, Wish.HOLD)
-
-    async def release(self, intent_id: str) -> None:
-        self._outbox.wish(intent_id, Wish.RELEASE)
 
 
 def custody_part(settings: Settings, data: DataDir) -> CustodySettings:
@@ -116,23 +70,27 @@ def open_counter(
     settings: Settings,
     data: DataDir,
     *,
+    books: tuple[Database, Ledger] | None = None,
+    policy: Judge | None = None,
     desk_of: Callable[[Database, Ledger, Judge, DatabaseApprovals, AddressBook], TransactionDesk] | None = None,
     state: str = "withdrawals-policy.json",
 ) -> Counter:
-    """Put the withdrawal desk together.
+    """Put the withdrawal desk together, with what stands around it.
 
     Args:
         settings: Of the installation.
         data: Its folder.
+        books: Opened already, with the API's tables beside them; else they are opened here.
+        policy: Opened already; else it is opened here.
         desk_of: Makes the desk that holds the vault's key; a `WishingDesk` stands in for it in a process without.
         state: See `open_policy`.
     """
     part, now_ns = custody_part(settings, data), SystemClock().now_ns
-    database, ledger = open_ledger(settings, data)
+    database, ledger = books or _open_books(settings, data)
     audit, own = AuditLog(database, now_ns), part.withdrawals
-    policy = open_policy(part, data, state)
-    approvals = DatabaseApprovals(database, rules=lambda: policy, now_ns=now_ns)
-    store = WithdrawalStore(database, ledger, audit, now_ns)
+    policy = policy or open_policy(part, data, state)
+    approvals = DatabaseApprovals(database, rules=lambda: policy, now_ns=now_ns, observe=tell_approval)
+    store = WithdrawalStore(database, ledger, audit, now_ns, tell_withdrawal)
     screener = DenyListScreener(data.root / part.deny_list)
     addresses = AddressBook(database, audit, now_ns, cool_down_s=own.cool_down_s, is_required=own.known_addresses_only)
     sealer = _sealer(own, data)
@@ -152,11 +110,9 @@ def open_counter(
             own=_own_assets(settings, data, part),
             now_ns=now_ns,
         )
-    chain_id = ChainId(settings.chain.chain_id if settings.chain is not None else 0)
+    vault = vault_part(settings, part)
     if desk_of is None:
-        from chain import parse_address
-
-        transactions: TransactionDesk = WishingDesk(database, ledger, chain_id, parse_address(part.account))
+        transactions: TransactionDesk = WishingDesk(database, ledger, vault.chain_id, vault.address, now_ns)
     else:
         transactions = desk_of(database, ledger, policy, approvals, addresses)
     desk = WithdrawalDesk(
@@ -165,12 +121,85 @@ def open_counter(
         audit=audit,
         screener=screener,
         addresses=addresses,
-        transactions={(chain_id, own.vault): transactions},
+        transactions={(vault.chain_id, own.vault): transactions},
         venues=venues,
         fees=_fees(own.fees),
         now_ns=now_ns,
+        observe=tell_withdrawal,
     )
-    return Counter(desk, store, addresses, secrets, approvals, database, ledger, policy)
+    return Counter(
+        database=database,
+        ledger=ledger,
+        policy=policy,
+        vault=vault,
+        assets=asset_names(settings, data),
+        desk=desk,
+        store=store,
+        addresses=addresses,
+        secrets=secrets,
+        approvals=approvals,
+        deposits=deposit_addresses(part.deposits, database, now_ns),
+        check_deposits=_deposit_check(settings, data),
+        wake=lambda: wake(data.root),
+    )
+
+
+async def wake(root: Path) -> None:
+    """Tell the process that carries withdrawals, if it runs; else it will find out."""
+    with contextlib.suppress(PlatformError):
+        await ask_control(root / CONTROL, {"command": "wake"}, timeout_s=1)
+
+
+def vault_part(settings: Settings, part: CustodySettings) -> Vault:
+    """The account that pays withdrawals on the chain."""
+    from chain import parse_address
+
+    if settings.chain is None:
+        raise InputError("withdrawals need [chain]")
+    chain_id = ChainId(settings.chain.chain_id)
+    return Vault(name=part.withdrawals.vault, chain_id=chain_id, address=parse_address(part.account))
+
+
+def asset_names(settings: Settings, data: DataDir) -> AssetNames:
+    """Every asset of the address book, and how exchanges count."""
+    chain = settings.chain
+    venues = {part.id: part.asset_decimals for part in settings.venues}
+    if chain is None:
+        return AssetNames((), venues)
+    book = load_chain_book(data.root / chain.address_book, chain.chain_id, ())
+    return AssetNames((book.native, *(asset for asset, _ in book.tokens.values())), venues)
+
+
+def deposit_addresses(
+    part: DepositSettings | None, database: Database, now_ns: Callable[[], int]
+) -> DepositAddresses | None:
+    """Who gives deposit addresses out, where deposits are configured."""
+    if part is None:
+        return None
+    from wallets.watch import WatchOnlyAccount
+
+    return DepositAddresses(
+        database,
+        chain_id=ChainId(part.chain_id),
+        factory=part.factory,
+        keys=WatchOnlyAccount(part.extended_key) if part.extended_key else None,
+        now_ns=now_ns,
+    )
+
+
+def _deposit_check(settings: Settings, data: DataDir) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        from cli.jobs import Jobs
+
+        await asyncio.to_thread(Jobs(settings, data).check_installation)
+
+    return check
+
+
+def _open_books(settings: Settings, data: DataDir) -> tuple[Database, Ledger]:
+    """The books, and beside them the API's tables: whoever has webhooks is told in the transaction of what happened."""
+    database, ledger = open_ledger(settings, data)
+    return open_tables(database), ledger
 
 
 def _sealer(own: WithdrawalSettings, data: DataDir) -> FileEnvelopes | HsmSealer | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from chain import ChainClient, parse_address
 from chain.network import identify
@@ -14,7 +13,8 @@ from cli.data_dir import DataDir
 from cli.engine_process import reach_signer
 from cli.private_ways import open_ways
 from cli.settings import load_settings
-from cli.withdrawals_desk import CONTROL, custody_part, open_counter
+from cli.withdrawals_carrying import carrying
+from cli.withdrawals_desk import custody_part, open_counter
 from compliance import DenyListScreener
 from custody import Books, Custody, DeskOptions, Ledger
 from custody.approvals import DatabaseApprovals
@@ -23,7 +23,6 @@ from custody.policy.judge import Judge
 from custody.withdrawals import AddressBook
 from domain import ChainId, InputError
 from runtime import SystemClock, configure_logging
-from runtime.control import serve_control
 from runtime.database import Database
 from runtime.processes import stop_on_signals
 from wallets import Network
@@ -81,19 +80,9 @@ async def run(root: Path, *, as_json: bool) -> None:
         await Books(counter.ledger, vault_account(chain_id, account)).open_balances("chain", await custody.balances())
         await custody.start(counter.desk.notify, wait_s=15)
         opened.push_async_callback(custody.stop)
-        await counter.desk.start()
-        opened.push_async_callback(counter.desk.stop)
-
-        async def answer(request: dict[str, Any]) -> dict[str, Any]:
-            if request.get("command") != "wake":
-                raise InputError("the only command is `wake`")
-            custody.wake()
-            counter.desk.notify()
-            return {}
-
-        async with serve_control(root / CONTROL, answer):
-            if as_json:
-                output.emit({"ready": True, "account": account, "chain_id": chain_id})
-            else:
-                output.say(f"paying withdrawals from {account} on chain {chain_id}")
-            await stop.wait()
+        await opened.enter_async_context(carrying(root, custody, counter.desk))
+        if as_json:
+            output.emit({"ready": True, "account": account, "chain_id": chain_id})
+        else:
+            output.say(f"paying withdrawals from {account} on chain {chain_id}")
+        await stop.wait()

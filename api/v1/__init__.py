@@ -7,8 +7,10 @@ from typing import Final
 from fastapi import APIRouter
 
 from api.v1 import (
+    approvals,
     backtests,
     books,
+    clients,
     docs,
     engine,
     health,
@@ -33,6 +35,7 @@ from api.v1 import (
     venues,
     wallets,
     webhooks,
+    withdrawals,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -62,4 +65,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     users.router,
     organisation.router,
     webhooks.router,
+    clients.router,
+    withdrawals.router,
+    approvals.router,
 )

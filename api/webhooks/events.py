@@ -1,4 +1,8 @@
-"""What the engine's process announces: trades and ends of orders, in the transaction that writes their history."""
+"""What others than the API's routes announce, in the transaction of what happened.
+
+Trades and ends of orders as their history is written, by the engine's process; withdrawals and approvals by whichever
+process takes the step.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,14 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from api.custody.whose import organisation_of, organisation_of_vault
 from api.portfolios.tables import PortfolioRow, PortfolioStrategyRow
 from api.webhooks.outbox import Outbox
 from api.webhooks.tables import EndpointRow
+from custody.approvals import ApprovalRequest
+from custody.withdrawals import Step, Withdrawal
+from custody.withdrawals.requests import is_withdrawal_id
+from custody.withdrawals.tables import WithdrawalRow
 from domain import OrderState
 
 _OUTBOX = Outbox(time.time_ns)
@@ -24,6 +33,39 @@ def tell_orders(session: Session, orders: list[dict[str, Any]]) -> None:
     """Announce which of the orders have ended."""
     ended = [order for order in orders if not OrderState(order["state"]).is_open]
     _tell(session, "order.ended", ended, lambda order: f"order/{order['client_order_id']}")
+
+
+def tell_withdrawal(session: Session, withdrawal: Withdrawal, step: Step) -> None:
+    """Announce a step of a withdrawal to its client's organisation."""
+    organisation = organisation_of(session, withdrawal.user)
+    if organisation is None:
+        return
+    to = withdrawal.destination
+    data = {
+        "id": withdrawal.id, "client": withdrawal.user, "step": step.value, "state": withdrawal.state.value,
+        "asset": withdrawal.asset, "raw": str(withdrawal.raw), "fee_raw": str(withdrawal.fee_raw),
+        "place": to.place, "address": to.address, "reason": withdrawal.reason,
+        "tx_hash": withdrawal.tx_hash or None,
+    }  # fmt: skip
+    kind = "withdrawal.ended" if withdrawal.state.has_ended else "withdrawal.changed"
+    _OUTBOX.announce(session, organisation, kind, data)
+
+
+def tell_approval(session: Session, request: ApprovalRequest) -> None:
+    """Announce what waits for people, and what they said, to whose vault it is and whose client asked."""
+    intent = request.intent
+    organisations = {organisation_of_vault(session, intent.vault)}
+    if is_withdrawal_id(intent.intent_id):
+        query = select(WithdrawalRow.user).where(WithdrawalRow.withdrawal_id == intent.intent_id)
+        organisations |= {organisation_of(session, client) for client in session.exec(query)}
+    data = {
+        "id": intent.intent_id, "vault": intent.vault, "initiator": intent.initiator, "state": request.state.value,
+        "reason": request.reason, "text": request.text, "digest": request.digest, "expires_s": intent.expires_s,
+        "given": [{"by": name, "verdict": given.verdict.value} for name, given in request.approvals],
+    }  # fmt: skip
+    kind = "approval.changed" if request.approvals else "approval.asked"
+    for organisation in sorted(organisations - {None}, key=str):
+        _OUTBOX.announce(session, str(organisation), kind, data)
 
 
 def _tell(session: Session, kind: str, values: list[dict[str, Any]], source: Any) -> None:

@@ -18,6 +18,10 @@ KINDS: Final = (
     "order.ended",
     "kill.pressed",
     "kill.ended",
+    "withdrawal.changed",
+    "withdrawal.ended",
+    "approval.asked",
+    "approval.changed",
 )
 """What is told, besides `webhook.test`, which goes only to the endpoint that asked."""
 TEST: Final = "webhook.test"

@@ -39,6 +39,9 @@ class ApprovalRequest:
     """Why it is in this state: what is missing, who rejected, what ended it."""
 
 
+Observe = Callable[[Session, ApprovalRequest], None]
+
+
 class DatabaseApprovals:
     """Keeps requests and approvals in custody's database. Satisfies `custody.ports.ApprovalDesk`.
 
@@ -46,12 +49,21 @@ class DatabaseApprovals:
         database: Brought up to date by `custody.open_books`.
         rules: Gives the policy bundle that is active now.
         now_ns: UTC nanoseconds.
+        observe: Told when a request was opened or somebody has said something, in that database transaction.
     """
 
-    def __init__(self, database: Database, *, rules: Callable[[], ApprovalRules], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rules: Callable[[], ApprovalRules],
+        now_ns: Callable[[], int],
+        observe: Observe = lambda _session, _request: None,
+    ) -> None:
         self._database = database
         self._rules = rules
         self._now_ns = now_ns
+        self._observe = observe
         self._audit = AuditLog(database, now_ns)
 
     def open(self, session: Session, intent: CanonicalIntent, decision: Decision) -> None:
@@ -91,6 +103,7 @@ class DatabaseApprovals:
         session.flush()
         asked = [f"{r.count} of {r.group}" for r in decision.requirements]
         self._audit.append(session, "approval.asked", f"intent/{intent.intent_id}", {"digest": digest, "of": asked})
+        self._observe(session, self._read(session, intent.intent_id))
 
     def add(self, intent_id: str, approval: Approval) -> ApprovalState:
         """Take a signed verdict; the same one again is a no-op. Returns the state it led to.
@@ -125,14 +138,15 @@ class DatabaseApprovals:
                 )
             )
             session.flush()
-            state = self._read(session, intent_id).state
+            told = self._read(session, intent_id)
             self._audit.append(
                 session,
                 "approval.given" if approval.verdict is Verdict.APPROVE else "approval.rejected",
                 f"intent/{intent_id}",
-                {"by": name, "key": approval.key, "digest": request.digest, "state": state.value},
+                {"by": name, "key": approval.key, "digest": request.digest, "state": told.state.value},
             )
-            return state
+            self._observe(session, told)
+            return told.state
 
     def state(self, intent_id: str, now_ns: int) -> ApprovalState:
         """Say how far an intent's approvals have come. Recomputed from the signatures each time.
@@ -151,6 +165,10 @@ class DatabaseApprovals:
         """
         with self._database.snapshot() as session:
             return self._read(session, intent_id)
+
+    def find_in(self, session: Session, intent_id: str) -> ApprovalRequest:
+        """Give all about one intent in a transaction of the caller's; see `find`."""
+        return self._read(session, intent_id)
 
     def list(self, *, pending_only: bool = True) -> list[ApprovalRequest]:
         """Give the requests, oldest first."""

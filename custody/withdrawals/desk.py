@@ -26,7 +26,7 @@ from custody.withdrawals.lifecycle import PASSING, UNSENT, State, Step
 from custody.withdrawals.plans import plan_withdrawal
 from custody.withdrawals.ports import TransactionDesk
 from custody.withdrawals.requests import ChainDestination, WithdrawalRequest
-from custody.withdrawals.store import Withdrawal, WithdrawalStore
+from custody.withdrawals.store import Observe, Withdrawal, WithdrawalStore
 from custody.withdrawals.tables import WithdrawalRow
 from custody.withdrawals.transfers import HOUSE
 from domain import Asset, ChainId, InputError, InvariantError, OutcomeUnknown, Refused, VenueUnavailable
@@ -76,6 +76,7 @@ class WithdrawalDesk:
         venues: Carries withdrawals at exchanges, where there are any.
         fees: What the user pays for a withdrawal, in its own asset: smallest units. The platform pays the network.
         now_ns: UTC nanoseconds.
+        observe: Told of each step, in the database transaction that takes it.
     """
 
     def __init__(
@@ -92,8 +93,11 @@ class WithdrawalDesk:
         now_ns: Callable[[], int] = time.time_ns,
         options: WithdrawalOptions | None = None,
         checkpoint: Checkpoint = lambda _edge: None,
+        observe: Observe = lambda _session, _withdrawal, _step: None,
     ) -> None:
-        self._store = WithdrawalStore(database, ledger, audit, now_ns)
+        self._database = database
+        self._audit = audit
+        self._store = WithdrawalStore(database, ledger, audit, now_ns, observe)
         self._screener = screener
         self._addresses = addresses
         self._transactions = dict(transactions)
@@ -119,18 +123,21 @@ class WithdrawalDesk:
             Refused: `funds`, `unknown-address`, `cool-down`.
         """
         self._payer(request)
-        fee_raw = self._fees(request)
-
-        def check(session: Session) -> None:
-            self._addresses.check(session, request.user, request.destination)
-
         self._checkpoint("request.before")
-        withdrawal, is_new = await asyncio.to_thread(self._store.record, request, fee_raw=fee_raw, check=check)
+        withdrawal, is_new = await asyncio.to_thread(
+            self._store.record, request, fee_raw=self._fees(request), check=self._destination_check(request)
+        )
         self._checkpoint("request.after")
         if is_new:
             log.info("withdrawal.requested", withdrawal_id=withdrawal.id, client=request.client)
             self._wake.set()
         return withdrawal
+
+    def request_in(self, session: Session, request: WithdrawalRequest) -> Withdrawal:
+        """Record a withdrawal as `request` does, in a transaction of the caller's; call `notify` when it is durable."""
+        self._payer(request)
+        check = self._destination_check(request)
+        return self._store.record_in(session, request, fee_raw=self._fees(request), check=check)[0]
 
     async def cancel(self, withdrawal_id: str, *, by: str, reason: str = "") -> Withdrawal:
         """End a withdrawal before anything is signed or an exchange is asked; its funds are given back.
@@ -398,9 +405,16 @@ class WithdrawalDesk:
         desk = self._desk(withdrawal.chain.chain_id, withdrawal.vault)
         tell = {"cancel": desk.cancel, "hold": desk.hold, "release": desk.release}[word]
         await tell(withdrawal.id)
+        asked = {"by": by, "word": word}
+        await self._database.run(
+            lambda session: self._audit.append(session, "withdrawal.asked", f"withdrawal/{withdrawal.id}", asked)
+        )
         log.info("withdrawal.told", withdrawal_id=withdrawal.id, word=word, by=by)
         self._wake.set()
         return True
+
+    def _destination_check(self, request: WithdrawalRequest) -> Callable[[Session], None]:
+        return lambda session: self._addresses.check(session, request.user, request.destination)
 
     def _payer(self, request: WithdrawalRequest) -> None:
         to = request.destination

@@ -11,11 +11,19 @@ from typing import Final, Literal
 from chain import parse_address
 from domain import Address, Asset, ChainId, InputError, native_asset
 
-_NAME: Final = re.compile(r"[A-Za-z0-9:._@\-]{1,64}")
+_NAME: Final = re.compile(r"[A-Za-z0-9:._@+\-]{1,64}")
+_USER: Final = re.compile(r"[A-Za-z0-9:._\-]{1,64}")
+"""What may stand in the name of an account of the books."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _TARGET: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _NETWORK: Final = re.compile(r"[A-Za-z0-9._\-]{1,32}")
 _RAW_MAX: Final = 1 << 256
+_ID: Final = re.compile(r"w-[0-9a-f]{24}")
+
+
+def is_withdrawal_id(intent_id: str) -> bool:
+    """Whether an intent is a withdrawal's."""
+    return _ID.fullmatch(intent_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +107,10 @@ class WithdrawalRequest:
     vault: str = "default"
 
     def __post_init__(self) -> None:
-        for what in ("client", "user", "vault"):
-            if not _NAME.fullmatch(getattr(self, what)):
-                raise InputError(f"{what} is 1 to 64 letters, digits or :._@-, found {getattr(self, what)!r}")
+        for what, pattern in (("client", _NAME), ("user", _USER), ("vault", _NAME)):
+            if not pattern.fullmatch(getattr(self, what)):
+                signs = ":._-" if pattern is _USER else ":._@+-"
+                raise InputError(f"{what} is 1 to 64 letters, digits or {signs}, found {getattr(self, what)!r}")
         if not _KEY.fullmatch(self.key):
             raise InputError("an idempotency key is printable ASCII without blanks, at most 128 characters")
         if type(self.raw) is not int or not 0 < self.raw < _RAW_MAX:

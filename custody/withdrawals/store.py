@@ -23,6 +23,8 @@ from runtime.database import Database
 AUDIT_KIND: Final = "withdrawal.state"
 Find = Callable[[Session, WithdrawalRow], tuple[Sequence[Step], Sequence[Entry]]]
 """Names the steps to take for a row as it stands, with their ledger entries."""
+Observe = Callable[[Session, "Withdrawal", Step], None]
+"""Told of each step, in the database transaction that takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +70,34 @@ class Withdrawal:
 class WithdrawalStore:
     """Records withdrawals and takes their steps. Synchronous; the desk calls it on threads."""
 
-    def __init__(self, database: Database, ledger: Ledger, audit: AuditLog, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        audit: AuditLog,
+        now_ns: Callable[[], int],
+        observe: Observe = lambda _session, _withdrawal, _step: None,
+    ) -> None:
         self._database = database
         self._ledger = ledger
         self._audit = audit
         self._now_ns = now_ns
+        self._observe = observe
 
     def record(
         self, request: WithdrawalRequest, *, fee_raw: int, check: Callable[[Session], None]
     ) -> tuple[Withdrawal, bool]:
+        """Record a request in a transaction of its own; see `record_in`."""
+        with self._database.transaction() as session:
+            return self.record_in(session, request, fee_raw=fee_raw, check=check)
+
+    def record_in(
+        self, session: Session, request: WithdrawalRequest, *, fee_raw: int, check: Callable[[Session], None]
+    ) -> tuple[Withdrawal, bool]:
         """Record a request and hold its funds; tells whether it is new.
 
         Args:
+            session: A transaction of the caller's, with which it stands or falls.
             request: What is asked for.
             fee_raw: What the user pays for it, on top.
             check: May refuse a new one, in the same database transaction.
@@ -88,45 +106,44 @@ class WithdrawalStore:
             InputError: The key stands for another request.
             Refused: Rule `funds`: the user has less available. From `check`, its own.
         """
-        with self._database.transaction() as session:
-            self._database.serialize(session, f"withdrawal/{request.withdrawal_id}")
-            known = _find(session, request.withdrawal_id)
-            if known is not None:
-                if known.digest != request.digest():
-                    raise InputError(
-                        f"key {request.key!r} of {request.client} stands for another withdrawal: {known.withdrawal_id}",
-                        hint="a new withdrawal needs a new key",
-                    )
-                return read(known), False
-            check(session)
-            to, now = request.destination, self._now_ns()
-            row = WithdrawalRow(
-                withdrawal_id=request.withdrawal_id,
-                client=request.client,
-                client_key=request.key,
-                digest=request.digest(),
-                user=request.user,
-                kind=to.kind,
-                place=to.place,
-                network=to.network,
-                asset=request.asset.id,
-                raw=request.raw,
-                fee_raw=fee_raw,
-                address=to.address,
-                memo=to.memo,
-                vault=request.vault,
-                state=State.REQUESTED,
-                created_ns=now,
-                updated_ns=now,
-            )
-            session.add(row)
-            session.flush()
-            if row.user != HOUSE:
-                held = postings.withdrawal_held(row.withdrawal_id, row.user, row.asset, row.raw, fee_raw=row.fee_raw)
-                self._ledger.post_in(session, held)
-            detail = {"client": row.client, "user": row.user, "asset": row.asset, "raw": str(row.raw)}
-            self._note(session, row, Step.REQUESTED, {**detail, "fee_raw": str(fee_raw), "address": row.address})
-            return read(row), True
+        self._database.serialize(session, f"withdrawal/{request.withdrawal_id}")
+        known = _find(session, request.withdrawal_id)
+        if known is not None:
+            if known.digest != request.digest():
+                raise InputError(
+                    f"key {request.key!r} of {request.client} stands for another withdrawal: {known.withdrawal_id}",
+                    hint="a new withdrawal needs a new key",
+                )
+            return read(known), False
+        check(session)
+        to, now = request.destination, self._now_ns()
+        row = WithdrawalRow(
+            withdrawal_id=request.withdrawal_id,
+            client=request.client,
+            client_key=request.key,
+            digest=request.digest(),
+            user=request.user,
+            kind=to.kind,
+            place=to.place,
+            network=to.network,
+            asset=request.asset.id,
+            raw=request.raw,
+            fee_raw=fee_raw,
+            address=to.address,
+            memo=to.memo,
+            vault=request.vault,
+            state=State.REQUESTED,
+            created_ns=now,
+            updated_ns=now,
+        )
+        session.add(row)
+        session.flush()
+        if row.user != HOUSE:
+            held = postings.withdrawal_held(row.withdrawal_id, row.user, row.asset, row.raw, fee_raw=row.fee_raw)
+            self._ledger.post_in(session, held)
+        detail = {"client": row.client, "user": row.user, "asset": row.asset, "raw": str(row.raw)}
+        self._note(session, row, Step.REQUESTED, {**detail, "fee_raw": str(fee_raw), "address": row.address})
+        return read(row), True
 
     def take(
         self,
@@ -304,6 +321,7 @@ class WithdrawalStore:
         )
         subject = f"withdrawal/{row.withdrawal_id}"
         self._audit.append(session, AUDIT_KIND, subject, {"step": step.value, "state": row.state, **detail})
+        self._observe(session, read(row), step)
 
 
 def read(row: WithdrawalRow) -> Withdrawal:

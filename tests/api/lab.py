@@ -29,12 +29,18 @@ START_NS = 1_800_000_000 * 10**9
 
 
 @contextmanager
-def api_services(folder: Path, *, control: Path | None = None, books: Any = None, url: str = "") -> Iterator[Services]:
-    """Services over an SQLite file in `folder`, or the database at `url`; their clock stands until it is advanced."""
+def api_services(
+    folder: Path, *, control: Path | None = None, books: Any = None, url: str = "", counter: Any = None
+) -> Iterator[Services]:
+    """Services over an SQLite file in `folder`, or the database at `url`; their clock stands until it is advanced.
+
+    `counter` makes custody's of database, clock and folder.
+    """
     database = open_tables(open_books(Database(url))) if url else _fresh(folder / "api.db")
+    clock = ManualClock(START_NS)
     try:
         yield Services.over(
-            clock=ManualClock(START_NS),
+            clock=clock,
             database=database,
             key=ServerKey(b"\x01" * 32),
             engine=EngineDoor(control or folder / "nobody.sock"),
@@ -42,6 +48,7 @@ def api_services(folder: Path, *, control: Path | None = None, books: Any = None
             settings=ApiSettings(password_memory_kib=64),
             root=folder,
             books=books,
+            counter=None if counter is None else counter(database, clock.now_ns, folder),
         )
     finally:
         database.dispose()

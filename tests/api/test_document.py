@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from api.auth.tables import MembershipRow, OrganisationRow, UserRow
 from domain import InputError
+from tests.api.custody.lab import counter
 from tests.api.lab import ANYBODY, api_services, application
 from tests.api.orders.test_orders import House
 from tests.api.swaps.test_quotes import FACTS
@@ -62,7 +63,7 @@ class Dex:
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("document")
-    with api_services(folder) as services:
+    with api_services(folder, counter=counter) as services:
         with services.database.transaction() as session:
             org, user = ANYBODY.organisation, str(ANYBODY.user)
             session.add(OrganisationRow(id=org, slug="any", name="Any", rate_limit=10**6, created_ns=1))

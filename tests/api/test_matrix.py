@@ -15,12 +15,14 @@ import pytest
 from api.auth import declared_routes, requirement_of
 from api.auth.scopes import ROLE_SCOPES, Role, Scope
 from api.auth.tables import MembershipRow, OrganisationRow, UserRow
+from tests.api.custody.lab import counter
 from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services, application
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PATH_VALUES = {
     "order_id": "ord_" + "0" * 24, "portfolio": "pf_" + "0" * 16, "kill": "kill_" + "0" * 16, "strategy": "mm",
     "backtest": "bt_" + "0" * 24, "webhook": "whk_" + "0" * 16, "delivery": "1",
+    "withdrawal": "w-" + "0" * 24,
 }  # fmt: skip
 WRITES = {
     Scope.ORDERS_WRITE: {Role.OWNER, Role.TRADER},
@@ -49,7 +51,7 @@ def filled(path: str) -> str:
 
 @pytest.mark.parametrize("role", list(Role))
 async def test_each_route_admits_the_roles_that_have_its_scopes_and_no_other(role, tmp_path):
-    with api_services(tmp_path) as services:
+    with api_services(tmp_path, counter=counter) as services:
         with services.database.transaction() as session:
             org, user = ANYBODY.organisation, str(ANYBODY.user)
             session.add(OrganisationRow(id=org, slug="any", name="Any", rate_limit=10**6, created_ns=1))

@@ -1,0 +1,1 @@
+"""Custody over HTTP: whose clients and vaults are, and what is told of them."""

@@ -1,0 +1,107 @@
+"""What of custody a caller's organisation may see: its own clients and vaults, and of the house the rest.
+
+    client   its withdrawals, deposits, addresses and balances are its organisation's, and nobody else's
+    vault    its transactions and what waits for approval are its organisation's, whoever's client is paid from it
+
+A withdrawal is a client's and leaves a vault: the client's organisation follows it as a withdrawal, and reads what is
+approved about it; the vault's organisation sees it among transactions and approvals, because its people sign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlmodel import Session, col, select
+
+from api.auth.principal import Principal
+from api.core.errors import Forbidden, NotFound
+from api.custody.tables import ClientRow, VaultRow
+from api.portfolios import Directory
+from api.portfolios.tables import PortfolioRow
+from custody.transactions.tables import TransactionRow
+from custody.withdrawals.tables import WithdrawalRow
+
+_FOREIGN: Final = r"org\_%:%"
+"""How clients of tenants are called: the house has none of that name, whether it is in the table or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """A caller's part of custody, as conditions on the columns that name clients, vaults and intents."""
+
+    organisation: str
+    is_house: bool
+
+    def client(self, column: Any) -> ColumnElement[bool]:
+        """The rows of the organisation's clients."""
+        if self.is_house:
+            others = select(ClientRow.id).where(ClientRow.organisation != self.organisation)
+            return and_(column.not_in(others), column.not_like(_FOREIGN, escape="\\"))
+        return column.in_(select(ClientRow.id).where(ClientRow.organisation == self.organisation))  # type: ignore[no-any-return]
+
+    def vault(self, column: Any) -> ColumnElement[bool]:
+        """The rows of the organisation's vaults."""
+        if self.is_house:
+            others = select(VaultRow.name).where(VaultRow.organisation != self.organisation)
+            return column.not_in(others)  # type: ignore[no-any-return]
+        return column.in_(select(VaultRow.name).where(VaultRow.organisation == self.organisation))  # type: ignore[no-any-return]
+
+    def intent(self, column: Any) -> ColumnElement[bool]:
+        """The rows about intents that leave the organisation's vaults, or are withdrawals of its clients."""
+        paid = select(WithdrawalRow.withdrawal_id).where(self.client(col(WithdrawalRow.user)))
+        if not self.is_house:
+            sent = select(TransactionRow.intent_id).where(self.vault(col(TransactionRow.vault)))
+            drawn = select(WithdrawalRow.withdrawal_id).where(self.vault(col(WithdrawalRow.vault)))
+            return or_(column.in_(sent), column.in_(drawn), column.in_(paid))
+        others = select(VaultRow.name).where(VaultRow.organisation != self.organisation)
+        sent = select(TransactionRow.intent_id).where(col(TransactionRow.vault).in_(others))
+        drawn = select(WithdrawalRow.withdrawal_id).where(col(WithdrawalRow.vault).in_(others))
+        return or_(and_(column.not_in(sent), column.not_in(drawn)), column.in_(paid))
+
+    def check_client(self, session: Session, client: str) -> None:
+        """Stop here unless a client is the organisation's.
+
+        Raises:
+            NotFound: It is another's, or nobody's: the answer is the same.
+        """
+        row = session.get(ClientRow, client)
+        is_mine = row.organisation == self.organisation if row is not None else self._is_rest(client)
+        if not is_mine:
+            raise NotFound(f"no client {client[:64]!r}")
+
+    def owns_vault(self, session: Session, vault: str) -> bool:
+        row = session.get(VaultRow, vault)
+        return self.is_house if row is None else row.organisation == self.organisation
+
+    def _is_rest(self, client: str) -> bool:
+        return self.is_house and not (client.startswith("org_") and ":" in client)
+
+
+async def whose(directory: Directory, who: Principal) -> Whose:
+    """A caller's part of custody.
+
+    Raises:
+        Forbidden: Code `all_portfolios_only`: custody is the whole organisation's, not a portfolio's.
+    """
+    if who.portfolios is not None:
+        raise Forbidden("custody is not for a caller of some portfolios", code="all_portfolios_only")
+    await directory.refresh()
+    return Whose(who.organisation, directory.is_house(who))
+
+
+def organisation_of(session: Session, client: str) -> str | None:
+    """Whose client one is; of the rest, the house; None where there is no house yet."""
+    row = session.get(ClientRow, client)
+    if row is not None:
+        return row.organisation
+    return session.exec(select(PortfolioRow.organisation).where(col(PortfolioRow.has_rest))).first()
+
+
+def organisation_of_vault(session: Session, vault: str) -> str | None:
+    """Whose a vault is; see `organisation_of`."""
+    row = session.get(VaultRow, vault)
+    if row is not None:
+        return row.organisation
+    return session.exec(select(PortfolioRow.organisation).where(col(PortfolioRow.has_rest))).first()
