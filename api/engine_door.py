@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runtime.control import ask_control
+from runtime.control_client import ControlClient
 
 
 class EngineDoor:
-    """Asks; see `runtime.control.ask_control` for what it raises."""
+    """Asks, over one connection for all requests; see `runtime.control.ask_control` for what it raises."""
 
     def __init__(self, control: Path) -> None:
         self.control = control
+        self._client = ControlClient(control)
 
     async def ask(self, command: str, *, timeout_s: float = 10.0, **request: Any) -> dict[str, Any]:
-        return await ask_control(self.control, {"command": command, **request}, timeout_s=timeout_s)
+        return await self._client.ask({"command": command, **request}, timeout_s=timeout_s)

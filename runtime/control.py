@@ -1,4 +1,12 @@
-"""A process's own door for its operator: one JSON line in, one out, over a Unix socket that only its user may open."""
+"""A process's own door for its operator: one JSON line in, one out, over a Unix socket that only its user may open.
+
+    {"command": "status"}                       -> {"state": …}, and the connection ends
+    {"id": 7, "ask": {"command": "status"}}     -> {"id": 7, "answer": {"state": …}}, and the connection stays
+
+Requests with an id (from 1) may follow one another without waiting; each is answered when it is done, and before a
+connection ends its client is told how many were read (`{"id": 0, "answer": {"read": 7}}`): later ones were not carried
+out. `ask_control` is the first form, `runtime.control_client` the second.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +18,16 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+import structlog
 
 from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, Refused, VenueUnavailable
 
+log = structlog.get_logger(__name__)
+
 LINE_MAX = 64 * 1024
+REQUEST_S = 30.0
+AT_ONCE_MAX = 1_000
+"""Requests of one connection that may be under way; what comes then waits in the socket."""
 ANSWER_MAX = 4 * 1024 * 1024
 STREAM_LINE_MAX = 64 * 1024 * 1024
 STREAM_STALL_S = 5.0
@@ -41,20 +55,27 @@ async def serve_control(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
 
+    readers: set[asyncio.StreamReader] = set()
+
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        readers.add(reader)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(REQUEST_S):
                 line = await reader.readline()
-                stream = _stream(line, streams)
-                if stream is None:
+                numbered = _numbered(line)
+                stream = _stream(line, streams) if numbered is None else None
+                if numbered is None and stream is None:
                     answer = await _answer(line, handler)
                     writer.write(msgspec.json.encode(answer) + b"\n")
                     await writer.drain()
             if stream is not None:
                 await _pour(stream, writer)
+            elif numbered is not None:
+                await _answer_each(numbered, reader, writer, handler)
         except (TimeoutError, ConnectionError, ValueError):
             pass  # The client went away or sent a line beyond the limit; there is nobody to tell.
         finally:
+            readers.discard(reader)
             writer.close()
 
     server = await asyncio.start_unix_server(converse, path, limit=LINE_MAX)
@@ -64,6 +85,69 @@ async def serve_control(
     finally:
         server.close()
         path.unlink(missing_ok=True)
+        # Whoever keeps a connection reads its end, once what is under way was answered.
+        for reader in tuple(readers):
+            reader.feed_eof()
+
+
+class Numbered(msgspec.Struct, frozen=True):
+    """A request that says by which number it is answered."""
+
+    id: int
+    ask: dict[str, Any]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """Its answer."""
+
+    id: int
+    answer: dict[str, Any]
+
+
+def _numbered(line: bytes) -> Numbered | None:
+    try:
+        return msgspec.json.decode(line, type=Numbered)
+    except msgspec.DecodeError:
+        return None
+
+
+async def _answer_each(
+    request: Numbered | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+) -> None:
+    """Answer numbered requests until the client ends, or sends something else; those under way are finished."""
+    room, under_way = asyncio.Semaphore(AT_ONCE_MAX), set[asyncio.Task[None]]()
+
+    async def carry_out(request: Numbered) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                answer = await _handled(request.ask, handler)
+                writer.write(msgspec.json.encode(Answered(request.id, answer)) + b"\n")
+                await writer.drain()
+        except (TimeoutError, ConnectionError):
+            pass  # There is nobody to tell, or nothing.
+        except Exception as exc:
+            # Our bug. The connection is others' too, and goes on.
+            log.error(
+                "control.failed", command=str(request.ask.get("command"))[:40], error=f"{type(exc).__name__}: {exc}"
+            )
+            unknown = {"error": "the request failed; the process's log has why", "kind": OutcomeUnknown.__name__}
+            writer.write(msgspec.json.encode(Answered(request.id, unknown)) + b"\n")
+        finally:
+            room.release()
+
+    read = 0
+    try:
+        while request is not None:
+            read += 1
+            await room.acquire()
+            task = asyncio.create_task(carry_out(request), name="control.request")
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            request = _numbered(await reader.readline())
+    finally:
+        if under_way:
+            await asyncio.wait(under_way)
+        writer.write(msgspec.json.encode(Answered(0, {"read": read})) + b"\n")
 
 
 def _stream(line: bytes, streams: Mapping[str, Stream]) -> AsyncIterator[dict[str, Any]] | None:
@@ -87,9 +171,14 @@ async def _pour(stream: AsyncIterator[dict[str, Any]], writer: asyncio.StreamWri
 async def _answer(line: bytes, handler: Handler) -> dict[str, Any]:
     try:
         request = msgspec.json.decode(line, type=dict[str, Any])
-        return await handler(request)
     except msgspec.DecodeError:
         return {"error": "expected one JSON object on a line"}
+    return await _handled(request, handler)
+
+
+async def _handled(request: dict[str, Any], handler: Handler) -> dict[str, Any]:
+    try:
+        return await handler(request)
     except PlatformError as exc:
         rule = {"rule": exc.rule} if isinstance(exc, Refused) else {}
         return {"error": str(exc), "hint": exc.hint, "kind": type(exc).__name__, **rule}
@@ -112,7 +201,7 @@ async def follow_control(path: Path, request: dict[str, Any]) -> AsyncIterator[d
         while line := await reader.readline():
             part = msgspec.json.decode(line, type=dict[str, Any])
             if "error" in part:
-                raise _error(part, str(request.get("command", "")))
+                raise error_of(part, str(request.get("command", "")))
             yield part
     except (ConnectionError, ValueError) as exc:  # msgspec's DecodeError is a ValueError.
         raise VenueUnavailable(f"{path}: the stream was lost") from exc
@@ -134,9 +223,7 @@ async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float =
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(path, limit=ANSWER_MAX), timeout_s)
     except (OSError, TimeoutError) as exc:
-        raise VenueUnavailable(
-            f"no process listens at {path}", hint="start it, or point --data-dir at an installation that runs"
-        ) from exc
+        raise nobody_at(path) from exc
     try:
         async with asyncio.timeout(timeout_s):
             writer.write(msgspec.json.encode(request) + b"\n")
@@ -148,11 +235,17 @@ async def ask_control(path: Path, request: dict[str, Any], *, timeout_s: float =
     finally:
         writer.close()
     if "error" in answer:
-        raise _error(answer, request_id)
+        raise error_of(answer, request_id)
     return answer
 
 
-def _error(answer: dict[str, Any], request_id: str) -> PlatformError:
+def nobody_at(path: Path) -> VenueUnavailable:
+    return VenueUnavailable(
+        f"no process listens at {path}", hint="start it, or point --data-dir at an installation that runs"
+    )
+
+
+def error_of(answer: dict[str, Any], request_id: str) -> PlatformError:
     """The process's error, as the kind it was: what its caller does next depends on that."""
     text, hint = str(answer["error"]), str(answer.get("hint", ""))
     match answer.get("kind"):
