@@ -1,8 +1,8 @@
 """Many small transactions as one: what callers want done at the same moment becomes durable by one commit.
 
 A disk syncs a few hundred times a second, however little is written. So one thread writes for all: it takes everything
-that queued up while the last commit was syncing. Each caller's work runs behind a savepoint, in the order of asking;
-one that raises is undone alone, and each is answered only once the commit is on the disk.
+that queued up while the last commit was syncing. Each caller's work runs in the order of asking; one that raises is
+undone alone (the batch is done again, behind savepoints), and each is answered only once the commit is on the disk.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Batches:
     async def run(self, work: Callable[[Session], T]) -> T:
         """Run `work` in a transaction shared with others, and answer when it is durable.
 
-        `work` may run twice (when the shared commit failed), and must do nothing but read and write this session.
+        `work` may run several times (when another's raised, or the shared commit failed), and must do nothing but read
+        and write this session.
         A cancelled caller's work is done all the same.
 
         Raises:
@@ -70,20 +71,24 @@ class Batches:
                     return
             self._carry_out(batch)
 
-    def _carry_out(self, batch: list[tuple[Callable[[Session], Any], Future[Any]]]) -> None:
+    def _carry_out(self, batch: list[tuple[Callable[[Session], Any], Future[Any]]], *, apart: bool = False) -> None:
+        """Do a batch in one transaction; `apart` puts a savepoint around each, which costs as much as the work."""
         results: list[tuple[bool, Any]] = []
         try:
             with self._database.transaction() as session:
                 for work, _ in batch:
-                    results.append(_attempt(session, work))
+                    results.append(_attempt(session, work) if apart else (True, work(session)))
         except BaseException as exc:
-            if len(batch) > 1 and not isinstance(exc, OutcomeUnknown):
-                # Whose fault it was is found by doing each alone.
-                for one in batch:
-                    self._carry_out([one])
-            else:
+            if len(batch) == 1 or isinstance(exc, OutcomeUnknown):
                 for _, future in batch:
                     future.set_exception(exc)
+            elif not apart:
+                # One raised, and took the others with it: again, so that it is undone alone.
+                self._carry_out(batch, apart=True)
+            else:
+                # The commit failed; whose fault it was is found by doing each alone.
+                for one in batch:
+                    self._carry_out([one])
             return
         for (_, future), (is_done, result) in zip(batch, results, strict=True):
             if is_done:

@@ -29,10 +29,10 @@ class Booked(BaseModel):
 
 
 class Trouble:
-    """Raised by the work itself, after its row was written."""
+    """Raised by the work itself, after its row was written, for as long as it is there: work may run again."""
 
     def __init__(self) -> None:
-        self.next: BaseException | None = None
+        self.of_amount: dict[int, BaseException] = {}
 
 
 def application(services: Services, trouble: Trouble) -> FastAPI:
@@ -53,8 +53,7 @@ def application(services: Services, trouble: Trouble) -> FastAPI:
                 text("INSERT INTO effects_of_test VALUES (:row, :organisation, :amount)"),
                 {"row": row, "organisation": organisation, "amount": body.amount},
             )
-            if (exc := trouble.next) is not None:
-                trouble.next = None
+            if (exc := trouble.of_amount.get(body.amount)) is not None:
                 raise exc
             return Booked(row=row)
 
@@ -125,15 +124,16 @@ async def test_without_a_proper_key_nothing_is_done(client, services, key):
 
 @pytest.mark.parametrize("exc", [VenueUnavailable("gone"), InvariantError("wrong"), RuntimeError("bug")])
 async def test_what_fails_leaves_neither_effect_nor_key(client, services, trouble, exc):
-    trouble.next = exc
+    trouble.of_amount[5] = exc
     assert (await post(client))[0] in (500, 503)
     assert count(services.database) == 0
+    trouble.of_amount.clear()
     assert (await post(client))[0] == 201
     assert count(services.database) == 1
 
 
 async def test_one_that_fails_takes_no_other_of_its_batch_with_it(client, services, trouble):
-    trouble.next = RuntimeError("the first")
-    answers = await asyncio.gather(*(post(client, key=f"key-{n:04}") for n in range(20)))
+    trouble.of_amount[7] = RuntimeError("the seventh")
+    answers = await asyncio.gather(*(post(client, key=f"key-{n:04}", amount=n) for n in range(20)))
     assert sorted(answer[0] for answer in answers) == [201] * 19 + [500]
     assert count(services.database) == 19
