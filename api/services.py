@@ -133,5 +133,10 @@ def services_of(connection: HTTPConnection) -> Services:
     return found
 
 
-Use = Annotated[Services, Depends(services_of)]
+async def _services(connection: HTTPConnection) -> Services:
+    # A coroutine: FastAPI would call a plain function in a thread, at each request.
+    return services_of(connection)
+
+
+Use = Annotated[Services, Depends(_services)]
 """A route's parameter: `services: Use`."""

@@ -39,6 +39,8 @@ from api.v1 import (
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    # Routes are looked through in this order at each request: what is asked for most often comes first.
+    orders.router,
     health.router,
     docs.router,
     engine.router,
@@ -49,7 +51,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     quotes.router,
     backtests.router,
     portfolios.router,
-    orders.router,
     kills.router,
     strategies.router,
     stream.router,
