@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.alerts import Alerts, AlertSettings
 from api.auth.account_signatures import ChainReader
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings
@@ -52,6 +53,7 @@ class Services:
     dex: DexDoor
     quotes: Quotes
     backtests: BacktestDesk
+    alerts: Alerts
     books: Ledger | None = None
     counter: Counter | None = None
     """Of an installation with custody."""
@@ -69,6 +71,7 @@ class Services:
         root: Path,
         backtests: BacktestSettings | None = None,
         backtest_slots: int = 1,
+        alerts: AlertSettings | None = None,
         books: Ledger | None = None,
         chains: Mapping[int, ChainReader] | None = None,
         counter: Counter | None = None,
@@ -96,6 +99,7 @@ class Services:
             dex=dex,
             quotes=Quotes(cursors, clock.now_ns),
             backtests=BacktestDesk(database, effects, clock.now_ns, tests, root / tests.recordings, backtest_slots),
+            alerts=Alerts(database, key, clock.now_ns, alerts or AlertSettings()),
             books=books,
             counter=counter,
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import api.alerts.tables
 import api.auth.tables
 import api.backtests.tables
 import api.candles.tables

@@ -42,6 +42,7 @@ def open_services(data: DataDir) -> Services:
         root=data.root,
         backtests=settings.backtests,
         backtest_slots=backtest_slots(settings),
+        alerts=settings.alerts,
         books=ledger,
         counter=_counter(settings, data, (database, ledger)),
         chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},

@@ -221,18 +221,17 @@ class Jobs:
         log.info("mpc.refreshed", wallet=wallet, epoch=epoch)
 
     def deliver_webhooks(self) -> None:
-        """Send the webhooks that are due."""
+        """Send the webhooks that are due, and tell the channels of alerts."""
+        from api.alerts import make_tellers
         from api.core.keys import ServerKey
         from api.tables import open_tables
-        from api.webhooks import Deliverer, Webhooks
+        from api.webhooks import Deliverer
 
         database = open_tables(self.open_database())
         try:
-            webhooks = Webhooks(
-                ServerKey.at(self._data.api_key), self._clock.now_ns, self._settings.api.webhook_networks
-            )
-            deliverer = Deliverer(database, webhooks.secrets, webhooks.guard, self._clock.now_ns)
-            asyncio.run(deliverer.run())
+            key, settings, now_ns = ServerKey.at(self._data.api_key), self._settings, self._clock.now_ns
+            tellers = make_tellers(key, settings.api, settings.alerts, self._data.root, now_ns)
+            asyncio.run(Deliverer(database, tellers, now_ns).run())
         finally:
             database.dispose()
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from api.alerts.settings import AlertSettings
 from api.auth.settings import ApiSettings
 from api.backtests.settings import BacktestSettings
 from cex import VenueSettings
@@ -109,6 +110,7 @@ class Settings(SettingsBase):
     venues: Annotated[tuple[VenueSettings, ...], Field(min_length=1)]
     engine: EngineSettings = EngineSettings()
     api: ApiSettings = ApiSettings()
+    alerts: AlertSettings = AlertSettings()
     tasks: TaskSettings = TaskSettings()
     backtests: BacktestSettings = BacktestSettings()
     log: LogSettings = LogSettings()

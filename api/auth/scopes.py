@@ -59,7 +59,10 @@ class Scope(StrEnum):
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
     ALERTS_READ = "alerts:read"
+    ALERTS_ACKNOWLEDGE = "alerts:acknowledge"
+    """Say that one sees to an alert, or that it is over."""
     ALERTS_WRITE = "alerts:write"
+    """Channels, and the rules by which alerts are raised."""
     ORGANISATION_READ = "organisation:read"
     ORGANISATION_WRITE = "organisation:write"
     """Branding and fee schedule."""
@@ -101,22 +104,24 @@ ROLE_SCOPES: Final = MappingProxyType(
         # Runs the house: people, keys, settings. Moves no funds and trades nothing.
         Role.ADMIN: frozenset(scope for scope in Scope if scope.endswith(":read"))
         | {
-            _S.KEYS_WRITE, _S.USERS_WRITE, _S.WEBHOOKS_WRITE, _S.ALERTS_WRITE, _S.ORGANISATION_WRITE, _S.KILL_PRESS,
-            _S.KILL_RELEASE, _S.RISK_WRITE, _S.POLICIES_WRITE,
+            _S.KEYS_WRITE, _S.USERS_WRITE, _S.WEBHOOKS_WRITE, _S.ALERTS_WRITE, _S.ALERTS_ACKNOWLEDGE,
+            _S.ORGANISATION_WRITE, _S.KILL_PRESS, _S.KILL_RELEASE, _S.RISK_WRITE, _S.POLICIES_WRITE,
         },
         Role.TRADER: _VIEWER
         | {
             _S.STRATEGIES_WRITE, _S.STRATEGIES_RUN, _S.ORDERS_WRITE, _S.SWAPS_WRITE, _S.BACKTESTS_WRITE, _S.KILL_PRESS,
-            _S.RISK_WRITE, _S.TRANSACTIONS_READ, _S.LEDGER_READ, _S.SYSTEM_READ,
+            _S.RISK_WRITE, _S.TRANSACTIONS_READ, _S.LEDGER_READ, _S.SYSTEM_READ, _S.ALERTS_ACKNOWLEDGE,
         },
         Role.TREASURER: _VIEWER
         | _CUSTODY_VIEW
         | {
             _S.VAULTS_WRITE, _S.ADDRESSES_WRITE, _S.WITHDRAWALS_WRITE, _S.TRANSACTIONS_WRITE, _S.KILL_PRESS,
-            _S.SYSTEM_READ,
+            _S.SYSTEM_READ, _S.ALERTS_ACKNOWLEDGE,
         },
-        Role.APPROVER: _VIEWER | _CUSTODY_VIEW | {_S.APPROVALS_WRITE, _S.KILL_PRESS, _S.KILL_RELEASE},
-        Role.COMPLIANCE: _VIEWER | _CUSTODY_VIEW | {_S.AUDIT_READ, _S.KILL_PRESS},
+        Role.APPROVER: _VIEWER
+        | _CUSTODY_VIEW
+        | {_S.APPROVALS_WRITE, _S.KILL_PRESS, _S.KILL_RELEASE, _S.ALERTS_ACKNOWLEDGE},
+        Role.COMPLIANCE: _VIEWER | _CUSTODY_VIEW | {_S.AUDIT_READ, _S.KILL_PRESS, _S.ALERTS_ACKNOWLEDGE},
         Role.AUDITOR: frozenset(scope for scope in Scope if scope.endswith(":read")),
         Role.VIEWER: _VIEWER,
     }

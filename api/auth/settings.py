@@ -40,6 +40,8 @@ class ApiSettings(SettingsPart):
 
     webhook_networks: tuple[str, ...] = ()
     """Private blocks in which webhooks' receivers may stand, over plain http too. None: public addresses and https."""
+    webhook_ca: str = ""
+    """PEM file of an authority whose certificates webhooks' receivers may show besides those that the system knows."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:

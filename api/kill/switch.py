@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from sqlmodel import Session, col, select
 
+from api.alerts import AlertBook, Finding
 from api.auth.principal import Principal
 from api.core.errors import Conflict, Forbidden, NotFound
 from api.engine_door import EngineDoor
@@ -95,6 +96,7 @@ class KillSwitch:
         self._directory = directory
         self._now_ns = now_ns
         self._outbox = Outbox(now_ns)
+        self._alerts = AlertBook(database, now_ns)
         self._audit = AuditLog(database, now_ns)
         self._freezes = Freezes(database, self._audit, now_ns)
 
@@ -185,6 +187,7 @@ class KillSwitch:
             session.flush()
             told = {"kill": kill, "target": row.target, "name": row.name, "people": list(press.released_by)}
             self._outbox.announce(session, row.organisation, "kill.ended", told)
+            self._alerts.resolve_key(session, row.organisation, "kill.pressed", kill, who.actor)
             return _shown(session, row)
 
         return await self._database.run(end)
@@ -271,6 +274,11 @@ class KillSwitch:
             self._audit.append(session, "kill.pressed", press.id, detail | {"mode": press.mode.value})
             told = {"kill": press.id, "mode": press.mode.value, "reason": press.reason}
             self._outbox.announce(session, who.organisation, "kill.pressed", detail | told)
+            what = f"{press.target.kind.value} {press.target.name}".rstrip()
+            summary = f"kill switch pressed: {press.mode.value} of {what}: {press.reason}"
+            self._alerts.open(
+                session, Finding(who.organisation, "kill.pressed", press.id, summary, detail=detail | told)
+            )
 
         await self._database.run(write)
 

@@ -7,6 +7,9 @@ from typing import Final
 from fastapi import APIRouter
 
 from api.v1 import (
+    alert_channels,
+    alert_rules,
+    alerts,
     approvals,
     backtests,
     books,
@@ -69,4 +72,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     clients.router,
     withdrawals.router,
     approvals.router,
+    alerts.router,
+    alert_rules.router,
+    alert_channels.router,
 )

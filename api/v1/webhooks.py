@@ -17,6 +17,8 @@ from api.core.errors import Conflict, Forbidden, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant, instant_or_none
 from api.services import Services, Use
+from api.v1.deliveries import Delivery, DeliveryState, deliveries_of, shown
+from api.webhooks.outbox import WEBHOOK
 from api.webhooks.secrets import Secret
 from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow, SecretRow
 
@@ -25,7 +27,11 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 ENDPOINTS_MAX = 20
 EndpointId = Annotated[str, Path(pattern=r"^whk_[0-9a-f]{16}$")]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Kind = Literal["fill.created", "order.ended", "kill.pressed", "kill.ended"]
+Kind = Literal[
+    "fill.created", "order.ended", "kill.pressed", "kill.ended", "alert.opened", "alert.acknowledged",
+    "alert.escalated", "alert.resolved", "withdrawal.changed", "withdrawal.ended", "approval.asked",
+    "approval.changed",
+]  # fmt: skip
 Url = Annotated[str, Field(min_length=8, max_length=2_000, examples=["https://hooks.example.com/capstan"])]
 Reads = Annotated[Principal, require(Scope.WEBHOOKS_READ)]
 Writes = Annotated[Principal, require(Scope.WEBHOOKS_WRITE, weight=5)]
@@ -81,18 +87,6 @@ class Rotation(BaseModel):
     overlap_hours: int = Field(default=24, ge=0, le=720)
 
 
-class Delivery(BaseModel):
-    """One event for one endpoint."""
-
-    id: int
-    event: str = Field(description="`webhook-id` of the request.", examples=["evt_0123456789abcdef01234567"])
-    kind: str
-    state: Literal["pending", "delivered", "failed"]
-    tries: int = Field(description="Since it began, or was asked for again.")
-    due_at: datetime = Field(description="Of a pending one: not before.")
-    created_at: datetime
-
-
 class Attempt(BaseModel):
     """One request."""
 
@@ -116,7 +110,7 @@ async def list_webhooks(services: Use, who: Reads) -> Page[Endpoint]:
     _check_whole(who)
 
     def read(session: Session) -> list[Endpoint]:
-        query = select(EndpointRow).where(EndpointRow.organisation == who.organisation)
+        query = _webhooks(select(EndpointRow), who.organisation)
         return [_shown(services, session, row) for row in session.exec(query.order_by(col(EndpointRow.id)))]
 
     return Page(data=await services.database.read(read))
@@ -131,7 +125,7 @@ async def create_webhook(services: Use, who: Writes, body: EndpointRequest) -> M
 
     def write(session: Session) -> MadeEndpoint:
         services.database.serialize(session, f"webhooks/{who.organisation}")
-        query = select(EndpointRow.id).where(EndpointRow.organisation == who.organisation)
+        query = _webhooks(select(EndpointRow.id), who.organisation)
         if len(session.exec(query).all()) >= ENDPOINTS_MAX:
             raise Conflict(f"there are {ENDPOINTS_MAX} already")
         row = EndpointRow(
@@ -213,7 +207,7 @@ async def test_webhook(services: Use, who: Writes, webhook: EndpointId) -> Deliv
         if not row.enabled:
             raise Conflict("this endpoint is not enabled")
         event = services.webhooks.outbox.test(session, row)
-        return _delivery(*session.exec(_deliveries(webhook).where(EventRow.id == event)).one())
+        return shown(*session.exec(deliveries_of(webhook).where(EventRow.id == event)).one())
 
     return await services.database.run(write)
 
@@ -223,7 +217,7 @@ async def list_deliveries(
     services: Use,
     who: Reads,
     webhook: EndpointId,
-    state: Literal["pending", "delivered", "failed"] | None = None,
+    state: DeliveryState | None = None,
     limit: Limit = 100,
     cursor: CursorText = None,
 ) -> Page[Delivery]:
@@ -233,10 +227,10 @@ async def list_deliveries(
 
     def read(session: Session) -> list[Delivery]:
         _find(session, who, webhook)
-        query = _deliveries(webhook).order_by(col(DeliveryRow.id).desc()).limit(limit + 1)
+        query = deliveries_of(webhook).order_by(col(DeliveryRow.id).desc()).limit(limit + 1)
         query = query if state is None else query.where(DeliveryRow.state == state)
         query = query if after is None else query.where(col(DeliveryRow.id) < after)
-        return [_delivery(row, event) for row, event in session.exec(query)]
+        return [shown(row, event) for row, event in session.exec(query)]
 
     rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row.id)
     return Page(data=rows, next=following)
@@ -253,7 +247,7 @@ async def get_delivery(services: Use, who: Reads, webhook: EndpointId, delivery:
             Attempt(at=instant(a.time_ns), took_ms=a.took_ms, status=a.status, error=a.error, answer=a.answer)
             for a in session.exec(query.limit(500))
         ]
-        return DeliveryDetail(**_delivery(row, event).model_dump(), body=event.body, attempts=attempts)
+        return DeliveryDetail(**shown(row, event).model_dump(), body=event.body, attempts=attempts)
 
     return await services.database.read(read)
 
@@ -265,7 +259,7 @@ async def replay_delivery(services: Use, who: Writes, webhook: EndpointId, deliv
     def write(session: Session) -> Delivery:
         row, event = _find_delivery(session, who, webhook, delivery)
         row.state, row.tries, row.due_ns = "pending", 0, services.clock.now_ns()
-        return _delivery(row, event)
+        return shown(row, event)
 
     return await services.database.run(write)
 
@@ -286,22 +280,21 @@ def _check_whole(who: Principal) -> None:
 def _find(session: Session, who: Principal, webhook: str) -> EndpointRow:
     _check_whole(who)
     row = session.get(EndpointRow, webhook)
-    if row is None or row.organisation != who.organisation:
+    if row is None or row.organisation != who.organisation or row.type != WEBHOOK:
         raise NotFound(f"no webhook {webhook}")
     return row
 
 
 def _find_delivery(session: Session, who: Principal, webhook: str, delivery: int) -> tuple[DeliveryRow, EventRow]:
     _find(session, who, webhook)
-    found = session.exec(_deliveries(webhook).where(DeliveryRow.id == delivery)).first()
+    found = session.exec(deliveries_of(webhook).where(DeliveryRow.id == delivery)).first()
     if found is None:
         raise NotFound(f"no delivery {delivery}")
     return found[0], found[1]
 
 
-def _deliveries(webhook: str) -> Any:
-    query = select(DeliveryRow, EventRow).join(EventRow, col(EventRow.id) == DeliveryRow.event)
-    return query.where(DeliveryRow.endpoint == webhook)
+def _webhooks(query: Any, organisation: str) -> Any:
+    return query.where(EndpointRow.organisation == organisation, EndpointRow.type == WEBHOOK)
 
 
 def _words(kinds: list[Kind]) -> str:
@@ -330,12 +323,3 @@ def _shown(services: Services, session: Session, row: EndpointRow) -> Endpoint:
         old_secret_until=instant_or_none(live[1].expires_ns) if len(live) > 1 else None,
         created_at=instant(row.created_ns),
     )
-
-
-def _delivery(row: DeliveryRow, event: EventRow) -> Delivery:
-    return Delivery.model_validate(
-        {
-            "id": row.id, "event": event.id, "kind": event.kind, "state": row.state, "tries": row.tries,
-            "due_at": instant(row.due_ns), "created_at": instant(event.created_ns),
-        }
-    )  # fmt: skip

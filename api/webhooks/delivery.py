@@ -1,20 +1,21 @@
-"""Telling what is due, once each and all side by side; what fails comes again by the ladder."""
+"""Telling what is due, once each and all side by side; what fails comes again by the ladder.
+
+Who is told what stands in the outbox; how a kind of receiver is told is its `Teller`'s business.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 import structlog
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from api.webhooks.guard import CheckedResolver, Guard
-from api.webhooks.secrets import Secret, Secrets, headers
 from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow
 from domain import InvariantError, PlatformError
 from runtime.database import Database
@@ -27,40 +28,72 @@ TRY_S: Final = 10.0
 _ONE_RUN: Final = 200
 _ONE_ENDPOINT: Final = 10
 """Of one run: a receiver that hangs takes no more than this from the others."""
-_ANSWER_BYTES: Final = 1_024
-_GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one try tells."""
+
+    event: str
+    kind: str
+    subject: str | None
+    body: bytes
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How one try went. Of nobody who answered there is no status."""
+
+    is_delivered: bool
+    status: int | None = None
+    error: str = ""
+    answer: str = ""
+    is_final: bool = False
+    """The same again would be refused again."""
+    gone: str = ""
+    """Why the receiver is to be told nothing more."""
+
+
+Tell = Callable[[Told], Awaitable[Reply]]
+"""One try; bounded by `TRY_S`. Errors of the network and of ours are tries that failed."""
+
+
+class Teller(Protocol):
+    """Tells one kind of receiver."""
+
+    def prepare(self, session: Session, endpoint: EndpointRow, now_ns: int) -> Tell:
+        """Read what telling it needs: its keys, its address."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
     delivery: int
     endpoint: str
-    event: str
-    url: str
-    body: bytes
-    secrets: list[Secret]
+    told: Told
+    tell: Tell
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     time_ns: int
     took_ms: int
-    status: int | None
-    error: str
-    answer: str
-
-    @property
-    def is_delivered(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+    reply: Reply
 
 
 class Deliverer:
-    """Of one run of the task; one runs at a time (`runtime.tasks`)."""
+    """Of one run of the task; one runs at a time (`runtime.tasks`).
 
-    def __init__(self, database: Database, secrets: Secrets, guard: Guard, now_ns: Callable[[], int]) -> None:
+    Args:
+        database: Whose outbox.
+        tellers: By `EndpointRow.type`; what has none waits.
+        now_ns: The clock.
+    """
+
+    def __init__(self, database: Database, tellers: Mapping[str, Teller], now_ns: Callable[[], int]) -> None:
         self._database = database
-        self._secrets = secrets
-        self._guard = guard
+        self._tellers = tellers
         self._now_ns = now_ns
 
     async def run(self) -> int:
@@ -80,6 +113,7 @@ class Deliverer:
             select(col(DeliveryRow.id), turn.label("turn"))
             .join(EndpointRow, col(EndpointRow.id) == DeliveryRow.endpoint)
             .where(DeliveryRow.state == "pending", DeliveryRow.due_ns <= now, col(EndpointRow.enabled))
+            .where(col(EndpointRow.type).in_(tuple(self._tellers)))
             .subquery()
         )
         query = (
@@ -91,71 +125,57 @@ class Deliverer:
             .limit(_ONE_RUN)
         )
         found: list[_Due] = []
-        live: dict[str, list[Secret]] = {}
+        tells: dict[str, Tell] = {}
         for delivery, event, endpoint in session.exec(query):
-            if endpoint.id not in live:
-                live[endpoint.id] = self._secrets.live(session, endpoint.id, now)
-            number = _number(delivery)
-            found.append(_Due(number, endpoint.id, event.id, endpoint.url, event.body.encode(), live[endpoint.id]))
+            if endpoint.id not in tells:
+                tells[endpoint.id] = self._tellers[endpoint.type].prepare(session, endpoint, now)
+            told = Told(event.id, event.kind, event.subject, event.body.encode(), now)
+            found.append(_Due(_number(delivery), endpoint.id, told, tells[endpoint.id]))
         return found
 
     async def _deliver(self, due: _Due) -> None:
         outcome = await self._ask(due)
         await self._database.run(lambda session: self._note(session, due, outcome))
-        log.info("webhooks.told", endpoint=due.endpoint, event_id=due.event, status=outcome.status, error=outcome.error)
+        reply = outcome.reply
+        log.info(
+            "webhooks.told", endpoint=due.endpoint, event_id=due.told.event, status=reply.status, error=reply.error
+        )
 
     async def _ask(self, due: _Due) -> _Outcome:
         now, began = self._now_ns(), time.monotonic()
-        status, error, answer = None, "", ""
         try:
-            scheme = self._guard.parse(due.url).scheme
-            connector = aiohttp.TCPConnector(
-                resolver=CheckedResolver(self._guard, scheme), use_dns_cache=False, force_close=True
-            )
-            signed = headers(due.event, now // 10**9, due.body, due.secrets)
-            sent = {"content-type": "application/json", "user-agent": "capstan-webhooks/1", **signed}
-            async with (
-                asyncio.timeout(TRY_S),
-                # Cookies are kept for nobody, netrc and proxies are the server's own affair.
-                aiohttp.ClientSession(
-                    connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
-                ) as session,
-                session.post(due.url, data=due.body, headers=sent, allow_redirects=False) as response,
-            ):
-                status = response.status
-                answer = (await response.content.read(_ANSWER_BYTES)).decode(errors="replace").replace("\0", "")
-                if 300 <= status < 400:
-                    error = "redirects are not followed"
+            async with asyncio.timeout(TRY_S):
+                reply = await due.tell(due.told)
         except TimeoutError:
-            error = f"no answer within {TRY_S:g} s"
+            reply = Reply(False, error=f"no answer within {TRY_S:g} s")
         except PlatformError as exc:
-            error = str(exc)
+            reply = Reply(False, error=str(exc))
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            error = f"{type(exc).__name__}: {exc}"
-        took_ms = int((time.monotonic() - began) * 1_000)
-        return _Outcome(now, took_ms, status, error[:300], answer)
+            reply = Reply(False, error=f"{type(exc).__name__}: {exc}")
+        return _Outcome(now, int((time.monotonic() - began) * 1_000), reply)
 
     def _note(self, session: Session, due: _Due, outcome: _Outcome) -> None:
         row = session.get(DeliveryRow, due.delivery)
         if row is None:
             return  # Its endpoint is no more.
+        reply = outcome.reply
         session.add(
             AttemptRow(
-                delivery=due.delivery, time_ns=outcome.time_ns, took_ms=outcome.took_ms, status=outcome.status,
-                error=outcome.error, answer=outcome.answer,
+                delivery=due.delivery, time_ns=outcome.time_ns, took_ms=outcome.took_ms, status=reply.status,
+                error=reply.error[:300], answer=reply.answer,
             )
         )  # fmt: skip
         if row.state != "pending":
             return  # Somebody ended it meanwhile.
         row.tries += 1
-        if outcome.is_delivered:
+        if reply.is_delivered:
             row.state = "delivered"
-        elif row.tries > len(LADDER_S):
+        elif reply.is_final or row.tries > len(LADDER_S):
             row.state = "failed"
         else:
             row.due_ns = self._now_ns() + LADDER_S[row.tries - 1] * 10**9
-        if outcome.status == _GONE and (endpoint := session.get(EndpointRow, due.endpoint)) is not None:
-            endpoint.enabled, endpoint.disabled_reason = False, "the receiver answered 410 Gone"
+        if reply.gone and (endpoint := session.get(EndpointRow, due.endpoint)) is not None:
+            endpoint.enabled, endpoint.disabled_reason = False, reply.gone
 
 
 def _number(row: DeliveryRow) -> int:

@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 from aiohttp import web
@@ -16,7 +17,8 @@ from standardwebhooks import Webhook
 
 from api.history.writer import _write_fills, _write_orders
 from api.portfolios.directory import create
-from api.webhooks import LADDER_S, Deliverer, Guard
+from api.v1.webhooks import Kind
+from api.webhooks import KINDS, LADDER_S, Deliverer, Guard, WebhookTeller
 from domain import InputError, Refused
 from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services, application
 
@@ -46,7 +48,8 @@ class House:
 
     async def deliver(self, guard=None):
         s = self.services
-        return await Deliverer(s.database, s.webhooks.secrets, guard or s.webhooks.guard, s.clock.now_ns).run()
+        teller = WebhookTeller(s.webhooks.secrets, guard or s.webhooks.guard)
+        return await Deliverer(s.database, {"webhook": teller}, s.clock.now_ns).run()
 
     async def log(self, endpoint):
         return (await self.ask("GET", f"/{endpoint['id']}/deliveries"))[1]["data"]
@@ -158,6 +161,10 @@ async def test_a_redirect_is_not_followed_and_gone_ends_the_endpoint(house):
     await house.deliver()
     assert (await house.ask("GET", f"/{made['id']}"))[1]["enabled"] is False
     assert await house.announce() is None
+
+
+def test_every_kind_that_is_told_can_be_asked_for():
+    assert sorted(get_args(Kind)) == sorted(KINDS)
 
 
 async def test_only_who_wants_a_kind_and_owns_the_event_is_told_and_nothing_of_what_was_rolled_back(house):
