@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from api import create_app
 from api.history.writer import HistoryWriter
 from api.portfolios.directory import assign, create
 from cli.engine_operator import describe_instrument
@@ -17,7 +16,7 @@ from domain import InputError, OrderState
 from domain import events as e
 from engine.feed import Feed
 from runtime.control import serve_control
-from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services
+from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services, application
 from tests.engine.requests.test_client_orders import Door
 
 BODY = {"strategy": "desk", "instrument": "one:ETHUSDC", "side": "buy", "price": "2999.50", "qty": "0.5"}
@@ -30,7 +29,7 @@ class House:
         self.services = services
         self.control = folder / "nobody.sock"
         self.gate = OpenGate()
-        self.client = Client(create_app(services, gate=self.gate))
+        self.client = Client(application(services, self.gate))
         self.door = Door()
         self.door.desk.book(299_990, 300_010)
         with services.database.transaction() as session:
