@@ -85,6 +85,11 @@ class DataDir:
         return self.root / "venues"
 
     @property
+    def strategies(self) -> Path:
+        """A file for each strategy that was made over the API."""
+        return self.root / "strategies"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from api.candles.store import CandleWriter
 from api.history.writer import HistoryWriter
+from cli.engine_changing import Changing
 from cli.engine_followers import Followers
 from cli.engine_operator import Operator
-from cli.engine_reload import Reloader
 from cli.engine_status import StatusBoard
 from domain import events as e
 from engine.feed import Feed
@@ -30,7 +30,7 @@ class Doors:
         runner: LiveRunner,
         board: StatusBoard,
         venues: Mapping[str, ExchangeVenue],
-        reloader: Reloader,
+        changing: Changing,
         database: Database,
         now_ns: Callable[[], int],
     ) -> None:
@@ -40,7 +40,7 @@ class Doors:
         self._followers = Followers(self._feed)
         self._history = HistoryWriter(database, runner.kernel, self._feed)
         self._candles = CandleWriter(database, runner.kernel.markets.instruments, now_ns)
-        self._operator = Operator(runner, board, venues, reloader, self._requests)
+        self._operator = Operator(runner, board, venues, changing.reloader, self._requests, changing.commands())
 
     def on_step(self, event: e.Event, commands: list[e.Command]) -> None:
         self._board.count(event, commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from cli.engine_figures import EngineFigures
@@ -35,6 +36,7 @@ class Operator:
         venues: Mapping[str, ExchangeVenue],
         reloader: Reloader,
         requests: Requests,
+        more: Mapping[str, Callable[[Answer], Awaitable[Answer]]] = MappingProxyType({}),
     ) -> None:
         self._runner = runner
         self._board = board
@@ -56,6 +58,7 @@ class Operator:
             "place_order": self._place_order,
             "cancel_order": self._cancel_order,
             "find_order": self._find_order,
+            **more,
         }
 
     async def handle(self, request: Answer) -> Answer:

@@ -22,9 +22,10 @@ from chain import ChainClient, parse_address
 from chain.fees import access_finder
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from cli.data_dir import DataDir, write_json
+from cli.engine_changing import Changing
 from cli.engine_doors import Doors
 from cli.engine_freeze import Freezer
-from cli.engine_reload import Reloader
+from cli.engine_join import with_created
 from cli.engine_result import book_paper_swaps, final_result, write_html
 from cli.engine_status import LatencyFile, StatusBoard
 from cli.private_ways import open_ways
@@ -128,15 +129,15 @@ async def run_engine(data: DataDir) -> None:
             timer_ms=settings.engine.timer_ms,
             queue_max=settings.engine.queue_max,
         )
-        if (freezer := Freezer.of(settings, data.root, database, clock.now_ns)) is not None:
-            wiring.freeze = freezer.by_engine
+        _let_freeze(settings, data, database, clock, wiring)
         runner = LiveRunner(kernel, journal, wiring)
-        reloader = Reloader(runner, database, clock.now_ns)
+        changing = Changing.of(runner, database, data.strategies, clock.now_ns)
         board = StatusBoard(runner, {spec.id: pool_label(spec) for spec in config.pools}, ramp=stage.shown())
         latencies = LatencyFile(data.root / "latency.bin", runner.tick_to_order)
-        doors = Doors(runner, board, world.venues, reloader, database, clock.now_ns)
+        doors = Doors(runner, board, world.venues, changing, database, clock.now_ns)
         wiring.bookkeeper = doors.keeping_history(wiring.bookkeeper)
         wiring.on_step = doors.on_step
+        await changing.keep_limits(wiring)
         signals = _log_signals(stack, data, wiring, board)
         if paper is not None:
             _trade_on_paper(paper, settings, runner, wiring)
@@ -148,7 +149,7 @@ async def run_engine(data: DataDir) -> None:
         def started() -> None:
             board.state = "trading"
             log.info("engine.trading", run=config.run, mode=settings.mode)
-            reloader.begin(wanted.settings.strategies)
+            changing.begin(stage.settings.strategies, wanted.settings.strategies)
 
         await runner.run(stop, started=started)
         board.state = "ended"
@@ -179,6 +180,11 @@ def _open_books(settings: Settings, data: DataDir) -> tuple[Database, Ledger]:
     """The books, and beside them the API's tables, which hold the history of orders and trades."""
     database, ledger = open_ledger(settings, data)
     return open_tables(database), ledger
+
+
+def _let_freeze(settings: Settings, data: DataDir, database: Database, clock: SystemClock, wiring: Wiring) -> None:
+    if (freezer := Freezer.of(settings, data.root, database, clock.now_ns)) is not None:
+        wiring.freeze = freezer.by_engine
 
 
 def _trade_on_paper(paper: PaperTrading, settings: Settings, runner: LiveRunner, wiring: Wiring) -> None:
@@ -241,13 +247,13 @@ def refuse_contracts(markets: Iterable[Market]) -> None:
 
 def _configure(settings: Settings, engine: EngineSettings, data: DataDir, world: World) -> RunConfig:
     """The run of this data directory: a new one, or the one its journal began."""
-    run = f"c{secrets.token_hex(4)}"
+    run, is_new = f"c{secrets.token_hex(4)}", True
     if data.journal.exists() and data.journal.stat().st_size:
-        run = str(read_journal(data.journal)[0]["run"])
+        run, is_new = str(read_journal(data.journal)[0]["run"]), False
     return RunConfig(
         run=run,
         mode=settings.mode,
-        settings=engine,
+        settings=with_created(engine, data.strategies, is_new_run=is_new),
         instruments=tuple(i for v in world.venues.values() for i in v.instruments.values()),
         pools=tuple(world.book.pools.values()) if world.book else (),
         gas_asset=world.book.native if world.book else None,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from sqlmodel import Session
 
+from api.strategies.versions import Authored, add_version, note_version
 from custody.audit import AuditLog
 from domain import InputError, PlatformError
 from domain import events as e
@@ -36,6 +37,7 @@ class Reloader:
     def __init__(self, runner: LiveRunner, database: Database, now_ns: Callable[[], int]) -> None:
         self._runner = runner
         self._database = database
+        self._now_ns = now_ns
         self._audit = AuditLog(database, now_ns)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -57,13 +59,32 @@ class Reloader:
         return answer
 
     def begin(self, wanted: Sequence[object]) -> None:
-        """After a start: take over what the settings file says now and did not say before."""
+        """After a start: note what each runs with, and take over what the settings say now and did not say before."""
         kernel = self._runner.kernel
-        for settings in wanted:
-            if isinstance(settings, CatalogSettings) and settings != kernel.file_parameters.get(settings.id, settings):
-                task = asyncio.create_task(self._from_file(settings), name=f"engine.reload.{settings.id}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        known = [settings for settings in wanted if isinstance(settings, CatalogSettings)]
+        differ = [settings for settings in known if settings != kernel.file_parameters.get(settings.id, settings)]
+        task = asyncio.create_task(self._begin(differ), name="engine.reload.begin")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _begin(self, differ: Sequence[CatalogSettings]) -> None:
+        try:
+            await self.note_versions()
+        except PlatformError as exc:
+            log.error("strategy.versions_not_noted", error=str(exc))
+        for settings in differ:
+            await self._from_file(settings)
+
+    async def note_versions(self) -> None:
+        """Write what each strategy runs with, where nobody has."""
+        parameters = {name: item.model_dump(mode="json") for name, item in self._runner.kernel.parameters.items()}
+        seen = Authored("file", "settings file", "found at a start")
+
+        def note(session: Session) -> None:
+            for name, found in parameters.items():
+                note_version(session, name, seen, found, self._now_ns())
+
+        await self._database.run(note)
 
     async def settled(self) -> None:
         """Wait until what `begin` began is done."""
@@ -98,12 +119,17 @@ class Reloader:
             raise
         finally:
             detail = {"change": change.change, "changed": _text(told), "source": source, "by": by, "reason": reason}
-            await self._record(new.id, {**detail, "outcome": outcome})
+            await self._record(new, Authored(source, by, reason), told, {**detail, "outcome": outcome})
         log.warning("strategy.reconfigured", strategy=new.id, changed=told, source=source, by=by)
 
-    async def _record(self, strategy: str, detail: dict[str, Any]) -> None:
+    async def _record(
+        self, new: CatalogSettings, authored: Authored, told: dict[str, list[Any]], detail: dict[str, Any]
+    ) -> None:
         def append(session: Session) -> None:
-            self._audit.append(session, "strategy.reconfigured", f"strategy/{strategy}", detail)
+            self._audit.append(session, "strategy.reconfigured", f"strategy/{new.id}", detail)
+            if detail["outcome"] == "taken":
+                parameters = new.model_dump(mode="json")
+                add_version(session, new.id, authored, changed=told, parameters=parameters, now_ns=self._now_ns())
 
         await self._database.run(append)
 

@@ -250,6 +250,24 @@ class ParametersChanged(_Event, frozen=True, kw_only=True):
     """An id, by which whoever asked learns what became of it."""
 
 
+class StrategyJoined(_Event, frozen=True, kw_only=True):
+    """A further strategy, behind the others. Checked before it is told: its id is free, its settings make one."""
+
+    settings: str
+    """All its settings, as JSON."""
+    change: str
+    """An id, by which whoever asked learns what became of it."""
+
+
+class LimitsChanged(_Event, frozen=True, kw_only=True):
+    """Other risk limits from here on. Checked before it is told."""
+
+    limits: str
+    """All that hold, the run's and single strategies', as JSON."""
+    change: str
+    """An id, by which whoever asked learns what became of it."""
+
+
 class OrderRequested(_Event, frozen=True, kw_only=True):
     """An order that a client wants, for a strategy that takes such. Checked before it is told: the strategy exists, the
     instrument is one of its, sizes are positive. The same request twice is one order."""
@@ -309,6 +327,8 @@ Event: TypeAlias = (
     | TimerFired
     | OperatorSpoke
     | ParametersChanged
+    | StrategyJoined
+    | LimitsChanged
     | OrderRequested
     | CancelRequested
     | EngineRestarted

@@ -122,7 +122,6 @@ class LiveContext:
         books = view.markets.books
         self._books = tuple(LiveBook(native, books[name], at) for at, name in enumerate(self._names))
         self.waiting = Waiting()
-        self._places = {name: at for at, name in enumerate(numbers.strategies)}
 
     @property
     def now_ns(self) -> int:
@@ -162,9 +161,10 @@ class LiveContext:
         return self._native.position(self._place, instrument)
 
     def position_of(self, strategy: str, instrument: int) -> int:
-        if strategy not in self._places:
+        strategies = self._numbers.strategies
+        if strategy not in strategies:
             raise KeyError(f"no strategy {strategy} in this run")
-        return self._native.position(self._places[strategy], instrument)
+        return self._native.position(strategies.index(strategy), instrument)
 
     def units(self, symbol: str) -> float:
         return sum(

@@ -10,13 +10,13 @@ decides nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from capstan_native import Kernel as Native
 from capstan_native import KernelBroken
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from domain import Asset, InputError, Instrument, InvariantError, OrderState
 from domain import events as e
@@ -24,14 +24,17 @@ from engine.edge import Decoder, Encoder, Numbers, PoolTokens, client_number, ru
 from engine.host import Host
 from engine.live_context import LiveContext
 from engine.market import Markets
+from engine.own_limits import RunLimits
 from engine.portfolio import Portfolio
 from engine.requests import ClientRequest, taken, withdrawn
 from engine.risk_limits import native_limits, native_shares, order_lots_max
 from engine.sdk import Strategy, subscriptions
 from engine.settings import RiskLimits
 from engine.strategies.base import CatalogSettings, CatalogStrategy
+from engine.strategies.catalog import CatalogUnion, make
 from engine.view import RunView
 
+_JOINING: Final[TypeAdapter[CatalogSettings]] = TypeAdapter(CatalogUnion)
 VALUE_DECIMALS: Final = 8
 """Values in the kernel are integers of this many decimals of the unit of account."""
 
@@ -67,6 +70,10 @@ class NativeKernel(RunView):
         except (ValueError, OverflowError) as exc:
             raise InputError(f"the kernel cannot run this: {exc}") from exc
         self.strategies = tuple(strategies)
+        self.limits = RunLimits(run=limits)
+        """What holds now."""
+        self.maker: Callable[[CatalogSettings], Strategy] = make
+        """Makes a strategy that joins, or says why it cannot. Whoever builds the kernel sets it."""
         self.parameters: dict[str, CatalogSettings] = {
             s.id: s.settings for s in strategies if isinstance(s, CatalogStrategy)
         }
@@ -74,7 +81,7 @@ class NativeKernel(RunView):
         self.file_parameters = dict(self.parameters)
         """What the settings file said last, whatever an operator changed since."""
         self.changes: dict[str, str] = {}
-        """What became of each change of parameters: nothing when it took place, else why not."""
+        """What became of each change of parameters, limits or strategies: nothing when it took place, else why not."""
         self.requests: dict[str, ClientRequest] = {}
         """What became of each order that a client asked for."""
         self._withdrawn: set[str] = set()
@@ -123,6 +130,10 @@ class NativeKernel(RunView):
         match event:
             case e.ParametersChanged():
                 self._reconfigure(event)
+            case e.StrategyJoined():
+                self._take_change(event.change, lambda: self._join(event.settings))
+            case e.LimitsChanged():
+                self._take_change(event.change, lambda: self.set_limits(event.limits))
             case e.OrderRequested() if event.request in self._withdrawn:
                 self.requests.setdefault(event.request, withdrawn(event))
             case e.OrderRequested() if event.request not in self.requests:
@@ -132,6 +143,41 @@ class NativeKernel(RunView):
             case _:
                 pass
         return None
+
+    def _take_change(self, change: str, work: Callable[[], None]) -> None:
+        """Change what the run is made of, wholly or not at all; what becomes of it is in `changes`."""
+        try:
+            work()
+        except (
+            Exception
+        ) as exc:  # Whatever a strategy's code raises: the journal has the event, every replay raises it.
+            self.changes[change] = " ".join(str(exc).split()) or type(exc).__name__
+        else:
+            self.changes[change] = ""
+
+    def _join(self, text: str) -> None:
+        settings = _JOINING.validate_json(text)
+        if settings.id in self.numbers.strategies:
+            raise InputError(f"there is a strategy {settings.id}")
+        strategy = self.maker(settings)
+        place, names = len(self.strategies), [*self.numbers.strategies, settings.id]
+        _, _, shares = self.limits.native(names, value_decimals=VALUE_DECIMALS)
+        host = Host(place, strategy, LiveContext(place, self.native, self, self.numbers), self.numbers)
+        described = {"name": settings.id, "subscriptions": subscriptions(strategy, tuple(self.numbers.instrument_at))}
+        self.native.join(described, shares)
+        self.numbers.strategies.append(settings.id)
+        self.strategies, self._hosts = (*self.strategies, strategy), (*self._hosts, host)
+        self.parameters[settings.id] = self.file_parameters[settings.id] = settings
+
+    def set_limits(self, text: str) -> None:
+        """Take other limits, as `RunLimits` in JSON.
+
+        Raises:
+            ValueError: They cannot be; nothing changed.
+        """
+        limits = RunLimits.model_validate_json(text)
+        self.native.set_limits(*limits.native(self.numbers.strategies, value_decimals=VALUE_DECIMALS))
+        self.limits = limits
 
     def _reconfigure(self, event: e.ParametersChanged) -> None:
         """Give a strategy the parameters that the event carries; what becomes of it is in `changes`."""

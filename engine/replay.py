@@ -26,6 +26,8 @@ _MARKET = (
     e.BalanceReported,
     e.TimerFired,
     e.ParametersChanged,
+    e.StrategyJoined,
+    e.LimitsChanged,
 )
 
 

@@ -117,7 +117,8 @@ class LiveRunner:
                     tasks.create_task(self._sync_journal(), name="engine.journal"),
                 ]
                 tasks.create_task(self._post(), name="engine.ledger")
-                self._queue.extendleft([event] for event in reversed(await self._opening.learn(epoch)))
+                opening = [*await self._opening.learn(epoch), *self._wiring.first()]
+                self._queue.extendleft([event] for event in reversed(opening))
                 loop = tasks.create_task(self._loop(), name="engine.loop")
                 if started is not None:
                     started()
@@ -177,7 +178,7 @@ class LiveRunner:
             OutcomeUnknown: It takes longer; the cancels go on.
         """
         try:
-            await self._until(lambda: bool(self.kernel.halted) and not self.kernel.orders.open_orders(), timeout_s)
+            await self.until(lambda: bool(self.kernel.halted) and not self.kernel.orders.open_orders(), timeout_s)
         except TimeoutError as exc:
             left = len(self.kernel.orders.open_orders())
             raise OutcomeUnknown(
@@ -198,26 +199,33 @@ class LiveRunner:
             return max(STAGES.index(own), STAGES.index(self.kernel.stage)) >= number
 
         try:
-            await self._until(reached, timeout_s)
+            await self.until(reached, timeout_s)
         except TimeoutError as exc:
             raise OutcomeUnknown("the engine has not come to it yet", request_id="stage") from exc
 
-    async def reconfigure(self, change: e.ParametersChanged, timeout_s: float) -> None:
-        """Give a strategy new parameters between two events; see `ParametersChanged` for what was checked before.
+    async def reconfigure(
+        self, change: e.ParametersChanged | e.StrategyJoined | e.LimitsChanged, timeout_s: float
+    ) -> None:
+        """Change parameters, strategies or limits between two events; see the events for what was checked before.
 
         Raises:
-            InputError: The strategy refused them, and keeps its own.
+            InputError: It was refused, and everything is as it was.
             OutcomeUnknown: The event waits; it takes place when its turn comes.
         """
         self.emit(change)
         try:
-            await self._until(lambda: change.change in self.kernel.changes, timeout_s)
+            await self.until(lambda: change.change in self.kernel.changes, timeout_s)
         except TimeoutError as exc:
             raise OutcomeUnknown("the engine has not come to it yet", request_id=change.change) from exc
         if refused := self.kernel.changes[change.change]:
             raise InputError(refused)
 
-    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until something holds, looking at each step.
+
+        Raises:
+            TimeoutError: It takes longer.
+        """
         async with asyncio.timeout(timeout_s):
             while not condition():
                 self._progress.clear()

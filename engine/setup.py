@@ -108,26 +108,29 @@ def build_kernel(config: RunConfig, folder: Path | None = None) -> NativeKernel:
     # As they were written: pools by the names of the settings.
     written = {item.id: item for item in config.settings.strategies if isinstance(item, CatalogSettings)}
     kernel.parameters, kernel.file_parameters = dict(written), dict(written)
+    kernel.maker = lambda settings: _strategy(settings, config, portfolio, folder)
     return kernel
 
 
 def continued(started: RunConfig, wanted: RunConfig) -> RunConfig:
     """The configuration with which a run goes on that began with another.
 
-    Parameters of strategies that may change while they run may also change between two processes: then it goes on as it
-    began, and what the settings say now is told to it as a change. Anything else that differs is returned as it is
-    wanted, for the journal to refuse.
+    Parameters of strategies that may change while they run may also change between two processes, and strategies may
+    join: then it goes on as it began, and what the settings say now is told to it as changes. Anything else that
+    differs is returned as it is wanted, for the journal to refuse.
     """
-    ours, theirs = wanted.settings.strategies, started.settings.strategies
-    if len(ours) != len(theirs):
-        return wanted
-    for new, old in zip(ours, theirs, strict=True):
+    theirs = started.settings.strategies
+    ours = {item.id: item for item in wanted.settings.strategies}
+    for old in theirs:
+        new = ours.pop(old.id, None)
         if new == old:
             continue
         if not (isinstance(new, CatalogSettings) and isinstance(old, CatalogSettings) and type(new) is type(old)):
             return wanted
         if fixed_among(old, new):
             return wanted
+    if not all(isinstance(item, CatalogSettings) for item in ours.values()):
+        return wanted  # One of one's own is code, which no journal holds.
     settings = wanted.settings.model_copy(update={"strategies": theirs})
     return replace(wanted, settings=settings)
 

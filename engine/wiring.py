@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain import events as e
@@ -25,6 +25,8 @@ class Wiring:
     """How long a stop waits for what is in flight."""
     prepare: Callable[[], Awaitable[None]] | None = None
     """Runs once per start, after the opening balances are booked and before trading: approvals, for instance."""
+    first: Callable[[], Sequence[e.Event]] = field(default=lambda: ())
+    """What the kernel is told behind the opening, before any market data: limits that hold from a former run."""
     freeze: Callable[[str], Coroutine[None, None, None]] | None = None
     """Freezes custody and the signer, for the last stage of the kill; given the rule that led there."""
     on_signal: Callable[[Signal], None] = field(default=lambda _signal: None)

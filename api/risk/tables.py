@@ -21,5 +21,5 @@ class LimitChangeRow(SQLModel, table=True):
     changed: str = Field(sa_type=sa.Text)
     """JSON: by limit from, to."""
     limits: str = Field(sa_type=sa.Text)
-    """JSON: all that differ from the settings file from here on."""
+    """JSON: what was last wanted of each limit that anybody ever changed."""
     created_ns: int = Field(sa_type=sa.BigInteger)

@@ -120,6 +120,7 @@ async def start_strategy(services: Use, who: Runner, strategy: StrategyId, body:
     if holds := await switch.holding(strategy):
         raise Conflict(f"the kill switch holds it: {', '.join(holds)}", hint="POST /v1/kills/{id}/releases, by two")
     await services.engine.ask("resume", strategy=strategy, reason=body.reason)
+    await services.engine.ask("retire", strategy=strategy, is_stopped=False)
     return _told(services, await _found(services, who, strategy))
 
 

@@ -58,6 +58,8 @@ class Encoder:
             e.TimerFired: self._timer,
             e.OperatorSpoke: self._operator,
             e.ParametersChanged: self._spoken,
+            e.StrategyJoined: self._spoken,
+            e.LimitsChanged: self._spoken,
             e.OrderRequested: self._spoken,
             e.CancelRequested: self._spoken,
             e.EngineRestarted: self._restart,
@@ -196,8 +198,8 @@ class Encoder:
         place = self._numbers.strategies.index(event.strategy) + 1 if event.strategy else 0
         return _record(event, EventKind.OPERATOR, price=place, aux=(code, event.stage))
 
-    def _spoken(self, event: e.ParametersChanged | e.OrderRequested | e.CancelRequested) -> bytes:
-        # The kernel only learns that somebody spoke: what was said is the strategy's.
+    def _spoken(self, event: e.Event) -> bytes:
+        # The kernel only learns that somebody spoke: what was said is told to it by its owner.
         return _record(event, EventKind.OPERATOR, aux=(OperatorCode.PARAMETERS, 0))
 
     def _restart(self, event: e.EngineRestarted) -> bytes:

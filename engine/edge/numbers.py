@@ -30,7 +30,8 @@ class PoolTokens:
 class Numbers:
     """The run's names, each at its place."""
 
-    strategies: tuple[str, ...]
+    strategies: list[str]
+    """Grows at its end, as strategies join."""
     venues: tuple[str, ...]
     instruments: tuple[Instrument, ...]
     assets: tuple[Asset, ...]
@@ -50,7 +51,7 @@ class Numbers:
         """Number everything in the order in which it is given."""
         instruments, assets, pools = tuple(instruments), tuple({a.id: a for a in assets}.values()), tuple(pools)
         return cls(
-            strategies=tuple(strategies),
+            strategies=list(strategies),
             venues=tuple(dict.fromkeys(str(i.venue) for i in instruments)),
             instruments=instruments,
             assets=assets,

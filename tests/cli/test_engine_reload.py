@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from api.tables import open_tables
 from cli.engine import read_changes
 from cli.engine_reload import Reloader
 from custody.audit import list_audit, verify_audit
@@ -30,7 +31,7 @@ from tests.engine.strategies.test_reconfigure import OURS, run_config
 async def engine(folder, *, wanted=None):
     """A running engine with its reloader; started again on the same journal when called again."""
     database = Database.at(folder / "books.db")
-    open_books(database)
+    open_tables(open_books(database))
     clock, config = ManualClock(SECOND), run_config()
     kernel, journal = build_kernel(config), Journal.open(folder / "journal.bin", config.to_header())
     runner = LiveRunner(kernel, journal, Wiring(venues={}, desk=None, bookkeeper=MemoryBooks(), clock=clock))

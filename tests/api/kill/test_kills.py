@@ -42,6 +42,8 @@ class Engine:
         if command == "reload":
             self.told.append((command, request["strategy"], request["by"]))
             return {"strategy": request["strategy"], "changed": {"qty": ["1", "2"]}, "applied": not request["dry_run"]}
+        if command == "retire":
+            return {"strategy": request["strategy"], "in_later_runs": True}
         self.told.append((command, request.get("strategy", ""), request.get("stage", "")))
         if self.refuses:
             raise InputError(self.refuses)
