@@ -66,14 +66,14 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving():
+async def receiving(tls=None):
     receiver, app = Receiver(), web.Application()
     app.router.add_post("/{path:.*}", receiver.take)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    receiver.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}/hook"
     try:
         yield receiver
     finally:
