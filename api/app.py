@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.alerts.feed import AlertFeed
 from api.auth.principal import Gate, check_routes
 from api.auth.rates import RateHeaders
 from api.backtests.watch import Watch
@@ -21,12 +22,13 @@ from api.v1 import ROUTERS
 
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    """Follow the engine, and backtests, for as long as the application serves."""
+    """Follow the engine, backtests and alerts for as long as the application serves."""
     services: Services = app.state.services
     watch = Watch(services.database, services.hub, services.clock.now_ns)
     parts = [
         asyncio.create_task(services.mirror.run(), name="api.mirror"),
         asyncio.create_task(watch.run(), name="api.backtests"),
+        asyncio.create_task(AlertFeed(services.database, services.hub).run(), name="api.alerts"),
     ]
     try:
         yield

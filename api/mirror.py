@@ -31,6 +31,8 @@ PNL_EVERY_S: Final = 1.0
 TRADES_KEPT: Final = 1_000
 """Public trades of an instrument that are remembered, the newest."""
 _BY_STRATEGY: Final = ("orders", "positions", "strategies")
+_CHANNELS: Final = {"alerts": "notices"}
+"""Where the engine's word for a topic is not the stream's: alerts there are `api.alerts`."""
 
 Value = dict[str, Any]
 
@@ -200,7 +202,7 @@ class Mirror:
             if event["kind"] == "engine.stage":
                 owners |= {channel.key for channel in self._hub.channels("strategies")}
         for owner in sorted(owners):
-            self._hub.publish(topic, owner, {key: shown})
+            self._hub.publish(_CHANNELS.get(topic, topic), owner, {key: shown})
 
     def _by_portfolio(self, values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
         grouped: dict[str, dict[str, Value]] = defaultdict(dict)

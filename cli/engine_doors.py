@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from api.candles.store import CandleWriter
 from api.history.writer import HistoryWriter
@@ -40,7 +41,8 @@ class Doors:
         self._followers = Followers(self._feed)
         self._history = HistoryWriter(database, runner.kernel, self._feed)
         self._candles = CandleWriter(database, runner.kernel.markets.instruments, now_ns)
-        self._operator = Operator(runner, board, venues, changing.reloader, self._requests, changing.commands())
+        more = {**changing.commands(), "standing": self._standing}
+        self._operator = Operator(runner, board, venues, changing.reloader, self._requests, more)
 
     def on_step(self, event: e.Event, commands: list[e.Command]) -> None:
         self._board.count(event, commands)
@@ -52,6 +54,9 @@ class Doors:
     def keeping_history(self, bookkeeper: Bookkeeper) -> Bookkeeper:
         """The bookkeeper to give the engine, so that its trades are in the tables too."""
         return self._history.wrap(bookkeeper)
+
+    async def _standing(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return self._feed.standing()
 
     @asynccontextmanager
     async def open(self, control: Path) -> AsyncIterator[None]:

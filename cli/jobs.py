@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -242,6 +243,31 @@ class Jobs:
         database = open_tables(self.open_database())
         try:
             run_backtest(self._settings, self._data, database, self._clock, self.stopping, slot)
+        finally:
+            database.dispose()
+
+    def watch_alerts(self) -> None:
+        """Look how things stand, and raise, escalate and resolve alerts by it."""
+        from api.alerts.watch import Watch
+        from api.engine_door import EngineDoor
+        from api.tables import open_tables
+        from cli.probing import probe
+
+        database = open_tables(self.open_database())
+        try:
+            engine, looking = EngineDoor(self._data.control), partial(probe, self._settings, self._data)
+            asyncio.run(Watch(database, engine, self._clock.now_ns, looking).run())
+        finally:
+            database.dispose()
+
+    def forget_webhooks(self) -> None:
+        """Forget what was told long ago."""
+        from api.tables import open_tables
+        from api.webhooks.retention import Forgetter
+
+        database = open_tables(self.open_database())
+        try:
+            Forgetter(database, self._clock.now_ns, self._settings.tasks.webhooks_kept_days).run()
         finally:
             database.dispose()
 

@@ -67,7 +67,11 @@ def jobs_due(settings: Settings) -> list[Job]:
     from runtime.tasks import Job
 
     custody, every = settings.custody, settings.tasks
-    found = [Job("webhooks.deliver", (), every.webhooks_s)]
+    found = [
+        Job("webhooks.deliver", (), every.webhooks_s),
+        Job("webhooks.forget", (), every.forget_s),
+        Job("alerts.watch", (), every.alerts_s),
+    ]
     found += [Job("backtests.run", (slot,), BACKTESTS_S) for slot in range(backtest_slots(settings))]
     if custody is None or settings.mode != "live":
         return found
@@ -111,6 +115,8 @@ def _run_now(jobs: Jobs, due: list[Job], name: str) -> None:
 def _bodies(jobs: Jobs) -> dict[str, Callable[..., None]]:
     return {
         "webhooks.deliver": jobs.deliver_webhooks,
+        "webhooks.forget": jobs.forget_webhooks,
+        "alerts.watch": jobs.watch_alerts,
         "backtests.run": jobs.run_backtest,
         "deposits.scan": jobs.scan,
         "deposits.confirm": jobs.confirm,

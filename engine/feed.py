@@ -24,6 +24,7 @@ from engine.native import NativeKernel
 EVENTS_KEPT: Final = 2_000
 """Newest events of a kind that a snapshot holds."""
 LEVELS: Final = 20
+DIFFERS_KEPT: Final = 50
 _EVENTS: Final = ("fills", "alerts", "trades")
 _RESULT_PLACES: Final = 4
 
@@ -45,6 +46,7 @@ class Feed:
         self._numbers = dict.fromkeys(_EVENTS, 0)
         self._fresh: list[tuple[str, Value]] = []
         self._told: dict[tuple[str, str], Value] = {}
+        self._differs: deque[Value] = deque(maxlen=DIFFERS_KEPT)
         self._moved: dict[str, None] = {}
         """Instruments whose price or position changed."""
         self._booked = kernel.trades_booked
@@ -83,6 +85,7 @@ class Feed:
                     self._alert(level, "engine.stage", stage.strategy, {"stage": stage.stage, "rule": stage.rule})
                 case e.AccountDiffers() as differs:
                     detail = {"finding": differs.finding, "detail": differs.detail, "order": differs.client_order_id}
+                    self._differs.append({"detail": detail, "time_ns": str(self._kernel.now_ns)})
                     self._alert("error", "account.differs", "", detail)
                 case _:
                     pass
@@ -111,6 +114,15 @@ class Feed:
         waiting = {id(value) for _, value in self._fresh}
         events = {topic: [v for v in values if id(v) not in waiting] for topic, values in self._events.items()}
         return {"epoch": self.epoch, "state": state, "events": events}
+
+    def standing(self) -> Value:
+        """How things stand with everything, small enough to be asked for every few seconds."""
+        kernel = self._kernel
+        told = {}
+        for name in (strategy.id for strategy in kernel.strategies):
+            stage, rule = kernel.stages.get(name, "running"), kernel.stage_rules.get(name)
+            told[name] = {"stage": stage, "rule": rule or None, "result": self._pnl(name)["result"]}
+        return {"stage": kernel.stage, "strategies": told, "differs": list(self._differs)}
 
     # --- parts
 

@@ -19,7 +19,13 @@ class TaskSettings(SettingsPart):
     deposits_s: float = Field(default=2.0, gt=0)
     """How often deposits are looked for, and confirmed."""
     webhooks_s: float = Field(default=1.0, gt=0)
-    """How often webhooks that are due are sent."""
+    """How often webhooks that are due are sent, and alerts told."""
+    alerts_s: float = Field(default=5.0, gt=0)
+    """How often it is looked how things stand: what is wrong becomes an alert."""
+    forget_s: float = Field(default=3600.0, gt=0)
+    """How often deliveries of long ago are forgotten."""
+    webhooks_kept_days: int = Field(default=30, ge=1, le=3650)
+    """How long a delivery is kept after its event."""
     sweeps_s: float = Field(default=60.0, gt=0)
     """How often final deposits are swept, and gas is given for it."""
     checkpoint_s: float = Field(default=60.0, gt=0)

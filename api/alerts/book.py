@@ -6,7 +6,7 @@ Finding ──> open ──> alert + event + outbox ──> webhooks and the cha
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -91,12 +91,21 @@ class AlertBook:
             self._tell(session, row, Event.ESCALATED, PRODUCT, escalate_s=escalate_s)
         return len(rows)
 
-    def keep(self, session: Session, findings: Iterable[Finding], kinds: frozenset[str]) -> None:
-        """Bring the alerts of some kinds to what was found: open what is new, resolve what is no longer found."""
+    def keep(
+        self, session: Session, findings: Iterable[Finding], kinds: frozenset[str], *, unsure: Collection[str] = ()
+    ) -> None:
+        """Bring the alerts of some kinds to what was found: open what is new, resolve what is no longer found.
+
+        Args:
+            session: The transaction.
+            findings: Everything that is so now.
+            kinds: The kinds that they are all of.
+            unsure: Keys of which it cannot be told whether they still are: left as they are.
+        """
         found = {_live_key(f.organisation, f.kind, f.key): f for f in findings}
         query = select(AlertRow).where(col(AlertRow.live_key).is_not(None), col(AlertRow.kind).in_(kinds))
         for row in session.exec(query.order_by(col(AlertRow.number))).all():
-            if row.live_key not in found:
+            if row.live_key not in found and row.key not in unsure:
                 self.resolve(session, row)
         for finding in found.values():
             self.open(session, finding)

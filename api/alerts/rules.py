@@ -51,10 +51,10 @@ BUILT_IN: Final = MappingProxyType(
         for rule in (
             Rule("kill.pressed", Severity.CRITICAL, escalate_s=300),
             Rule("engine.stopped", Severity.CRITICAL, escalate_s=300),
-            Rule("component.down", Severity.CRITICAL, after_s=15, escalate_s=300),
+            Rule("component.down", Severity.CRITICAL, after_s=30, escalate_s=300),
             Rule("account.differs", Severity.ERROR),
             Rule("approval.waiting", Severity.WARNING, escalate_s=900),
-            Rule("webhook.failing", Severity.WARNING),
+            Rule("delivery.failing", Severity.WARNING),
         )
     }
 )

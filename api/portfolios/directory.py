@@ -73,6 +73,10 @@ class Directory:
         """The portfolio that owns what is in no other, where there is one."""
         return self._rest
 
+    def organisations(self) -> frozenset[str]:
+        """Every organisation that has a portfolio."""
+        return frozenset(portfolio.organisation for portfolio in self._portfolios.values())
+
     def is_house(self, who: Principal) -> bool:
         """Whether a caller is of the organisation whose installation this is, and of all its portfolios."""
         return self._rest is not None and self._rest.organisation == who.organisation and who.portfolios is None

@@ -163,6 +163,8 @@ class Connection:
             return None if self._door.knows_instrument(key) else "no such instrument"
         if name in protocol.BY_ORGANISATION:
             return None if key == who.organisation else "no such organisation"
+        if name in protocol.BY_EITHER and key == who.organisation:
+            return None if who.portfolios is None else "this is for callers of all portfolios"
         visible = any(portfolio.id == key for portfolio in self._door.directory.visible(who))
         return None if visible else "no such portfolio"
 

@@ -15,8 +15,8 @@ import msgspec
 from api.core import figures
 from api.streams.channel import Changes, Channel
 
-LOSSLESS: Final = frozenset({"orders", "approvals"})
-EVENTS: Final = frozenset({"fills", "alerts", "trades"})
+LOSSLESS: Final = frozenset({"orders", "approvals", "alerts"})
+EVENTS: Final = frozenset({"fills", "notices", "trades"})
 STATE: Final = frozenset({"pnl", "positions", "books", "strategies", "backtests"})
 CHANNELS: Final = LOSSLESS | EVENTS | STATE
 """By name; what each holds is in docs/api/streams.md."""

@@ -19,6 +19,7 @@ CHANNEL_SCOPES: Final = {
     "pnl": Scope.POSITIONS_READ,
     "strategies": Scope.STRATEGIES_READ,
     "alerts": Scope.ALERTS_READ,
+    "notices": Scope.ALERTS_READ,
     "books": Scope.MARKET_READ,
     "trades": Scope.MARKET_READ,
     "approvals": Scope.APPROVALS_READ,
@@ -26,7 +27,9 @@ CHANNEL_SCOPES: Final = {
 }
 BY_INSTRUMENT: Final = frozenset({"books", "trades"})
 BY_ORGANISATION: Final = frozenset({"approvals", "backtests"})
-"""All others go by portfolio."""
+"""All others go by portfolio;"""
+BY_EITHER: Final = frozenset({"alerts"})
+"""these by organisation too, for callers of all its portfolios."""
 
 
 class From(msgspec.Struct, forbid_unknown_fields=True):

@@ -132,7 +132,7 @@ def test_without_an_engine_books_are_none_and_the_rest_is_old(lab, hub, mirror):
 
 def test_alerts_about_all_tenants_are_the_houses_a_stage_is_everybodys_and_the_rest_its_owners(lab, hub, mirror):
     begin(lab, mirror)
-    tenant, house = reader(hub, "alerts"), reader(hub, "alerts", "pf_house")
+    tenant, house = reader(hub, "notices"), reader(hub, "notices", "pf_house")
     for kind, strategy in (
         ("account.differs", ""), ("engine.stage", ""), ("risk.rejected", "desk"), ("risk.rejected", "somebody"),
     ):  # fmt: skip

@@ -9,6 +9,13 @@ from tests.api.alerts.pagerduty import PagerDuty
 from tests.api.lab import api_services
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A machine that is slow is no receiver that hangs."""
+    monkeypatch.setattr("api.webhooks.delivery.TRY_S", 60.0)
+    monkeypatch.setattr("api.alerts.mail.STEP_S", 30.0)
+
+
 @pytest.fixture
 async def desk(tmp_path):
     pagerduty = PagerDuty(ROUTING_KEY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import warnings
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -122,13 +123,18 @@ class Mails:
         return "250 taken"
 
     def starttls(self, context: ssl.SSLContext) -> SMTP:
-        return self._server(tls_context=context, require_starttls=True, auth_require_tls=True)
+        return self._server(tls_context=context, require_starttls=True, auth_required=True)
 
     def plain(self) -> SMTP:
-        return self._server(auth_require_tls=False)
+        return self._server(auth_required=False)
+
+    def inside_tls(self) -> SMTP:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # It does not know that TLS is around it.
+            return self._server(auth_required=True, auth_require_tls=False)
 
     def _server(self, **how: Any) -> SMTP:
         def admit(_server, _session, _envelope, _mechanism, data):
             return AuthResult(handled=False, success=(data.login, data.password) == (b"capstan", b"sesame"))
 
-        return SMTP(self, hostname="mail.example", authenticator=admit, auth_required=True, enable_SMTPUTF8=True, **how)
+        return SMTP(self, hostname="mail.example", authenticator=admit, enable_SMTPUTF8=True, **how)

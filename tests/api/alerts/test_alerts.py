@@ -131,7 +131,7 @@ async def test_a_finding_that_has_to_last_is_told_when_it_did_and_never_if_it_di
     desk.pass_by(60)
     await desk.find("component.down", "engine")
     assert await desk.alerts() == []  # It began anew.
-    desk.pass_by(15)
+    desk.pass_by(30)
     await desk.find("component.down", "engine")
     assert [alert["state"] for alert in await desk.alerts()] == ["open"]
     assert [row["kind"] for row in await desk.log(channel)] == ["alert.opened"]
@@ -139,7 +139,7 @@ async def test_a_finding_that_has_to_last_is_told_when_it_did_and_never_if_it_di
 
 async def test_keeping_opens_what_is_new_and_resolves_what_is_gone_of_these_kinds_alone(desk):
     await desk.find("engine.stopped", "old")
-    await desk.find("webhook.failing", "whk")
+    await desk.find("delivery.failing", "whk")
     fresh = Finding(ORG, "engine.stopped", "new", "stopped")
 
     def keep(session):
@@ -151,7 +151,7 @@ async def test_keeping_opens_what_is_new_and_resolves_what_is_gone_of_these_kind
     assert found == {
         ("engine.stopped", "stopped"): "open",
         ("engine.stopped", "engine.stopped of old"): "resolved",
-        ("webhook.failing", "webhook.failing of whk"): "open",
+        ("delivery.failing", "delivery.failing of whk"): "open",
     }
 
 

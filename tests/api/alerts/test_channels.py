@@ -29,7 +29,9 @@ async def mail_server(desk, *, security="starttls", trusted=True, is_plain=False
     mails = Mails()
 
     def one():
-        return mails.plain() if is_plain or security == "tls" else mails.starttls(context)
+        if security == "tls":
+            return mails.inside_tls()
+        return mails.plain() if is_plain else mails.starttls(context)
 
     loop = asyncio.get_running_loop()
     server = await loop.create_server(one, "127.0.0.1", 0, ssl=context if security == "tls" else None)
@@ -155,12 +157,12 @@ async def test_pagerduty_is_asked_again_by_the_ladder_unless_it_refuses(desk):
 async def test_a_test_reaches_its_channel_alone_and_only_severe_ones_a_channel_for_them(desk):
     channel, severe = await desk.channel(), await desk.channel(severity="critical")
     assert (await desk.ask("POST", f"{CHANNELS}/{channel['id']}/tests"))[1]["kind"] == "channel.test"
-    await desk.find("webhook.failing", "whk")
+    await desk.find("delivery.failing", "whk")
     await desk.deliver()
     assert [row["kind"] for row in await desk.log(channel)] == ["alert.opened", "channel.test"]
     assert await desk.log(severe) == []
     assert (await desk.ask("PATCH", f"{CHANNELS}/{severe['id']}", {"severity": "info"}))[1]["severity"] == "info"
-    await desk.find("webhook.failing", "another")
+    await desk.find("delivery.failing", "another")
     assert [row["kind"] for row in await desk.log(severe)] == ["alert.opened"]
     assert (await desk.ask("DELETE", f"{CHANNELS}/{severe['id']}"))[0] == 204
     assert [row["id"] for row in (await desk.ask("GET", CHANNELS))[1]["data"]] == [channel["id"]]

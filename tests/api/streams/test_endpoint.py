@@ -128,7 +128,16 @@ async def test_a_reader_is_told_the_state_and_what_follows_and_may_resume(house)
 
 @pytest.mark.parametrize(
     ("channel_name", "key"),
-    [("pnl", "pf_other"), ("pnl", "pf_none"), ("books", "one:BTCUSDC"), ("approvals", "other"), ("secrets", "acme")],
+    [
+        ("pnl", "pf_other"),
+        ("pnl", "pf_none"),
+        ("books", "one:BTCUSDC"),
+        ("approvals", "other"),
+        ("secrets", "acme"),
+        ("alerts", "other"),
+        ("alerts", "pf_other"),
+        ("notices", "acme"),
+    ],
 )
 async def test_anothers_channels_are_no_channels(house, channel_name, key):
     async with Client(house) as socket:
@@ -146,6 +155,19 @@ async def test_each_channel_needs_its_scope(house, name, scope):
     async with Client(house) as socket:
         socket.say(op="sub", ch=name, key=keys.get(name, "pf_desk"))
         assert str(scope) in (await socket.hear_of("error"))["detail"]
+
+
+async def test_alerts_of_the_organisation_are_for_callers_of_all_its_portfolios(house):
+    async with Client(house) as socket:
+        for key in ("acme", "pf_desk"):
+            socket.say(op="sub", ch="alerts", key=key)
+            await socket.hear_of("ok")
+    house.tickets["good"] = house.standing = replace(WHO, portfolios=frozenset({"pf_desk"}))
+    async with Client(house) as socket:
+        socket.say(op="sub", ch="alerts", key="acme")
+        assert "all portfolios" in (await socket.hear_of("error"))["detail"]
+        socket.say(op="sub", ch="alerts", key="pf_desk")
+        await socket.hear_of("ok")
 
 
 async def test_what_is_taken_away_is_gone_within_a_second(house, monkeypatch):

@@ -134,6 +134,20 @@ def test_refusals_and_stages_are_alerts(lab):
     assert ("engine.stage", "critical") in kinds
 
 
+def test_how_things_stand_is_told_when_asked(lab):
+    assert lab.feed.standing() == {
+        "stage": "running", "strategies": {"desk": {"stage": "running", "rule": None, "result": "0"}}, "differs": [],
+    }  # fmt: skip
+    now = lab.desk.now_ns
+    lab.tell(e.OperatorSpoke(time_ns=now, command="stage", reason="drill", stage=2, strategy="desk"))
+    differs = e.AccountDiffers(finding="unknown-order", detail="x1 is open", client_order_id="x1")
+    lab.feed.on_step(e.TimerFired(time_ns=now, tag=0), [differs])
+    told = lab.feed.standing()
+    assert told["strategies"]["desk"]["stage"] == "cancel"
+    assert told["strategies"]["desk"]["rule"] == "operator"
+    assert [about["detail"]["order"] for about in told["differs"]] == ["x1"]
+
+
 async def test_followers_get_it_over_the_socket_and_a_slow_one_is_cut_off(lab, tmp_path):
     followers = Followers(lab.feed)
     async with serve_control(tmp_path / "e.sock", _nothing, streams={"follow": followers.follow}):
