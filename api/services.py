@@ -23,7 +23,7 @@ from api.engine_door import EngineDoor
 from api.mirror import Mirror
 from api.portfolios import Directory
 from api.streams.hub import Hub
-from api.swaps import DexDoor, Quotes
+from api.swaps import DexDoor, Quotes, SwapBook, SwapSettings
 from api.webhooks import Webhooks
 from custody import Ledger
 from custody.counter import Counter
@@ -54,6 +54,7 @@ class Services:
     quotes: Quotes
     backtests: BacktestDesk
     alerts: Alerts
+    swaps: SwapBook
     books: Ledger | None = None
     counter: Counter | None = None
     """Of an installation with custody."""
@@ -72,6 +73,7 @@ class Services:
         backtests: BacktestSettings | None = None,
         backtest_slots: int = 1,
         alerts: AlertSettings | None = None,
+        swaps: SwapSettings | None = None,
         books: Ledger | None = None,
         chains: Mapping[int, ChainReader] | None = None,
         counter: Counter | None = None,
@@ -83,6 +85,7 @@ class Services:
         batches, hub = Batches(database), Hub(clock.now_ns)
         directory, cursors = Directory(database, clock.now_ns), Cursors(key)
         effects, tests = Effects(batches, clock.now_ns), backtests or BacktestSettings()
+        quotes = Quotes(cursors, clock.now_ns)
         return cls(
             clock=clock,
             database=database,
@@ -97,9 +100,10 @@ class Services:
             mirror=Mirror(engine.control, hub, directory),
             webhooks=Webhooks(key, clock.now_ns, settings.webhook_networks),
             dex=dex,
-            quotes=Quotes(cursors, clock.now_ns),
+            quotes=quotes,
             backtests=BacktestDesk(database, effects, clock.now_ns, tests, root / tests.recordings, backtest_slots),
             alerts=Alerts(database, key, clock.now_ns, alerts or AlertSettings()),
+            swaps=SwapBook(database, effects, quotes, clock.now_ns, swaps or SwapSettings()),
             books=books,
             counter=counter,
         )

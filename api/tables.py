@@ -18,6 +18,7 @@ import api.orders.tables
 import api.portfolios.tables
 import api.risk.tables
 import api.strategies.tables
+import api.swaps.tables
 import api.webhooks.tables  # noqa: F401 - declares the tables, as do those before
 from runtime.database import Database
 

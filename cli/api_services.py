@@ -43,6 +43,7 @@ def open_services(data: DataDir) -> Services:
         backtests=settings.backtests,
         backtest_slots=backtest_slots(settings),
         alerts=settings.alerts,
+        swaps=settings.swaps,
         books=ledger,
         counter=_counter(settings, data, (database, ledger)),
         chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},

@@ -127,7 +127,8 @@ async def _chain(
     book = load_chain_book(data.root / chain.address_book, chain.chain_id, chain.pools)
     client = await stack.enter_async_context(ChainClient(list(chain.endpoints), chain.chain_id))
     part = custody.reconciliation
-    own = dict.fromkeys(parse_address(text) for text in (custody.account, *part.addresses))
+    swapping = (settings.swaps.account,) if settings.swaps.account else ()
+    own = dict.fromkeys(parse_address(text) for text in (custody.account, *swapping, *part.addresses))
     tokens = {asset: address for asset, (_, address) in book.tokens.items()}
     booker, finality_depth = None, part.finality_depth
     if (deposits := custody.deposits) is not None:

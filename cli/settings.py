@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from api.alerts.settings import AlertSettings
 from api.auth.settings import ApiSettings
 from api.backtests.settings import BacktestSettings
+from api.swaps.settings import SwapSettings
 from cex import VenueSettings
 from custody import PolicySettings
 from custody.audit import AuditSettings
@@ -113,7 +114,18 @@ class Settings(SettingsBase):
     alerts: AlertSettings = AlertSettings()
     tasks: TaskSettings = TaskSettings()
     backtests: BacktestSettings = BacktestSettings()
+    swaps: SwapSettings = SwapSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _swaps_have_an_account(self) -> Self:
+        if not self.swaps.account:
+            return self
+        if self.chain is None or self.custody is None or self.mode != "live":
+            raise ValueError('swaps need [chain], [custody] and mode = "live"')
+        if self.swaps.account.lower() == self.custody.account.lower():
+            raise ValueError("the engine trades with custody.account: swaps need an account of their own")
+        return self
 
 
 def load_settings(path: Path) -> Settings:

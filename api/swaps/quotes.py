@@ -14,7 +14,8 @@ from api.core.errors import BadRequest, NotFound
 from api.core.pages import Cursors
 from domain import Refused
 
-LIFETIME_S: Final = 30
+LIFETIME_S: Final = 120
+"""Long enough for a person to confirm a swap; a swap that refers to it is quoted anew, and never gives less."""
 ID_MAX: Final = 1_000
 _PREFIX: Final = "qt_"
 
@@ -46,11 +47,10 @@ class Quotes:
         return _PREFIX + self._cursors.seal(f"quotes/{organisation}", quoted)
 
     def open(self, organisation: str, quote: str) -> Quoted:
-        """What a quote says.
+        """What a quote says, also of one that is over: a request that is sent again is answered as it was.
 
         Raises:
             NotFound: None of the organisation's.
-            Refused: Rule `quote-expired`.
         """
         try:
             found = self._cursors.open(f"quotes/{organisation}", quote.removeprefix(_PREFIX), Quoted)
@@ -58,6 +58,13 @@ class Quotes:
             raise NotFound("no such quote", hint="POST /v1/quotes gives one") from exc
         if found is None or not quote.startswith(_PREFIX):
             raise NotFound("no such quote", hint="POST /v1/quotes gives one")
-        if self._now_ns() > found.expires_s * 10**9:
-            raise Refused("this quote is over", rule="quote-expired", hint="ask for another")
         return found
+
+    def check(self, quoted: Quoted) -> None:
+        """Stop here unless a quote still holds.
+
+        Raises:
+            Refused: Rule `quote-expired`.
+        """
+        if self._now_ns() > quoted.expires_s * 10**9:
+            raise Refused("this quote is over", rule="quote-expired", hint="ask for another")

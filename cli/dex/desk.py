@@ -90,14 +90,16 @@ class DexDesk:
         """The account's name in the ledger."""
         return vault_account(self.chain_id, self.account)
 
-    async def execute(self, plan: TransactionPlan, *, timeout_s: float = _SETTLED_S) -> SwapSettled:
+    async def execute(
+        self, plan: TransactionPlan, *, timeout_s: float = _SETTLED_S, initiator: str = "dex"
+    ) -> SwapSettled:
         """Let custody carry out a plan and wait for its outcome.
 
         Raises:
             Refused: By custody, a policy or a signer; nothing was sent.
             VenueUnavailable: There is no outcome yet. It may still come: look with `capstan transactions`.
         """
-        await self.custody.submit(plan, initiator="dex")
+        await self.custody.submit(plan, initiator=initiator)
         settled = await self.outcome(plan.intent_id, timeout_s=timeout_s)
         if settled.status == "refused":
             rule, _, reason = settled.reason.partition(": ")
@@ -105,14 +107,14 @@ class DexDesk:
         return settled
 
     async def execute_all(
-        self, plans: Sequence[TransactionPlan], *, timeout_s: float = _SETTLED_S
+        self, plans: Sequence[TransactionPlan], *, timeout_s: float = _SETTLED_S, initiator: str = "dex"
     ) -> list[SwapSettled]:
         """Carry out plans one after the other, each when the one before has settled; errors as `execute`.
 
         Given together, custody would number them in any order: an allowance that is taken back and given anew could
         end up taken back.
         """
-        return [await self.execute(plan, timeout_s=timeout_s) for plan in plans]
+        return [await self.execute(plan, timeout_s=timeout_s, initiator=initiator) for plan in plans]
 
     async def outcome(self, intent_id: str, *, timeout_s: float = _SETTLED_S) -> SwapSettled:
         """Wait for what became of an intent that was submitted.
@@ -166,7 +168,7 @@ async def open_desk(place: DeskPlace, more: Allowances = NO_MORE) -> AsyncIterat
     _ensure_one(place)
     async with AsyncExitStack() as stack:
         if place.config is not None:
-            desk, options = await _installation(stack, place.config)
+            desk, options = await _installation(stack, place.config, place.address, place.signer_socket)
         else:
             desk, options = await _devnet(stack, place, more)
         await _take_over(desk)
@@ -237,7 +239,9 @@ async def _take_over(desk: DexDesk) -> None:
         await Books(desk.ledger, desk.vault).open_balances("chain", await desk.custody.balances())
 
 
-async def _installation(stack: AsyncExitStack, path: Path) -> tuple[DexDesk, DeskOptions]:
+async def _installation(
+    stack: AsyncExitStack, path: Path, address: str, signer_socket: str
+) -> tuple[DexDesk, DeskOptions]:
     root = path.resolve().parent
     settings = load_settings(path)
     chain, part = settings.chain, settings.custody
@@ -246,7 +250,7 @@ async def _installation(stack: AsyncExitStack, path: Path) -> tuple[DexDesk, Des
     if settings.mode != "live":
         raise InputError(f"{path} trades on paper: nothing is sent", hint='mode = "live"')
     client = await stack.enter_async_context(ChainClient(list(chain.endpoints), chain.chain_id))
-    network, account, clock = await identify(client), parse_address(part.account), SystemClock()
+    network, account, clock = await identify(client), parse_address(address or part.account), SystemClock()
     ensure_keys_fit(network, (account,))
     database, ledger = await asyncio.to_thread(open_ledger, settings, DataDir(root))
     stack.callback(database.dispose)
@@ -258,7 +262,7 @@ async def _installation(stack: AsyncExitStack, path: Path) -> tuple[DexDesk, Des
         ledger=ledger,
         policy=policy,
         screener=DenyListScreener(root / part.deny_list),
-        signer=await SignerClient.connect(root / part.signer_socket, account),
+        signer=await SignerClient.connect(root / (signer_socket or part.signer_socket), account),
         chain=client,
         network=Network(network.value),
         now_ns=clock.now_ns,

@@ -34,3 +34,6 @@ class DeskPlace:
     data: Path | None = None
     account: int = ACCOUNT
     """Test account on a devnet; an installation's account is in its settings."""
+    address: str = ""
+    """Of an installation another account than custody's, with a signer of its own if that is named."""
+    signer_socket: str = ""

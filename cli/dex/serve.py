@@ -1,4 +1,4 @@
-"""`capstan dex serve`: the process that quotes on an installation's chain, for the API."""
+"""`capstan dex serve`: the process that quotes and swaps on an installation's chain, for the API."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def serve(
     data_dir: Annotated[Path, typer.Option(help="The installation; its settings have [chain].")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Quote swaps on the installation's chain until SIGTERM. `capstan up` starts it where there is a [chain].
+    """Quote on the installation's chain, and carry out the API's swaps, until SIGTERM. `capstan up` starts it.
 
     The API asks it over a socket that only the installation's user may open. It connects with the first question, and
-    says so while no node answers: nobody has to be there before it.
+    says so while no node answers: nobody has to be there before it. Swaps leave the account of [swaps], through
+    custody and its signer; without one it quotes and nothing else.
     """
     # The solver's systems are small: more threads would cost more than they bring. Before numpy is loaded.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -35,9 +36,11 @@ async def run(root: Path, *, as_json: bool) -> None:
     Raises:
         InputError: Its settings cannot be used, or have no chain.
     """
+    from chain import parse_address
     from cli.data_dir import DataDir
     from cli.dex.live_market import LiveMarket
     from cli.dex.service import DexService
+    from cli.dex.swap_loop import carry_out_swaps
     from cli.settings import load_settings
     from runtime import SystemClock, configure_logging
     from runtime.control import serve_control
@@ -50,13 +53,19 @@ async def run(root: Path, *, as_json: bool) -> None:
     configure_logging(level=settings.log.level)
     stop = asyncio.Event()
     stop_on_signals(stop)
-    market = LiveMarket(settings.chain.endpoints, settings.chain.chain_id, SystemClock().now_ns)
+    clock = SystemClock()
+    market = LiveMarket(settings.chain.endpoints, settings.chain.chain_id, clock.now_ns)
+    account = parse_address(settings.swaps.account) if settings.swaps.account else None
+    service = DexService(market, account)
+    swapping = asyncio.create_task(carry_out_swaps(data.settings, settings, service, clock.now_ns), name="dex.swaps")
     try:
-        async with serve_control(data.dex_control, DexService(market).handle):
+        async with serve_control(data.dex_control, service.handle):
             if as_json:
                 output.emit({"ready": True, "chain_id": settings.chain.chain_id})
             else:
                 output.say(f"quoting on chain {settings.chain.chain_id}")
             await stop.wait()
     finally:
+        swapping.cancel()
+        await asyncio.wait([swapping])
         await market.close()

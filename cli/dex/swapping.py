@@ -185,47 +185,70 @@ async def prepare(
     return Prepared(quote, bounds, way, contracts, owner, token, state, gas_limit, gas_cost, tuple(_distinct(problems)))
 
 
-async def carry_out(desk: DexDesk, shown: Prepared, policy: SlippagePolicy, requote: Requote) -> Realised:
+async def carry_out(
+    desk: DexDesk,
+    shown: Prepared,
+    policy: SlippagePolicy,
+    requote: Requote,
+    *,
+    name: str = "",
+    attempt: int = 1,
+    initiator: str = STRATEGY,
+) -> Realised:
     """Approve, permit and swap through custody; wait for the outcome and hold it against the quote.
+
+    Args:
+        desk: Whose account.
+        shown: What was shown, and is the worst that is accepted.
+        policy: What is tolerated.
+        requote: For when approvals took time.
+        name: Of the swap's intent, which happens at most once; the quote's unless given.
+        attempt: Beyond 1 when an earlier one never came to the swap itself: what leads to it has names of its own.
+        initiator: Who asks.
 
     Raises:
         Refused: Something stands in the way (named by the cause), or custody or a signer said no.
         VenueUnavailable: There is no outcome yet.
     """
     _ensure_clear(shown)
-    prefix = f"swap-{shown.quote.id}"
+    main = name or f"swap-{shown.quote.id}"
+    prefix = main if attempt == 1 else f"{main}-{attempt}"
     try:
-        now = await _approve(desk, shown, policy, requote, prefix) if shown.must_approve else shown
-        permit = await _permit(desk, now, prefix) if now.must_permit else None
-        plan = _plan(now.quote, now.bounds, now.way, now.contracts, now.owner, prefix, permit, now.gas_limit)
+        now = await _approve(desk, shown, policy, requote, prefix, initiator) if shown.must_approve else shown
+        permit = await _permit(desk, now, prefix, initiator) if now.must_permit else None
+        plan = _plan(now.quote, now.bounds, now.way, now.contracts, now.owner, main, permit, now.gas_limit)
         tried = await try_out(desk.client, plan, now.way, now.token, stands_for_permit=False)
         if not tried.succeeded:
-            _refuse(problem_of(tried.revert), prefix)
-        expected = expectation(now.quote, now.bounds, now.way, intent_id=prefix, time_ns=time.time_ns())
+            _refuse(problem_of(tried.revert), main)
+        expected = expectation(now.quote, now.bounds, now.way, intent_id=main, time_ns=time.time_ns())
         SwapLog(desk.root).append(expected)
-        settled = await desk.execute(plan)
+        settled = await desk.execute(plan, initiator=initiator)
     except Refused:
-        await _take_back(desk, shown, prefix)
+        if shown.must_approve or shown.quote.is_exact_out:
+            await take_back(desk, shown, prefix)
         raise
-    if now.quote.is_exact_out or settled.status != "mined":
-        await _take_back(desk, now, prefix)
+    if now.quote.is_exact_out or (settled.status != "mined" and shown.must_approve):
+        await take_back(desk, now, prefix)
     return realised(expected, settled)
 
 
-async def _approve(desk: DexDesk, shown: Prepared, policy: SlippagePolicy, requote: Requote, name: str) -> Prepared:
+async def _approve(
+    desk: DexDesk, shown: Prepared, policy: SlippagePolicy, requote: Requote, name: str, initiator: str
+) -> Prepared:
     """Give the allowance, and look at the swap again: that took a block or two."""
     amounts = [*([0] if shown.resets_allowance else []), shown.bounds.amount_in_max]
     await desk.execute_all(
-        [_approval(shown, amount, f"{name}-approve-{number}") for number, amount in enumerate(amounts, 1)]
+        [_approval(shown, amount, f"{name}-approve-{number}") for number, amount in enumerate(amounts, 1)],
+        initiator=initiator,
     )
     quote = await requote(shown.way.through)  # The allowance is that contract's.
     now = await prepare(desk.client, quote, policy, shown.contracts, shown.owner, shown.way.through)
-    now = replace(now, bounds=_no_worse(shown, now))
+    now = replace(now, bounds=no_worse(shown.bounds, now))
     _ensure_clear(now)
     return now
 
 
-async def _permit(desk: DexDesk, now: Prepared, name: str) -> SignedPermit:
+async def _permit(desk: DexDesk, now: Prepared, name: str, initiator: str) -> SignedPermit:
     if now.token is None:
         raise InputError("coins need no permit")
     permit = Permit(
@@ -236,26 +259,26 @@ async def _permit(desk: DexDesk, now: Prepared, name: str) -> SignedPermit:
         nonce=now.state.permit_nonce,
         expires_s=now.bounds.deadline_s,
     )
-    signature = await desk.custody.documents.sign(permit.document(), intent_id=f"{name}-permit", initiator=STRATEGY)
+    signature = await desk.custody.documents.sign(permit.document(), intent_id=f"{name}-permit", initiator=initiator)
     return SignedPermit(permit, signature.to_bytes())
 
 
-async def _take_back(desk: DexDesk, of: Prepared, name: str) -> None:
+async def take_back(desk: DexDesk, of: Prepared, name: str) -> None:
     """End what a swap left of its allowance: nobody may keep one that nobody needs."""
-    if of.token is None or not (of.must_approve or of.quote.is_exact_out):
+    if of.token is None:
         return
     state = await read_account(desk.client, of.owner, of.token, of.way)
     if state.allowance:
         await desk.execute(_approval(of, 0, f"{name}-take-back"))
 
 
-def _no_worse(shown: Prepared, now: Prepared) -> Bounds:
-    """Keep what was shown as the worst that is accepted.
+def no_worse(before: Bounds, now: Prepared) -> Bounds:
+    """Keep what was shown before as the worst that is accepted.
 
     Raises:
         Refused: Rule `pool-moved`: the new quote is worse than that.
     """
-    before, after = shown.bounds, now.bounds
+    after = now.bounds
     if after.amount_in_max <= before.amount_in_max and after.amount_out_min >= before.amount_out_min:
         return after
     quote = now.quote

@@ -30,7 +30,13 @@ START_NS = 1_800_000_000 * 10**9
 
 @contextmanager
 def api_services(
-    folder: Path, *, control: Path | None = None, books: Any = None, url: str = "", counter: Any = None
+    folder: Path,
+    *,
+    control: Path | None = None,
+    books: Any = None,
+    url: str = "",
+    counter: Any = None,
+    swaps: Any = None,
 ) -> Iterator[Services]:
     """Services over an SQLite file in `folder`, or the database at `url`; their clock stands until it is advanced.
 
@@ -47,6 +53,7 @@ def api_services(
             dex=DexDoor(folder / "dex.sock"),
             settings=ApiSettings(password_memory_kib=64),
             root=folder,
+            swaps=swaps,
             books=books,
             counter=None if counter is None else counter(database, clock.now_ns, folder),
         )

@@ -56,7 +56,10 @@ class Dex:
     """Answers as a running `capstan dex serve` does."""
 
     async def ask(self, command: str, *, timeout_s: float = 25.0, **request: Any) -> dict[str, Any]:
-        assert command == "quote"
+        if command == "prepare":
+            plan = {"account": "0x", "amount_in_max": "1", "amount_out_min": "1", "valid_until_s": 1, "through": "x"}
+            more = {"contract": "0x", "steps": [], "gas_limit": 1, "gas_cost_wei_max": "1", "problems": []}
+            return {"quote": FACTS} | plan | more
         return FACTS
 
 

@@ -99,7 +99,7 @@ FACTS = {
 }  # fmt: skip
 
 
-async def test_a_quote_is_its_organisations_alone_whole_and_for_half_a_minute(tmp_path):
+async def test_a_quote_is_its_organisations_alone_whole_and_for_two_minutes(tmp_path):
     async def answer(request):
         return FACTS
 
@@ -120,6 +120,7 @@ async def test_a_quote_is_its_organisations_alone_whole_and_for_half_a_minute(tm
         ):
             with pytest.raises(NotFound):
                 services.quotes.open(organisation, text)
-        services.clock.advance(seconds=31)
+        services.quotes.check(opened)
+        services.clock.advance(seconds=121)
         with pytest.raises(Refused, match="over"):
-            services.quotes.open(owner.organisation, quote["id"])
+            services.quotes.check(services.quotes.open(owner.organisation, quote["id"]))

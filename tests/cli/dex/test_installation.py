@@ -6,17 +6,26 @@ import asyncio
 import json
 
 import pytest
+from sqlmodel import select
 
+from api.swaps.tables import SwapRow
+from api.tables import open_tables
+from chain import parse_address
 from chain.devnet import TEST_ADDRESSES
 from cli.data_dir import DataDir
 from cli.demo.installation import VAULT, prepare_keys, settings_toml
 from cli.dex.desk import open_desk
+from cli.dex.live_market import LiveMarket
 from cli.dex.options import DeskPlace
+from cli.dex.service import DexService
+from cli.dex.swap_desk import SwapDesk
+from cli.dex.swap_loop import carry_out_swaps
 from cli.settings import load_settings
+from cli.wiring import open_ledger
 from custody import PolicyGuard
 from custody.policy import Policy
 from domain import InputError, Refused, VenueUnavailable
-from runtime import Secret
+from runtime import Secret, SystemClock
 from tests.cli.dex.test_swap_command import _run
 from wallets import SignerService, SigningJournal, unlock_keystore
 
@@ -97,3 +106,40 @@ async def test_an_installation_says_what_it_misses(house, tmp_path):
         async with open_desk(DeskPlace(config=house.settings)):
             pass
     assert TEST_ADDRESSES[5] == VAULT
+
+
+async def test_the_apis_swaps_leave_their_own_account_through_its_signer(devnet, house, signer, monkeypatch):
+    await devnet.fund(VAULT, 0, {"WETH": 10 * 10**18})
+    text = house.settings.read_text().replace(f'account = "{VAULT}"', f'account = "{TEST_ADDRESSES[6]}"')
+    house.settings.write_text(f'{text}\n[swaps]\naccount = "{VAULT}"\n')
+    settings, clock = load_settings(house.settings), SystemClock()
+    database, _ = open_ledger(settings, house)
+    tokens = {name: devnet.world.tokens[name].address for name in ("WETH", "USDC")}
+    with open_tables(database).transaction() as session:
+        session.add(
+            SwapRow(
+                id="sw_1", organisation="org", actor="key:1", initiator="ann", state="requested", chain_id=1337,
+                token_in=tokens["WETH"], token_out=tokens["USDC"], is_exact_out=False, amount_in=str(10**16),
+                amount_out="1", amount_in_max=str(10**16), amount_out_min="1", max_hops=1, through="swap-router-02",
+                slippage_bps=50, impact_bps_max=1_000, created_ns=1, deadline_ns=clock.now_ns() + 1_500 * 10**9,
+            )
+        )  # fmt: skip
+    step, stepped = SwapDesk.step, asyncio.Event()
+
+    async def noted(self):
+        await step(self)
+        stepped.set()
+
+    monkeypatch.setattr(SwapDesk, "step", noted)
+    market = LiveMarket(settings.chain.endpoints, settings.chain.chain_id, clock.now_ns)
+    service = DexService(market, parse_address(VAULT))
+    swapping = asyncio.create_task(carry_out_swaps(house.settings, settings, service, clock.now_ns))
+    async with asyncio.timeout(60):
+        await stepped.wait()
+    swapping.cancel()
+    await asyncio.wait([swapping])
+    await market.close()
+    with database.snapshot() as session:
+        (row,) = session.exec(select(SwapRow))
+        assert (row.state, row.reason, row.amount_in_settled) == ("mined", "", str(10**16))
+    database.dispose()

@@ -32,6 +32,22 @@ def test_it_runs_where_there_is_a_chain_and_nowhere_else(tmp_path):
     assert [part.name for part in parts_of(load_settings(data.settings), data, "127.0.0.1", 8460)][-1] == "dex"
 
 
+def test_swaps_want_an_account_that_nobody_else_trades_with(tmp_path):
+    account, custody = "0x" + "1" * 40, '\n[custody]\naccount = "0x{}"\n[custody.policy]\nchain_id = 1337\n'
+    swaps = f'\n[swaps]\naccount = "{account}"\n'
+    data = written(tmp_path, CHAIN + swaps)
+    with pytest.raises(InputError, match=r"swaps need \[chain\], \[custody\]"):
+        load_settings(data.settings)
+    for theirs, is_refused in (("1" * 40, True), ("2" * 40, False)):
+        data = written(tmp_path, CHAIN + custody.format(theirs) + swaps)
+        data.settings.write_text('mode = "live"\n' + data.settings.read_text())
+        if not is_refused:
+            assert load_settings(data.settings).swaps.account == account
+            continue
+        with pytest.raises(InputError, match="an account of their own"):
+            load_settings(data.settings)
+
+
 def test_it_starts_before_its_node_and_ends_on_sigterm(tmp_path):
     data = written(tmp_path, CHAIN)
     with running("dex", "serve", "--data-dir", str(tmp_path)) as (process, ready):

@@ -1,0 +1,58 @@
+"""Keeps a swap desk open for as long as the process runs, and has it look whenever there may be something to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from api.tables import open_tables
+from cli.dex.desk import DexDesk, open_desk
+from cli.dex.options import DeskPlace
+from cli.dex.service import DexService
+from cli.dex.swap_desk import SwapDesk
+from cli.settings import Settings
+from domain import InvariantError, PlatformError
+
+log = structlog.get_logger(__name__)
+
+LOOK_S: Final = 2.0
+"""How long it waits for a word that there is a swap, before it looks by itself."""
+AGAIN_S: Final = 5.0
+
+
+async def carry_out_swaps(path: Path, settings: Settings, service: DexService, now_ns: Callable[[], int]) -> None:
+    """Swap from the account of the settings until cancelled; where there is none, nothing.
+
+    Node, signer and database may come later, or go away: it opens the account again. A fault of ours ends it, and
+    quotes go on.
+    """
+    if not settings.swaps.account:
+        return
+    place = DeskPlace(config=path, address=settings.swaps.account, signer_socket=settings.swaps.signer_socket)
+    while True:
+        try:
+            async with open_desk(place) as desk:
+                log.info("swaps.open", account=desk.account)
+                await asyncio.to_thread(open_tables, desk.database)
+                await _serve(desk, service, now_ns)
+        except InvariantError as exc:
+            log.critical("swaps.stopped", error=str(exc))
+            return
+        except PlatformError as exc:
+            log.warning("swaps.closed", error=str(exc), hint=exc.hint)
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _serve(desk: DexDesk, service: DexService, now_ns: Callable[[], int]) -> None:
+    swaps = SwapDesk(desk, service, now_ns)
+    while True:
+        service.woken.clear()
+        await swaps.step()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await service.woken.wait()
