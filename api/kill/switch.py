@@ -23,12 +23,13 @@ from sqlmodel import Session, col, select
 from api.alerts import AlertBook, Finding
 from api.auth.principal import Principal
 from api.core.errors import Conflict, Forbidden, NotFound
+from api.custody.tables import VaultRow
 from api.engine_door import EngineDoor
 from api.kill.tables import KillReleaseRow, KillRow
 from api.portfolios import Directory
 from api.webhooks.outbox import Outbox
 from custody.audit import AuditLog
-from custody.freeze import ALL, Freezes
+from custody.freeze import ALL, Freezes, vault_scope, venue_scope
 from domain import PlatformError
 from runtime.database import Database
 
@@ -53,7 +54,8 @@ class Mode(StrEnum):
     FLATTEN = "flatten"
     """And positions are closed."""
     FREEZE = "freeze"
-    """And nothing leaves custody: of the house, for the whole run."""
+    """Every order is cancelled, and nothing leaves custody: for the house at all, or from a venue; for others from
+    their vaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +107,25 @@ class KillSwitch:
 
         Raises:
             NotFound: The caller owns no such strategy or portfolio, there is no such venue, or nothing of it runs.
-            Forbidden: A freeze by somebody who is not the house, or of a part.
+            Forbidden: A freeze of what has no custody of its own, or not of the caller.
         """
         strategies = await self._strategies(who, target)
-        if strategies is not None and not strategies:
+        scopes = await self._scopes(who, target) if mode is Mode.FREEZE else ()
+        if strategies is not None and not strategies and not scopes:
             raise NotFound("nothing of yours runs there")
-        if mode is Mode.FREEZE and strategies is not None:
-            raise Forbidden("a freeze is the house's, of everything", hint="cancel or flatten stops your strategies")
         press = Press(
             id=f"kill_{secrets.token_hex(8)}", target=target, mode=mode, reason=reason, actor=who.actor,
             strategies=tuple(strategies or ()), is_whole=strategies is None, created_ns=self._now_ns(),
         )  # fmt: skip
         log.warning("kill.pressed", kill=press.id, target=target.kind, name=target.name, mode=mode, actor=who.actor)
         stopping = asyncio.ensure_future(self._stop(press))
-        writing = asyncio.ensure_future(self._write(who, press))
+        writing = asyncio.ensure_future(self._write(who, press, scopes))
         await asyncio.wait([stopping, writing])
         engine = _outcome(stopping)
         recorded = writing.exception() is None
         if not recorded:
             log.error("kill.not_recorded", kill=press.id, error=str(writing.exception()))
-        return replace(press, engine=engine, frozen=recorded and mode is Mode.FREEZE, recorded=recorded)
+        return replace(press, engine=engine, frozen=recorded and bool(scopes), recorded=recorded)
 
     async def presses(self, who: Principal) -> list[Press]:
         """The organisation's presses, the newest first."""
@@ -138,8 +139,8 @@ class KillSwitch:
         return [press for press in await self._database.read(read) if self._sees(who, press)]
 
     def _sees(self, who: Principal, press: Press) -> bool:
-        """Whether all that a press stopped is the caller's."""
-        if press.is_whole:
+        """Whether all that a press stopped is the caller's, or it is the house's."""
+        if press.is_whole or self._directory.is_house(who):
             return self._directory.is_house(who)
         return all(self._directory.sees_strategy(who, name) for name in press.strategies)
 
@@ -223,10 +224,44 @@ class KillSwitch:
                 mine = [name for name in known if directory.sees_strategy(who, name)]
                 if target.kind is TargetKind.ALL:
                     return mine
-                trading = [name for name in mine if target.name in known[name]]
-                if not trading:
+                # At a venue the house stops everybody: what is wrong with it is wrong for all.
+                there = list(known) if directory.is_house(who) else mine
+                trading = [name for name in there if target.name in known[name]]
+                if not trading and not directory.is_house(who):
                     raise NotFound(f"no strategy of yours trades at {target.name[:40]!r}")
                 return trading
+
+    async def _scopes(self, who: Principal, target: Target) -> Sequence[str]:
+        """What of custody a freeze is of.
+
+        Raises:
+            Forbidden: A strategy or a portfolio has no custody of its own, a venue is the house's, or the caller's
+                organisation has no vault.
+        """
+        is_house = self._directory.is_house(who)
+        if target.kind is TargetKind.ALL and is_house:
+            return (ALL,)
+        if target.kind is TargetKind.VENUE and is_house:
+            return (venue_scope(target.name),)
+        if target.kind is not TargetKind.ALL or who.portfolios is not None:
+            raise Forbidden(
+                "a freeze is of everything of yours, or of a venue by the house",
+                hint="cancel or flatten stops strategies and portfolios",
+            )
+
+        def read(session: Session) -> list[str]:
+            query = select(VaultRow.name).where(VaultRow.organisation == who.organisation)
+            return [vault_scope(name) for name in session.exec(query)]
+
+        try:
+            scopes = await self._database.read(read)
+        except PlatformError as exc:
+            # The strategies are stopped all the same, and the answer says that nothing is frozen.
+            log.error("kill.vaults_unknown", actor=who.actor, error=str(exc))
+            return ()
+        if not scopes:
+            raise Forbidden("your organisation has no vault", hint="cancel or flatten stops your strategies")
+        return scopes
 
     async def _known(self) -> dict[str, list[str]]:
         """The run's strategies, and at which venues each trades."""
@@ -238,7 +273,9 @@ class KillSwitch:
             await self._engine.ask("kill", reason=press.reason, timeout_s=CONFIRM_S)
             return
         ask = partial(self._engine.ask, timeout_s=CONFIRM_S)
-        about: dict[str, Any] = {"stage": press.mode.value, "reason": press.reason}
+        # The engine's own freeze is of the whole run: of a part, its orders end.
+        stage = press.mode if press.is_whole or press.mode is not Mode.FREEZE else Mode.CANCEL
+        about: dict[str, Any] = {"stage": stage.value, "reason": press.reason}
         if press.is_whole:
             await ask("stage", **about)
             return
@@ -248,13 +285,14 @@ class KillSwitch:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _write(self, who: Principal, press: Press) -> None:
+    async def _write(self, who: Principal, press: Press, scopes: Sequence[str]) -> None:
         def write(session: Session) -> None:
-            freeze = None
-            if press.mode is Mode.FREEZE:
-                # By the actor's name, as custody writes names: `capstan custody freezes` lists it.
-                source = f"operator:{who.actor.replace(':', '.')}"
-                freeze = self._freezes.impose_in(session, ALL, source=source, reason=press.reason).id
+            # By the actor's name, as custody writes names: `capstan custody freezes` lists them.
+            source = f"operator:{who.actor.replace(':', '.')}"
+            imposed = [
+                self._freezes.impose_in(session, scope, source=source, reason=press.reason).id for scope in scopes
+            ]
+            freeze = imposed[0] if imposed else None
             session.add(
                 KillRow(
                     id=press.id,

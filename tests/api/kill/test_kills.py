@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from api import create_app
+from api.custody.tables import VaultRow
 from api.portfolios.directory import assign, create
 from custody.freeze import standing
 from domain import InputError, VenueUnavailable
@@ -134,10 +135,42 @@ async def test_the_house_stops_the_run_and_freezes_custody(desk):
         assert [freeze.scope for freeze in standing(session)] == ["all"]
 
 
+async def test_the_house_stops_everybody_at_a_venue_and_freezes_what_would_leave_it(desk):
+    desk.gate.principal = HOUSE
+    async with desk.running():
+        kill = (await desk.press(target="venue", name="binance", mode="freeze"))[1]
+        assert (sorted(kill["strategies"]), kill["is_whole"], kill["frozen"]) == (["arb", "mm"], False, True)
+        assert desk.engine.stages == {"mm": "cancel", "arb": "cancel"}, "a freeze of the engine's is the whole run's"
+        assert (await desk.press(target="venue", name="bitfinex"))[0] == 404
+        # Nothing trades there, and its withdrawals can be frozen all the same.
+        assert (await desk.press(target="venue", name="bitfinex", mode="freeze"))[1]["frozen"] is True
+        assert (await desk.press(target="portfolio", name=desk.mm, mode="freeze"))[0] == 404
+        desk.gate.principal = ALICE
+        assert (await desk.ask("GET", "/v1/kills"))[1]["data"] == []
+    with desk.services.database.snapshot() as session:
+        assert [freeze.scope for freeze in standing(session)] == ["venue/binance", "venue/bitfinex"]
+
+
+async def test_a_tenant_freezes_its_own_vaults_and_no_other(desk):
+    with desk.services.database.transaction() as session:
+        session.add(VaultRow(name="acme-hot", organisation=ANYBODY.organisation, changed_ns=1))
+        session.add(VaultRow(name="other-hot", organisation="org_other", changed_ns=1))
+    async with desk.running():
+        kill = (await desk.press(mode="freeze"))[1]
+        assert (sorted(kill["strategies"]), kill["frozen"]) == (["arb", "mm"], True)
+        assert desk.engine.stages == {"mm": "cancel", "arb": "cancel"}
+        desk.gate.principal = replace(ALICE, portfolios=frozenset({desk.mm}))
+        assert (await desk.press(mode="freeze"))[0] == 403
+    with desk.services.database.snapshot() as session:
+        assert [freeze.scope for freeze in standing(session)] == ["vault/acme-hot"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
         ({"mode": "freeze"}, 403),
+        ({"target": "strategy", "name": "mm", "mode": "freeze"}, 403),
+        ({"target": "venue", "name": "binance", "mode": "freeze"}, 403),
         ({"target": "strategy", "name": "house"}, 404),
         ({"target": "strategy", "name": "nobody"}, 404),
         ({"target": "portfolio", "name": "pf_0000000000000000"}, 404),
