@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,8 @@ from api.core.errors import NotFound
 from api.core.keys import ServerKey
 from api.core.pages import Cursors
 from api.engine_door import EngineDoor
+from api.health.board import Board, Component
+from api.health.checks import basic_components
 from api.mirror import Mirror
 from api.portfolios import Directory
 from api.streams.hub import Hub
@@ -55,6 +57,7 @@ class Services:
     backtests: BacktestDesk
     alerts: Alerts
     swaps: SwapBook
+    health: Board
     books: Ledger | None = None
     counter: Counter | None = None
     """Of an installation with custody."""
@@ -77,6 +80,7 @@ class Services:
         books: Ledger | None = None,
         chains: Mapping[int, ChainReader] | None = None,
         counter: Counter | None = None,
+        components: Sequence[Component] | None = None,
     ) -> Services:
         """Make what follows from the rest.
 
@@ -106,6 +110,7 @@ class Services:
             swaps=SwapBook(database, effects, quotes, clock.now_ns, swaps or SwapSettings()),
             books=books,
             counter=counter,
+            health=Board(components or basic_components(database, engine.ask, clock.now_ns), clock.now_ns),
         )
 
     @property

@@ -12,6 +12,7 @@ import api.backtests.tables
 import api.candles.tables
 import api.core.tables
 import api.custody.tables
+import api.health.tables
 import api.history.tables
 import api.kill.tables
 import api.orders.tables

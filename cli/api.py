@@ -20,42 +20,55 @@ DataDirOption = Annotated[Path, typer.Option(help="The installation.")]
 @app.command()
 def serve(
     data_dir: DataDirOption = Path(),
-    host: Annotated[str, typer.Option(help="A loopback address: TLS is a proxy's business.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback with [api.tls] only, or behind a proxy with TLS.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8460,
 ) -> None:
-    """Serve the API and its documentation page until SIGTERM."""
-    import uvicorn
+    """Serve the whole API until SIGTERM: then new requests are told so, and what was asked is answered.
 
+    With `[api.tls]` it speaks TLS 1.3 (docs/api/operations.md). Its log is JSON lines on standard error.
+    """
     from api import create_app
-    from api.http_protocol import BoundedHttp
+    from api.auth.networks import parse_networks
+    from api.server.guard import Limits
+    from api.server.serving import Server
+    from api.server.tls import server_context
     from cli.api_services import open_services
     from cli.settings import load_settings
     from runtime import configure_logging
 
+    data = DataDir(data_dir.resolve())
+    settings = load_settings(data.settings)
+    check_host(host, has_tls=settings.api.tls is not None)
+    configure_logging(level=settings.log.level)
+    tls = None if settings.api.tls is None else server_context(settings.api.tls, data.root)
+    limits = Limits(
+        connections=settings.api.connections_max,
+        per_address=settings.api.connections_per_address_max,
+        trusted=parse_networks(settings.api.trusted_proxies),
+    )
+    app_ = create_app(open_services(data))
+    # The loop shares the interpreter with database threads: it has its turn back sooner than after the default 5 ms.
+    sys.setswitchinterval(0.000_5)
+    Server(app_, host, port, tls=tls, limits=limits, drain_s=settings.api.drain_s).run()
+
+
+def check_host(host: str, *, has_tls: bool) -> None:
+    """Keep what is not encrypted on this machine.
+
+    Raises:
+        InputError: An address beyond loopback, and no TLS.
+    """
     try:
         is_loopback = ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost"
-    if not is_loopback:
-        raise InputError(f"{host} is not a loopback address", hint="put a proxy with TLS in front of it")
-    data = DataDir(data_dir.resolve())
-    configure_logging(level=load_settings(data.settings).log.level)
-    services = open_services(data)
-    # The loop shares the interpreter with database threads: it has its turn back sooner than after the default 5 ms.
-    sys.setswitchinterval(0.000_5)
-    # uvicorn would believe X-Forwarded-For from loopback: whom to believe is said in [api] trusted_proxies alone.
-    uvicorn.run(
-        create_app(services),
-        host=host,
-        port=port,
-        # Ours: one line of JSON a request, without its path. uvicorn's own would have a stream's ticket in it.
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        http=BoundedHttp,
-        timeout_graceful_shutdown=10,
-    )
+    if not is_loopback and not has_tls:
+        raise InputError(
+            f"{host} is not a loopback address",
+            hint="[api.tls] with certificate and key, or a proxy with TLS in front of it",
+        )
 
 
 @app.command()

@@ -12,6 +12,7 @@ from api.tables import open_tables
 from chain import ChainClient
 from cli.backtest_jobs import backtest_slots
 from cli.data_dir import DataDir
+from cli.probing import components_of
 from cli.settings import ChainSettings, Settings, load_settings
 from cli.wiring import open_ledger
 from custody import Ledger
@@ -32,8 +33,9 @@ def open_services(data: DataDir) -> Services:
     chain = settings.chain
     database, ledger = open_ledger(settings, data)
     open_tables(database)
+    clock = SystemClock()
     return Services.over(
-        clock=SystemClock(),
+        clock=clock,
         database=database,
         key=ServerKey.at(data.api_key),
         engine=EngineDoor(data.control),
@@ -45,6 +47,7 @@ def open_services(data: DataDir) -> Services:
         alerts=settings.alerts,
         swaps=settings.swaps,
         books=ledger,
+        components=components_of(settings, data, database, clock.now_ns),
         counter=_counter(settings, data, (database, ledger)),
         chains={} if chain is None else {chain.chain_id: _LazyChain(chain)},
     )

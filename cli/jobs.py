@@ -236,6 +236,19 @@ class Jobs:
         finally:
             database.dispose()
 
+    def pulse(self) -> None:
+        """Say that schedule, queue and worker do their work: `/readyz` looks for it."""
+        from api.health.checks import WORKER
+        from api.health.tables import note_pulse
+        from api.tables import open_tables
+
+        database = open_tables(self.open_database())
+        try:
+            with database.transaction() as session:
+                note_pulse(session, WORKER, self._clock.now_ns())
+        finally:
+            database.dispose()
+
     def run_backtest(self, slot: int) -> None:
         """Run the next backtest that waits, to its end."""
         from api.tables import open_tables

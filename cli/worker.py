@@ -63,6 +63,7 @@ def worker(
 
 def jobs_due(settings: Settings) -> list[Job]:
     """What an installation needs done, and how often."""
+    from api.health.checks import PULSE_S
     from cli.backtest_jobs import BACKTESTS_S, backtest_slots
     from runtime.tasks import Job
 
@@ -71,6 +72,7 @@ def jobs_due(settings: Settings) -> list[Job]:
         Job("webhooks.deliver", (), every.webhooks_s),
         Job("webhooks.forget", (), every.forget_s),
         Job("alerts.watch", (), every.alerts_s),
+        Job("health.pulse", (), PULSE_S),
     ]
     found += [Job("backtests.run", (slot,), BACKTESTS_S) for slot in range(backtest_slots(settings))]
     if custody is None or settings.mode != "live":
@@ -117,6 +119,7 @@ def _bodies(jobs: Jobs) -> dict[str, Callable[..., None]]:
         "webhooks.deliver": jobs.deliver_webhooks,
         "webhooks.forget": jobs.forget_webhooks,
         "alerts.watch": jobs.watch_alerts,
+        "health.pulse": jobs.pulse,
         "backtests.run": jobs.run_backtest,
         "deposits.scan": jobs.scan,
         "deposits.confirm": jobs.confirm,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from api.auth.networks import parse_networks
+from api.auth.tls_settings import TlsSettings
 from domain import InputError
 from runtime import SettingsPart
 
@@ -38,6 +39,14 @@ class ApiSettings(SettingsPart):
     password_memory_kib: int = Field(default=65_536, ge=64, le=1_048_576)
     """Memory of argon2id; the default is RFC 9106's second choice."""
 
+    tls: TlsSettings | None = None
+    """Certificate and key: the API speaks TLS 1.3 itself, and may listen beyond this machine. None: a proxy does."""
+    drain_s: float = Field(default=0.0, ge=0, le=300)
+    """After SIGTERM new requests are told 503 for so long before nobody listens: for balancers to notice."""
+    connections_max: int = Field(default=8_192, ge=16, le=1_000_000)
+    """Connections of a process; one more is closed."""
+    connections_per_address_max: int = Field(default=256, ge=1, le=1_000_000)
+    """Of them, from one address; this machine and trusted proxies are not counted."""
     webhook_networks: tuple[str, ...] = ()
     """Private blocks in which webhooks' receivers may stand, over plain http too. None: public addresses and https."""
     webhook_ca: str = ""
@@ -49,6 +58,8 @@ class ApiSettings(SettingsPart):
             parse_networks((*self.trusted_proxies, *self.webhook_networks))
         except InputError as exc:
             raise ValueError(str(exc)) from exc
+        if self.tls is not None and not self.url.startswith("https://"):
+            raise ValueError("with [api.tls] the API's url begins with https://")
         for url in (self.url, *self.origins):
             parts = urlsplit(url)
             is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOCAL)

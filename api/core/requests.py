@@ -29,6 +29,15 @@ ABANDONED: Final = 499
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
+_TOLD_TO_THE_LAST: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+def is_draining(scope: Scope) -> bool:
+    """Whether the process that answers is about to end (`api.server`)."""
+    app = scope.get("app")
+    return app is not None and bool(getattr(app.state, "is_draining", False))
+
+
 class RequestFrame:
     """Gives each request its id, checks `API-Version`, and adds the headers that every answer has."""
 
@@ -65,11 +74,21 @@ class RequestFrame:
         figures.IN_FLIGHT.inc()
         try:
             await self._answer(scope, receive, send_framed, headers.get("api-version", VERSION))
+        except Exception:
+            status = 500  # What is around us answers so.
+            raise
         finally:
             figures.IN_FLIGHT.dec()
             _tell(scope, status, time.perf_counter() - began)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, version: str) -> None:
+        if is_draining(scope) and scope["path"] not in _TOLD_TO_THE_LAST:
+            gone = problem(
+                scope, 503, "draining", "this process is about to end", hint="ask again: another answers",
+                headers={"retry-after": "1", "connection": "close"},
+            )  # fmt: skip
+            await gone(scope, receive, send)
+            return
         if version not in VERSIONS:
             known = ", ".join(sorted(VERSIONS))
             refusal = problem(

@@ -178,7 +178,8 @@ async def test_every_route_of_the_application_is_refused_to_nobody_or_public_on_
 
 
 OPEN = {
-    "/v1/health", "/v1/branding/{slug}", "/.well-known/jwks.json", "/healthz", "/readyz", "/v1/stream",
+    "/v1/health", "/v1/branding/{slug}", "/.well-known/jwks.json", "/healthz", "/readyz", "/readyz/{component}",
+    "/v1/stream",
     "/docs", "/docs/start.js", "/docs/{asset}",
 }  # fmt: skip
 """Beside the ways to log in, and the stream, which asks for a ticket. Whoever opens another route says so here."""

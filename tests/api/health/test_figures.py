@@ -145,15 +145,23 @@ async def test_a_caller_that_went_away_is_told_as_that(logged) -> None:
     )
 
 
-async def test_an_error_of_ours_is_told_as_one_that_somebody_should_see(client: Client, control: Path, logged) -> None:
+async def test_an_error_of_ours_is_told_as_one_that_somebody_should_see(
+    client: Client, control: Path, logged, monkeypatch
+) -> None:
     async def fail(_request):
         raise InputError("no such command")
 
     async with serve_control(control, fail):
         await client.ask("GET", "/v1/engine")
     await client.ask("GET", "/v1/engine")
+
+    async def broken(_timeout_s=0):
+        raise RuntimeError("our bug")
+
+    monkeypatch.setattr(type(client.app.state.services.engine), "ask", broken)
+    await client.ask("GET", "/v1/engine")
     levels = [(line["status"], line["level"]) for line in logged() if line["event"] == "api.request"]
-    assert levels == [(422, "info"), (503, "warning")]
+    assert levels == [(422, "info"), (503, "warning"), (500, "warning")]
 
 
 def test_a_slow_readers_deltas_are_counted_as_conflated_and_a_gap_as_a_resubscription() -> None:
