@@ -42,6 +42,9 @@ class DevnetConfig:
     order: Literal["fees", "fifo"] = "fees"
     """Which waiting transaction a block takes first. A relay needs `fifo`: first come, first served."""
 
+    epoch_blocks: int = 32
+    """A block is `safe` after so many others, and `finalized` after twice as many."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
             raise InputError(f"not a port: {self.port}")
@@ -52,6 +55,8 @@ class DevnetConfig:
                 "chain id 31337 breaks Permit2, whose published code caches it for another address",
                 hint="Use 1337, or 1 for tools that hard-code mainnet.",
             )
+        if self.epoch_blocks < 1:
+            raise InputError(f"an epoch has blocks, found {self.epoch_blocks}")
         if self.block_time_s < 0:
             raise InputError(f"the block time must not be negative, found {self.block_time_s}")
 
@@ -84,7 +89,13 @@ class Devnet:
             raise InputError(f"the dump is of chain {saved.world.chain_id}, asked for is chain {config.chain_id}")
         artifacts = node_modules()
         began = time.monotonic()
-        node = AnvilNode(config.host, config.port or free_port(config.host), config.chain_id, order=config.order)
+        node = AnvilNode(
+            config.host,
+            config.port or free_port(config.host),
+            config.chain_id,
+            order=config.order,
+            epoch_blocks=config.epoch_blocks,
+        )
         node.launch()
         try:
             await node.wait_until_listening()

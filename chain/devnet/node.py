@@ -75,13 +75,21 @@ class AnvilNode:
     """A running anvil. Start it from the main thread: it is killed when the thread that started it ends."""
 
     def __init__(
-        self, host: str, port: int, chain_id: int, *, genesis_time_s: int = GENESIS_TIME_S, order: str = "fees"
+        self,
+        host: str,
+        port: int,
+        chain_id: int,
+        *,
+        genesis_time_s: int = GENESIS_TIME_S,
+        order: str = "fees",
+        epoch_blocks: int = 32,
     ) -> None:
         self.host = host
         self.port = port
         self.chain_id = chain_id
         self._genesis_time_s = genesis_time_s
         self._order = order
+        self._epoch_blocks = epoch_blocks
         self._process: subprocess.Popen[bytes] | None = None
         self._states: Path | None = None
 
@@ -114,7 +122,7 @@ class AnvilNode:
         self._process = subprocess.Popen(
             [
                 *(str(anvil_path()), "--silent", "--hardfork", "prague", "--no-request-size-limit"),
-                *("--order", self._order),
+                *("--order", self._order, "--slots-in-an-epoch", str(self._epoch_blocks)),
                 *("--host", self.host, "--port", str(self.port)),
                 *("--chain-id", str(self.chain_id), "--timestamp", str(self._genesis_time_s)),
                 *("--mnemonic", TEST_MNEMONIC, "--cache-path", str(self._states)),

@@ -28,7 +28,7 @@ from custody import Entry, Ledger, Posting, open_books
 from custody.approvals import key_text
 from custody.policy.bundle import Bundle, sign_bundle
 from custody.policy.rulebook import read_rulebook
-from domain import ChainId, InputError, token_asset
+from domain import Asset, ChainId, InputError, token_asset
 from runtime import SystemClock
 from runtime.batches import Batches
 from runtime.database import Database
@@ -103,7 +103,7 @@ def _write_settings(data: DataDir, port: int, exchange_url: str) -> None:
         Ledger(database, SystemClock().now_ns).post(entry)
     finally:
         database.dispose()
-    data.settings.write_text(_settings(world, port, exchange_url), encoding="utf-8")
+    data.settings.write_text(_settings(world, usdc, port, exchange_url), encoding="utf-8")
 
 
 def _policy(chain_id: int, usdc: str, decimals: int, people: dict[str, Person]) -> str:
@@ -144,7 +144,7 @@ def _public(person: Person) -> str:
     return key_text(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(person.secret)).public_key())
 
 
-def _settings(world: DevnetWorld, port: int, exchange_url: str) -> str:
+def _settings(world: DevnetWorld, usdc: Asset, port: int, exchange_url: str) -> str:
     return f"""# Written by `capstan up --demo`. A real installation differs in endpoints, keys and limits only.
 mode = "live"
 
@@ -175,6 +175,7 @@ policy_admins = "policy-admins.yaml"
 
 [custody.withdrawals]
 kek = "kek"
+fees = {{ "{usdc.id}" = "{usdc.unit}" }}
 
 [engine.assets.USD]
 members = ["USDC"]

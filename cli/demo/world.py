@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 LEASE_S = 60.0
 BLOCK_TIME_S = 1
+EPOCH_BLOCKS = 2
+"""Nobody who tries something out waits the minute that 64 blocks take: here four are final."""
 OTHER_TRADER = TEST_ADDRESSES[8]
 """Another person's test account, unlocked in the node: its swaps make the pools move."""
 SWAP_PAUSE_S = 0.7
@@ -49,7 +51,7 @@ async def run_world(data: DataDir, seed: int, *, with_faults: bool = False) -> N
     """Bring chain and exchange up, trade on the pools, and stay until nobody needs it any more."""
     stop = asyncio.Event()
     stop_on_signals(stop)
-    async with await Devnet.start(DevnetConfig(block_time_s=BLOCK_TIME_S)) as devnet:
+    async with await Devnet.start(DevnetConfig(block_time_s=BLOCK_TIME_S, epoch_blocks=EPOCH_BLOCKS)) as devnet:
         await _fund(devnet, VAULT, VAULT_TOKENS)
         await _fund(devnet, OTHER_TRADER, {"USDC": "20000000", "WETH": "3000", "WBTC": "150"})
         data.address_book.write_bytes(devnet.world.to_json())

@@ -83,6 +83,20 @@ def test_an_exchange_makes_its_own_market_and_two_people_let_go_of_a_kill(world:
     assert re.fullmatch(r"it quotes again: [0-9.]+ / [0-9.]+", said[7])
 
 
+def test_a_treasurer_pays_and_two_people_sign(world: Path) -> None:
+    said = run("treasurer.py", world)
+    assert said[0] == "ulla is owed 50000 USDC"
+    assert re.fullmatch(r"w-[0-9a-f]{24} asked by tom@exchange\.example: 47499 USDC are left", said[1]), said[1]
+    assert "Recipient:     Partner Ltd (0xa0Ee7A142d267C1f36714E4a8F75612F20a79720)" in said
+    assert said[-5:-2] == [
+        "tom may not: missing_scope", "ada@exchange.example signs: pending", "alf@exchange.example signs: met",
+    ]  # fmt: skip
+    # Two who sign at once are sooner than the desk that was going to write down that it waits for them.
+    steps = "requested, screened, (?:approval-asked, )?approved, sent, finalized, booked"
+    assert re.fullmatch(rf"booked in 0x[0-9a-f]{{64}}: {steps}", said[-2]), said[-2]
+    assert said[-1] == "ulla is owed 47499 USDC"
+
+
 def test_an_installation_is_not_taken_for_a_world(tmp_path: Path) -> None:
     (tmp_path / "capstan.toml").write_text('mode = "live"\n')
     with pytest.raises(InputError, match="is an installation already"), tryout(DataDir(tmp_path), 8460):
