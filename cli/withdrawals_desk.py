@@ -17,12 +17,13 @@ from compliance import DenyListScreener
 from custody import Ledger, Policy
 from custody.approvals import DatabaseApprovals
 from custody.audit import AuditLog
-from custody.counter import Counter, Vault
+from custody.counter import Counter, SignedPolicy, Vault
 from custody.deposits.addresses import DepositAddresses
 from custody.deposits.settings import DepositSettings
 from custody.freeze import Freezes
 from custody.policy import BundlePolicy, load_admins
 from custody.policy.judge import Judge
+from custody.policy.rulebook import Rulebook
 from custody.transactions.wishing import WishingDesk
 from custody.withdrawals import (
     AddressBook,
@@ -38,7 +39,7 @@ from custody.withdrawals import (
 )
 from custody.withdrawals.assets import AssetNames
 from custody.withdrawals.settings import WithdrawalSettings
-from domain import ChainId, InputError, PlatformError
+from domain import ChainId, InputError, InvariantError, PlatformError
 from runtime import SystemClock
 from runtime.control import ask_control
 from runtime.database import Database
@@ -131,6 +132,8 @@ def open_counter(
         database=database,
         ledger=ledger,
         policy=policy,
+        rulebook=lambda: rulebook_of(policy),
+        signed_policy=_signed_policy(part, data),
         vault=vault,
         assets=asset_names(settings, data),
         desk=desk,
@@ -142,6 +145,25 @@ def open_counter(
         check_deposits=_deposit_check(settings, data),
         wake=lambda: wake(data.root),
     )
+
+
+def rulebook_of(policy: Judge) -> Rulebook:
+    """The document that a policy judges by now.
+
+    Raises:
+        Refused: Rule `no-policy`: none is active yet.
+    """
+    if isinstance(policy, BundlePolicy):
+        return policy.current().rulebook
+    if not isinstance(policy, Policy):
+        raise InvariantError(f"{type(policy).__name__} has no document")
+    return policy.rulebook
+
+
+def _signed_policy(part: CustodySettings, data: DataDir) -> SignedPolicy | None:
+    if not part.policy_bundle:
+        return None
+    return SignedPolicy(load_admins(data.root / part.policy_admins), data.root / part.policy_bundle)
 
 
 async def wake(root: Path) -> None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from custody.approvals import DatabaseApprovals
 from custody.deposits.addresses import DepositAddresses
 from custody.ledger import Ledger
+from custody.policy import Admins
 from custody.policy.judge import Judge
+from custody.policy.rulebook import Rulebook
 from custody.withdrawals import AddressBook, VenueSecrets, WithdrawalDesk, WithdrawalStore
 from custody.withdrawals.assets import AssetNames
 from domain import Address, ChainId
@@ -27,6 +30,14 @@ class Vault:
     address: Address
 
 
+@dataclass(frozen=True, slots=True)
+class SignedPolicy:
+    """Where a signed policy comes from: who may sign it, and the file in which the processes look for it."""
+
+    admins: Admins
+    bundle: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
     """The desk, and what stands around it."""
@@ -34,6 +45,10 @@ class Counter:
     database: Database
     ledger: Ledger
     policy: Judge
+    rulebook: Callable[[], Rulebook]
+    """The document of the policy that is active now; raises as `policy` does."""
+    signed_policy: SignedPolicy | None
+    """None: the policy stands in the settings."""
     vault: Vault
     """Whose transactions pay."""
     assets: AssetNames

@@ -28,3 +28,19 @@ class VaultRow(SQLModel, table=True):
     name: str = Field(primary_key=True, max_length=64)
     organisation: str = Field(max_length=40)
     changed_ns: int = Field(sa_type=sa.BigInteger)
+
+
+class PolicyProposalRow(SQLModel, table=True):
+    """A policy that administrators may sign; its signatures so far are in the bundle."""
+
+    __tablename__ = "api_policy_proposals"
+
+    id: str = Field(primary_key=True, max_length=40)
+    organisation: str = Field(max_length=40)
+    bundle: str = Field(sa_type=sa.Text)
+    version: int = Field(sa_type=sa.BigInteger)
+    digest: str = Field(max_length=64)
+    state: str = Field(max_length=12)
+    """`open` or `accepted`."""
+    actor: str = Field(max_length=80)
+    created_ns: int = Field(sa_type=sa.BigInteger)

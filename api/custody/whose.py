@@ -9,10 +9,11 @@ approved about it; the vault's organisation sees it among transactions and appro
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, or_, true
 from sqlmodel import Session, col, select
 
 from api.auth.principal import Principal
@@ -25,6 +26,9 @@ from custody.withdrawals.tables import WithdrawalRow
 
 _FOREIGN: Final = r"org\_%:%"
 """How clients of tenants are called: the house has none of that name, whether it is in the table or not."""
+
+_PARTS: Final = ("available", "pending", "held")
+_RESULTS: Final = ("trading", "fees", "gas", "liquidity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,15 @@ class Whose:
         sent = select(TransactionRow.intent_id).where(col(TransactionRow.vault).in_(others))
         drawn = select(WithdrawalRow.withdrawal_id).where(col(WithdrawalRow.vault).in_(others))
         return or_(and_(column.not_in(sent), column.not_in(drawn)), column.in_(paid))
+
+    def account(self, column: Any, strategies: Collection[str]) -> ColumnElement[bool]:
+        """The rows of the books' accounts: of the house all, else its clients' and these strategies'."""
+        if self.is_house:
+            return true()
+        mine = ClientRow.organisation == self.organisation
+        owed = [select("user/" + col(ClientRow.id) + f"/{part}").where(mine) for part in _PARTS]
+        made = [f"{kind}/{strategy}" for strategy in strategies for kind in _RESULTS]
+        return or_(column.in_(made), *(column.in_(names) for names in owed))
 
     def check_client(self, session: Session, client: str) -> None:
         """Stop here unless a client is the organisation's.

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, or_
 from sqlmodel import Session, col, select
@@ -142,7 +142,7 @@ def balances_in(session: Session, prefix: str = "", accounts: Collection[str] = 
     """Balances inside a transaction of the caller's; see `Ledger.balances`. `accounts` narrows them down to these."""
     query = select(BalanceRow).order_by(col(BalanceRow.account), col(BalanceRow.asset))
     if prefix:
-        query = query.where(_beneath(prefix))
+        query = query.where(beneath(col(BalanceRow.account), prefix))
     if accounts:
         query = query.where(col(BalanceRow.account).in_(accounts))
     found: dict[str, dict[str, int]] = defaultdict(dict)
@@ -152,8 +152,13 @@ def balances_in(session: Session, prefix: str = "", accounts: Collection[str] = 
     return dict(found)
 
 
-def _beneath(prefix: str) -> ColumnElement[bool]:
+def beneath(account: Any, prefix: str) -> ColumnElement[bool]:
+    """The rows whose account, a column, is `prefix` or lies beneath it.
+
+    Raises:
+        InputError: It is no part of an account's name.
+    """
     if not re.fullmatch(r"[A-Za-z0-9:._\-/]+", prefix):
         raise InputError(f"not an account prefix: {prefix!r}")
     escaped = prefix.replace("\\", "\\\\").replace("_", "\\_")
-    return or_(col(BalanceRow.account) == prefix, col(BalanceRow.account).like(f"{escaped}/%", escape="\\"))
+    return or_(account == prefix, account.like(f"{escaped}/%", escape="\\"))

@@ -99,6 +99,22 @@ def sign_bundle(bundle: Bundle, key: Ed25519PrivateKey, *, now_s: int) -> Bundle
     return Bundle(bundle.rulebook, (*others, signature))
 
 
+def add_signature(bundle: Bundle, signature: AdminSignature, admins: Admins) -> Bundle:
+    """Add what an administrator has signed elsewhere, in the place of an earlier one of the same key.
+
+    Raises:
+        Refused: Rule `policy-signature`: it is nobody's who may change the policy, or not over this document.
+    """
+    if signature.admin not in admins.keys.values() or not _verifies(bundle.rulebook, signature):
+        raise Refused(
+            f"not an administrator's signature over version {bundle.rulebook.version} and its moment",
+            rule="policy-signature",
+            hint="`capstan policy sign` writes one; docs/policy.md says over what",
+        )
+    others = tuple(other for other in bundle.signatures if other.admin != signature.admin)
+    return Bundle(bundle.rulebook, (*others, signature))
+
+
 def read_bundle(text: str, what: str = "policy bundle") -> Bundle:
     """Read a bundle. Its signatures are not verified; `check_quorum` does that.
 

@@ -47,39 +47,43 @@ class PolicyHistory:
         Raises:
             Refused: See `check_quorum` and `check_successor`.
         """
+        with self._database.transaction() as session:
+            return self.accept_in(session, bundle)
+
+    def accept_in(self, session: Session, bundle: Bundle) -> Accepted:
+        """Accept a bundle in a transaction of the caller's; see `accept`."""
         signed_s, now_s = check_quorum(bundle, self._admins), self._now_ns() // _NS
         rulebook = bundle.rulebook
-        with self._database.transaction() as session:
-            self._database.serialize(session, "policy")
-            earlier = self._all(session)
-            if earlier and earlier[-1].bundle.rulebook.digest == rulebook.digest:
-                return earlier[-1]
-            highest = earlier[-1].bundle.rulebook.version if earlier else 0
-            active = active_of(earlier, now_s)
-            current = None if active is None else active.bundle.rulebook
-            check_successor(bundle, signed_s=signed_s, highest=highest, current=current, now_s=now_s)
-            accepted = Accepted(bundle, signed_s, now_s, max(effective_s(bundle, seen_s=now_s, current=current), now_s))
-            session.add(
-                PolicyBundleRow(
-                    version=rulebook.version,
-                    digest=rulebook.digest,
-                    bundle=bundle.to_json(),
-                    signed_s=signed_s,
-                    seen_s=now_s,
-                    effective_s=accepted.effective_s,
-                )
+        self._database.serialize(session, "policy")
+        earlier = self._all(session)
+        if earlier and earlier[-1].bundle.rulebook.digest == rulebook.digest:
+            return earlier[-1]
+        highest = earlier[-1].bundle.rulebook.version if earlier else 0
+        active = active_of(earlier, now_s)
+        current = None if active is None else active.bundle.rulebook
+        check_successor(bundle, signed_s=signed_s, highest=highest, current=current, now_s=now_s)
+        accepted = Accepted(bundle, signed_s, now_s, max(effective_s(bundle, seen_s=now_s, current=current), now_s))
+        session.add(
+            PolicyBundleRow(
+                version=rulebook.version,
+                digest=rulebook.digest,
+                bundle=bundle.to_json(),
+                signed_s=signed_s,
+                seen_s=now_s,
+                effective_s=accepted.effective_s,
             )
-            self._audit.append(
-                session,
-                "policy.activated",
-                f"policy/{rulebook.version}",
-                {
-                    "digest": rulebook.digest,
-                    "effective_s": accepted.effective_s,
-                    "admins": sorted(signature.admin for signature in bundle.signatures),
-                    "replaces": None if current is None else current.version,
-                },
-            )
+        )
+        self._audit.append(
+            session,
+            "policy.activated",
+            f"policy/{rulebook.version}",
+            {
+                "digest": rulebook.digest,
+                "effective_s": accepted.effective_s,
+                "admins": sorted(signature.admin for signature in bundle.signatures),
+                "replaces": None if current is None else current.version,
+            },
+        )
         return accepted
 
     def active(self) -> Accepted | None:

@@ -113,17 +113,21 @@ class Operations:
             InputError: There is no such transaction, or it is too late.
         """
         with self._database.transaction() as session:
-            row = _find(session, intent_id)
-            outbox = Outbox(
-                self._database,
-                Ledger(self._database, self._now_ns),
-                chain_id=ChainId(row.chain_id),
-                sender=Address(row.sender),
-                now_ns=self._now_ns,
-                fence=_no_lease,
-            )
-            outbox.wish_in(session, intent_id, wish)
-            self._audit.append(session, "transaction.asked", f"transaction/{intent_id}", {"wish": wish, "by": by})
+            self.ask_in(session, intent_id, wish, by=by)
+
+    def ask_in(self, session: Session, intent_id: str, wish: Wish, *, by: str) -> None:
+        """Record what is wanted in a transaction of the caller's; see `ask`."""
+        row = _find(session, intent_id)
+        outbox = Outbox(
+            self._database,
+            Ledger(self._database, self._now_ns),
+            chain_id=ChainId(row.chain_id),
+            sender=Address(row.sender),
+            now_ns=self._now_ns,
+            fence=_no_lease,
+        )
+        outbox.wish_in(session, intent_id, wish)
+        self._audit.append(session, "transaction.asked", f"transaction/{intent_id}", {"wish": wish, "by": by})
 
 
 def _find(session: Session, intent_id: str) -> TransactionRow:

@@ -54,27 +54,37 @@ class AddressBook:
         self._cool_down_s = cool_down_s
         self._is_required = is_required
 
+    @property
+    def cool_down_s(self) -> int:
+        """How long an address must have been there before anything goes to it."""
+        return self._cool_down_s
+
     def add(self, user: str, destination: Destination, *, label: str = "", by: str) -> KnownAddress:
         """Enter an address; one that is there already keeps its age."""
+        with self._database.transaction() as session:
+            return _known(self.add_in(session, user, destination, label, by=by))
+
+    def add_in(self, session: Session, user: str, destination: Destination, label: str, *, by: str) -> AddressRow:
+        """Enter an address in a transaction of the caller's; see `add`."""
         if len(label) > _LABEL_MAX or not label.isprintable():
             raise InputError(f"a label is printable text of at most {_LABEL_MAX} characters")
         place = place_of(destination)
-        with self._database.transaction() as session:
-            self._database.serialize(session, f"address-book/{user}")
-            row = _find(session, user, destination)
-            if row is None:
-                row = AddressRow(
-                    user=user,
-                    place=place,
-                    address=destination.address,
-                    memo=destination.memo,
-                    label=label,
-                    added_ns=self._now_ns(),
-                )
-                session.add(row)
-                detail = {"place": place, "address": destination.address, "memo": destination.memo, "by": by}
-                self._audit.append(session, "withdrawal.address-added", f"user/{user}", detail)
-            return _known(row)
+        self._database.serialize(session, f"address-book/{user}")
+        row = _find(session, user, destination)
+        if row is None:
+            row = AddressRow(
+                user=user,
+                place=place,
+                address=destination.address,
+                memo=destination.memo,
+                label=label,
+                added_ns=self._now_ns(),
+            )
+            session.add(row)
+            session.flush()
+            detail = {"place": place, "address": destination.address, "memo": destination.memo, "by": by}
+            self._audit.append(session, "withdrawal.address-added", f"user/{user}", detail)
+        return row
 
     def remove(self, user: str, destination: Destination, *, by: str) -> None:
         """Take an address out. Added again, it is new again.
@@ -87,10 +97,15 @@ class AddressBook:
             row = _find(session, user, destination)
             if row is None:
                 raise InputError(f"{destination.address} is not in the address book of {user}")
-            row.removed_ns = self._now_ns()
-            session.add(row)
-            detail = {"place": row.place, "address": row.address, "by": by}
-            self._audit.append(session, "withdrawal.address-removed", f"user/{user}", detail)
+            self.remove_in(session, row, by=by)
+
+    def remove_in(self, session: Session, row: AddressRow, *, by: str) -> None:
+        """Take an entry out in a transaction of the caller's; see `remove`."""
+        row.removed_ns = self._now_ns()
+        session.add(row)
+        session.flush()
+        detail = {"place": row.place, "address": row.address, "by": by}
+        self._audit.append(session, "withdrawal.address-removed", f"user/{row.user}", detail)
 
     def list(self, user: str) -> list[KnownAddress]:
         """Give a user's addresses, oldest first."""

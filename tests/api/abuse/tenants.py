@@ -16,11 +16,13 @@ from api.auth.bootstrap import bootstrap
 from api.auth.principal import Method, Principal
 from api.auth.tables import MembershipRow, PasskeyRow, SessionRow, UserRow, WalletRow
 from api.backtests.tables import BacktestResultRow
+from api.custody.tables import VaultRow
 from api.portfolios.directory import assign
 from api.services import Services
 from engine.backtest.packing import pack
 from tests.api.custody.lab import RECIPIENT
 from tests.api.custody.lab import House as Custody
+from tests.api.custody.test_desk_routes import arrived, recorded
 from tests.api.lab import ANYBODY, JSON, Answer, Client, OpenGate, application
 from tests.api.orders.test_orders import BODY, House
 from tests.api.test_document import Engine
@@ -113,14 +115,21 @@ class Tenants:
         self.things["oauth-clients/client"] = (await self.make("/v1/oauth-clients", client))["id"]
 
     async def _fill_custody(self) -> None:
-        """A client with coins, its withdrawal, and what people are asked about that."""
+        """A client with coins, its withdrawal, what people are asked about that, and the vault it leaves."""
         custody = Custody(self.services, self.client, self.gate)
         client = (await self.make("/v1/clients", {"name": "tina"}))["id"]
         custody.owe(client)
         paid = {"client": client, "asset": "ETH", "amount": "1", "to": {"address": RECIPIENT}}
         withdrawal = (await self.make("/v1/withdrawals", paid))["id"]
         custody.asks(withdrawal, vault="default")
-        self.things |= {"clients/client": client, "withdrawal": withdrawal, "intent": withdrawal}
+        entry = (await self.make("/v1/addresses", {"client": client, "address": RECIPIENT}))["id"]
+        with self.services.database.transaction() as session:
+            session.add(VaultRow(name="default", organisation=self.owner.organisation, changed_ns=1))
+        recorded(custody, withdrawal)
+        self.things |= {
+            "clients/client": client, "withdrawal": withdrawal, "intent": withdrawal, "addresses/address": str(entry),
+            "deposit": str(arrived(custody, client, 1)), "transaction": withdrawal, "vault": "default",
+        }  # fmt: skip
 
     async def _fill_alerts(self) -> None:
         """The press of a kill switch has opened one; a rule, and somebody to be told."""

@@ -63,7 +63,7 @@ async def test_what_an_owner_names_is_found(tenants: Tenants) -> None:
 
 
 async def test_no_list_has_anything_of_anothers(tenants: Tenants) -> None:
-    ids = {name: value for name, value in tenants.things.items() if len(value) > 6}
+    ids = {name: value for name, value in tenants.things.items() if len(value) > 7}
     asked = 0
     for route in declared_routes(tenants.client.app):
         if requirement_of(route) is None or "{" in route.path or "GET" not in (getattr(route, "methods", None) or ()):

@@ -23,6 +23,7 @@ from custody.audit import AuditLog
 from custody.counter import Counter, Vault
 from custody.deposits.addresses import DepositAddresses
 from custody.ledger import Entry, Posting, user_account
+from custody.policy import rulebook_of
 from custody.transactions.wishing import WishingDesk
 from custody.withdrawals import AddressBook, WithdrawalDesk, WithdrawalStore
 from custody.withdrawals.assets import AssetNames
@@ -55,7 +56,9 @@ def counter(database: Database, now_ns: Any, folder: Path, **fields: Any) -> Cou
         fees=lambda request: 7,
     )  # fmt: skip
     given: dict[str, Any] = {
-        "database": database, "ledger": ledger, "policy": rules, "addresses": addresses, "secrets": None,
+        "database": database, "ledger": ledger, "policy": rules, "signed_policy": None,
+        "rulebook": lambda: rulebook_of({"version": 1, "chains": {CHAIN: {}}, "rules": []}),
+        "addresses": addresses, "secrets": None,
         "vault": Vault(name="default", chain_id=CHAIN, address=VAULT), "assets": AssetNames((COIN, USDC), {"one": 8}),
         "desk": desk, "store": WithdrawalStore(database, ledger, audit, now_ns, tell_withdrawal),
         "approvals": DatabaseApprovals(database, rules=lambda: rules, now_ns=now_ns, observe=tell_approval),
