@@ -41,6 +41,8 @@ from wallets import Network, SignerClient
 
 log = structlog.get_logger(__name__)
 
+_DAY_NS = 24 * 3_600 * 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
@@ -274,13 +276,18 @@ class Jobs:
             database.dispose()
 
     def forget_webhooks(self) -> None:
-        """Forget what was told long ago."""
+        """Forget what was told long ago, and alerts that were over long ago."""
+        from api.alerts import AlertBook
         from api.tables import open_tables
-        from api.webhooks.retention import Forgetter
+        from api.webhooks.retention import PIECE, Forgetter
 
         database = open_tables(self.open_database())
         try:
-            Forgetter(database, self._clock.now_ns, self._settings.tasks.webhooks_kept_days).run()
+            tasks, now_ns = self._settings.tasks, self._clock.now_ns
+            Forgetter(database, now_ns, tasks.webhooks_kept_days).run()
+            with database.transaction() as session:
+                before_ns = now_ns() - tasks.alerts_kept_days * _DAY_NS
+                AlertBook(database, now_ns).forget(session, before_ns, PIECE)
         finally:
             database.dispose()
 

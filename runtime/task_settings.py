@@ -26,6 +26,8 @@ class TaskSettings(SettingsPart):
     """How often deliveries of long ago are forgotten."""
     webhooks_kept_days: int = Field(default=30, ge=1, le=3650)
     """How long a delivery is kept after its event."""
+    alerts_kept_days: int = Field(default=400, ge=1, le=3650)
+    """How long an alert is kept after it was over."""
     sweeps_s: float = Field(default=60.0, gt=0)
     """How often final deposits are swept, and gas is given for it."""
     checkpoint_s: float = Field(default=60.0, gt=0)

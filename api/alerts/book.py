@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from api.alerts.rules import LEVEL_MAX, Finding, Rule, rule_of
@@ -109,6 +110,15 @@ class AlertBook:
                 self.resolve(session, row)
         for finding in found.values():
             self.open(session, finding)
+
+    def forget(self, session: Session, before_ns: int, count: int) -> int:
+        """Forget the oldest of those that were over before an instant, at most so many; give how many it were."""
+        query = select(AlertRow.number).where(AlertRow.state == State.RESOLVED, AlertRow.changed_ns < before_ns)
+        old = list(session.exec(query.order_by(col(AlertRow.number)).limit(count)))
+        if old:
+            session.execute(delete(AlertEventRow).where(col(AlertEventRow.alert).in_(old)))
+            session.execute(delete(AlertRow).where(col(AlertRow.number).in_(old)))
+        return len(old)
 
     # --- parts
 

@@ -38,7 +38,8 @@ def stopped(
 ) -> list[Finding]:
     """Strategies that a limit stopped, of their owners; a run that is stopped, of everybody.
 
-    Not of what an organisation's own press holds, which is an alert of itself, nor of a strategy that a person paused.
+    Not of what an organisation's own press holds, which is an alert of itself, nor of a strategy that its own people
+    paused; of what another's press holds (the house's) it is.
     """
     presses = list(held)
     found = []
@@ -49,9 +50,10 @@ def stopped(
             found.append(Finding(organisation, STOPPED, "engine", summary, detail={"stage": stage}))
     for name, about in sorted(standing["strategies"].items()):
         portfolio = owner(name)
-        if about["stage"] == _RUNNING or about["rule"] == _OPERATOR or portfolio is None:
+        if about["stage"] == _RUNNING or portfolio is None:
             continue
-        if any(press.organisation == portfolio.organisation and name in press.strategies for press in presses):
+        pressing = {press.organisation for press in presses if name in press.strategies}
+        if portfolio.organisation in pressing or (about["rule"] == _OPERATOR and not pressing):
             continue
         summary = f"strategy {name} was stopped by {about['rule'] or 'nobody known'}: {about['stage']}"
         detail = {"strategy": name, "stage": about["stage"], "rule": about["rule"]}

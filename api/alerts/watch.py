@@ -19,7 +19,7 @@ from api.alerts.rules import DRAWDOWN, Finding
 from api.alerts.tables import AlertRow, RuleRow
 from api.engine_door import EngineDoor
 from api.portfolios import Directory
-from domain import PlatformError
+from domain import OutcomeUnknown, PlatformError, VenueUnavailable
 from engine.feed import text
 from runtime.database import Database
 
@@ -62,7 +62,7 @@ class Watch:
         try:
             standing = await self._engine.ask("standing", timeout_s=ENGINE_S)
         except PlatformError as exc:
-            problems[ENGINE] = str(exc)
+            problems[ENGINE] = _why(exc)
         await self._database.run(lambda session: self._judge(session, standing, problems))
 
     def _judge(self, session: Session, standing: Mapping[str, Any] | None, problems: Mapping[str, str]) -> None:
@@ -107,3 +107,14 @@ class Watch:
             )  # fmt: skip
             found += [] if one is None else [one]
         return found, frozenset(unsure)
+
+
+def _why(exc: PlatformError) -> str:
+    """In words that may leave the house: no paths."""
+    match exc:
+        case VenueUnavailable():
+            return "nobody listens"
+        case OutcomeUnknown():
+            return "no answer in time"
+        case _:
+            return "it refuses to say how things stand"

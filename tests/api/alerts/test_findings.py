@@ -38,7 +38,8 @@ def test_what_a_person_paused_or_an_own_press_holds_is_no_finding():
     assert stopped(paused, owner, BOTH, []) == []
     held = standing(mm={"stage": "cancel", "rule": "loss-day"})
     assert stopped(held, owner, BOTH, [Held("org_acme", False, frozenset({"mm"}))]) == []
-    assert len(stopped(held, owner, BOTH, [Held("org_house", False, frozenset({"mm"}))])) == 1
+    for others in (held, paused):  # The house stops a tenant's strategy: the tenant is told.
+        assert len(stopped(others, owner, BOTH, [Held("org_house", False, frozenset({"mm"}))])) == 1
 
 
 def test_a_run_that_is_stopped_is_everybodys_but_whose_press_it_was():

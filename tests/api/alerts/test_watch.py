@@ -26,7 +26,7 @@ class Engine:
     async def ask(self, command, *, timeout_s):
         assert command == "standing"
         if self.is_away:
-            raise VenueUnavailable("nobody listens")
+            raise VenueUnavailable("nobody listens at /var/lib/capstan/engine.sock")
         return self.standing
 
 
