@@ -39,7 +39,7 @@ class Watch:
 
     Args:
         database: The API's tables beside the books.
-        engine: The engine's door; `standing` is asked of it.
+        engine: The engine's door; `standing` and `venues` are asked of it.
         now_ns: The clock.
         probe: Further components.
     """
@@ -61,6 +61,7 @@ class Watch:
         standing: Mapping[str, Any] | None = None
         try:
             standing = await self._engine.ask("standing", timeout_s=ENGINE_S)
+            problems |= _venues(await self._engine.ask("venues", timeout_s=ENGINE_S))
         except PlatformError as exc:
             problems[ENGINE] = _why(exc)
         await self._database.run(lambda session: self._judge(session, standing, problems))
@@ -107,6 +108,15 @@ class Watch:
             )  # fmt: skip
             found += [] if one is None else [one]
         return found, frozenset(unsure)
+
+
+def _venues(told: Mapping[str, Any]) -> dict[str, str]:
+    """Exchanges of which no book can be trusted."""
+    return {
+        f"venue {venue['id']}": str(venue["failure"] or "not connected")[:200]
+        for venue in told["venues"]
+        if venue["failure"] or not venue["is_connected"]
+    }
 
 
 def _why(exc: PlatformError) -> str:

@@ -18,16 +18,16 @@ class Engine:
 
     def __init__(self):
         self.standing = {"stage": "running", "strategies": {"mm": CALM, "arb": CALM}, "differs": []}
+        self.venues = [{"id": "one", "failure": None, "is_connected": True}]
         self.is_away = False
 
     def set(self, strategy, **changes):
         self.standing["strategies"][strategy] = self.standing["strategies"][strategy] | changes
 
     async def ask(self, command, *, timeout_s):
-        assert command == "standing"
         if self.is_away:
             raise VenueUnavailable("nobody listens at /var/lib/capstan/engine.sock")
-        return self.standing
+        return {"standing": self.standing, "venues": {"venues": self.venues}}[command]
 
 
 @pytest.fixture
@@ -98,6 +98,20 @@ async def test_a_component_that_stays_away_is_the_houses_and_over_when_it_answer
     engine.is_away = False
     await watch()
     assert {alert["state"] for alert in await desk.alerts()} == {"resolved"}
+
+
+async def test_an_exchange_whose_books_cannot_be_trusted_is_a_component_that_is_down(desk, engine, watch):
+    desk.become(organisation="org_house")
+    engine.venues = [
+        {"id": "one", "failure": None, "is_connected": True}, {"id": "two", "failure": None, "is_connected": False},
+        {"id": "three", "failure": "banned", "is_connected": True},
+    ]  # fmt: skip
+    await watch()
+    desk.pass_by(30)
+    await watch()
+    assert {alert["summary"] for alert in await desk.alerts()} == {
+        "venue two does not answer: not connected", "venue three does not answer: banned",
+    }  # fmt: skip
 
 
 async def test_what_accounts_differ_in_is_raised_once_and_ends_by_a_person(desk, engine, watch):
