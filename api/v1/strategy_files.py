@@ -15,7 +15,6 @@ from sqlmodel import Session
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
 from api.core.effects import IdempotencyKeyText
-from api.core.errors import NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant
 from api.portfolios.directory import assign
@@ -171,7 +170,10 @@ async def stop_strategy(
 async def list_versions(
     services: Use, who: Reader, strategy: StrategyId, limit: Limit = 100, cursor: CursorText = None
 ) -> Page[Version]:
-    """What a strategy of yours ran with, the newest first: who gave it, why, and what changed."""
+    """What a strategy of yours ran with, the newest first: who gave it, why, and what changed.
+
+    Of one that no engine has started since versions are kept, there are none.
+    """
     await services.directory.refresh()
     services.directory.check_strategy(who, strategy)
     scope = f"versions/{who.organisation}/{strategy}"
@@ -181,8 +183,6 @@ async def list_versions(
         return [_version(row) for row in read_versions(session, strategy, before=before, limit=limit + 1)]
 
     rows = await services.database.read(read)
-    if not rows and before is None:
-        raise NotFound(f"nothing is known of what {strategy!r} ran with")
     page, following = services.cursors.page(scope, rows, limit, lambda version: version.version)
     return Page[Version](data=page, next=following)
 

@@ -19,7 +19,13 @@ START_S = START_NS // 10**9 // DAY_S * DAY_S
 
 
 @pytest.fixture
-def services(tmp_path, database_url):
+def services(tmp_path):
+    with api_services(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def services_on_each(tmp_path, database_url):
     with api_services(tmp_path, url=database_url) as found:
         yield found
 
@@ -45,7 +51,8 @@ def read(services, interval_s, *, since_s=None, before_s=START_S + DAY_S, limit=
 D = Decimal
 
 
-async def test_trades_become_candles_of_each_interval(services):
+async def test_trades_become_candles_of_each_interval(services_on_each):
+    services = services_on_each
     candles = writer(services)
     for second, ticks in ((5, 300_000), (30, 300_500), (59, 299_000), (60, 301_000), (3_600, 302_000)):
         trade(candles, second, ticks)
@@ -98,7 +105,8 @@ async def test_what_could_not_be_written_is_written_later(services):
     assert read(services, MINUTE_S) == [(0, D(3000), D(3010), D(3000), D(3010), D(2), D(6010), 2)]
 
 
-async def test_minutes_are_forgotten_before_hours_and_hours_before_days(services):
+async def test_minutes_are_forgotten_before_hours_and_hours_before_days(services_on_each):
+    services = services_on_each
     candles = writer(services)
     age_s = {MINUTE_S: 31 * DAY_S, HOUR_S: 401 * DAY_S}
     for old_s in (*age_s.values(), 0):
