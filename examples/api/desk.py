@@ -6,7 +6,7 @@ python examples/api/desk.py var/api
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 from decimal import Decimal
 
 from client import Client, once
@@ -40,24 +40,20 @@ def main() -> None:
     print(f"cancelled: {gone['state']}")
 
     # A market order takes what there is within the strategy's reach of the touch, and ends.
-    taken = desk.post(
-        "/v1/orders?wait_ms=10000",
-        {"strategy": "desk", "instrument": INSTRUMENT, "side": "buy", "type": "market", "qty": "0.2"},
-        once=once(),
-    )
-    name = taken["client_order_id"]
-    fills = desk.until("fills", portfolio["id"], lambda fills: any(of(name, fills)))
-    print(f"bought: {taken['state']} at {next(of(name, fills))['price']}")
-
     mine = f"desk/{INSTRUMENT}"
-    position = desk.until("positions", portfolio["id"], lambda held: mine in held)[mine]
+    before = next((p["qty"] for p in desk.get("/v1/positions")["data"] if p["strategy"] == "desk"), "0")
+    wanted = {"strategy": "desk", "instrument": INSTRUMENT, "side": "buy", "type": "market", "qty": "0.2"}
+    taken = desk.post("/v1/orders?wait_ms=10000", wanted, once=once())
+    while taken["state"] in ("pending", "accepted", "partially_filled"):
+        time.sleep(0.1)
+        taken = desk.get(f"/v1/orders/{taken['id']}")
+    print(f"bought {taken['filled']}: {taken['state']}")
+
+    name, after = taken["client_order_id"], Decimal(before) + Decimal(taken["filled"])
+    desk.until("fills", portfolio["id"], lambda fills: any(f["client_order_id"] == name for f in fills.values()))
+    held = desk.until("positions", portfolio["id"], lambda held: mine in held and Decimal(held[mine]["qty"]) == after)
     result = desk.until("pnl", portfolio["id"], lambda results: "strategy:desk" in results)["strategy:desk"]
-    print(f"holds {position['qty']} at {position['average_price']}, result {result['result']}")
-
-
-def of(name: str, fills: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
-    """The trades of one order."""
-    return (fill for fill in fills.values() if fill["client_order_id"] == name)
+    print(f"holds {held[mine]['qty']} at {held[mine]['average_price']}, result {result['result']}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from api.backtests.tables import BacktestResultRow
 from api.custody.tables import VaultRow
 from api.portfolios.directory import assign
 from api.services import Services
+from api.strategies.tables import StrategyVersionRow
 from engine.backtest.packing import pack
 from tests.api.custody.lab import RECIPIENT
 from tests.api.custody.lab import House as Custody
@@ -29,7 +30,7 @@ from tests.api.test_document import Engine
 
 VERBS: Final = ("GET", "PUT", "PATCH", "POST", "DELETE")
 """In the order in which an owner uses them: what is taken away is taken away last."""
-SHARED: Final = frozenset({"instrument", "venue", "slug", "asset"})
+SHARED: Final = frozenset({"instrument", "venue", "slug", "asset", "component"})
 """Parameters that name what is everybody's."""
 SIGNATURE: Final = {"key": "ed25519:" + "0" * 64, "verdict": "reject", "proof": {"signature": "0" * 128}}
 WHAT_A_TRY_LEAVES: Final = frozenset({"api_idempotency_keys", "audit_log", "api_challenges"})
@@ -85,6 +86,12 @@ class Tenants:
                 MembershipRow(organisation=self.owner.organisation, user=other.id, roles="viewer", created_ns=now)
             )
             session.add(PasskeyRow(id="pk-acme", user=user, name="phone", public="", counter=0, created_ns=now))
+            session.add(
+                StrategyVersionRow(
+                    strategy="desk", version=1, source="file", author="", reason="", changed="{}", parameters="{}",
+                    created_ns=now,
+                )
+            )  # fmt: skip
             session.add(WalletRow(address="0x" + "11" * 20, user=user, chain_id=1, created_ns=now))
             session.add(
                 SessionRow(
