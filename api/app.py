@@ -44,7 +44,22 @@ def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
     Raises:
         InvariantError: A route does not say whom it admits.
     """
-    app = FastAPI(title="Capstan", version=VERSION, docs_url=None, redoc_url=None, lifespan=_live, responses=PROBLEMS)
+    app = FastAPI(
+        title="Capstan",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_live,
+        responses=PROBLEMS,
+        # FastAPI's own would send paths, queries and the texts of exceptions; ours is `runtime.tracing`.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
+    )
     app.state.services = services
     app.state.gate = gate or services.auth.gate
     answer_problems(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from runtime import tracing
 from runtime.control_client import ControlClient
 
 
@@ -16,4 +17,7 @@ class EngineDoor:
         self._client = ControlClient(control)
 
     async def ask(self, command: str, *, timeout_s: float = 10.0, **request: Any) -> dict[str, Any]:
-        return await self._client.ask({"command": command, **request}, timeout_s=timeout_s)
+        with tracing.span("engine.ask", command=command):
+            if parent := tracing.traceparent():
+                request["trace"] = parent
+            return await self._client.ask({"command": command, **request}, timeout_s=timeout_s)

@@ -36,7 +36,7 @@ def serve(
     from api.server.tls import server_context
     from cli.api_services import open_services
     from cli.settings import load_settings
-    from runtime import configure_logging
+    from runtime import configure_logging, tracing
 
     data = DataDir(data_dir.resolve())
     settings = load_settings(data.settings)
@@ -51,7 +51,11 @@ def serve(
     app_ = create_app(open_services(data))
     # The loop shares the interpreter with database threads: it has its turn back sooner than after the default 5 ms.
     sys.setswitchinterval(0.000_5)
-    Server(app_, host, port, tls=tls, limits=limits, drain_s=settings.api.drain_s).run()
+    end_traces = tracing.start("capstan-api", settings.tracing, trusts_caller=False)
+    try:
+        Server(app_, host, port, tls=tls, limits=limits, drain_s=settings.api.drain_s).run()
+    finally:
+        end_traces()
 
 
 def check_host(host: str, *, has_tls: bool) -> None:

@@ -17,6 +17,7 @@ from engine.feed import text
 from engine.ports import ExchangeVenue
 from engine.requests import Requests
 from engine.runner import LiveRunner
+from runtime import tracing
 
 HALT_S: Final = 20.0
 """How long a kill may take to be confirmed by the venues before it is answered as unknown."""
@@ -72,7 +73,13 @@ class Operator:
             raise InputError(
                 f"unknown command {request.get('command')!r}", hint=f"known: {', '.join(sorted(self._commands))}"
             )
-        return await command(request)
+        parent = request.pop("trace", None)
+        if not tracing.is_on():
+            return await command(request)
+        with tracing.span(f"engine.{request['command']}", parent=str(parent) if parent else None):
+            if "request" in request:
+                tracing.carry(str(request["request"]))
+            return await command(request)
 
     async def _status(self, _request: Answer) -> Answer:
         return self._board.render()

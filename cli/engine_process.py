@@ -54,7 +54,7 @@ from engine.setup import RunConfig, build_kernel, continued, pool_label
 from engine.signal_log import SignalLog
 from engine.simulation import Simulator
 from engine.wiring import Wiring
-from runtime import SystemClock, configure_logging
+from runtime import SystemClock, configure_logging, tracing
 from runtime.database import Database
 from runtime.processes import stop_on_signals
 from wallets import Network, SignerClient
@@ -97,6 +97,12 @@ class World:
     network: NetworkKind | None
 
 
+def _begin_to_tell(settings: Settings, data: DataDir) -> Callable[[], None]:
+    """Begin to log and to trace; give what ends the traces."""
+    configure_logging(level=settings.log.level, file=data.logs / "engine.log")
+    return tracing.start("capstan-engine", settings.tracing, trusts_caller=True)
+
+
 async def run_engine(data: DataDir) -> None:
     """Run until SIGTERM or SIGINT; write `result.json` and `report.html` on a clean end.
 
@@ -104,12 +110,12 @@ async def run_engine(data: DataDir) -> None:
         PlatformError: A part could not be started or an invariant failed.
     """
     settings = load_settings(data.settings)
-    configure_logging(level=settings.log.level, file=data.logs / "engine.log")
     stop = asyncio.Event()
     stop_on_signals(stop)
     data.engine_pid.write_text(str(os.getpid()))
     clock, relay = SystemClock(), Relay()
     async with AsyncExitStack() as stack:
+        stack.callback(_begin_to_tell(settings, data))
         paper = PaperTrading(clock, {}) if settings.mode == "paper" else None
         world = await _connect(stack, settings, data, relay, paper)
         database, ledger = await asyncio.to_thread(_open_books, settings, data)

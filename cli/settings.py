@@ -21,6 +21,7 @@ from custody.withdrawals.settings import WithdrawalSettings
 from engine.settings import EngineSettings
 from runtime import SecretRef, SettingsBase, SettingsPart
 from runtime.task_settings import TaskSettings
+from runtime.tracing import TracingSettings
 
 
 class ChainSettings(SettingsPart):
@@ -116,6 +117,7 @@ class Settings(SettingsBase):
     backtests: BacktestSettings = BacktestSettings()
     swaps: SwapSettings = SwapSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _swaps_have_an_account(self) -> Self:

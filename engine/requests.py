@@ -21,6 +21,7 @@ from domain import InputError, Order, OrderState, OrderType, OutcomeUnknown, Sid
 from domain import events as e
 from engine.edge import client_number
 from engine.strategies.client_orders import ClientOrdersSettings
+from runtime import tracing
 
 if TYPE_CHECKING:
     from engine.native import NativeKernel
@@ -77,6 +78,8 @@ class Requests:
         """Wake whoever waits for what this step brought."""
         match event:
             case e.OrderRequested(request=request) | e.CancelRequested(request=request):
+                if tracing.is_on() and (known := self._kernel.requests.get(request)) is not None:
+                    tracing.hand_over(request, known.client_order_id)
                 _wake(self._taken.pop(request, ()))
             case e.OrderReported(client_order_id=client_order_id):
                 _wake(self._answered.pop(client_order_id, ()))

@@ -40,7 +40,7 @@ from engine.opening import Opening
 from engine.ports import ExchangeVenue
 from engine.replay import CommandDigest
 from engine.wiring import Wiring
-from runtime import LatencyRecorder
+from runtime import LatencyRecorder, tracing
 from runtime import metrics as m
 
 log = structlog.get_logger(__name__)
@@ -330,7 +330,7 @@ class LiveRunner:
     async def _place(self, command: e.PlaceOrder) -> None:
         venue = self._venue(command.instrument)
         try:
-            sent_ns = await venue.place(command)
+            sent_ns = await _traced(command, venue)
         except OrderRejected as exc:
             self._report(command.client_order_id, OrderState.REJECTED, f"{exc.code} {exc.reason}".strip() or str(exc))
         except (InputError, Refused) as exc:
@@ -475,3 +475,11 @@ def _first_failure(group: ExceptionGroup[Exception]) -> Exception:
     while isinstance(first, ExceptionGroup):
         first = first.exceptions[0]
     return first
+
+
+async def _traced(command: e.PlaceOrder, venue: ExchangeVenue) -> int:
+    """Send an order; of one that a client asked for, as part of the client's trace."""
+    if (parent := tracing.taken(command.client_order_id)) is None:
+        return await venue.place(command)
+    with tracing.span("venue.place", parent=parent, venue=venue.id, client_order_id=command.client_order_id):
+        return await venue.place(command)

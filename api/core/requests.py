@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,6 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.core import figures
 from api.problems import problem
+from runtime import tracing
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +77,10 @@ class RequestFrame:
 
         figures.IN_FLIGHT.inc()
         try:
-            await self._answer(scope, receive, send_framed, headers.get("api-version", VERSION))
+            with tracing.span("api.request", parent=headers.get("traceparent"), request_id=request_id) as span:
+                await self._answer(scope, receive, send_framed, headers.get("api-version", VERSION))
+                if span is not None:
+                    _name(span, scope, status)
         except Exception:
             status = 500  # What is around us answers so.
             raise
@@ -97,6 +104,16 @@ class RequestFrame:
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _name(span: Span, scope: Scope, status: int) -> None:
+    route = getattr(scope.get("route"), "path", figures.UNKNOWN)
+    span.update_name(f"{scope['method']} {route}")
+    span.set_attribute("http.route", route)
+    span.set_attribute("http.response.status_code", status)
+    if (principal := scope["state"].get("principal")) is not None:
+        span.set_attribute("organisation", principal.organisation)
+        span.set_attribute("actor", principal.actor)
 
 
 def _tell(scope: Scope, status: int, seconds: float) -> None:
