@@ -202,11 +202,12 @@ class Tenants:
         }
         return {name: value for name, value in filled.items() if value is not None}
 
-    def stored(self) -> dict[str, list[Any]]:
-        """Every row of every table but those that a refused try may leave."""
-        with self.services.database.transaction() as session:
-            tables = sorted(set(inspect(session.connection()).get_table_names()) - WHAT_A_TRY_LEAVES)
-            return {table: sorted(map(str, session.execute(text(f"SELECT * FROM {table}")))) for table in tables}
+
+def stored(services: Services) -> dict[str, list[Any]]:
+    """Every row of every table but those that a refused try may leave."""
+    with services.database.transaction() as session:
+        tables = sorted(set(inspect(session.connection()).get_table_names()) - WHAT_A_TRY_LEAVES)
+        return {table: sorted(map(str, session.execute(text(f"SELECT * FROM {table}")))) for table in tables}
 
 
 def filled(path: str, values: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from api.auth import declared_routes, requirement_of
 from api.auth.scopes import ROLE_SCOPES, Role
-from tests.api.abuse.tenants import Tenants, filled
+from tests.api.abuse.tenants import Tenants, filled, stored
 from tests.api.custody.lab import counter
 from tests.api.lab import api_services
 
@@ -36,7 +36,7 @@ def like(said: dict[str, str], values: dict[str, str]) -> dict[str, str]:
 
 
 async def test_anothers_thing_is_answered_like_none_by_every_route_and_to_every_role(tenants: Tenants) -> None:
-    before, routes = tenants.stored(), tenants.named()
+    before, routes = stored(tenants.services), tenants.named()
     for verb, path, values in routes:
         body = tenants.example(verb, path)
         for role in Role:
@@ -50,7 +50,7 @@ async def test_anothers_thing_is_answered_like_none_by_every_route_and_to_every_
         theirs = await tenants.ask(tenants.stranger, verb, filled(path, values), body)
         assert like(json.loads(theirs.body), values) == like(json.loads(none.body), nothing), (verb, path)
     assert len(routes) >= 45
-    after = tenants.stored()
+    after = stored(tenants.services)
     assert {table for table in after if after[table] != before[table]} == set()
 
 

@@ -20,6 +20,7 @@ import uvicorn
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings
 from api.auth.tables import MembershipRow, UserRow
+from api.http_protocol import BoundedHttp
 from api.services import Services
 from runtime.processes import die_with_parent
 from tests.api.lab import api_services, application
@@ -39,7 +40,8 @@ def serving(folder: Path) -> Iterator[tuple[str, Services]]:
             clock=plain.clock, database=plain.database, key=plain.key, batches=plain.batches, settings=settings
         )
         services = replace(plain, auth=auth)
-        server = uvicorn.Server(uvicorn.Config(application(services), log_level="warning", proxy_headers=False))
+        config = uvicorn.Config(application(services), log_level="warning", proxy_headers=False, http=BoundedHttp)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([door],), name="api")
         thread.start()
         try:
