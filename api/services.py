@@ -14,7 +14,8 @@ from api.alerts import Alerts, AlertSettings
 from api.auth.account_signatures import ChainReader
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings
-from api.backtests import BacktestDesk, BacktestSettings
+from api.backtests.desk import BacktestDesk
+from api.backtests.settings import BacktestSettings
 from api.core.effects import Effects
 from api.core.errors import NotFound
 from api.core.keys import ServerKey
@@ -25,7 +26,10 @@ from api.health.checks import basic_components
 from api.mirror import Mirror
 from api.portfolios import Directory
 from api.streams.hub import Hub
-from api.swaps import DexDoor, Quotes, SwapBook, SwapSettings
+from api.swaps.desk import SwapBook
+from api.swaps.door import DexDoor
+from api.swaps.quotes import Quotes
+from api.swaps.settings import SwapSettings
 from api.webhooks import Webhooks
 from custody import Ledger
 from custody.counter import Counter

@@ -7,7 +7,7 @@ import asyncio
 from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
 from api.services import Services
-from api.swaps import DexDoor
+from api.swaps.door import DexDoor
 from api.tables import open_tables
 from chain import ChainClient
 from cli.backtest_jobs import backtest_slots

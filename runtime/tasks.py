@@ -132,7 +132,7 @@ def run_alone(lock: Callable[[], Database], name: str, work: Work, ids: tuple[An
             try:
                 held.enter_context(database.writer_lock(topic))
             except InputError:  # Another process holds it: the work is being done.
-                log.info("tasks.busy", task=name, ids=ids)
+                log.debug("tasks.busy", task=name, ids=ids)
                 return False
             work(*ids)
             return True

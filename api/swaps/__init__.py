@@ -1,8 +1,4 @@
-"""Quotes and swaps on chains: what the API asks the installation's dex process for."""
+"""Quotes and swaps on chains: what the API asks the installation's dex process for, and writes down for it.
 
-from api.swaps.desk import SwapBook
-from api.swaps.door import DexDoor
-from api.swaps.quotes import Quoted, Quotes
-from api.swaps.settings import SwapSettings
-
-__all__ = ["DexDoor", "Quoted", "Quotes", "SwapBook", "SwapSettings"]
+Nothing is imported here: the settings of an installation are read by every command.
+"""

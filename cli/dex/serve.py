@@ -40,7 +40,6 @@ async def run(root: Path, *, as_json: bool) -> None:
     from cli.data_dir import DataDir
     from cli.dex.live_market import LiveMarket
     from cli.dex.service import DexService
-    from cli.dex.swap_loop import carry_out_swaps
     from cli.settings import load_settings
     from runtime import SystemClock, configure_logging
     from runtime.control import serve_control
@@ -57,7 +56,12 @@ async def run(root: Path, *, as_json: bool) -> None:
     market = LiveMarket(settings.chain.endpoints, settings.chain.chain_id, clock.now_ns)
     account = parse_address(settings.swaps.account) if settings.swaps.account else None
     service = DexService(market, account)
-    swapping = asyncio.create_task(carry_out_swaps(data.settings, settings, service, clock.now_ns), name="dex.swaps")
+    parts: list[asyncio.Task[None]] = []
+    if account is not None:
+        from cli.dex.swap_loop import carry_out_swaps  # Custody, which quotes do without.
+
+        swaps = carry_out_swaps(data.settings, settings.swaps, service, clock.now_ns)
+        parts.append(asyncio.create_task(swaps, name="dex.swaps"))
     try:
         async with serve_control(data.dex_control, service.handle):
             if as_json:
@@ -66,6 +70,7 @@ async def run(root: Path, *, as_json: bool) -> None:
                 output.say(f"quoting on chain {settings.chain.chain_id}")
             await stop.wait()
     finally:
-        swapping.cancel()
-        await asyncio.wait([swapping])
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
         await market.close()

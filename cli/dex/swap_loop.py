@@ -10,12 +10,12 @@ from typing import Final
 
 import structlog
 
+from api.swaps.settings import SwapSettings
 from api.tables import open_tables
 from cli.dex.desk import DexDesk, open_desk
 from cli.dex.options import DeskPlace
 from cli.dex.service import DexService
 from cli.dex.swap_desk import SwapDesk
-from cli.settings import Settings
 from domain import InvariantError, PlatformError
 
 log = structlog.get_logger(__name__)
@@ -25,15 +25,13 @@ LOOK_S: Final = 2.0
 AGAIN_S: Final = 5.0
 
 
-async def carry_out_swaps(path: Path, settings: Settings, service: DexService, now_ns: Callable[[], int]) -> None:
-    """Swap from the account of the settings until cancelled; where there is none, nothing.
+async def carry_out_swaps(path: Path, settings: SwapSettings, service: DexService, now_ns: Callable[[], int]) -> None:
+    """Swap from the account of the settings until cancelled.
 
     Node, signer and database may come later, or go away: it opens the account again. A fault of ours ends it, and
     quotes go on.
     """
-    if not settings.swaps.account:
-        return
-    place = DeskPlace(config=path, address=settings.swaps.account, signer_socket=settings.swaps.signer_socket)
+    place = DeskPlace(config=path, address=settings.account, signer_socket=settings.signer_socket)
     while True:
         try:
             async with open_desk(place) as desk:

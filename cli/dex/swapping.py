@@ -10,13 +10,12 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chain import ChainClient
 from chain.devnet import CANONICAL
 from chain.network import NetworkKind
 from chain.networks import network_of
-from cli.dex.desk import DexDesk
 from cli.dex.market import OpenMarket
 from cli.dex.swap_log import Realised, SwapLog, expectation, realised
 from dex.execution import balancer, swap_router, universal_plan
@@ -29,6 +28,9 @@ from dex.execution.swaps import Through, Way, choose_way, plan_quote
 from dex.routing.quote import Quote
 from domain import Address, InputError, Refused, native_asset
 from domain.plans import TransactionPlan
+
+if TYPE_CHECKING:
+    from cli.dex.desk import DexDesk
 
 STRATEGY: Final = "dex"
 _GAS_MARGIN: Final = 60_000

@@ -18,7 +18,7 @@ from api.core.keys import ServerKey
 from api.engine_door import EngineDoor
 from api.portfolios.directory import create
 from api.services import Services
-from api.swaps import DexDoor
+from api.swaps.door import DexDoor
 from api.tables import open_tables
 from custody import open_books
 from runtime import ManualClock

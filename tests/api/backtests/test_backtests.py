@@ -126,7 +126,7 @@ async def test_what_fails_while_it_runs_says_why_and_what_it_may_use_is_bounded(
     greedy = await house.made(LONG)
     assert house.run()
     _, found = await house.ask("GET", f"/{failing}")
-    assert (found["state"], found["result"]) == ("failed", None)
+    assert (found["state"], found["result"], found["attempts"]) == ("failed", None, 1)
     assert "at least one lot" in found["error"]
     assert house.run(cpu_s_max=1)
     _, found = await house.ask("GET", f"/{greedy}")
@@ -179,8 +179,15 @@ def test_after_a_killed_worker_it_begins_anew_and_its_process_died_with_it(tmp_p
         assert asyncio.run(house.ask("GET", f"/{backtest}"))[1]["attempts"] == 2
 
 
-async def test_turns_go_round_the_organisations_and_three_deaths_are_enough(house):
-    ids = []
+@pytest.fixture
+def either(database_url, tmp_path):
+    """The same over SQLite and over PostgreSQL."""
+    with api_services(tmp_path, url=database_url) as services:
+        yield House(services, tmp_path)
+
+
+async def test_turns_go_round_the_organisations_and_three_deaths_are_enough(either):
+    house, ids = either, []
     for organisation in ("org_a", "org_a", "org_a", "org_b"):
         house.as_organisation(organisation)
         ids.append(await house.made())

@@ -7,13 +7,14 @@ import json
 import pytest
 
 from api.core.errors import NotFound
+from api.portfolios.directory import create
 from cli.dex.live_market import LiveMarket
 from cli.dex.service import DexService
 from domain import Refused
 from runtime import ManualClock
 from runtime.control import serve_control
 from tests.api.callers import Caller
-from tests.api.lab import Client, api_client, api_services, application
+from tests.api.lab import ANYBODY, Client, OpenGate, api_services, application
 from tests.dex.trader import Trader
 
 WETH_USDC = {"token_in": "WETH", "token_out": "USDC"}
@@ -28,6 +29,13 @@ async def quoting(devnet, tmp_path):
     await market.close()
 
 
+def anybody(services):
+    """A client of the house who may do anything."""
+    with services.database.transaction() as session:
+        create(session, ANYBODY.organisation, "main", 1, has_rest=True)
+    return Client(application(services, OpenGate()))
+
+
 async def ask(client, **body):
     status, _, content = await client.post("/v1/quotes", body)
     return status, json.loads(content)
@@ -35,7 +43,8 @@ async def ask(client, **body):
 
 @pytest.mark.anvil
 async def test_a_quote_is_what_the_chain_itself_says_and_its_paths_add_up(devnet, chain_client, quoting, tmp_path):
-    with api_client(tmp_path) as client:
+    with api_services(tmp_path) as services:
+        client = anybody(services)
         status, quote = await ask(client, **WETH_USDC, amount_in=str(10**20))
         assert status == 200, quote
         head = await chain_client.head()
@@ -72,7 +81,8 @@ async def test_pools_are_read_once_a_block_and_again_when_there_is_another(devne
 
 @pytest.mark.anvil
 async def test_what_cannot_be_quoted_is_a_problem_that_says_why(quoting, tmp_path):
-    with api_client(tmp_path) as client:
+    with api_services(tmp_path) as services:
+        client = anybody(services)
         status, said = await ask(client, token_in="WETH", token_out="NOPE", amount_in="1")
         assert (status, said["code"]) == (422, "invalid_request")
         assert "no token 'NOPE'" in said["detail"]
@@ -85,7 +95,8 @@ async def test_what_cannot_be_quoted_is_a_problem_that_says_why(quoting, tmp_pat
 
 
 async def test_without_a_chain_nothing_is_quoted_and_no_path_is_told(tmp_path):
-    with api_client(tmp_path) as client:
+    with api_services(tmp_path) as services:
+        client = anybody(services)
         status, said = await ask(client, **WETH_USDC, amount_in="1")
         assert (status, said["detail"]) == (503, "nothing quotes on a chain here")
         assert str(tmp_path) not in json.dumps(said)

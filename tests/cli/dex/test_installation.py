@@ -133,7 +133,7 @@ async def test_the_apis_swaps_leave_their_own_account_through_its_signer(devnet,
     monkeypatch.setattr(SwapDesk, "step", noted)
     market = LiveMarket(settings.chain.endpoints, settings.chain.chain_id, clock.now_ns)
     service = DexService(market, parse_address(VAULT))
-    swapping = asyncio.create_task(carry_out_swaps(house.settings, settings, service, clock.now_ns))
+    swapping = asyncio.create_task(carry_out_swaps(house.settings, settings.swaps, service, clock.now_ns))
     async with asyncio.timeout(60):
         await stepped.wait()
     swapping.cancel()

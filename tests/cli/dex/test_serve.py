@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 import pytest
 
+from api.swaps.door import DexDoor
 from cli.data_dir import DataDir
 from cli.dex.serve import run
 from cli.settings import load_settings
 from cli.up import parts_of
-from domain import InputError
-from tests.cli.test_up import SETTINGS, running
+from domain import InputError, VenueUnavailable
+from tests.cli.test_up import SETTINGS
 
 CHAIN = '\n[chain]\nchain_id = 1337\nendpoints = ["http://127.0.0.1:9"]\naddress_book = "devnet.json"\n'
 
@@ -48,12 +50,20 @@ def test_swaps_want_an_account_that_nobody_else_trades_with(tmp_path):
             load_settings(data.settings)
 
 
-def test_it_starts_before_its_node_and_ends_on_sigterm(tmp_path):
-    data = written(tmp_path, CHAIN)
-    with running("dex", "serve", "--data-dir", str(tmp_path)) as (process, ready):
-        assert ready == {"ready": True, "chain_id": 1337}
-        assert data.dex_control.exists()
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err) == (0, "", "")
+async def test_it_starts_before_its_node_and_ends_on_sigterm(tmp_path, monkeypatch):
+    data, said, ready = written(tmp_path, CHAIN), [], asyncio.Event()
+
+    def emit(what):
+        said.append(what)
+        ready.set()
+
+    monkeypatch.setattr("cli.output.emit", emit)
+    monkeypatch.setattr("runtime.configure_logging", lambda **_: None)
+    serving = asyncio.create_task(run(tmp_path, as_json=True))
+    await ready.wait()
+    assert said == [{"ready": True, "chain_id": 1337}]
+    with pytest.raises(VenueUnavailable, match="no node answers"):
+        await DexDoor(data.dex_control).ask("quote", token_in="WETH", token_out="USDC", amount="1")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
     assert not data.dex_control.exists()
