@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 LOOK_S: Final = 0.25
 """How often it is told how far it is, and asked whether it shall go on."""
 _WALL_FACTOR: Final = 4
-"""A process that waits for a busy machine is given so many times its processor time."""
+_WALL_MORE_S: Final = 300
+"""A process that waits for a busy machine is given so many times its processor time, and so many seconds besides."""
 _LINE_MAX: Final = 64 * 1024
 _FILE_BYTES_MAX: Final = 256 * 1024 * 1024
 _KEPT_ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
@@ -83,7 +84,8 @@ class Runner:
         """Run it; None where the worker stops before it has ended."""
         process = self._spawn(claimed, work)
         assert process.stdout is not None
-        said, deadline = _Said(), time.monotonic() + self._settings.cpu_s_max * _WALL_FACTOR
+        wall_s = self._settings.cpu_s_max * _WALL_FACTOR + _WALL_MORE_S
+        said, deadline = _Said(), time.monotonic() + wall_s
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(process.stdout, selectors.EVENT_READ)
@@ -97,12 +99,12 @@ class Runner:
                     if self._stopping():
                         return None
                     if time.monotonic() > deadline:
-                        return _too_much(f"more than {self._settings.cpu_s_max * _WALL_FACTOR} s went by")
+                        return _too_much(f"more than {wall_s} s went by")
                     if time.monotonic() - looked_s >= LOOK_S:
                         looked_s = time.monotonic()
                         if not self._queue.progress(claimed.id, said.part, said.permille):
                             return Outcome(FAILED, "it was cancelled")  # Written as cancelled, if that is so.
-            code = process.wait(timeout=10)
+            code = process.wait(timeout=60)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -120,8 +122,12 @@ class Runner:
             (resource.RLIMIT_CORE, 0),
         ]
 
+        parent = os.getpid()
+
         def bounded() -> None:
             die_with_parent()
+            if os.getppid() != parent:  # It died before that was said.
+                os._exit(1)
             for which, most in limits:
                 resource.setrlimit(which, (most, most + 5 if which == resource.RLIMIT_CPU else most))
 

@@ -165,7 +165,7 @@ def test_after_a_killed_worker_it_begins_anew_and_its_process_died_with_it(tmp_p
                 Runner(queue, BacktestSettings(), tmp_path, tmp_path / "work", lambda: False).run(0)
             finally:
                 os._exit(0)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not (children := children_of(pid)):
             assert time.monotonic() < deadline
             time.sleep(0.02)  # Another process starts; there is nothing to wait on.
