@@ -40,7 +40,7 @@ class Part:
 @app.command()
 def up(
     data_dir: Annotated[Path, typer.Option(help="The installation: capstan.toml and what it names.")] = Path(),
-    host: Annotated[str, typer.Option(help="Where the API listens: a loopback address.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where the API listens; beyond loopback with [api.tls].")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The API's port; 0 is any that is free.")] = 8460,
     demo: Annotated[
         bool,
@@ -59,6 +59,11 @@ def up(
     from runtime.processes import free_port
 
     data, port = DataDir(data_dir.resolve()), port or free_port()
+    if not demo and not data.settings.exists():
+        raise InputError(
+            f"there is no installation in {data.root}: no {data.settings.name}",
+            hint=f"capstan up --demo --data-dir {data.root} makes one to try; `capstan settings` lists every key",
+        )
     with _world(data, port) if demo else nullcontext():
         parts = parts_of(load_settings(data.settings), data, host, port)
         asyncio.run(_run(data, parts, host, port, as_json=as_json))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -19,9 +20,11 @@ from typing import Any
 import pytest
 
 from cli.data_dir import DataDir
+from cli.main import main
 from cli.settings import load_settings
-from cli.up import parts_of
-from runtime.processes import die_with_parent, is_alive
+from cli.up import _run, parts_of
+from domain import VenueUnavailable
+from runtime.processes import die_with_parent, free_port, is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """
@@ -90,8 +93,12 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 
 def health(url: str) -> dict[str, str]:
-    with urllib.request.urlopen(f"{url}/v1/health", timeout=10) as answer:
-        return json.loads(answer.read())
+    return json.loads(get(f"{url}/v1/health"))
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return answer.read()
 
 
 @pytest.mark.timeout(180)
@@ -101,6 +108,10 @@ def test_everything_answers_survives_a_kill_and_ends_with_settled_books(tmp_path
         with running("up", "--port", "0", "--data-dir", str(tmp_path)) as (process, ready):
             assert sorted(ready["parts"]) == ["api", "engine", "worker"]
             assert health(ready["url"]) == {"api": "ok", "engine": "trading"}
+            assert get(f"{ready['url']}/docs").startswith(b"<!DOCTYPE html>")
+            assert json.loads(get(f"{ready['url']}/openapi.json"))["openapi"].startswith("3.1")
+            components = json.loads(get(f"{ready['url']}/readyz"))["components"]
+            assert {name for name, state in components.items() if state == "ok"} >= {"database", "engine", "venues"}
 
             os.kill(ready["parts"]["api"], signal.SIGKILL)
             assert _until_back(ready["url"]) == {"api": "ok", "engine": "trading"}
@@ -123,26 +134,46 @@ def _until_back(url: str) -> dict[str, str]:
             time.sleep(0.05)  # Another process starts meanwhile; there is nothing to wait on.
 
 
-def test_a_part_that_gives_up_ends_the_whole_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "capstan.toml").write_text(SETTINGS.format(url="http://127.0.0.1:1"))
-    done = _up(tmp_path, "--port", "0")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "error: the engine ended with code 1: error: " in done.stderr
+def test_a_part_that_gives_up_ends_the_whole_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = DataDir(tmp_path)
+    data.settings.write_text(SETTINGS.format(url="http://127.0.0.1:1"))
+    port = free_port()
+    parts = parts_of(load_settings(data.settings), data, "127.0.0.1", port)[:2]
+    with pytest.raises(VenueUnavailable, match=r"^the engine ended with code 1: error: "):
+        asyncio.run(_run(data, parts, "127.0.0.1", port, as_json=True))
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "stopping: engine, worker" in told.err
+    assert _children() == [], "the worker has ended too"
 
 
-def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def _children() -> list[int]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [pid for found in tasks for pid in map(int, found.read_text().split()) if is_alive(pid)]
+
+
+def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "capstan.toml").write_text(SETTINGS.format(url="http://127.0.0.1:1"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = _up(tmp_path, "--port", str(taken.getsockname()[1]))
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: 127.0.0.1:")
+        assert _up(tmp_path, "--port", str(taken.getsockname()[1])) == 1
+    assert capsys.readouterr().err.startswith("error: 127.0.0.1:")
     assert not (tmp_path / "logs").exists()
 
 
-def _up(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli", "up", *arguments, "--data-dir", str(folder), "--json"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+def test_where_nothing_is_installed_it_says_how_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _up(tmp_path) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: there is no installation in {tmp_path}")
+    assert "capstan up --demo" in told.err
+    assert (told.out, list(tmp_path.iterdir())) == ("", [])
+
+
+def _up(folder: Path, *arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(["up", *arguments, "--data-dir", str(folder), "--json"])
+    return ended.value.code
 
 
 def test_the_signer_runs_where_its_key_is(tmp_path: Path) -> None:
