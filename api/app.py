@@ -15,6 +15,7 @@ from api.auth.rates import RateHeaders
 from api.backtests.watch import Watch
 from api.core.requests import VERSION, RequestFrame
 from api.core.responses import PROBLEMS, describe_problems
+from api.custody.watch import ApprovalWatch
 from api.problems import answer_problems
 from api.services import Services
 from api.v1 import ROUTERS
@@ -22,12 +23,14 @@ from api.v1 import ROUTERS
 
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    """Follow the engine, backtests and alerts for as long as the application serves."""
+    """Follow the engine, backtests, alerts and approvals for as long as the application serves."""
     services: Services = app.state.services
     watch = Watch(services.database, services.hub, services.clock.now_ns)
+    approvals = ApprovalWatch(services.counter, services.directory, services.hub, services.clock)
     parts = [
         asyncio.create_task(services.mirror.run(), name="api.mirror"),
         asyncio.create_task(watch.run(), name="api.backtests"),
+        asyncio.create_task(approvals.run(), name="api.approvals"),
         asyncio.create_task(AlertFeed(services.database, services.hub).run(), name="api.alerts"),
     ]
     try:

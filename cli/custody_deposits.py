@@ -133,6 +133,8 @@ def _row(deposit: Deposit) -> dict[str, Any]:
 
 
 def _with_store(data_dir: Path, work: Any) -> Any:
+    from api.tables import open_tables
+    from api.webhooks.events import tell_deposit
     from cli.wiring import open_ledger
     from custody.deposits.store import DepositStore
     from runtime import SystemClock
@@ -140,7 +142,7 @@ def _with_store(data_dir: Path, work: Any) -> Any:
     settings, data, deposits = _deposits(data_dir)
     database, ledger = open_ledger(settings, data)
     try:
-        return work(DepositStore(database, ledger, deposits, SystemClock().now_ns))
+        return work(DepositStore(open_tables(database), ledger, deposits, SystemClock().now_ns, tell_deposit))
     finally:
         database.dispose()
 

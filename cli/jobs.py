@@ -13,6 +13,8 @@ from functools import partial
 
 import structlog
 
+from api.tables import open_tables
+from api.webhooks.events import tell_deposit
 from chain import ChainClient
 from chain.network import ensure_keys_fit, identify
 from chain.paths import Ways
@@ -63,6 +65,7 @@ class Jobs:
         self._settings = settings
         self._data = data
         self._clock = SystemClock()
+        self._has_tables = False
         self.stopping = Stopping()
 
     def open_database(self) -> Database:
@@ -165,6 +168,7 @@ class Jobs:
             settings=opened.deposits,
             screener=DenyListScreener(self._data.root / opened.custody.deny_list),
             now_ns=self._clock.now_ns,
+            observe=tell_deposit,
         )
 
     @asynccontextmanager
@@ -177,11 +181,19 @@ class Jobs:
             ChainClient(list(chain.endpoints), chain_id) as client,
             open_ways(chain, client, self._data.root) as private,
         ):
-            database, ledger = await asyncio.to_thread(open_ledger, self._settings, self._data)
+            database, ledger = await asyncio.to_thread(self._open_told)
             try:
                 yield _Chain(client, database, ledger, deposits, custody, private)
             finally:
                 database.dispose()
+
+    def _open_told(self) -> tuple[Database, Ledger]:
+        """The books, and beside them whom webhooks tell; those tables are brought up to date once a process."""
+        database, ledger = open_ledger(self._settings, self._data)
+        if not self._has_tables:
+            open_tables(database)
+            self._has_tables = True
+        return database, ledger
 
     # --- the rest
 
@@ -227,7 +239,6 @@ class Jobs:
         """Send the webhooks that are due, and tell the channels of alerts."""
         from api.alerts import make_tellers
         from api.core.keys import ServerKey
-        from api.tables import open_tables
         from api.webhooks import Deliverer
 
         database = open_tables(self.open_database())

@@ -161,10 +161,11 @@ class Connection:
             return f"this needs the scope {scope}"
         if name in protocol.BY_INSTRUMENT:
             return None if self._door.knows_instrument(key) else "no such instrument"
-        if name in protocol.BY_ORGANISATION:
-            return None if key == who.organisation else "no such organisation"
-        if name in protocol.BY_EITHER and key == who.organisation:
-            return None if who.portfolios is None else "this is for callers of all portfolios"
+        if name in protocol.BY_ORGANISATION and key != who.organisation:
+            return "no such organisation"
+        if name in protocol.BY_ORGANISATION | protocol.BY_EITHER and key == who.organisation:
+            is_limited = name in protocol.OF_ALL_PORTFOLIOS and who.portfolios is not None
+            return "this is for callers of all portfolios" if is_limited else None
         visible = any(portfolio.id == key for portfolio in self._door.directory.visible(who))
         return None if visible else "no such portfolio"
 

@@ -29,7 +29,9 @@ BY_INSTRUMENT: Final = frozenset({"books", "trades"})
 BY_ORGANISATION: Final = frozenset({"approvals", "backtests"})
 """All others go by portfolio;"""
 BY_EITHER: Final = frozenset({"alerts"})
-"""these by organisation too, for callers of all its portfolios."""
+"""these by organisation too."""
+OF_ALL_PORTFOLIOS: Final = frozenset({"approvals", "alerts"})
+"""By organisation they are for callers of all its portfolios only."""
 
 
 class From(msgspec.Struct, forbid_unknown_fields=True):

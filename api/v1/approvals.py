@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,12 +14,11 @@ from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
 from api.core.errors import NotFound
 from api.core.pages import CursorText, Limit, Page
-from api.core.times import instant
-from api.custody.approvals import not_over
+from api.custody.approvals import Asked, not_over, shown
 from api.custody.names import initiator_of
 from api.custody.whose import Whose, whose
 from api.services import Services, Use
-from custody.approvals import Approval, ApprovalRequest, ApprovalState, Verdict, digest_of
+from custody.approvals import Approval, ApprovalRequest, ApprovalState, Verdict
 from custody.approvals.tables import ApprovalRequestRow
 from domain import Refused
 
@@ -34,40 +32,6 @@ _NS: Final = 10**9
 _EXAMPLE: Final[JsonDict] = {
     "key": "ed25519:" + "0" * 64, "verdict": "approve", "proof": {"signature": "0" * 128},
 }  # fmt: skip
-
-
-class Requirement(BaseModel):
-    """So many of a group."""
-
-    group: str
-    count: int
-    rule: str = Field(description="Of the policy, that wants it.")
-
-
-class Given(BaseModel):
-    """What somebody has said."""
-
-    by: str = Field(description="As the policy names the person.")
-    key: str
-    verdict: Verdict
-
-
-class Asked(BaseModel):
-    """Something that waits for people, or did."""
-
-    id: str = Field(description="The intent's: of a withdrawal, its id.")
-    state: ApprovalState
-    reason: str = Field(description="Why it is in this state: what is missing, who rejected, what ended it.")
-    vault: str
-    initiator: str = Field(description="Who asked for it; cannot approve it.")
-    text: str = Field(description="What it does, in words made from its bytes.")
-    intent: dict[str, Any] = Field(description="What is signed about, in its canonical form.")
-    digest: str = Field(description="32 bytes to sign for a yes; compute it yourself from `intent` and `text`.")
-    reject_digest: str = Field(description="32 bytes to sign for a no.")
-    requirements: list[Requirement]
-    given: list[Given]
-    opened_at: datetime
-    expires_at: datetime
 
 
 class Signature(BaseModel):
@@ -108,8 +72,8 @@ async def list_approvals(
         return [(row.id or 0, approvals.find_in(session, row.intent_id)) for row in found]
 
     rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row[0])
-    shown = [_shown(request) for _, request in rows if everything or request.state is ApprovalState.PENDING]
-    return Page[Asked](data=shown, next=following)
+    told = [shown(request) for _, request in rows if everything or request.state is ApprovalState.PENDING]
+    return Page[Asked](data=told, next=following)
 
 
 @router.get("/{intent}")
@@ -142,18 +106,6 @@ async def _told(services: Services, mine: Whose, intent: str) -> Asked:
         query = select(ApprovalRequestRow.id).where(ApprovalRequestRow.intent_id == intent)
         if session.exec(query.where(mine.intent(col(ApprovalRequestRow.intent_id)))).first() is None:
             raise NotFound(f"nobody was asked about {intent}")
-        return _shown(approvals.find_in(session, intent))
+        return shown(approvals.find_in(session, intent))
 
     return await services.database.read(read)
-
-
-def _shown(request: ApprovalRequest) -> Asked:
-    intent = request.intent
-    return Asked(
-        id=intent.intent_id, state=request.state, reason=request.reason, vault=intent.vault,
-        initiator=intent.initiator, text=request.text, intent=intent.to_document(), digest=request.digest,
-        reject_digest=digest_of(intent, request.text, Verdict.REJECT).hex(),
-        requirements=[Requirement(group=r.group, count=r.count, rule=r.rule) for r in request.requirements],
-        given=[Given(by=name, key=given.key, verdict=given.verdict) for name, given in request.approvals],
-        opened_at=instant(request.opened_ns), expires_at=instant(intent.expires_s * _NS),
-    )  # fmt: skip

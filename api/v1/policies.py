@@ -37,9 +37,11 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"])
 
 Reader = Annotated[Principal, require(Scope.POLICIES_READ)]
 Writer = Annotated[Principal, require(Scope.POLICIES_WRITE)]
-Confirmed = Annotated[Principal, require(Scope.POLICIES_WRITE, step_up=True, weight=5)]
+Confirmed = Annotated[Principal, require(Scope.POLICIES_WRITE, step_up=True, weight=20)]
+Linter = Annotated[Principal, require(Scope.POLICIES_READ, weight=20)]
 ProposalId = Annotated[str, Path(pattern=r"^pol_[0-9a-f]{16}$")]
 
+FINDINGS_MAX: Final = 500
 _NS: Final = 10**9
 _EXACT: Final = 2**53
 _TEXT: Final = "version: 2\nchains: {1: {}}\nrules: []\n"
@@ -102,7 +104,8 @@ class Linted(BaseModel):
     version: int
     digest: str
     is_fit: bool = Field(description="It has no errors, and may be proposed.")
-    findings: list[Finding]
+    findings: list[Finding] = Field(max_length=FINDINGS_MAX)
+    left_off: int = Field(description="So many more were found.")
 
 
 class Signature(BaseModel):
@@ -146,7 +149,7 @@ async def list_policies(services: Use, who: Reader) -> History:
 
 
 @router.post("/lint")
-async def lint_policy(services: Use, who: Reader, body: Draft) -> Linted:
+async def lint_policy(services: Use, who: Linter, body: Draft) -> Linted:
     """Say what of a draft is probably not meant. Nothing is kept."""
     rulebook = await asyncio.to_thread(read_rulebook, body.document)
     return await asyncio.to_thread(_linted, rulebook)
@@ -273,7 +276,8 @@ def _linted(rulebook: Rulebook) -> Linted:
     return Linted(
         version=rulebook.version, digest=rulebook.digest,
         is_fit=not any(finding.severity is Severity.ERROR for finding in found),
-        findings=[Finding(code=f.code, severity=f.severity, where=f.where, text=f.text) for f in found],
+        findings=[Finding(code=f.code, severity=f.severity, where=f.where, text=f.text) for f in found[:FINDINGS_MAX]],
+        left_off=max(0, len(found) - FINDINGS_MAX),
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ EndpointId = Annotated[str, Path(pattern=r"^whk_[0-9a-f]{16}$")]
 DeliveryId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Kind = Literal[
     "fill.created", "order.ended", "kill.pressed", "kill.ended", "alert.opened", "alert.acknowledged",
-    "alert.escalated", "alert.resolved", "withdrawal.changed", "withdrawal.ended", "approval.asked",
+    "alert.escalated", "alert.resolved", "withdrawal.changed", "withdrawal.ended", "deposit.changed", "approval.asked",
     "approval.changed",
 ]  # fmt: skip
 Url = Annotated[str, Field(min_length=8, max_length=2_000, examples=["https://hooks.example.com/capstan"])]

@@ -16,6 +16,8 @@ from api.portfolios.tables import PortfolioRow, PortfolioStrategyRow
 from api.webhooks.outbox import Outbox
 from api.webhooks.tables import EndpointRow
 from custody.approvals import ApprovalRequest
+from custody.deposits.states import DepositStep
+from custody.deposits.tables import DepositRow
 from custody.withdrawals import Step, Withdrawal
 from custody.withdrawals.requests import is_withdrawal_id
 from custody.withdrawals.tables import WithdrawalRow
@@ -49,6 +51,21 @@ def tell_withdrawal(session: Session, withdrawal: Withdrawal, step: Step) -> Non
     }  # fmt: skip
     kind = "withdrawal.ended" if withdrawal.state.has_ended else "withdrawal.changed"
     _OUTBOX.announce(session, organisation, kind, data)
+
+
+def tell_deposit(session: Session, deposit: DepositRow, step: DepositStep) -> None:
+    """Announce a step of a deposit to its client's organisation."""
+    if session.exec(select(EndpointRow.id).limit(1)).first() is None:
+        return  # A block may bring thousands of them.
+    organisation = organisation_of(session, deposit.user)
+    if organisation is None:
+        return
+    data = {
+        "id": deposit.id, "client": deposit.user, "step": step.value, "state": deposit.state, "asset": deposit.asset,
+        "raw": str(deposit.raw), "address": deposit.address, "sender": deposit.sender, "tx_hash": deposit.tx_hash,
+        "chain_id": deposit.chain_id, "block_number": deposit.block_number,
+    }  # fmt: skip
+    _OUTBOX.announce(session, organisation, "deposit.changed", data)
 
 
 def tell_approval(session: Session, request: ApprovalRequest) -> None:

@@ -20,6 +20,7 @@ KINDS: Final = (
     "kill.ended",
     "withdrawal.changed",
     "withdrawal.ended",
+    "deposit.changed",
     "approval.asked",
     "approval.changed",
     "alert.opened",

@@ -18,7 +18,7 @@ from custody.deposits.addresses import AddressBook
 from custody.deposits.contracts import COIN
 from custody.deposits.reading import DepositReader, ScannedChain
 from custody.deposits.settings import DepositSettings
-from custody.deposits.store import Cursor, Deposit, DepositStore, Verdict
+from custody.deposits.store import Cursor, Deposit, DepositStore, Observe, Verdict
 from custody.deposits.sweep_plans import token_of
 from custody.ledger import Entry, Ledger
 from custody.ledger.accounts import vault_account
@@ -55,6 +55,7 @@ class DepositScanner:
         screener: Screener,
         now_ns: Callable[[], int] = time.time_ns,
         checkpoint: Checkpoint = lambda _edge: None,
+        observe: Observe = lambda _session, _deposit, _step: None,
     ) -> None:
         if settings.chain_id != chain.chain_id:
             raise InputError(f"deposits are configured for chain {settings.chain_id}, the node serves {chain.chain_id}")
@@ -64,7 +65,7 @@ class DepositScanner:
         self._checkpoint = checkpoint
         self._book = AddressBook(database, chain.chain_id)
         self._reader = DepositReader(chain, settings, self._book)
-        self.store = DepositStore(database, ledger, settings, now_ns)
+        self.store = DepositStore(database, ledger, settings, now_ns, observe)
 
     async def catch_up(self) -> int:
         """Read up to the newest block, then credit and finalize what is due; give the number of blocks read.

@@ -69,12 +69,22 @@ class Verdict:
     reason: str
 
 
+Observe = Callable[[Session, DepositRow, DepositStep], None]
+"""Told of each step, in the database transaction that takes it."""
+
+
 class DepositStore:
     """One chain's deposits. Synchronous; the scanner calls it on threads."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, settings: DepositSettings, now_ns: Callable[[], int]
+        self,
+        database: Database,
+        ledger: Ledger,
+        settings: DepositSettings,
+        now_ns: Callable[[], int],
+        observe: Observe = lambda _session, _deposit, _step: None,
     ) -> None:
+        self._observe = observe
         self._database = database
         self._ledger = ledger
         self._settings = settings
@@ -368,6 +378,7 @@ class DepositStore:
                 time_ns=self._now_ns(),
             )
         )
+        self._observe(session, deposit, step)
 
 
 def _deposit(row: DepositRow) -> Deposit:

@@ -20,6 +20,13 @@ def house(tmp_path):
         yield house
 
 
+@pytest.fixture
+def anywhere(tmp_path, database_url):
+    """A house on each database the product runs on."""
+    with opened(tmp_path, url=database_url if database_url.startswith("postgresql") else "") as house:
+        yield house
+
+
 async def data(house, path, who=ANYBODY):
     status, found = await house.ask("GET", path, who=who)
     assert status == 200, found
@@ -58,7 +65,8 @@ async def test_entries_are_told_newest_first_with_every_leg_and_sum_to_zero(hous
     assert [one["id"] for one in first["data"] + rest["data"]] == [one["id"] for one in entries]
 
 
-async def test_a_tenant_sees_its_clients_and_strategies_and_no_other_leg(house):
+async def test_a_tenant_sees_its_clients_and_strategies_and_no_other_leg(anywhere):
+    house = anywhere
     tina = await house.tenant_client()
     custody = house.services.custody
     with house.services.database.transaction() as session:

@@ -112,6 +112,16 @@ async def test_lint_says_what_is_not_meant_and_what_has_errors_is_not_proposed(h
     assert (await house.ask("GET", "/policies/proposals"))[1]["data"] == []
 
 
+async def test_of_very_many_findings_the_worst_are_told(house):
+    rules = "".join(f"  - {{id: r{n}, effect: allow, when: {{kind: transfer}}}}\n" for n in range(60))
+    document = f"version: 2\nchains: {{1: {{}}}}\nrules:\n{rules}"
+    found = (await house.ask("POST", "/policies/lint", {"document": document}))[1]
+    assert len(found["findings"]) == 500
+    assert found["left_off"] > 1_000
+    order = [one["severity"] for one in found["findings"]]
+    assert order == sorted(order, key=["error", "warning", "note"].index)
+
+
 async def test_policies_are_the_houses(house):
     made = (await propose(house))[1]["id"]
     for method, path, body in (

@@ -25,6 +25,13 @@ def house(tmp_path):
         yield house
 
 
+@pytest.fixture
+def anywhere(tmp_path, database_url):
+    """A house on each database the product runs on."""
+    with opened(tmp_path, url=database_url if database_url.startswith("postgresql") else "") as house:
+        yield house
+
+
 async def test_it_is_asked_for_once_and_its_funds_are_held(house):
     status, made = await house.withdraw(key="wages-2026-11")
     assert (status, made["state"], made["amount"], made["fee_raw"]) == (201, "requested", "1.5", "7")
@@ -114,7 +121,8 @@ async def test_lists_are_paged_and_filtered(house):
     assert (await house.ask("GET", "/withdrawals?client=other"))[1]["data"] == []
 
 
-async def test_organisations_see_and_move_only_what_is_their_own_clients(house):
+async def test_organisations_see_and_move_only_what_is_their_own_clients(anywhere):
+    house = anywhere
     tina = await house.tenant_client()
     mine = (await house.withdraw())[1]["id"]
     theirs = (await house.withdraw(tina, "0.1", who=TENANT))[1]["id"]
