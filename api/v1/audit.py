@@ -52,7 +52,7 @@ class Verification(BaseModel):
 
 
 @router.get("")
-async def list_records(
+async def list_audit_records(
     services: Use, who: Reader,
     kind: Annotated[
         str | None, Query(max_length=64, description="This kind (freeze.imposed), or all that begin with it (freeze.).")
@@ -85,7 +85,7 @@ async def list_records(
 
 
 @router.get("/verification")
-async def verify(services: Use, who: Checker) -> Verification:
+async def verify_audit_log(services: Use, who: Checker) -> Verification:
     """Go over the whole log and say which record is the first that is not as it was recorded; for the house.
 
     Checkpoints that were exported are compared by `capstan audit verify`, where they are kept: off this host.

@@ -67,7 +67,9 @@ class ClientDetail(Client):
 
 
 @router.get("")
-async def list_clients(services: Use, who: Reader, limit: Limit = 100, cursor: CursorText = None) -> Page[Client]:
+async def list_custody_clients(
+    services: Use, who: Reader, limit: Limit = 100, cursor: CursorText = None
+) -> Page[Client]:
     """Your clients, by id."""
     mine = await whose(services.directory, who)
     scope = f"clients/{who.organisation}"
@@ -90,7 +92,7 @@ async def list_clients(services: Use, who: Reader, limit: Limit = 100, cursor: C
 
 
 @router.post("", status_code=201)
-async def create_client(services: Use, who: Writer, body: NewClient) -> Client:
+async def create_custody_client(services: Use, who: Writer, body: NewClient) -> Client:
     """Keep books for a client; the same name again is the same client."""
     mine = await whose(services.directory, who)
     client = body.name if mine.is_house else f"{who.organisation}:{body.name}"
@@ -112,7 +114,7 @@ async def create_client(services: Use, who: Writer, body: NewClient) -> Client:
 
 
 @router.get("/{client}")
-async def get_client(services: Use, who: Reader, client: ClientId) -> ClientDetail:
+async def get_custody_client(services: Use, who: Reader, client: ClientId) -> ClientDetail:
     """A client of yours, and what is owed to it."""
     custody, mine = services.custody, await whose(services.directory, who)
 

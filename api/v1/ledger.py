@@ -61,7 +61,7 @@ class Entry(BaseModel):
 
 
 @router.get("/balances")
-async def balances(
+async def list_ledger_balances(
     services: Use, who: Reader, prefix: Annotated[str, Query(max_length=200, examples=["venue"])] = ""
 ) -> dict[str, dict[str, str]]:
     """Balances of the installation's books by account and asset, raw integers as text; for the house."""
@@ -71,7 +71,7 @@ async def balances(
 
 
 @router.get("/accounts")
-async def list_accounts(
+async def list_ledger_accounts(
     services: Use, who: Reader, prefix: Prefix = None,
     asset: Annotated[str | None, Query(max_length=140)] = None,
     limit: Limit = 100, cursor: CursorText = None,
@@ -101,7 +101,7 @@ async def list_accounts(
 
 
 @router.get("/entries")
-async def list_entries(
+async def list_ledger_entries(
     services: Use, who: Reader, account: Prefix = None,
     kind: Annotated[str | None, Query(max_length=32)] = None,
     limit: Limit = 100, cursor: CursorText = None,
