@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const TIMEOUT_MS = 60_000; // Two loaded cores: nothing here is about speed.
+const TIMEOUT_MS = 120_000; // Two loaded cores: nothing here is about speed.
 const PAGE = new URL("../../../examples/api/signin/", import.meta.url);
 const CAST = new URL("../../../node_modules/@foundry-rs/cast-linux-amd64/bin/cast", import.meta.url).pathname;
 const TYPES = { html: "text/html", js: "text/javascript" };
