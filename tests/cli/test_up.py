@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,19 +139,24 @@ def test_a_part_that_gives_up_ends_the_whole_with_its_reason(
 ) -> None:
     data = DataDir(tmp_path)
     data.settings.write_text(SETTINGS.format(url="http://127.0.0.1:1"))
-    port, before = free_port(), _children()  # Of other tests' worlds.
+    port = free_port()
     parts = parts_of(load_settings(data.settings), data, "127.0.0.1", port)[:2]
     with pytest.raises(VenueUnavailable, match=r"^the engine ended with code 1: error: "):
         asyncio.run(_run(data, parts, "127.0.0.1", port, as_json=True))
     told = capsys.readouterr()
     assert told.out == ""
     assert "stopping: engine, worker" in told.err
-    assert _children() <= before, "the worker has ended too"
+    assert _processes_of(tmp_path) == [], "the worker has ended too"
 
 
-def _children() -> set[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {pid for found in tasks for pid in map(int, found.read_text().split()) if is_alive(pid)}
+def _processes_of(folder: Path) -> list[bytes]:
+    """Command lines of what still runs over an installation."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # It ended while we looked.
+            command = entry.read_bytes()
+            found += [command] if bytes(folder) in command.split(b"\0") else []
+    return found
 
 
 def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
