@@ -71,7 +71,7 @@ class Auth:
         tokens = Tokens(database, clock.now_ns, seal, settings)
         standings = Standings(database, clock.now_ns, seal)
         step_ups = StepUps(database, challenges)
-        tickets = Tickets(database, challenges)
+        tickets = Tickets(batches, challenges)
         passwords = Passwords(settings.password_memory_kib)
         sessions = Sessions(database, clock.now_ns, key.derive("auth/refresh-tokens"), settings)
         nonces: Nonces

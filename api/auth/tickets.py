@@ -15,7 +15,7 @@ from api.auth.portfolio_limits import listed
 from api.auth.principal import Method, Principal
 from api.auth.scopes import Scope
 from api.core.errors import Unauthenticated
-from runtime.database import Database
+from runtime.batches import Batches
 
 LIFETIME_S: Final = 30
 _KIND: Final = "tk"
@@ -32,10 +32,10 @@ class _Holder(msgspec.Struct, frozen=True):
 
 
 class Tickets:
-    """Gives tickets out and takes them back."""
+    """Gives tickets out and takes them back: all that come at once in one transaction, as after a lost network."""
 
-    def __init__(self, database: Database, challenges: Challenges) -> None:
-        self._database = database
+    def __init__(self, batches: Batches, challenges: Challenges) -> None:
+        self._batches = batches
         self._challenges = challenges
 
     async def issue(self, who: Principal) -> str:
@@ -53,7 +53,7 @@ class Tickets:
         def write(session: Session) -> str:
             return self._challenges.issue(session, _KIND, holder, ttl_s=LIFETIME_S, user=who.user)
 
-        return await self._database.run(write)
+        return await self._batches.run(write)
 
     async def redeem(self, word: str) -> Principal:
         """Give the caller whose ticket it is; how it stands now is asked of the gate (`still`).
@@ -61,7 +61,7 @@ class Tickets:
         Raises:
             Unauthenticated: Code `invalid_ticket`: none, used, or over.
         """
-        found = await self._database.run(lambda session: self._challenges.take(session, _KIND, word[:100]))
+        found = await self._batches.run(lambda session: self._challenges.take(session, _KIND, word[:100]))
         if found is None:
             raise Unauthenticated("this ticket was used, is over, or never was", code="invalid_ticket")
         holder = msgspec.convert(found, _Holder)
