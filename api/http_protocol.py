@@ -1,6 +1,10 @@
-"""HTTP/1.1 as the API's server reads it: httptools (llhttp) below uvicorn, which is twice as fast as h11.
+"""What speaks to the API's sockets, below uvicorn: HTTP/1.1 with a bounded head, WebSockets that share frames.
 
-llhttp bounds nothing by itself, so the head of a request is bounded here: its line and headers, however they arrive.
+HTTP is read by httptools (llhttp), which is twice as fast as h11. llhttp bounds nothing by itself, so the head of a
+request is bounded here: its line and headers, however they arrive.
+
+A server's frames are not masked, so one message is the same bytes for everybody: whoever tells a thousand readers the
+same thing writes its frame once (`api.streams.endpoint`).
 """
 
 from __future__ import annotations
@@ -8,6 +12,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from api.streams.endpoint import EXTENSION
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 
@@ -44,3 +52,19 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_head = self._has_completed = True
         super().on_message_complete()
+
+
+class FramedWebSocket(WebSocketsSansIOProtocol):
+    """One WebSocket; takes frames that are written already, by `send_frame` in its scope's extensions."""
+
+    async def run_asgi(self) -> None:
+        self.scope.setdefault("extensions", {})[EXTENSION] = {"send_frame": self.send_frame}
+        await super().run_asgi()
+
+    def send_frame(self, frame: bytes) -> bool:
+        """Send one whole frame now; False, and nothing sent, where the connection is not as it supposes."""
+        is_open = self.conn.state is State.OPEN and not self.conn.extensions
+        if not is_open or self.disconnected or self.close_sent or not self.writable.is_set():
+            return False
+        self.transport.write(frame)
+        return True

@@ -91,10 +91,17 @@ class RequestGate:
         standing = await self._standing_of(principal)
         if standing is None or standing.organisation != principal.organisation:
             return None
+        state = connection.scope.setdefault("state", {})
+        known: tuple[Standing, Principal] | None = state.get("still")
+        if known is not None and known[0] is standing and known[1] is principal:
+            return principal  # Nor does its address change.
         if not _may_come_from(standing, caller_address(connection, self._proxies)):
             return None
-        granted = principal.scopes if principal.granted is None else principal.granted
-        return replace(principal, scopes=granted & standing.scopes, portfolios=standing.portfolios)
+        scopes = (principal.scopes if principal.granted is None else principal.granted) & standing.scopes
+        if scopes == principal.scopes and standing.portfolios == principal.portfolios:
+            state["still"] = (standing, principal)
+            return principal
+        return replace(principal, scopes=scopes, portfolios=standing.portfolios)
 
     async def ticket(self, word: str, connection: HTTPConnection) -> Principal:
         """Take a stream's ticket and give its caller as it stands now.

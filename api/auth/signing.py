@@ -134,6 +134,12 @@ class Verifier:
         self._public = Ed25519PublicKey.from_public_bytes(material) if algorithm is Algorithm.ED25519 else None
         self._secret = material
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verifier) and (self.algorithm, self._secret) == (other.algorithm, other._secret)
+
+    def __hash__(self) -> int:
+        return hash((self.algorithm, self._secret))
+
     def verifies(self, message: bytes, signature: bytes) -> bool:
         """Whether the key's holder signed the message."""
         if self._public is None:

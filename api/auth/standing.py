@@ -76,6 +76,9 @@ class Standings:
                 return found
             read_ns = self._now_ns()
             standing = await self._database.read(lambda session: read(session, name))
+            kept = self._kept.get(name)
+            if kept is not None and kept[1] == standing:
+                standing = kept[1]  # The same object: who looks every second sees at once that nothing has changed.
             if standing is not None:  # Who is nobody is not kept: names that are made up fill no memory.
                 self._kept[name] = (read_ns, standing)
                 self._kept.move_to_end(name)

@@ -40,6 +40,8 @@ class Directory:
         self._portfolios: dict[str, Portfolio] = {}
         self._by_strategy: dict[str, Portfolio] = {}
         self._rest: Portfolio | None = None
+        self.version = 0
+        """Counts up whenever something about a portfolio has changed."""
 
     async def refresh(self, *, now: bool = False) -> None:
         """Read the tables, unless that was done a moment ago."""
@@ -55,7 +57,10 @@ class Directory:
         return self._read_ns is not None and self._now_ns() - self._read_ns < FRESH_NS
 
     def _take(self, portfolios: list[Portfolio], at: int) -> None:
-        self._portfolios = {portfolio.id: portfolio for portfolio in portfolios}
+        found = {portfolio.id: portfolio for portfolio in portfolios}
+        if found != self._portfolios:
+            self.version += 1
+        self._portfolios = found
         self._by_strategy = {name: portfolio for portfolio in portfolios for name in portfolio.strategies}
         self._rest = next((portfolio for portfolio in portfolios if portfolio.has_rest), None)
         self._read_ns = at

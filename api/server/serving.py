@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from api.http_protocol import BoundedHttp
+from api.http_protocol import BoundedHttp, FramedWebSocket
 from api.server.guard import Guarded, Limits, Timers
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,9 @@ class Server(uvicorn.Server):
             host=host,
             port=port,
             http=cast(Any, guarded),
+            ws=FramedWebSocket,
+            # Compressing each message for each reader anew would cost more than all else about a stream.
+            ws_per_message_deflate=False,
             ssl_context_factory=factory,
             # Ours: one line of JSON a request, without its path. uvicorn's own would have a stream's ticket in it.
             log_config=None,

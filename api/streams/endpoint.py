@@ -10,11 +10,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.frames import Frame, Opcode
 
 from api.auth.principal import Principal
 from api.core import figures
@@ -22,6 +24,9 @@ from api.portfolios import Directory
 from api.streams import protocol
 from api.streams.hub import Hub, Lagging, Session
 from domain import InputError, PlatformError
+
+EXTENSION: Final = "capstan.frames"
+"""Of the scope of a WebSocket whose server sends frames that are written already (`api.http_protocol`)."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +72,10 @@ class Connection:
         self._session: Session = door.hub.open()
         self._who: Principal | None = None
         self._nonsense = 0
+        self._sending_since: float | None = None
+        """When what is being sent now was begun, by the loop's clock."""
+        self._stood: tuple[Principal, int] | None = None
+        """As what the caller was last looked at, and by which state of the portfolios."""
 
     async def run(self) -> None:
         await self._socket.accept()
@@ -75,6 +84,9 @@ class Connection:
         try:
             async with asyncio.timeout(TICKET_S):
                 await self._authenticate()
+            send_frame = self._socket.scope.get("extensions", {}).get(EXTENSION, {}).get("send_frame")
+            if send_frame is not None:
+                self._session.direct = lambda message: send_frame(_frame(message))
             tasks = [
                 asyncio.create_task(work(), name=f"stream.{work.__name__}")
                 for work in (self._receive, self._send, self._watch)
@@ -125,10 +137,13 @@ class Connection:
         self._session.say(msgspec.json.encode(ready | {"portfolios": portfolios}))
 
     async def _watch(self) -> None:
-        """Beat, and look every second whether the caller may still see what it sees."""
+        """Beat, and look every second whether the caller takes what it is sent, and may still see what it sees."""
         beat_at = self._door.now_ns() + BEAT_S * 1e9
         while True:
             await asyncio.sleep(STILL_S)
+            since = self._sending_since
+            if since is not None and asyncio.get_running_loop().time() - since > STALL_S:
+                raise _Closed(TOO_SLOW, "nothing is taken from this connection")
             await self.check_standing()
             if self._door.now_ns() >= beat_at:
                 beat_at = self._door.now_ns() + BEAT_S * 1e9
@@ -145,6 +160,10 @@ class Connection:
             raise _Closed(NOT_ALLOWED, "it cannot be told whether you may be here") from exc
         if who is None:
             raise _Closed(NOT_ALLOWED, "no longer allowed")
+        stands = (who, self._door.directory.version)
+        if stands == self._stood:
+            return
+        self._stood = stands
         self._who = who
         for name, key in tuple(self._session.subscriptions):
             if (why := self._objection(name, key)) is not None:
@@ -213,12 +232,11 @@ class Connection:
                 messages = await self._session.next()
             except Lagging as exc:
                 raise _Closed(TOO_SLOW, f"too slow for {exc}: something is no longer there for you") from exc
-            try:
-                async with asyncio.timeout(STALL_S):
-                    for message in messages:
-                        await send({"type": "websocket.send", "text": message.decode()})
-            except TimeoutError as exc:
-                raise _Closed(TOO_SLOW, "nothing is taken from this connection") from exc
+            # How long it takes is looked at by `_watch`: a timer for each message costs a tenth of sending it.
+            self._sending_since = asyncio.get_running_loop().time()
+            for message in messages:
+                await send({"type": "websocket.send", "text": message.decode()})
+            self._sending_since = None
             figures.WS_SEND_LAG.observe(time.perf_counter() - self._session.since)
 
     async def _message(self) -> bytes:
@@ -237,3 +255,9 @@ class Connection:
                 await self._socket.close(code, reason[:120])
         except (RuntimeError, TimeoutError, ConnectionError, WebSocketDisconnect):
             pass  # It is gone already.
+
+
+@lru_cache(maxsize=64)
+def _frame(message: bytes) -> bytes:
+    """The frame of a server's text message, written once for all that read the same."""
+    return Frame(Opcode.TEXT, message).serialize(mask=False)

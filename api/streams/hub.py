@@ -48,6 +48,10 @@ class Session:
         self.since = 0.0
         """When the first of what was given last came here, by `time.perf_counter`."""
         self._first = 0.0
+        self._is_sending = False
+        """What `next` gave last may not have left yet."""
+        self.direct: Callable[[bytes], bool] | None = None
+        """Sends a message now, or says that it cannot; set where the socket has such a way."""
 
     def say(self, message: bytes) -> None:
         """Have something sent that belongs to no channel."""
@@ -55,8 +59,26 @@ class Session:
         self._stir()
 
     def mark(self, name: tuple[str, str]) -> None:
+        """Something of a channel is to be read: now, where nothing is before it and the socket takes it."""
+        is_free = self.direct is not None and not (self._is_sending or self._wake.is_set())
+        if is_free and self._send_now(name):
+            return
         self._dirty[name] = None
         self._stir()
+
+    def _send_now(self, name: tuple[str, str]) -> bool:
+        """Send the next delta of a channel without waking a task: that is most of what sending costs."""
+        subscription = self.subscriptions.get(name)
+        if subscription is None or subscription.seen is None:
+            return False
+        found = subscription.channel.read(subscription.seen)
+        if found is None or len(found[0]) != 1:
+            return False
+        assert self.direct is not None
+        if not self.direct(found[0][0]):
+            return False
+        subscription.seen = found[1]
+        return True
 
     def _stir(self) -> None:
         if not self._wake.is_set():
@@ -69,9 +91,11 @@ class Session:
         Raises:
             Lagging: See there.
         """
+        self._is_sending = False
         while True:
             await self._wake.wait()
             if messages := self.take():
+                self._is_sending = True
                 return messages
 
     def take(self) -> list[bytes]:

@@ -52,6 +52,10 @@ class House:
         if self.is_lost:
             raise VenueUnavailable("no database")
 
+    @property
+    def version(self):
+        return hash(tuple(self.portfolios))
+
     def visible(self, who):
         return [p for p in self.portfolios if p.organisation == who.organisation and who.sees(p.id)]
 
@@ -265,7 +269,8 @@ async def test_a_slow_reader_of_orders_is_closed_and_holds_nobody_up(house, monk
 
 
 async def test_a_reader_that_takes_nothing_at_all_is_closed(house, monkeypatch):
-    monkeypatch.setattr(endpoint, "STALL_S", 0.01)
+    monkeypatch.setattr(endpoint, "STALL_S", 0.0)
+    monkeypatch.setattr(endpoint, "STILL_S", 0.01)
     async with Client(house) as socket:
         await socket.hear_of("ready")
         socket.takes.clear()

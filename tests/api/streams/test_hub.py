@@ -211,3 +211,42 @@ async def test_a_session_sleeps_until_there_is_something():
     hub.publish("pnl", "k", {"a": 1})
     assert session.subscriptions == {}
     assert not session._wake.is_set()
+
+
+class Direct:
+    """A socket that takes what it is given now, while it is free."""
+
+    def __init__(self) -> None:
+        self.is_free = True
+        self.sent: list[bytes] = []
+
+    def __call__(self, message: bytes) -> bool:
+        if self.is_free:
+            self.sent.append(message)
+        return self.is_free
+
+
+async def test_a_socket_that_is_free_is_sent_the_next_delta_at_once_and_never_out_of_turn() -> None:
+    hub = Hub(ManualClock(1).now_ns)
+    session, direct, view = hub.open(), Direct(), View()
+    session.direct = direct
+    hub.subscribe(session, "pnl", "pf", epoch=None)
+    heard = await session.next()  # The snapshot goes by the task, as all that is said.
+    hub.publish("pnl", "pf", {"a": 1})
+    assert direct.sent == []  # What `next` gave may not have left yet.
+    waiting = asyncio.ensure_future(session.next())
+    await asyncio.sleep(0)
+    heard += await waiting
+    following = asyncio.ensure_future(session.next())
+    await asyncio.sleep(0)
+    hub.publish("pnl", "pf", {"a": 2})
+    hub.publish("pnl", "pf", {"b": 1})
+    assert len(direct.sent) == 2
+    direct.is_free = False
+    hub.publish("pnl", "pf", {"b": 2})
+    direct.is_free = True
+    hub.publish("pnl", "pf", {"b": 3})
+    assert len(direct.sent) == 2  # One is waiting: this one may not overtake it.
+    for message in heard + direct.sent + await following:
+        view.take(message)
+    assert view.state == {"a": 2, "b": 3}
