@@ -20,12 +20,12 @@ NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
 
-.PHONY: help install tools python crosscheck conformance demo test test-python test-rust test-contracts lint format bench soak soak-contracts services clean
+.PHONY: help install tools python crosscheck conformance client-tools clients demo test test-python test-rust test-contracts lint format bench soak soak-contracts services clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-install: tools python crosscheck conformance $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
+install: tools python crosscheck conformance client-tools $(NODE_STAMP) contracts/out/.built ## Install everything the repository needs, into the repository
 
 tools:
 	@scripts/check-tools
@@ -72,6 +72,20 @@ tests/conformance/%/.venv/.synced: tests/conformance/%/uv.lock | $(UV)
 tests/conformance/npm/node_modules/.package-lock.json: tests/conformance/npm/package-lock.json
 	@npm ci --prefix tests/conformance/npm --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# What generates clients of the API, an environment of its own (docs/api/clients.md).
+client-tools: scripts/clients/.venv/.synced scripts/clients/node_modules/.package-lock.json
+
+scripts/clients/.venv/.synced: scripts/clients/uv.lock | $(UV)
+	@$(UV) sync --locked --quiet --project scripts/clients
+	@touch $@
+
+scripts/clients/node_modules/.package-lock.json: scripts/clients/package-lock.json
+	@npm ci --prefix scripts/clients --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clients: install ## Generate Python and TypeScript clients of the API into var/clients
+	@scripts/clients/generate var/clients
 
 demo: install ## Run the main job for 60 s and open with a report
 	@$(RUN) capstan demo --seconds $(SECONDS_DEMO)
@@ -125,4 +139,4 @@ services: ## Start PostgreSQL and Redis for the tests that use them
 	@scripts/services start
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv .tools $(CROSSCHECK)/.venv tests/conformance/*/.venv tests/conformance/npm/node_modules node_modules native/target contracts/out contracts/cache var
+	@rm -rf .venv .tools $(CROSSCHECK)/.venv tests/conformance/*/.venv tests/conformance/npm/node_modules scripts/clients/.venv scripts/clients/node_modules node_modules native/target contracts/out contracts/cache var

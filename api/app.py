@@ -13,8 +13,9 @@ from api.alerts.feed import AlertFeed
 from api.auth.principal import Gate, check_routes
 from api.auth.rates import RateHeaders
 from api.backtests.watch import Watch
+from api.core.document import finished
 from api.core.requests import VERSION, RequestFrame
-from api.core.responses import PROBLEMS, describe_problems
+from api.core.responses import PROBLEMS
 from api.custody.watch import ApprovalWatch
 from api.problems import answer_problems
 from api.services import Services
@@ -47,6 +48,19 @@ def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
     Raises:
         InvariantError: A route does not say whom it admits.
     """
+    app = _bare_app()
+    app.state.services = services
+    app.state.gate = gate or services.auth.gate
+    return app
+
+
+def document() -> dict[str, Any]:
+    """Give the OpenAPI document of this release, without an installation."""
+    return _bare_app().openapi()
+
+
+def _bare_app() -> FastAPI:
+    """Everything about the application but what it works with."""
     app = FastAPI(
         title="Capstan",
         version=VERSION,
@@ -62,9 +76,9 @@ def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
             "operation_spans": False,
             "auto_configure": False,
         },
+        # Generated clients have a method of this name.
+        generate_unique_id_function=lambda route: route.name,
     )
-    app.state.services = services
-    app.state.gate = gate or services.auth.gate
     answer_problems(app)
     app.add_middleware(RateHeaders)
     # The outermost layer: whatever answers, the frame is around it.
@@ -75,7 +89,7 @@ def create_app(services: Services, *, gate: Gate | None = None) -> FastAPI:
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
-        return describe_problems(plain())
+        return finished(plain())
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

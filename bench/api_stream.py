@@ -62,7 +62,7 @@ class Server:
 
 def run() -> list[Row]:
     """Measure; takes about two minutes."""
-    with tempfile.TemporaryDirectory(prefix="capstan-bench-") as folder, _server(folder) as server:
+    with tempfile.TemporaryDirectory(prefix="capstan-bench-") as folder, serving(folder) as server:
         return uvloop.run(_measure(server))
 
 
@@ -215,9 +215,10 @@ async def _close(clients: list[Client]) -> None:
 
 
 @contextmanager
-def _server(folder: str) -> Iterator[Server]:
+def serving(folder: str) -> Iterator[Server]:
+    """Run the process (`bench.server`), with an installation of its own."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.stream_server", folder],
+        [sys.executable, "-m", "bench.server", folder],
         cwd=Path(__file__).parents[1],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

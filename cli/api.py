@@ -76,6 +76,16 @@ def check_host(host: str, *, has_tls: bool) -> None:
 
 
 @app.command()
+def document() -> None:
+    """Print the OpenAPI document of this release; clients are generated from it (docs/api/clients.md)."""
+    import json
+
+    from api.app import document as make
+
+    typer.echo(json.dumps(make(), ensure_ascii=False, indent=2))
+
+
+@app.command()
 def bootstrap(
     organisation: Annotated[str, typer.Argument(help="Short name: lower-case letters, digits, hyphens.")],
     email: Annotated[str, typer.Option(help="Of its owner.")],

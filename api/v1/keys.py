@@ -134,7 +134,7 @@ async def create_key(
 
 
 @router.put("/{key}/networks")
-async def set_networks(
+async def set_key_networks(
     services: Use, who: Annotated[Principal, require(Scope.KEYS_WRITE, step_up=True)], key: KeyId, body: NetworksRequest
 ) -> ApiKey:
     """Say where a key may be used from, confirmed by a person."""

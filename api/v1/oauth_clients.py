@@ -61,7 +61,7 @@ class ClientRequest(BaseModel):
 
 
 @router.get("")
-async def list_clients(services: Use, who: Annotated[Principal, require(Scope.KEYS_READ)]) -> list[OAuthClient]:
+async def list_oauth_clients(services: Use, who: Annotated[Principal, require(Scope.KEYS_READ)]) -> list[OAuthClient]:
     """The organisation's clients, revoked ones too."""
 
     def read(session: Session) -> list[OAuthClient]:
@@ -72,7 +72,7 @@ async def list_clients(services: Use, who: Annotated[Principal, require(Scope.KE
 
 
 @router.post("", status_code=201)
-async def create_client(
+async def create_oauth_client(
     services: Use, who: Annotated[Principal, require(Scope.KEYS_WRITE, step_up=True, weight=10)], body: ClientRequest
 ) -> MadeClient:
     """Make a client, confirmed by a person, with no scope and no portfolio that its maker does not have."""

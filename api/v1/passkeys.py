@@ -129,7 +129,7 @@ async def begin_login(services: Use, request: Request) -> Options:
 
 
 @router.post("/login", dependencies=[public()])
-async def log_in(services: Use, request: Request, body: PasskeyLogin) -> TokenPair:
+async def log_in_with_passkey(services: Use, request: Request, body: PasskeyLogin) -> TokenPair:
     """Log in with a passkey: it is two factors in one, the device and what unlocks it."""
     auth = services.auth
     origin = await origin_of(services, request, str(body.credential.get("id"))[:1400])

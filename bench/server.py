@@ -1,6 +1,6 @@
-"""The API's server for benches of streams: the whole application over SQLite, and somebody who publishes.
+"""The API's server for benches: the whole application over SQLite, and somebody who publishes.
 
-    python -m bench.stream_server FOLDER      -> {"port": …, "key": …, "secret": …, "portfolio": …}
+    python -m bench.server FOLDER      -> {"port": …, "key": …, "secret": …, "portfolio": …}
 
 The application is the real one, behind uvicorn as `capstan api serve` runs it; there is no engine, and what is
 published is a P&L of 24 strategies (3 KB), all of it new each time; a number on standard input is how often a second.
@@ -26,6 +26,7 @@ from api import create_app
 from api.auth.bootstrap import bootstrap
 from api.server.serving import Server
 from api.services import Services
+from bench import post_routes
 from cli.api_services import open_services
 from cli.data_dir import DataDir
 from runtime import configure_logging
@@ -81,6 +82,7 @@ def main(folder: str) -> None:
                 await asyncio.sleep(1 / publisher.rate)
 
     app = create_app(services)
+    app.include_router(post_routes.router)
     app.router.routes.append(WebSocketRoute("/naive", naive))
     uvloop.run(_serve(app, publisher, {"key": owner.key, "secret": owner.key_secret, "portfolio": owner.portfolio}))
 
