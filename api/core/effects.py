@@ -16,11 +16,11 @@ import msgspec
 from fastapi import Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
-from sqlalchemy import text
 from sqlmodel import Session
 
 from api.core.errors import ApiError
 from runtime.batches import Batches
+from runtime.database import run_plain
 
 KEPT_NS: Final = 7 * 24 * 3_600 * 10**9
 """A key is remembered this long, at the least."""
@@ -36,11 +36,11 @@ IdempotencyKeyText = Annotated[
     ),
 ]
 
-_FIND = text(
+_FIND: Final = (
     "SELECT route, request_digest, status, answer FROM api_idempotency_keys"
     " WHERE organisation = :organisation AND key = :key"
 )
-_WRITE = text(
+_WRITE: Final = (
     "INSERT INTO api_idempotency_keys (organisation, key, route, request_digest, status, answer, created_ns)"
     " VALUES (:organisation, :key, :route, :digest, :status, :answer, :now)"
 )
@@ -87,7 +87,7 @@ class Effects:
         now = self._now_ns()
 
         def carry_out(session: Session) -> Once:
-            found = session.execute(_FIND, {"organisation": organisation, "key": key}).one_or_none()
+            found = run_plain(session, _FIND, {"organisation": organisation, "key": key}).one_or_none()
             if found is not None:
                 if found.request_digest != digest:
                     raise KeyReused(
@@ -97,7 +97,8 @@ class Effects:
                 return Once(found.status, found.answer.encode(), True)
             answer = work(session).model_dump_json()
             session.flush()
-            session.execute(
+            run_plain(
+                session,
                 _WRITE,
                 {
                     "organisation": organisation, "key": key, "route": route, "digest": digest,

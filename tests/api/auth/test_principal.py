@@ -28,6 +28,7 @@ from api.auth import (
     require,
     requirement_of,
 )
+from api.auth.principal import describe_callers
 from api.auth.scopes import format_scopes, parse_scopes, scopes_of
 from api.core.errors import Forbidden
 from api.problems import answer_problems
@@ -192,7 +193,8 @@ def test_what_a_route_wants_can_be_read_from_it():
 
 
 def test_the_document_names_both_ways_in():
-    schemes = application(None).openapi()
+    app = application(None)
+    schemes = describe_callers(app, app.openapi())
     assert set(schemes["components"]["securitySchemes"]) == {"access_token", "signed_request"}
     assert schemes["paths"]["/orders"]["get"]["security"] == [{"access_token": []}, {"signed_request": []}]
 
