@@ -10,6 +10,9 @@ The embedded broker is a folder (`runtime.folder_queue`): no server, for one mac
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from celery import Celery
+from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
 from domain import InputError, VenueUnavailable
@@ -45,6 +48,8 @@ def make_app(settings: TaskSettings, folder: Path) -> Celery:
         InputError: The broker is neither Redis nor embedded.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for started in (signals.beat_embedded_init, signals.worker_process_init):
+        started.connect(_bound_to(os.getpid()), weak=False, dispatch_uid="capstan.bound")
     app = Celery("capstan", set_as_current=False)
     app.conf.update(
         task_default_queue=settings.namespace,
@@ -69,6 +74,21 @@ def make_app(settings: TaskSettings, folder: Path) -> Celery:
         **_broker(settings, folder),
     )
     return app
+
+
+def _bound_to(worker: int) -> Callable[..., None]:
+    """For the processes of a worker, which do not all notice when it is killed. Not by the kernel's signal: that comes
+    when the thread ends that forked them, also in an orderly shutdown."""
+
+    def end_with_it() -> None:
+        while os.getppid() == worker:
+            time.sleep(0.5)
+        os._exit(1)
+
+    def watch(**_signal: Any) -> None:
+        threading.Thread(target=end_with_it, name="tasks.bound", daemon=True).start()
+
+    return watch
 
 
 def _broker(settings: TaskSettings, folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -199,6 +200,31 @@ async def test_deposits_are_found_and_swept_by_a_worker_that_is_killed_all_along
     assert Freezes(lab.database, audit, lab.now_ns).standing() == []  # reconciliation ran and found nothing
     done = capstan("audit", "verify", "--data-dir", installation.folder, "--json")
     assert done.returncode == 0, done.stderr
+
+
+async def test_nothing_of_a_worker_outlives_it(installation: Installation) -> None:
+    worker = installation.start()
+    children: set[int] = set()
+    async with asyncio.timeout(100):
+        while len(children) < 2:  # One says what is due, and at least one works.
+            await asyncio.sleep(0.05)
+            children = {pid for pid, parent in running().items() if parent == worker.pid}
+        worker.kill()
+        worker.wait()
+        while children & running().keys():  # noqa: ASYNC110 - of processes that are not ours there are no events
+            await asyncio.sleep(0.05)
+
+
+def running() -> dict[int, int]:
+    """Every process that lives, with its parent."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, _, rest = stat.read_text().partition(" (")
+            state, parent = rest.rpartition(") ")[2].split()[:2]
+            if state != "Z":
+                found[int(pid)] = int(parent)
+    return found
 
 
 async def test_a_task_may_be_done_once_by_hand_and_two_at_a_time_are_one(installation: Installation) -> None:

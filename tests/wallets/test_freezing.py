@@ -211,6 +211,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder, timeout=60)
 
 
+@pytest.mark.timeout(300)  # Seven processes, one after another.
 async def test_a_freeze_outlives_kill_nine_of_the_process_until_the_operators_command(tmp_path: Path) -> None:
     serve = [*prepare(tmp_path), "--config", str(tmp_path / "capstan.toml")]
     (tmp_path / "capstan.toml").write_text(
