@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -38,6 +37,7 @@ def serve(
     from cli.api_services import open_services
     from cli.settings import load_settings
     from runtime import configure_logging, tracing
+    from runtime.processes import spare_the_collector
 
     data = DataDir(data_dir.resolve())
     settings = load_settings(data.settings)
@@ -52,9 +52,7 @@ def serve(
     app_ = create_app(open_services(data))
     # The loop shares the interpreter with database threads: it has its turn back sooner than after the default 5 ms.
     sys.setswitchinterval(0.000_5)
-    # What was built by now stays: a collection that walks through all of it holds up every request for 0.1 s.
-    gc.collect()
-    gc.freeze()
+    spare_the_collector()
     end_traces = tracing.start("capstan-api", settings.tracing, trusts_caller=False)
     try:
         Server(app_, host, port, tls=tls, limits=limits, drain_s=settings.api.drain_s).run()

@@ -56,7 +56,7 @@ from engine.simulation import Simulator
 from engine.wiring import Wiring
 from runtime import SystemClock, configure_logging, tracing
 from runtime.database import Database
-from runtime.processes import stop_on_signals
+from runtime.processes import spare_the_collector, stop_on_signals
 from wallets import Network, SignerClient
 
 log = structlog.get_logger(__name__)
@@ -109,8 +109,7 @@ async def run_engine(data: DataDir) -> None:
     Raises:
         PlatformError: A part could not be started or an invariant failed.
     """
-    settings = load_settings(data.settings)
-    stop = asyncio.Event()
+    settings, stop = load_settings(data.settings), asyncio.Event()
     stop_on_signals(stop)
     data.engine_pid.write_text(str(os.getpid()))
     clock, relay = SystemClock(), Relay()
@@ -156,6 +155,7 @@ async def run_engine(data: DataDir) -> None:
             board.state = "trading"
             log.info("engine.trading", run=config.run, mode=settings.mode)
             changing.begin(stage.settings.strategies, wanted.settings.strategies)
+            spare_the_collector()
 
         await runner.run(stop, started=started)
         board.state = "ended"

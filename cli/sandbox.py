@@ -152,6 +152,7 @@ def _spare_the_collector() -> None:
     Orders and trades are long-lived and many: a full collection over 100,000 of them stopped the loop for 370 ms.
     What is young is still collected, in portions of a millisecond.
     """
-    gc.collect()
-    gc.freeze()
+    from runtime.processes import spare_the_collector
+
+    spare_the_collector()
     gc.set_threshold(1_000, 3, 1_000_000)

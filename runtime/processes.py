@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -19,6 +20,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def die_with_parent() -> None:
     """Ask the kernel to end this process (SIGKILL) when its parent ends. Linux; call in the child, before exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def spare_the_collector() -> None:
+    """Keep all there is by now out of the garbage collector's walks: each took 0.1 s of whoever waits just then."""
+    gc.collect()
+    gc.freeze()
 
 
 def spawn(

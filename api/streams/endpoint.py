@@ -74,6 +74,9 @@ class Connection:
         self._nonsense = 0
         self._sending_since: float | None = None
         """When what is being sent now was begun, by the loop's clock."""
+        self._beat_ns = door.now_ns() + int(BEAT_S * 1e9)
+        self._over: asyncio.Future[Exception] | None = None
+        """Why it is to end, once a look at it has found that out."""
         self._stood: tuple[Principal, int] | None = None
         """As what the caller was last looked at, and by which state of the portfolios."""
 
@@ -81,6 +84,7 @@ class Connection:
         await self._socket.accept()
         figures.WS_CLIENTS.inc()
         tasks: list[asyncio.Task[None]] = []
+        watches, caller = self._door.hub.watches, ""
         try:
             async with asyncio.timeout(TICKET_S):
                 await self._authenticate()
@@ -88,12 +92,17 @@ class Connection:
             if send_frame is not None:
                 self._session.direct = lambda message: send_frame(_frame(message))
             tasks = [
-                asyncio.create_task(work(), name=f"stream.{work.__name__}")
-                for work in (self._receive, self._send, self._watch)
+                asyncio.create_task(work(), name=f"stream.{work.__name__}") for work in (self._receive, self._send)
             ]
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            caller = self._actor()
+            over = self._over = asyncio.get_running_loop().create_future()
+            watches.add(caller, self._look, STILL_S)
+            await asyncio.wait([*tasks, over], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            if over.done():
+                raise over.result()
         except TimeoutError:
             await self._close(NO_TICKET, "no ticket came")
         except _Closed as exc:
@@ -104,6 +113,7 @@ class Connection:
             await self._close(ENDING, "the server ends")
             raise
         finally:
+            watches.remove(caller, self._look)
             for task in tasks:
                 task.cancel()
             self._door.hub.close(self._session)
@@ -136,18 +146,23 @@ class Connection:
         ready = {"t": "ready", "id": said.id if said else None, "actor": who.actor, "organisation": who.organisation}
         self._session.say(msgspec.json.encode(ready | {"portfolios": portfolios}))
 
-    async def _watch(self) -> None:
-        """Beat, and look every second whether the caller takes what it is sent, and may still see what it sees."""
-        beat_at = self._door.now_ns() + BEAT_S * 1e9
-        while True:
-            await asyncio.sleep(STILL_S)
-            since = self._sending_since
+    def _actor(self) -> str:
+        assert self._who is not None
+        return self._who.actor
+
+    async def _look(self) -> None:
+        """Beat, and see whether the caller takes what it is sent, and may still see what it sees."""
+        try:
+            since, now_ns = self._sending_since, self._door.now_ns()
             if since is not None and asyncio.get_running_loop().time() - since > STALL_S:
                 raise _Closed(TOO_SLOW, "nothing is taken from this connection")
             await self.check_standing()
-            if self._door.now_ns() >= beat_at:
-                beat_at = self._door.now_ns() + BEAT_S * 1e9
-                self._session.say(self._session.beat(self._door.now_ns()))
+            if now_ns >= self._beat_ns:
+                self._beat_ns = now_ns + int(BEAT_S * 1e9)
+                self._session.say(self._session.beat(now_ns))
+        except Exception as exc:
+            if self._over is not None and not self._over.done():
+                self._over.set_result(exc)
 
     async def check_standing(self) -> None:
         """Take away what the caller may no longer see."""
@@ -232,7 +247,7 @@ class Connection:
                 messages = await self._session.next()
             except Lagging as exc:
                 raise _Closed(TOO_SLOW, f"too slow for {exc}: something is no longer there for you") from exc
-            # How long it takes is looked at by `_watch`: a timer for each message costs a tenth of sending it.
+            # How long it takes is seen by `_look`: a timer for each message costs a tenth of sending it.
             self._sending_since = asyncio.get_running_loop().time()
             for message in messages:
                 await send({"type": "websocket.send", "text": message.decode()})

@@ -14,6 +14,7 @@ import msgspec
 
 from api.core import figures
 from api.streams.channel import Changes, Channel
+from api.streams.watches import Watches
 
 LOSSLESS: Final = frozenset({"orders", "approvals", "alerts"})
 EVENTS: Final = frozenset({"fills", "notices", "trades"})
@@ -127,6 +128,7 @@ class Hub:
         self._channels: dict[tuple[str, str], Channel] = {}
         self._readers: dict[tuple[str, str], dict[Session, None]] = {}
         self.sessions: set[Session] = set()
+        self.watches = Watches()
 
     def channel(self, name: str, key: str) -> Channel:
         """The channel of a name and a key, made if there is none."""
