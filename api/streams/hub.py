@@ -56,16 +56,21 @@ class Session:
 
     def say(self, message: bytes) -> None:
         """Have something sent that belongs to no channel."""
+        if self._is_free() and self.direct is not None and self.direct(message):
+            return
         self._said.append(message)
         self._stir()
 
     def mark(self, name: tuple[str, str]) -> None:
         """Something of a channel is to be read: now, where nothing is before it and the socket takes it."""
-        is_free = self.direct is not None and not (self._is_sending or self._wake.is_set())
-        if is_free and self._send_now(name):
+        if self._is_free() and self._send_now(name):
             return
         self._dirty[name] = None
         self._stir()
+
+    def _is_free(self) -> bool:
+        """Whether something may be sent at once: nothing is before it."""
+        return self.direct is not None and not (self._is_sending or self._wake.is_set())
 
     def _send_now(self, name: tuple[str, str]) -> bool:
         """Send the next delta of a channel without waking a task: that is most of what sending costs."""
