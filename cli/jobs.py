@@ -70,7 +70,7 @@ class Jobs:
 
     def open_database(self) -> Database:
         """The books' database, whose locks keep two runs of one task apart."""
-        return open_ledger(self._settings, self._data)[0]
+        return self._open_books()[0]
 
     # --- deposits
 
@@ -181,15 +181,15 @@ class Jobs:
             ChainClient(list(chain.endpoints), chain_id) as client,
             open_ways(chain, client, self._data.root) as private,
         ):
-            database, ledger = await asyncio.to_thread(self._open_told)
+            database, ledger = await asyncio.to_thread(self._open_books)
             try:
                 yield _Chain(client, database, ledger, deposits, custody, private)
             finally:
                 database.dispose()
 
-    def _open_told(self) -> tuple[Database, Ledger]:
-        """The books, and beside them whom webhooks tell; those tables are brought up to date once a process."""
-        database, ledger = open_ledger(self._settings, self._data)
+    def _open_books(self) -> tuple[Database, Ledger]:
+        """The books, and beside them the API's tables; both are brought up to date once a process."""
+        database, ledger = open_ledger(self._settings, self._data, is_current=self._has_tables)
         if not self._has_tables:
             open_tables(database)
             self._has_tables = True
@@ -241,7 +241,7 @@ class Jobs:
         from api.core.keys import ServerKey
         from api.webhooks import Deliverer
 
-        database = open_tables(self.open_database())
+        database = self.open_database()
         try:
             key, settings, now_ns = ServerKey.at(self._data.api_key), self._settings, self._clock.now_ns
             tellers = make_tellers(key, settings.api, settings.alerts, self._data.root, now_ns)
@@ -253,9 +253,8 @@ class Jobs:
         """Say that schedule, queue and worker do their work: `/readyz` looks for it."""
         from api.health.checks import WORKER
         from api.health.tables import note_pulse
-        from api.tables import open_tables
 
-        database = open_tables(self.open_database())
+        database = self.open_database()
         try:
             with database.transaction() as session:
                 note_pulse(session, WORKER, self._clock.now_ns())
@@ -264,9 +263,7 @@ class Jobs:
 
     def run_backtest(self, slot: int) -> None:
         """Run the next backtest that waits, to its end."""
-        from api.tables import open_tables
-
-        database = open_tables(self.open_database())
+        database = self.open_database()
         try:
             run_backtest(self._settings, self._data, database, self._clock, self.stopping, slot)
         finally:
@@ -276,10 +273,9 @@ class Jobs:
         """Look how things stand, and raise, escalate and resolve alerts by it."""
         from api.alerts.watch import Watch
         from api.engine_door import EngineDoor
-        from api.tables import open_tables
         from cli.probing import probe
 
-        database = open_tables(self.open_database())
+        database = self.open_database()
         try:
             engine, looking = EngineDoor(self._data.control), partial(probe, self._settings, self._data)
             asyncio.run(Watch(database, engine, self._clock.now_ns, looking).run())
@@ -289,10 +285,9 @@ class Jobs:
     def forget_webhooks(self) -> None:
         """Forget what was told long ago, and alerts that were over long ago."""
         from api.alerts import AlertBook
-        from api.tables import open_tables
         from api.webhooks.retention import PIECE, Forgetter
 
-        database = open_tables(self.open_database())
+        database = self.open_database()
         try:
             tasks, now_ns = self._settings.tasks, self._clock.now_ns
             Forgetter(database, now_ns, tasks.webhooks_kept_days).run()
