@@ -48,8 +48,7 @@ def make_app(settings: TaskSettings, folder: Path) -> Celery:
         InputError: The broker is neither Redis nor embedded.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for started in (signals.beat_embedded_init, signals.worker_process_init):
-        started.connect(_bound_to(os.getpid()), weak=False, dispatch_uid="capstan.bound")
+    signals.beat_embedded_init.connect(_bound_to(os.getpid()), weak=False, dispatch_uid="capstan.bound")
     app = Celery("capstan", set_as_current=False)
     app.conf.update(
         task_default_queue=settings.namespace,

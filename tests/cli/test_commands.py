@@ -29,7 +29,7 @@ def every_command(group, path=()):
 
 
 COMMANDS = tuple(every_command(get_command(app)))
-SILENT = {
+SILENT = {("api", "document"),
     ("api", "serve"), ("engine", "run"), ("ledger", "proof", "message"), ("ledger", "proof", "own"),
     ("ledger", "proof", "user"), ("strategies", "schema"), ("withdrawals", "address", "remove"),
     ("withdrawals", "seal-key"), *(command[:-1] for command in COMMANDS if command),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import sys
 from base64 import b32decode
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -158,3 +159,9 @@ def test_no_webhook_goes_to_a_private_address(abuser: Abuser, untouched: list[An
     status, said = abuser.send("POST", "/v1/webhooks", body, idempotency_key="abuse-webhook", **headers)
     assert status in (403, 422), said
     assert "hunter2" not in json.dumps(said)
+
+
+@pytest.fixture(autouse=True)
+def _usual_depth():
+    """As deep as Python starts with: Hypothesis allows more and leaves it so."""
+    sys.setrecursionlimit(1_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,9 @@ def test_a_text_that_cannot_be_is_one_line_and_takes_no_time(form, text, said):
     with pytest.raises(InputError, match=said) as refused:
         read_config(text, form)
     assert "\n" not in str(refused.value)
+
+
+@pytest.fixture(autouse=True)
+def _usual_depth():
+    """As deep as Python starts with: Hypothesis allows more and leaves it so."""
+    sys.setrecursionlimit(1_000)
