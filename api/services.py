@@ -10,7 +10,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from api.alerts import Alerts, AlertSettings
+from api.alerts.services import Alerts
+from api.alerts.settings import AlertSettings
 from api.auth.account_signatures import ChainReader
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings

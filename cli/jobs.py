@@ -237,7 +237,7 @@ class Jobs:
 
     def deliver_webhooks(self) -> None:
         """Send the webhooks that are due, and tell the channels of alerts."""
-        from api.alerts import make_tellers
+        from api.alerts.services import make_tellers
         from api.core.keys import ServerKey
         from api.webhooks import Deliverer
 
@@ -284,7 +284,7 @@ class Jobs:
 
     def forget_webhooks(self) -> None:
         """Forget what was told long ago, and alerts that were over long ago."""
-        from api.alerts import AlertBook
+        from api.alerts.book import AlertBook
         from api.webhooks.retention import PIECE, Forgetter
 
         database = self.open_database()

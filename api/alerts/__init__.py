@@ -5,16 +5,6 @@
 A finding is opened once for its key. A press of the kill switch raises its alert in its own transaction; everything
 else is found by a worker's task (`alerts.watch`), which looks at how things stand, so a watch that was missed loses
 nothing. Channels are receivers of the outbox that webhooks have (`api.webhooks`): one ladder, at least once.
+
+Nothing is imported here: every command reads `api.alerts.settings`, and most want no tables.
 """
-
-from api.alerts.book import AlertBook
-from api.alerts.channels import Channels
-from api.alerts.rules import BUILT_IN, Finding, Rule
-from api.alerts.services import Alerts, make_tellers
-from api.alerts.settings import AlertSettings
-from api.alerts.states import Event, Severity, State
-
-__all__ = [
-    "BUILT_IN", "AlertBook", "AlertSettings", "Alerts", "Channels", "Event", "Finding", "Rule", "Severity", "State",
-    "make_tellers",
-]  # fmt: skip

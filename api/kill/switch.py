@@ -20,7 +20,8 @@ import msgspec
 import structlog
 from sqlmodel import Session, col, select
 
-from api.alerts import AlertBook, Finding
+from api.alerts.book import AlertBook
+from api.alerts.rules import Finding
 from api.auth.principal import Principal
 from api.core.errors import Conflict, Forbidden, NotFound
 from api.custody.tables import VaultRow

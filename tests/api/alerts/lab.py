@@ -14,7 +14,9 @@ from typing import Any
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from api.alerts import Alerts, AlertSettings, Finding, make_tellers
+from api.alerts.rules import Finding
+from api.alerts.services import Alerts, make_tellers
+from api.alerts.settings import AlertSettings
 from api.auth import Principal
 from api.auth.settings import ApiSettings
 from api.portfolios.directory import assign, create

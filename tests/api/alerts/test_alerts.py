@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.alerts import Event, Finding, State
+from api.alerts.rules import Finding
+from api.alerts.states import Event, State
 from api.alerts.states import TRANSITIONS, after
 from api.core.errors import Conflict
 from api.webhooks import LADDER_S

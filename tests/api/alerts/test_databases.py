@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from api.alerts import Finding
+from api.alerts.rules import Finding
 from tests.api.alerts.lab import ORG, ROUTING_KEY, Desk, serve
 from tests.api.alerts.pagerduty import PagerDuty
 from tests.api.lab import api_services
