@@ -56,7 +56,7 @@ class Reply:
 
 
 Tell = Callable[[Told], Awaitable[Reply]]
-"""One try; bounded by `TRY_S`. Errors of the network and of ours are tries that failed."""
+"""One try; bounded by `TRY_S`. Whatever it raises is a try that failed."""
 
 
 class Teller(Protocol):
@@ -120,18 +120,33 @@ class Deliverer:
             select(DeliveryRow, EventRow, EndpointRow)
             .join(EventRow, col(EventRow.id) == DeliveryRow.event)
             .join(EndpointRow, col(EndpointRow.id) == DeliveryRow.endpoint)
-            .where(col(DeliveryRow.id).in_(select(turns.c.id).where(turns.c.turn <= _ONE_ENDPOINT)))
-            .order_by(col(DeliveryRow.due_ns), col(DeliveryRow.id))
+            .join(turns, turns.c.id == DeliveryRow.id)
+            .where(turns.c.turn <= _ONE_ENDPOINT)
+            # Everybody's first before anybody's second: who has much to be told, and hangs, holds up nobody else.
+            .order_by(turns.c.turn, col(DeliveryRow.due_ns), col(DeliveryRow.id))
             .limit(_ONE_RUN)
         )
         found: list[_Due] = []
         tells: dict[str, Tell] = {}
         for delivery, event, endpoint in session.exec(query):
             if endpoint.id not in tells:
-                tells[endpoint.id] = self._tellers[endpoint.type].prepare(session, endpoint, now)
+                tells[endpoint.id] = self._prepared(session, endpoint, now)
             told = Told(event.id, event.kind, event.subject, event.body.encode(), now)
             found.append(_Due(_number(delivery), endpoint.id, told, tells[endpoint.id]))
         return found
+
+    def _prepared(self, session: Session, endpoint: EndpointRow, now_ns: int) -> Tell:
+        """How an endpoint is told; of one that cannot be read, a try that fails: the others are told all the same."""
+        try:
+            return self._tellers[endpoint.type].prepare(session, endpoint, now_ns)
+        except PlatformError as exc:
+            problem = exc
+            log.error("webhooks.unreadable", endpoint=endpoint.id, error=str(exc))
+
+        async def fail(_told: Told) -> Reply:
+            raise problem
+
+        return fail
 
     async def _deliver(self, due: _Due) -> None:
         outcome = await self._ask(due)
@@ -152,6 +167,10 @@ class Deliverer:
             reply = Reply(False, error=str(exc))
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             reply = Reply(False, error=f"{type(exc).__name__}: {exc}")
+        except Exception:
+            # Our bug. The run is others' too, and goes on.
+            log.exception("webhooks.failed", endpoint=due.endpoint, event_id=due.told.event)
+            reply = Reply(False, error="an error of ours; the worker's log has it")
         return _Outcome(now, int((time.monotonic() - began) * 1_000), reply)
 
     def _note(self, session: Session, due: _Due, outcome: _Outcome) -> None:

@@ -13,12 +13,14 @@ from typing import get_args
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlmodel import select
 from standardwebhooks import Webhook
 
 from api.history.writer import _write_fills, _write_orders
 from api.portfolios.directory import create
 from api.v1.webhooks import Kind
 from api.webhooks import KINDS, LADDER_S, Deliverer, Guard, WebhookTeller
+from api.webhooks.tables import SecretRow
 from domain import InputError, Refused
 from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services, application
 
@@ -148,6 +150,40 @@ async def test_what_fails_climbs_the_ladder_ends_as_failed_and_can_be_replayed(h
     assert shown["state"] == "delivered"
     assert [one["status"] for one in shown["attempts"]] == [500] * (len(LADDER_S) + 1) + [204]
     assert len({headers["webhook-id"] for headers, _ in house.receiver.got}) == 1
+
+
+async def test_who_has_much_to_be_told_holds_up_nobody_who_has_little(house, monkeypatch):
+    monkeypatch.setattr("api.webhooks.delivery._ONE_RUN", 2)
+    await house.endpoint(kinds=["order.ended"])
+    for _ in range(3):
+        await house.announce("order.ended")
+    house.services.clock.advance(ns=1)
+    made = await house.endpoint(kinds=["fill.created"])
+    await house.announce("fill.created")
+    assert await house.deliver() == 2
+    assert [row["state"] for row in await house.log(made)] == ["delivered"]
+
+
+async def test_one_that_cannot_be_told_by_a_fault_of_ours_keeps_nothing_from_the_others(house):
+    sealed, broken, good = [await house.endpoint() for _ in range(3)]
+    with house.services.database.transaction() as session:
+        row = session.exec(select(SecretRow).where(SecretRow.endpoint == sealed["id"])).one()
+        row.sealed = "AAAA"
+    ours = house.services.webhooks.guard.parse
+
+    def parse(url):
+        house.parsed += 1
+        if house.parsed == 1:
+            raise TypeError("ours")
+        return ours(url)
+
+    house.parsed = 0
+    house.services.webhooks.guard.parse = parse
+    await house.announce()
+    assert await house.deliver() == 3
+    states = [(await house.log(one))[0]["state"] for one in (sealed, broken, good)]
+    assert sorted(states) == ["delivered", "pending", "pending"]
+    assert (await house.log(sealed))[0]["tries"] == 1
 
 
 async def test_a_redirect_is_not_followed_and_gone_ends_the_endpoint(house):
