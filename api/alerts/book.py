@@ -37,12 +37,12 @@ class AlertBook:
     def open(self, session: Session, finding: Finding) -> AlertRow | None:
         """Raise an alert, or count one that is there; None where its rule is off."""
         rule = rule_of(session, finding)
-        live = self._live(session, finding)
+        live = self._live(session, _live_key(finding.organisation, finding.kind, finding.key))
         if live is None:
             is_new = rule.enabled and not self._was_seen(session, finding)
             return self._begin(session, finding, rule) if is_new else None
         if not rule.enabled:
-            self.resolve(session, live, note="its rule was switched off")
+            self._end(session, live, note="its rule was switched off")
             return None
         live.summary, live.detail = finding.summary[:300], _json(finding)
         if finding.seen_ns > live.seen_ns:
@@ -58,39 +58,40 @@ class AlertBook:
         Raises:
             Conflict: It is over.
         """
+        self._lock(session, row)
         if row.state == State.ACKNOWLEDGED:
             return
         row.acknowledged_by = actor
         self._tell(session, row, Event.ACKNOWLEDGED, actor, note)
 
-    def resolve(self, session: Session, row: AlertRow, actor: str = PRODUCT, note: str = "") -> None:
-        """Say that it is over. Of one that nobody was told of nothing stays.
+    def resolve(self, session: Session, row: AlertRow, actor: str, note: str) -> None:
+        """Say that it is over.
 
         Raises:
             Conflict: It was over.
         """
-        if row.state == State.WAITING:
-            session.delete(row)
-            return
-        row.live_key = None
-        self._tell(session, row, Event.RESOLVED, actor, note)
+        self._lock(session, row)
+        self._end(session, row, actor, note)
 
     def resolve_key(self, session: Session, organisation: str, kind: str, key: str, actor: str) -> None:
         """Resolve what is there of a key, if anything is."""
-        query = select(AlertRow).where(AlertRow.live_key == _live_key(organisation, kind, key))
-        if (row := session.exec(query).first()) is not None:
-            self.resolve(session, row, actor)
+        if (row := self._live(session, _live_key(organisation, kind, key))) is not None:
+            self._end(session, row, actor)
 
     def escalate_due(self, session: Session) -> int:
         """Take what nobody acknowledged in time a level up; give how many."""
         query = select(AlertRow).where(AlertRow.state == State.OPEN, col(AlertRow.escalate_ns) <= self._now_ns())
         rows = session.exec(query.order_by(col(AlertRow.number)).limit(500)).all()
+        count = 0
         for row in rows:
+            if not self._lock(session, row) or row.state != State.OPEN:
+                continue  # Somebody saw to it just now.
+            count += 1
             row.level += 1
             rule = rule_of(session, Finding(row.organisation, row.kind, row.key, "", rule=_own_rule(row)))
             escalate_s = rule.escalate_s if row.level < LEVEL_MAX else 0
             self._tell(session, row, Event.ESCALATED, PRODUCT, escalate_s=escalate_s)
-        return len(rows)
+        return count
 
     def keep(
         self, session: Session, findings: Iterable[Finding], kinds: frozenset[str], *, unsure: Collection[str] = ()
@@ -106,8 +107,10 @@ class AlertBook:
         found = {_live_key(f.organisation, f.kind, f.key): f for f in findings}
         query = select(AlertRow).where(col(AlertRow.live_key).is_not(None), col(AlertRow.kind).in_(kinds))
         for row in session.exec(query.order_by(col(AlertRow.number))).all():
-            if row.live_key not in found and row.key not in unsure:
-                self.resolve(session, row)
+            if row.live_key in found or row.key in unsure:
+                continue
+            if self._lock(session, row) and row.live_key is not None:  # Somebody may have ended it just now.
+                self._end(session, row)
         for finding in found.values():
             self.open(session, finding)
 
@@ -145,11 +148,28 @@ class AlertBook:
         query = query.where(AlertRow.kind == finding.kind, AlertRow.key == finding.key[:120])
         return session.exec(query.where(AlertRow.seen_ns >= finding.seen_ns).limit(1)).first() is not None
 
-    def _live(self, session: Session, finding: Finding) -> AlertRow | None:
+    def _live(self, session: Session, live_key: str) -> AlertRow | None:
         # Two processes that find the same at once: the second waits here, and finds the first one's.
-        key = _live_key(finding.organisation, finding.kind, finding.key)
-        self._database.serialize(session, f"alert/{key}")
-        return session.exec(select(AlertRow).where(AlertRow.live_key == key)).first()
+        self._serialize(session, live_key)
+        query = select(AlertRow).where(AlertRow.live_key == live_key).execution_options(populate_existing=True)
+        return session.exec(query).first()
+
+    def _lock(self, session: Session, row: AlertRow) -> bool:
+        """Read an alert again, for one writer at a time: a person and the watch may be at it. False: it is gone."""
+        self._serialize(session, _live_key(row.organisation, row.kind, row.key))
+        query = select(AlertRow).where(AlertRow.number == row.number).execution_options(populate_existing=True)
+        return session.exec(query).first() is not None
+
+    def _serialize(self, session: Session, live_key: str) -> None:
+        self._database.serialize(session, f"alert/{live_key}")
+
+    def _end(self, session: Session, row: AlertRow, actor: str = PRODUCT, note: str = "") -> None:
+        """Of one that nobody was told of nothing stays."""
+        if row.state == State.WAITING:
+            session.delete(row)
+            return
+        row.live_key = None
+        self._tell(session, row, Event.RESOLVED, actor, note)
 
     def _tell(
         self, session: Session, row: AlertRow, event: Event, actor: str, note: str = "", *, escalate_s: int = 0

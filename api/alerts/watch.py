@@ -18,6 +18,7 @@ from api.alerts.book import AlertBook
 from api.alerts.rules import DRAWDOWN, Finding
 from api.alerts.tables import AlertRow, RuleRow
 from api.engine_door import EngineDoor
+from api.health.checks import lost_venues
 from api.portfolios import Directory
 from domain import OutcomeUnknown, PlatformError, VenueUnavailable
 from engine.feed import text
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 ENGINE_S: Final = 3.0
 ENGINE: Final = "engine"
+_VENUE: Final = "venue "
 _ALWAYS: Final = frozenset({findings.DOWN, findings.WAITING, findings.FAILING})
 _OF_THE_ENGINE: Final = frozenset({findings.STOPPED, DRAWDOWN})
 
@@ -59,38 +61,44 @@ class Watch:
         await self._directory.refresh(now=True)
         problems: dict[str, str] = {} if self._probe is None else dict(await self._probe())
         standing: Mapping[str, Any] | None = None
+        has_venues = False
         try:
             standing = await self._engine.ask("standing", timeout_s=ENGINE_S)
-            problems |= _venues(await self._engine.ask("venues", timeout_s=ENGINE_S))
+            lost = lost_venues(await self._engine.ask("venues", timeout_s=ENGINE_S))
+            problems |= {f"{_VENUE}{venue}": why[:200] for venue, why in lost.items()}
+            has_venues = True
         except PlatformError as exc:
             problems[ENGINE] = _why(exc)
-        await self._database.run(lambda session: self._judge(session, standing, problems))
+        await self._database.run(lambda session: self._judge(session, standing, problems, has_venues=has_venues))
 
-    def _judge(self, session: Session, standing: Mapping[str, Any] | None, problems: Mapping[str, str]) -> None:
+    def _judge(
+        self, session: Session, standing: Mapping[str, Any] | None, problems: Mapping[str, str], *, has_venues: bool
+    ) -> None:
         rest = self._directory.rest
         house = rest.organisation if rest is not None else None
         found = facts.approvals_waiting(session, self._now_ns() // 10**9) + facts.receivers_failing(session)
         found += findings.down(problems, house) if house is not None else []
-        kinds, unsure = _ALWAYS, frozenset[str]()
+        kinds, unsure = _ALWAYS, set[str]()
+        if not has_venues:
+            unsure |= {key for key in _raised(session, findings.DOWN) if key.startswith(_VENUE)}
         if standing is not None:
             kinds |= _OF_THE_ENGINE
             owner = self._directory.of_strategy
             held = facts.held(session)
             found += findings.stopped(standing, owner, self._directory.organisations(), held)
-            fallen, unsure = self._drawdowns(session, standing)
+            fallen, uncounted = self._drawdowns(session, standing)
             found += fallen
+            unsure |= uncounted
             for differing in findings.differing(standing, house) if house is not None else ():
                 self._book.open(session, differing)
         self._book.keep(session, found, kinds, unsure=unsure)
         if escalated := self._book.escalate_due(session):
             log.warning("alerts.escalated", count=escalated)
 
-    def _drawdowns(self, session: Session, standing: Mapping[str, Any]) -> tuple[list[Finding], frozenset[str]]:
+    def _drawdowns(self, session: Session, standing: Mapping[str, Any]) -> tuple[list[Finding], set[str]]:
         """Drawdowns beyond their limits, and the rules of which it cannot be told now. Peaks go up here."""
-        raised = set(
-            session.exec(select(AlertRow.key).where(AlertRow.kind == DRAWDOWN, col(AlertRow.live_key).is_not(None)))
-        )
-        found, unsure = [], set()
+        raised = _raised(session, DRAWDOWN)
+        found, unsure = [], set[str]()
         for rule in session.exec(select(RuleRow).where(RuleRow.kind == DRAWDOWN, col(RuleRow.enabled))).all():
             if rule.portfolio is None or rule.limit is None:
                 continue
@@ -107,16 +115,13 @@ class Watch:
                 is_raised=rule.id in raised,
             )  # fmt: skip
             found += [] if one is None else [one]
-        return found, frozenset(unsure)
+        return found, unsure
 
 
-def _venues(told: Mapping[str, Any]) -> dict[str, str]:
-    """Exchanges of which no book can be trusted."""
-    return {
-        f"venue {venue['id']}": str(venue["failure"] or "not connected")[:200]
-        for venue in told["venues"]
-        if venue["failure"] or not venue["is_connected"]
-    }
+def _raised(session: Session, kind: str) -> set[str]:
+    """Keys of the alerts of a kind that are not over."""
+    query = select(AlertRow.key).where(AlertRow.kind == kind, col(AlertRow.live_key).is_not(None))
+    return set(session.exec(query))
 
 
 def _why(exc: PlatformError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,13 +76,21 @@ def venues_check(engine: Ask) -> Check:
     """Whether each exchange's books can be trusted."""
 
     async def check() -> str:
-        venues = (await engine("venues"))["venues"]
-        lost = [venue["id"] for venue in venues if venue["failure"] or not venue["is_connected"]]
-        if lost:
+        told = await engine("venues")
+        if lost := lost_venues(told):
             raise VenueUnavailable(f"not connected: {', '.join(lost)}")
-        return ", ".join(venue["id"] for venue in venues) or "none"
+        return ", ".join(venue["id"] for venue in told["venues"]) or "none"
 
     return check
+
+
+def lost_venues(told: Mapping[str, Any]) -> dict[str, str]:
+    """Exchanges of which no book can be trusted, and why, of what the engine tells of them."""
+    return {
+        venue["id"]: str(venue["failure"] or "not connected")
+        for venue in told["venues"]
+        if venue["failure"] or not venue["is_connected"]
+    }
 
 
 def socket_check(path: Path) -> Check:

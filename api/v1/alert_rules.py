@@ -140,11 +140,13 @@ async def delete_rule(services: Use, who: Loosens, rule: RuleId) -> None:
     def write(session: Session) -> None:
         services.database.serialize(session, f"alert-rules/{who.organisation}")
         row = _find(services, session, who, rule)
+        _audit(services, session, "alert-rule.deleted", row, who)
+        if row in session:
+            # First the rule, then its alert, as the watch has them: neither waits for what the other holds.
+            session.delete(row)
+            session.flush()
         if row.limit is not None:
             services.alerts.book.resolve_key(session, who.organisation, DRAWDOWN, row.id, who.actor)
-        _audit(services, session, "alert-rule.deleted", row, who)
-        session.flush()
-        session.delete(row)
 
     await services.database.run(write)
 

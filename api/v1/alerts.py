@@ -103,7 +103,7 @@ async def acknowledge_alert(services: Use, who: Acknowledges, alert: AlertId, bo
     """Say that you see to it: it is escalated no further. Safe to send again."""
 
     def write(session: Session) -> AlertDetail:
-        row = _locked(services, session, who, alert)
+        row = _find(session, who, alert)
         services.alerts.book.acknowledge(session, row, who.actor, body.note)
         return _shown(session, row)
 
@@ -115,7 +115,7 @@ async def resolve_alert(services: Use, who: Acknowledges, alert: AlertId, body: 
     """Say that it is over, of an alert whose end only a person can tell. All others end when they are over."""
 
     def write(session: Session) -> AlertDetail:
-        row = _locked(services, session, who, alert)
+        row = _find(session, who, alert)
         if row.kind not in ENDED_BY_PEOPLE:
             raise Conflict(
                 f"{row.kind} ends when it is over", code="ends_by_itself", hint="acknowledge it: it goes no further up"
@@ -124,14 +124,6 @@ async def resolve_alert(services: Use, who: Acknowledges, alert: AlertId, body: 
         return _shown(session, row)
 
     return await services.database.run(write)
-
-
-def _locked(services: Services, session: Session, who: Principal, alert: str) -> AlertRow:
-    """The row, for one writer at a time: the watch may be at it, too."""
-    row = _find(session, who, alert)
-    services.database.serialize(session, f"alert/{row.organisation}/{row.kind}/{row.key}")
-    session.refresh(row)
-    return row
 
 
 def _find(session: Session, who: Principal, alert: str) -> AlertRow:

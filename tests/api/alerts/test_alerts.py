@@ -167,7 +167,8 @@ async def test_a_rule_says_how_bad_it_is_and_off_it_raises_nothing_and_ends_what
     assert (await desk.ask("PATCH", path, {"enabled": True}))[1]["severity"] == "warning"
     await desk.find()
     assert (await desk.alerts("?state=open"))[0]["severity"] == "warning"
-    assert (await desk.ask("DELETE", path))[0] == 204
+    for _ in range(2):  # Of a kind that is as it is by itself there is nothing to delete.
+        assert (await desk.ask("DELETE", path))[0] == 204
     rules = {rule["id"]: rule for rule in (await desk.ask("GET", "/v1/alert-rules"))[1]["data"]}
     assert rules["engine.stopped"]["severity"] == "critical"
     assert (await desk.ask("PATCH", path, {"limit": "5"}))[0] == 409

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlmodel import select
 
 from api.alerts.rules import Finding
+from api.alerts.tables import AlertRow
+from api.core.errors import Conflict
 from tests.api.alerts.lab import ORG, ROUTING_KEY, Desk, serve
 from tests.api.alerts.pagerduty import PagerDuty
 from tests.api.lab import api_services
@@ -52,3 +55,19 @@ async def test_what_two_find_at_once_is_one_alert_told_once_and_forgotten_long_a
         before_ns = now_ns() - 400 * DAY_NS
         await desk.services.database.run(lambda session, at=before_ns: desk.book.forget(session, at, 10))
         assert len(await desk.alerts()) == left
+
+
+async def test_what_is_over_while_a_person_sees_to_it_stays_over(desk):
+    """The watch ends an alert between a person's look and word: it waits for nobody who could end it again."""
+    await desk.find()
+    book, database = desk.book, desk.services.database
+    with database.transaction() as session:
+        (stale,) = session.exec(select(AlertRow)).all()
+    await desk.over()
+    with database.transaction() as session:
+        held = session.merge(stale, load=False)
+        with pytest.raises(Conflict):
+            book.acknowledge(session, held, "ann", "")
+        session.rollback()
+    (alert,) = await desk.alerts()
+    assert alert["state"] == "resolved"

@@ -112,6 +112,14 @@ async def test_an_exchange_whose_books_cannot_be_trusted_is_a_component_that_is_
     assert {alert["summary"] for alert in await desk.alerts()} == {
         "venue two does not answer: not connected", "venue three does not answer: banned",
     }  # fmt: skip
+    engine.is_away = True  # Whether they are back is not known, so they are not told as back.
+    await watch()
+    engine.is_away, engine.venues = False, engine.venues[:2]
+    await watch()
+    assert {alert["summary"][:9]: alert["state"] for alert in await desk.alerts()} == {
+        "venue two": "open", "venue thr": "resolved",
+    }  # fmt: skip
+    assert {alert["count"] for alert in await desk.alerts()} == {1}
 
 
 async def test_what_accounts_differ_in_is_raised_once_and_ends_by_a_person(desk, engine, watch):
