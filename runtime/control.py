@@ -55,10 +55,10 @@ async def serve_control(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
 
-    readers: set[asyncio.StreamReader] = set()
+    connections: dict[asyncio.StreamReader, asyncio.StreamWriter] = {}
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        readers.add(reader)
+        connections[reader] = writer
         try:
             async with asyncio.timeout(REQUEST_S):
                 line = await reader.readline()
@@ -75,7 +75,7 @@ async def serve_control(
         except (TimeoutError, ConnectionError, ValueError):
             pass  # The client went away or sent a line beyond the limit; there is nobody to tell.
         finally:
-            readers.discard(reader)
+            connections.pop(reader, None)
             writer.close()
 
     server = await asyncio.start_unix_server(converse, path, limit=LINE_MAX)
@@ -85,8 +85,10 @@ async def serve_control(
     finally:
         server.close()
         path.unlink(missing_ok=True)
-        # Whoever keeps a connection reads its end, once what is under way was answered.
-        for reader in tuple(readers):
+        # Whoever keeps a connection reads its end, once what is under way was answered; what still comes is not read.
+        for reader, writer in tuple(connections.items()):
+            if not writer.transport.is_closing():
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
             reader.feed_eof()
 
 

@@ -117,3 +117,19 @@ async def test_a_process_that_ends_answers_what_is_under_way(path):
         await house.came.wait()
     house.doors[1].set()
     assert await asked == {"n": 1}
+
+
+async def test_what_is_asked_of_a_process_that_ends_was_not_carried_out_and_takes_nothing_with_it(path):
+    house = House()
+    client = ControlClient(path)
+    async with serve_control(path, house.handle):
+        asked = asyncio.ensure_future(client.ask({"command": "wait", "n": 1}, timeout_s=60))
+        await house.came.wait()
+    late = asyncio.ensure_future(client.ask({"command": "wait", "n": 2}, timeout_s=60))
+    for _ in range(20):
+        await asyncio.sleep(0)  # What is in the socket by now has been looked for.
+    house.doors[1].set()
+    assert await asked == {"n": 1}
+    with pytest.raises(VenueUnavailable):
+        await late
+    assert list(house.doors) == [1]
