@@ -113,7 +113,9 @@ _PHRASE: Final = re.compile(r"\b[a-z]{3,8}(?:[ ,\t\r\n]+[a-z]{3,8}\b){11,}")
 _WORD: Final = re.compile(r"[a-z]+")
 
 # Most fields are an id, a number, a route, and most lines have nothing of the kind: a look or two decide that.
-_PLAIN: Final = re.compile(r"(?!.*//)[\w.:/{}-]{0,36}")
+_PLAIN: Final = re.compile(r"[\w.:/{}-]{0,36}")
+_SHORT_FORMS: Final = re.compile(r"//|whsec_|[srp]k_(?:live|test)_|gh[oprsu]_|xox[a-z]-|AGE-SECRET")
+"""What is a secret though it is as short and plain as an id."""
 _WORTH_A_LOOK: Final = re.compile(
     r"://|-----|secret|pass|pwd|mnemonic|seed|\bpin|otp|wif|jwt|key|token|ticket|recovery|authorization|cookie|step-up"
     r"|bearer|basic|digest|signature|eyJ|_[\w+/=-]{16}|prv[1-9]|xox|one-time|AGE-|[\w]{51}"
@@ -163,7 +165,9 @@ def redact_text(text: str) -> str:
         text = f"{text[:CHARS_MAX]}… ({len(text)} characters)"
     if _known and len(text) >= KNOWN_CHARS_MIN:
         text = _hide_known(text)
-    if _PLAIN.fullmatch(text) is not None or _WORTH_A_LOOK.search(text) is None:
+    if _PLAIN.fullmatch(text) is not None and _SHORT_FORMS.search(text) is None:
+        return text
+    if _WORTH_A_LOOK.search(text) is None:
         return text
     for pattern, written in _FORMS:
         text = pattern.sub(written, text)
