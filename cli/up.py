@@ -65,8 +65,9 @@ def up(
             hint=f"capstan up --demo --data-dir {data.root} makes one to try; `capstan settings` lists every key",
         )
     with _world(data, port) if demo else nullcontext():
-        parts = parts_of(load_settings(data.settings), data, host, port)
-        asyncio.run(_run(data, parts, host, port, as_json=as_json))
+        settings = load_settings(data.settings)
+        parts, scheme = parts_of(settings, data, host, port), "http" if settings.api.tls is None else "https"
+        asyncio.run(_run(data, parts, host, port, scheme=scheme, as_json=as_json))
 
 
 def _world(data: DataDir, port: int) -> AbstractContextManager[None]:
@@ -91,7 +92,9 @@ def parts_of(settings: Settings, data: DataDir, host: str, port: int) -> list[Pa
     return parts
 
 
-async def _run(data: DataDir, parts: Sequence[Part], host: str, port: int, *, as_json: bool) -> None:
+async def _run(
+    data: DataDir, parts: Sequence[Part], host: str, port: int, *, scheme: str = "http", as_json: bool
+) -> None:
     from cli.children import Child
     from runtime.processes import stop_on_signals
 
@@ -112,7 +115,7 @@ async def _run(data: DataDir, parts: Sequence[Part], host: str, port: int, *, as
             child.start()
         if not await _until_ready(data, host, port, stop, check):
             return
-        _say_ready(f"http://{host}:{port}", [child for _, child in children], began, as_json=as_json)
+        _say_ready(url_at(scheme, host, port), [child for _, child in children], began, as_json=as_json)
         while not stop.is_set():
             check()
             await _wait(stop)
@@ -121,6 +124,11 @@ async def _run(data: DataDir, parts: Sequence[Part], host: str, port: int, *, as
         for part, child in children:
             # In a thread: a second Ctrl-C must not be lost in a wait of two minutes.
             await asyncio.to_thread(child.end, grace_s=part.grace_s)
+
+
+def url_at(scheme: str, host: str, port: int) -> str:
+    """Where people find what listens there."""
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _say_ready(url: str, children: Sequence[Child], began: float, *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ import pytest
 from cli.data_dir import DataDir
 from cli.main import main
 from cli.settings import load_settings
-from cli.up import _run, parts_of
+from cli.up import _run, parts_of, url_at
 from domain import VenueUnavailable
 from runtime.processes import die_with_parent, free_port, is_alive
 
@@ -157,6 +157,11 @@ def _processes_of(folder: Path) -> list[bytes]:
             command = entry.read_bytes()
             found += [command] if bytes(folder) in command.split(b"\0") else []
     return found
+
+
+def test_where_it_listens_is_told_as_people_open_it() -> None:
+    assert url_at("http", "127.0.0.1", 8460) == "http://127.0.0.1:8460"
+    assert url_at("https", "::1", 443) == "https://[::1]:443"
 
 
 def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
