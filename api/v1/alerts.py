@@ -18,7 +18,7 @@ from api.auth.scopes import Scope
 from api.core.errors import Conflict, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant
-from api.services import Services, Use
+from api.services import Use
 
 router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 

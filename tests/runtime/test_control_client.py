@@ -100,6 +100,7 @@ async def test_an_answer_is_waited_for_no_longer_than_asked_and_a_late_one_is_no
     house = House()
     async with serve_control(path, house.handle):
         client = ControlClient(path)
+        await client.ask({"command": "n", "n": 0}, timeout_s=60)  # It is connected, however slow the machine is.
         late = asyncio.ensure_future(client.ask({"command": "wait", "n": 1}, timeout_s=0.05))
         await house.came.wait()
         with pytest.raises(OutcomeUnknown):

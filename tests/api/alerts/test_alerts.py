@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.alerts.rules import Finding
-from api.alerts.states import Event, State
-from api.alerts.states import TRANSITIONS, after
+from api.alerts.states import TRANSITIONS, Event, State, after
 from api.core.errors import Conflict
 from api.webhooks import LADDER_S
 from runtime.control import serve_control
