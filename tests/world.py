@@ -17,6 +17,16 @@ from chain.devnet.node import anvil_path, node_modules
 from domain.errors import InputError
 
 
+async def roll_back(client: ChainClient, snapshot: object) -> None:
+    """Make the chain what it was.
+
+    A block is mined before: anvil takes what it has mined out of its pool a moment after the block can be seen, by
+    sender and nonce, so the same transaction sent again after a roll-back sometimes went with it, and was never mined.
+    """
+    await client.rpc.request("evm_mine")
+    assert await client.rpc.request("evm_revert", snapshot)
+
+
 @pytest.fixture(scope="session")
 def devnet_for_session() -> Iterator[Devnet]:
     try:
@@ -35,7 +45,7 @@ async def devnet(devnet_for_session: Devnet) -> AsyncIterator[Devnet]:
     async with devnet_for_session.client() as client:
         snapshot = await client.rpc.request("evm_snapshot")
         yield devnet_for_session
-        assert await client.rpc.request("evm_revert", snapshot)
+        await roll_back(client, snapshot)
 
 
 @pytest.fixture

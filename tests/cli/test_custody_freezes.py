@@ -107,6 +107,7 @@ def final_devnet(devnet_for_session: Devnet) -> Iterator[Devnet]:
     snapshot = rpc(devnet_for_session, "evm_snapshot")
     rpc(devnet_for_session, "anvil_mine", hex(70))
     yield devnet_for_session
+    rpc(devnet_for_session, "evm_mine")
     assert rpc(devnet_for_session, "evm_revert", snapshot)
 
 

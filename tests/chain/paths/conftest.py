@@ -11,6 +11,7 @@ from chain.devnet import Devnet, DevnetConfig
 from chain.devnet.node import anvil_path, node_modules
 from domain.errors import InputError
 from tests.chain.paths.lab import Lab, open_lab
+from tests.world import roll_back
 
 
 @pytest.fixture(scope="package")
@@ -30,4 +31,4 @@ async def lab(fifo_devnet: Devnet) -> AsyncIterator[Lab]:
     async with open_lab(fifo_devnet) as lab:
         snapshot = await lab.client.rpc.request("evm_snapshot")
         yield lab
-        assert await lab.client.rpc.request("evm_revert", snapshot)
+        await roll_back(lab.client, snapshot)

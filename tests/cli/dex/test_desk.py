@@ -10,6 +10,7 @@ from cli.dex.devnet_policy import Allowances
 from cli.dex.options import DeskPlace
 from dex import devnet_pools, devnet_routers, plan_approval, plan_swap
 from domain import InputError, Refused, VenueUnavailable, token_asset
+from tests.world import roll_back
 
 pytestmark = pytest.mark.anvil
 TRADER = TEST_ADDRESSES[5]
@@ -97,7 +98,7 @@ async def test_books_of_another_devnet_are_refused(devnet, chain_client, tmp_pat
     before = await chain_client.rpc.request("evm_snapshot")
     async with open_desk(place) as desk:
         await desk.execute(approval(devnet, devnet_routers(devnet.world).v3))
-    await chain_client.rpc.request("evm_revert", before)
+    await roll_back(chain_client, before)
     with pytest.raises(InputError, match="books of another devnet"):
         async with open_desk(place):
             pass

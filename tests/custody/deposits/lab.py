@@ -36,6 +36,7 @@ from domain import Address, ChainId, native_asset, token_asset
 from runtime import Secret
 from runtime.database import Database
 from tests.custody.desk import JournalledSigner, NoScreening
+from tests.world import roll_back
 from wallets import HdWallet, Network, SigningJournal
 from wallets.watch import WatchOnlyAccount
 
@@ -231,7 +232,7 @@ class Lab:
 
     async def fork(self, mark: str, blocks: int, *kept: str) -> None:
         """Replace everything after a mark by so many other blocks; the first has the kept raw transactions."""
-        assert await self.client.rpc.request("evm_revert", mark)
+        await roll_back(self.client, mark)
         # Never the same block again, not even when it is as empty and as old.
         await self.client.rpc.request("anvil_setCoinbase", f"0x{next(_FORKS):040x}")
         await self.automine(False)

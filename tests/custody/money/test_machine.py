@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from chain.devnet import Devnet
 from tests.custody.deposits.lab import PAYERS
 from tests.custody.money.bank import USERS, Bank
+from tests.world import roll_back
 
 pytestmark = pytest.mark.anvil
 
@@ -126,7 +127,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.run(self.bank.finish())
             self.run(self.bank.check_end())
         finally:
-            self.run(self.client.rpc.request("evm_revert", self.clean))
+            self.run(roll_back(self.client, self.clean))
             self.run(self.clients.__aexit__(None, None, None))
             self.runner.close()
             self.bank.lab.database.dispose()

@@ -19,6 +19,7 @@ from dex.arbitrage.funding import GAS, Venues, cheapest_loan, loans_for, read_le
 from dex.arbitrage.planning import Bounds, least_profit
 from domain import Address, ChainId
 from tests.dex.trader import Trader
+from tests.world import roll_back
 
 pytestmark = pytest.mark.anvil
 BENEFICIARY = Address("0x1111111111111111111111111111111111111111")
@@ -131,7 +132,7 @@ async def test_cycles_through_every_kind_of_pool_pay_to_the_unit_what_replicas_p
         await _check(desk, optimum, loan)
         left = [found.profit for found in await desk.cycles(desk.weth) if found.cycle == optimum.cycle]
         assert all(profit < optimum.profit // 1_000_000 for profit in left)
-        assert await desk.client.rpc.request("evm_revert", snapshot)
+        await roll_back(desk.client, snapshot)
     assert {kind for path in kinds for kind in path} == {"v2", "v3", "v4", "balancer-stable", "balancer-weighted"}
     assert {len(path) for path in kinds} == {2, 3}
 
@@ -152,7 +153,7 @@ async def test_every_lender_that_has_the_token_lends_it_at_its_price(desk: Desk,
     for loan in loans.values():
         snapshot = await desk.client.rpc.request("evm_snapshot")
         gas[loan.funding] = (await _check(desk, optimum, loan)).gas_used
-        assert await desk.client.rpc.request("evm_revert", snapshot)
+        await roll_back(desk.client, snapshot)
     # What is written down as the price of a detour is right within 10,000 gas.
     for funding, used in gas.items():
         assert abs(used - gas[Funding.OWN] - GAS[funding]) < 10_000, gas
