@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, and_
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement, and_, exists
+from sqlmodel import col
 
 from api.core.times import instant
 from custody.approvals import ApprovalRequest, ApprovalState, Verdict, digest_of
@@ -57,10 +57,10 @@ class Asked(BaseModel):
 
 def not_over(now_s: int) -> ColumnElement[bool]:
     """Requests whose time is not over, and whose transaction or withdrawal has not ended."""
-    sent = select(TransactionRow.intent_id).where(col(TransactionRow.state).in_(_TRANSACTION_ENDS))
-    paid = select(WithdrawalRow.withdrawal_id).where(col(WithdrawalRow.state).in_(ENDED))
     intent = col(ApprovalRequestRow.intent_id)
-    return and_(col(ApprovalRequestRow.expires_s) > now_s, intent.not_in(sent), intent.not_in(paid))
+    sent = exists().where(col(TransactionRow.intent_id) == intent, col(TransactionRow.state).in_(_TRANSACTION_ENDS))
+    paid = exists().where(col(WithdrawalRow.withdrawal_id) == intent, col(WithdrawalRow.state).in_(ENDED))
+    return and_(col(ApprovalRequestRow.expires_s) > now_s, ~sent, ~paid)
 
 
 def shown(request: ApprovalRequest) -> Asked:

@@ -13,7 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, or_, true
+from sqlalchemy import ColumnElement, and_, exists, or_, true
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from api.auth.principal import Principal
@@ -41,8 +42,8 @@ class Whose:
     def client(self, column: Any) -> ColumnElement[bool]:
         """The rows of the organisation's clients."""
         if self.is_house:
-            others = select(ClientRow.id).where(ClientRow.organisation != self.organisation)
-            return and_(column.not_in(others), column.not_like(_FOREIGN, escape="\\"))
+            others = exists().where(ClientRow.id == column, col(ClientRow.organisation) != self.organisation)
+            return and_(~others, column.not_like(_FOREIGN, escape="\\"))
         return column.in_(select(ClientRow.id).where(ClientRow.organisation == self.organisation))  # type: ignore[no-any-return]
 
     def vault(self, column: Any) -> ColumnElement[bool]:
@@ -53,16 +54,21 @@ class Whose:
         return column.in_(select(VaultRow.name).where(VaultRow.organisation == self.organisation))  # type: ignore[no-any-return]
 
     def intent(self, column: Any) -> ColumnElement[bool]:
-        """The rows about intents that leave the organisation's vaults, or are withdrawals of its clients."""
-        paid = select(WithdrawalRow.withdrawal_id).where(self.client(col(WithdrawalRow.user)))
+        """The rows about intents that leave the organisation's vaults, or are withdrawals of its clients.
+
+        Looked up for each row by its intent: gathering all intents first costs by how many there have ever been.
+        """
+        sent, drawn = aliased(TransactionRow), aliased(WithdrawalRow)
+        paid = exists().where(drawn.withdrawal_id == column, self.client(drawn.user))
+        leaves = ((sent.intent_id, sent.vault), (drawn.withdrawal_id, drawn.vault))
         if not self.is_house:
-            sent = select(TransactionRow.intent_id).where(self.vault(col(TransactionRow.vault)))
-            drawn = select(WithdrawalRow.withdrawal_id).where(self.vault(col(WithdrawalRow.vault)))
-            return or_(column.in_(sent), column.in_(drawn), column.in_(paid))
-        others = select(VaultRow.name).where(VaultRow.organisation != self.organisation)
-        sent = select(TransactionRow.intent_id).where(col(TransactionRow.vault).in_(others))
-        drawn = select(WithdrawalRow.withdrawal_id).where(col(WithdrawalRow.vault).in_(others))
-        return or_(and_(column.not_in(sent), column.not_in(drawn)), column.in_(paid))
+            return or_(*(exists().where(intent == column, self.vault(vault)) for intent, vault in leaves), paid)
+        return or_(and_(*(~exists().where(intent == column, ~self.vault(vault)) for intent, vault in leaves)), paid)
+
+    def transaction(self) -> ColumnElement[bool]:
+        """Of the transactions those that leave the organisation's vaults, or are withdrawals of its clients."""
+        paid = select(WithdrawalRow.withdrawal_id).where(self.client(col(WithdrawalRow.user)))
+        return or_(self.vault(col(TransactionRow.vault)), col(TransactionRow.intent_id).in_(paid))
 
     def account(self, column: Any, strategies: Collection[str]) -> ColumnElement[bool]:
         """The rows of the books' accounts: of the house all, else its clients' and these strategies'."""

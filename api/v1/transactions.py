@@ -94,7 +94,7 @@ async def list_transactions(
     before = services.cursors.open(scope, cursor, int)
 
     def read(session: Session) -> list[tuple[int, Transaction]]:
-        query = select(TransactionRow).where(mine.intent(col(TransactionRow.intent_id)))
+        query = select(TransactionRow).where(mine.transaction())
         query = query.order_by(col(TransactionRow.id).desc()).limit(limit + 1)
         if not everything:
             query = query.where(col(TransactionRow.state).not_in(FINAL))
@@ -165,7 +165,7 @@ def _operations(services: Services) -> Operations:
 
 def _find(session: Session, mine: Whose, transaction: str) -> TransactionRow:
     query = select(TransactionRow).where(TransactionRow.intent_id == transaction)
-    row = session.exec(query.where(mine.intent(col(TransactionRow.intent_id)))).first()
+    row = session.exec(query.where(mine.transaction())).first()
     if row is None:
         raise NotFound(f"no transaction {transaction}")
     return row
