@@ -34,6 +34,7 @@ from api.swaps.settings import SwapSettings
 from api.webhooks import Webhooks
 from custody import Ledger
 from custody.counter import Counter
+from custody.withdrawals.assets import AssetNames
 from domain import VenueUnavailable
 from runtime import Clock
 from runtime.batches import Batches
@@ -143,6 +144,11 @@ class Services:
                 hint="[chain], [custody] and mode = 'live' in capstan.toml",
             )
         return self.counter
+
+    @property
+    def assets(self) -> AssetNames:
+        """The assets of the installation's custody; without one none is known."""
+        return AssetNames((), {}) if self.counter is None else self.counter.assets
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -131,11 +131,10 @@ def _balances(session: Session, custody: Counter, client: str) -> list[Balance]:
     told = []
     for asset in sorted({asset for held in owed.values() for asset in held}):
         available, pending, held = (-owed[part].get(asset, 0) for part in _PARTS)
-        known = custody.assets.of(asset)
         told.append(
             Balance(
                 asset=asset,
-                symbol=None if known is None else known.symbol,
+                symbol=custody.assets.symbol(asset),
                 available=custody.assets.amount(asset, available),
                 available_raw=str(available),
                 pending_raw=str(pending),
@@ -152,4 +151,5 @@ def _is_booked(session: Session, client: str) -> bool:
 
 
 def _shown(client: str) -> Client:
-    return Client(id=client, name=client.partition(":")[2] if client.startswith("org_") else client)
+    organisation, _, name = client.partition(":")
+    return Client(id=client, name=name if name and organisation.startswith("org_") else client)

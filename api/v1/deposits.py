@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +17,7 @@ from api.core.amounts import RawText
 from api.core.errors import NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant, instant_or_none
+from api.custody.steps import Step, told
 from api.custody.whose import whose
 from api.services import Services, Use
 from custody.deposits.states import DepositState
@@ -51,15 +51,6 @@ class Deposit(BaseModel):
     seen_at: datetime
     final_at: datetime | None
     sweep: str | None = Field(description="The transaction that takes it to the vault.")
-
-
-class Step(BaseModel):
-    """Something that happened to it."""
-
-    step: str
-    state: str
-    at: datetime
-    detail: dict[str, Any]
 
 
 class DepositDetail(Deposit):
@@ -126,13 +117,8 @@ async def get_deposit(services: Use, who: Reader, deposit: DepositId) -> Deposit
         if row is None:
             raise NotFound(f"no deposit {deposit}")
         events = select(DepositEventRow).where(DepositEventRow.deposit_id == deposit)
-        history = [
-            Step(
-                step=event.event, state=event.state, at=instant(event.time_ns), detail=json.loads(event.detail or "{}")
-            )
-            for event in session.exec(events.order_by(col(DepositEventRow.id)))
-        ]
-        return DepositDetail(**_shown(services, row).model_dump(), history=history)
+        steps = session.exec(events.order_by(col(DepositEventRow.id))).all()
+        return DepositDetail(**_shown(services, row).model_dump(), history=told(steps))
 
     return await services.database.read(read)
 
@@ -187,12 +173,11 @@ async def give_deposit_address(services: Use, who: Writer, body: NewDepositAddre
 
 
 def _shown(services: Services, row: DepositRow) -> Deposit:
-    names = None if services.counter is None else services.counter.assets
-    known = None if names is None else names.of(row.asset)
+    assets = services.assets
     return Deposit(
         id=row.id or 0, state=DepositState(row.state), client=row.user, address=row.address, asset=row.asset,
-        symbol=None if known is None else known.symbol, raw=str(row.raw),
-        amount=None if names is None else names.amount(row.asset, row.raw), sender=row.sender, chain_id=row.chain_id,
+        symbol=assets.symbol(row.asset), raw=str(row.raw),
+        amount=assets.amount(row.asset, row.raw), sender=row.sender, chain_id=row.chain_id,
         tx_hash=row.tx_hash, block_number=row.block_number, seen_at=instant(row.seen_ns),
         final_at=instant_or_none(row.final_ns), sweep=row.sweep_id,
     )  # fmt: skip

@@ -141,11 +141,10 @@ def _strategies(services: Services, who: Principal) -> list[str]:
 
 
 def _account(services: Services, row: BalanceRow) -> Account:
-    names = None if services.counter is None else services.counter.assets
-    known = None if names is None else names.of(row.asset)
+    assets = services.assets
     return Account(
-        account=row.account, asset=row.asset, symbol=None if known is None else known.symbol, raw=str(row.raw),
-        amount=None if names is None else names.amount(row.asset, row.raw),
+        account=row.account, asset=row.asset, symbol=assets.symbol(row.asset), raw=str(row.raw),
+        amount=assets.amount(row.asset, row.raw),
     )  # fmt: skip
 
 

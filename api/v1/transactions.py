@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +14,7 @@ from api.auth.scopes import Scope
 from api.core.effects import IdempotencyKeyText
 from api.core.errors import Conflict, NotFound
 from api.core.pages import CursorText, Limit, Page
-from api.core.times import instant
+from api.custody.steps import Step, told
 from api.custody.whose import Whose, whose
 from api.services import Services, Use
 from custody.transactions.lifecycle import FINAL, State
@@ -49,15 +47,6 @@ class Transaction(BaseModel):
     nonce: int | None
     tx_hash: str | None
     block_number: int | None
-
-
-class Step(BaseModel):
-    """Something that happened to it."""
-
-    step: str
-    state: str
-    at: datetime
-    detail: dict[str, Any]
 
 
 class TransactionDetail(Transaction):
@@ -116,13 +105,8 @@ async def get_transaction(services: Use, who: Reader, transaction: IntentId) -> 
     def read(session: Session) -> TransactionDetail:
         row = _find(session, mine, transaction)
         events = select(TransactionEventRow).where(TransactionEventRow.transaction_id == row.id)
-        history = [
-            Step(
-                step=event.event, state=event.state, at=instant(event.time_ns), detail=json.loads(event.detail or "{}")
-            )
-            for event in session.exec(events.order_by(col(TransactionEventRow.id)))
-        ]
-        return TransactionDetail(**_shown(row).model_dump(), history=history)
+        steps = session.exec(events.order_by(col(TransactionEventRow.id))).all()
+        return TransactionDetail(**_shown(row).model_dump(), history=told(steps))
 
     return await services.database.read(read)
 

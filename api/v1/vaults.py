@@ -110,6 +110,7 @@ async def give_vault(services: Use, who: Confirmed, vault: VaultName, body: Owne
     custody, now = services.custody, services.clock.now_ns()
 
     def write(session: Session) -> Vault:
+        services.database.serialize(session, f"vault/{vault}")
         if vault != custody.vault.name:
             raise NotFound(f"no vault {vault}")
         if session.get(OrganisationRow, body.organisation) is None:
@@ -134,11 +135,11 @@ def _shown(session: Session, custody: Counter) -> Vault:
     held = balances_in(session, accounts=[account]).get(account, {})
     scopes = (freeze.ALL, freeze.chain_scope(vault.chain_id), freeze.vault_scope(vault.name))
     standing = freeze.standing(session, *scopes, freeze.vault_scope(vault.address))
-    holdings = []
-    for asset, raw in sorted(held.items()):
-        known = custody.assets.of(asset)
-        symbol, amount = (None if known is None else known.symbol), custody.assets.amount(asset, raw)
-        holdings.append(Holding(asset=asset, symbol=symbol, raw=str(raw), amount=amount))
+    names = custody.assets
+    holdings = [
+        Holding(asset=asset, symbol=names.symbol(asset), raw=str(raw), amount=names.amount(asset, raw))
+        for asset, raw in sorted(held.items())
+    ]
     return Vault(
         name=vault.name, organisation=organisation_of_vault(session, vault.name), chain_id=vault.chain_id,
         address=vault.address, balances=holdings,

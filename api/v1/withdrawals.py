@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,6 +19,7 @@ from api.core.errors import Conflict, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant
 from api.custody.names import initiator_of
+from api.custody.steps import Step, told
 from api.custody.whose import Whose, whose
 from api.services import Services, Use
 from custody.counter import Counter
@@ -80,15 +80,6 @@ class NewWithdrawal(BaseModel):
     asset: str = Field(min_length=1, max_length=140, description="A symbol, an exchange's code, or an asset id.")
     amount: PositiveText = Field(description="What the recipient is to get; the fee comes on top.")
     to: Recipient
-
-
-class Step(BaseModel):
-    """Something that happened to a withdrawal."""
-
-    step: str
-    state: str
-    at: datetime
-    detail: dict[str, Any]
 
 
 class Withdrawal(BaseModel):
@@ -267,12 +258,9 @@ async def _told(services: Services, mine: Whose, withdrawal: str) -> WithdrawalD
         row = _row(session, mine, withdrawal)
         events = select(WithdrawalEventRow).where(WithdrawalEventRow.withdrawal == row.id)
         wish = session.exec(select(TransactionRow.wish).where(TransactionRow.intent_id == withdrawal)).first()
-        history = [
-            Step(step=event.event, state=event.state, at=instant(event.time_ns), detail=json.loads(event.detail))
-            for event in session.exec(events.order_by(col(WithdrawalEventRow.id)))
-        ]
+        steps = session.exec(events.order_by(col(WithdrawalEventRow.id))).all()
         shown = _shown(custody, read(row)).model_dump()
-        return WithdrawalDetail(**shown, wish=wish or None, history=history)
+        return WithdrawalDetail(**shown, wish=wish or None, history=told(steps))
 
     return await services.database.read(look)
 

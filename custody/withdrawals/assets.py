@@ -45,6 +45,11 @@ class AssetNames:
             return venue_asset(VenueId(venue), code, self._venues[venue])
         return self._by_id.get(asset_id)
 
+    def symbol(self, asset_id: str) -> str | None:
+        """What people call an asset; None where it is not known."""
+        asset = self.of(asset_id)
+        return None if asset is None else asset.symbol
+
     def amount(self, asset_id: str, raw: int) -> str | None:
         """Smallest units as decimal text; None where the asset is not known."""
         asset = self.of(asset_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlmodel import select
 
+from api.core.errors import Forbidden
 from api.custody.tables import VaultRow
 from chain.devnet import TEST_ADDRESSES
 from custody import freeze
@@ -165,13 +166,13 @@ async def test_going_on_is_confirmed_by_a_person_and_stopping_is_not(house):
     recorded(house, "swap-1")
 
     async def refuse(_request, _principal):
-        raise AssertionError("asked for a confirmation")
+        raise Forbidden("confirm it", code="step_up_required")
 
     house.gate.confirm = refuse
     for wish in ("hold", "cancel"):
         assert (await house.ask("POST", "/transactions/swap-1/wishes", {"wish": wish}))[0] == 202
     for wish in ("release", "speed-up"):
-        assert (await house.ask("POST", "/transactions/swap-1/wishes", {"wish": wish}))[0] == 500
+        assert (await house.ask("POST", "/transactions/swap-1/wishes", {"wish": wish}))[1]["code"] == "step_up_required"
     assert (await house.ask("GET", "/transactions/swap-1"))[1]["wish"] == "cancel"
 
 

@@ -163,7 +163,8 @@ async def test_a_client_is_told_what_it_is_owed_and_registered_once(house):
     ]  # fmt: skip
     for _ in range(2):
         assert await house.ask("POST", "/clients", {"name": "vera"}) == (201, {"id": "vera", "name": "vera"})
-    assert [one["id"] for one in (await house.ask("GET", "/clients?limit=2"))[1]["data"]] == ["ulla", "vera"]
+    assert (await house.ask("POST", "/clients", {"name": "org_zoe"}))[1] == {"id": "org_zoe", "name": "org_zoe"}
+    assert [one["id"] for one in (await house.ask("GET", "/clients?limit=3"))[1]["data"]] == ["org_zoe", "ulla", "vera"]
     house.owe("org_tenant:eve")  # Somebody's name in the books before the tenant takes it.
     assert (await house.ask("POST", "/clients", {"name": "eve"}, who=TENANT))[0] == 409
 
