@@ -42,6 +42,8 @@ Linter = Annotated[Principal, require(Scope.POLICIES_READ, weight=20)]
 ProposalId = Annotated[str, Path(pattern=r"^pol_[0-9a-f]{16}$")]
 
 FINDINGS_MAX: Final = 500
+FOUND_MAX: Final = 20_000
+"""Of a draft with more only that is said."""
 _NS: Final = 10**9
 _EXACT: Final = 2**53
 _TEXT: Final = "version: 2\nchains: {1: {}}\nrules: []\n"
@@ -150,7 +152,8 @@ async def list_policies(services: Use, who: Reader) -> History:
 
 @router.post("/lint")
 async def lint_policy(services: Use, who: Linter, body: Draft) -> Linted:
-    """Say what of a draft is probably not meant. Nothing is kept."""
+    """Say what of a draft is probably not meant; for the house. Nothing is kept."""
+    await services.directory.check_house(who)
     rulebook = await asyncio.to_thread(read_rulebook, body.document)
     return await asyncio.to_thread(_linted, rulebook)
 
@@ -272,7 +275,7 @@ def _find(session: Session, proposal: str) -> PolicyProposalRow:
 
 
 def _linted(rulebook: Rulebook) -> Linted:
-    found = lint(rulebook.document)
+    found = lint(rulebook.document, at_most=FOUND_MAX)
     return Linted(
         version=rulebook.version, digest=rulebook.digest,
         is_fit=not any(finding.severity is Severity.ERROR for finding in found),

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from itertools import chain, combinations, islice
 from typing import Any
 
 from custody.calls import known_documents, known_methods
 from custody.policy.conditions import Names, kinds
 from custody.policy.references import SELECTOR
 from custody.policy.schema import Conditions, PolicyDocument, Rule
+from domain import InputError
 
 _ENDS = 4
 """Digits at either end by which wallets shorten addresses."""
@@ -41,21 +42,28 @@ class Finding:
     text: str
 
 
-def lint(document: PolicyDocument) -> list[Finding]:
-    """Find what is probably a mistake, the worst first."""
+def lint(document: PolicyDocument, *, at_most: int | None = None) -> list[Finding]:
+    """Find what is probably a mistake, the worst first.
+
+    Raises:
+        InputError: There is more than `at_most`: much is found for each pair of rules, and becomes gigabytes.
+    """
     names = Names(document)
-    found = [
-        *_unreachable(document),
-        *_shadowed(document, names),
-        *_unlimited(document),
-        *_groups(document),
-        *_self_approval(document, names),
-        *_lists(document),
-        *_unknown(document),
-        *_look_alikes(document),
-        *_facts(document),
-        *_sections(document),
-    ]
+    checks = chain(
+        _unreachable(document),
+        _shadowed(document, names),
+        _unlimited(document),
+        _groups(document),
+        _self_approval(document, names),
+        _lists(document),
+        _unknown(document),
+        _look_alikes(document),
+        _facts(document),
+        _sections(document),
+    )
+    found = list(islice(checks, None if at_most is None else at_most + 1))
+    if at_most is not None and len(found) > at_most:
+        raise InputError(f"more than {at_most:,} findings", hint="`capstan policy lint` says them all")
     order = list(Severity)
     return sorted(found, key=lambda finding: (order.index(finding.severity), finding.code, finding.where))
 

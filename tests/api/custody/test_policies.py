@@ -120,13 +120,19 @@ async def test_of_very_many_findings_the_worst_are_told(house):
     assert found["left_off"] > 1_000
     order = [one["severity"] for one in found["findings"]]
     assert order == sorted(order, key=["error", "warning", "note"].index)
+    rules = "".join(f"  - {{id: r{n}, effect: allow}}\n" for n in range(220))
+    document = f"version: 2\nchains: {{1: {{}}}}\nrules:\n{rules}"  # 24,090 pairs that say the same.
+    for path in ("lint", "proposals"):
+        status, refused = await house.ask("POST", f"/policies/{path}", {"document": document})
+        assert (status, refused["detail"]) == (422, "more than 20,000 findings")
 
 
 async def test_policies_are_the_houses(house):
     made = (await propose(house))[1]["id"]
     for method, path, body in (
         ("GET", "", None), ("GET", "/active", None), ("GET", "/proposals", None), ("GET", f"/proposals/{made}", None),
-        ("POST", "/proposals", {"document": TEXT}), ("POST", f"/proposals/{made}/signatures", signature(house, ANN)),
+        ("POST", "/lint", {"document": TEXT}), ("POST", "/proposals", {"document": TEXT}),
+        ("POST", f"/proposals/{made}/signatures", signature(house, ANN)),
     ):  # fmt: skip
         assert (await house.ask(method, f"/policies{path}", body, who=TENANT))[1]["code"] == "house_only"
     active = (await house.ask("GET", "/policies/active"))[1]
