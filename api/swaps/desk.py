@@ -21,13 +21,13 @@ from api.custody.names import initiator_of
 from api.swaps.quotes import Quoted, Quotes
 from api.swaps.settings import SwapSettings
 from api.swaps.tables import SwapRow
+from dex.execution.slippage import max_in_up, min_out_down
 from domain import Refused
 from runtime.database import Database
 
 SwapState = Literal["requested", "running", "mined", "failed", "refused"]
 OPEN_MAX: Final = 20
 """Swaps that wait or are under way at a time."""
-_BPS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,11 @@ class SwapBook:
             )
 
     def worst(self, quoted: Quoted, tolerated: Tolerated) -> Worst:
-        """What is accepted at the worst, rounded as `dex.execution.slippage` does."""
+        """What is accepted at the worst."""
         amount_in, amount_out = int(quoted.amount_in), int(quoted.amount_out)
         if quoted.is_exact_out:
-            return Worst(-(-amount_in * (_BPS + tolerated.slippage_bps) // _BPS), amount_out)
-        return Worst(amount_in, max(1, amount_out * (_BPS - tolerated.slippage_bps) // _BPS))
+            return Worst(max_in_up(amount_in, tolerated.slippage_bps), amount_out)
+        return Worst(amount_in, min_out_down(amount_out, tolerated.slippage_bps))
 
     def needs_step_up(self, quoted: Quoted, worst: Worst) -> bool:
         """Whether a person has to confirm it."""

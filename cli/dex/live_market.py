@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chain import ChainClient, parse_address
+from chain import ChainClient
 from chain.network import NetworkKind, identify
-from cli.dex.market import OpenMarket, deployment_for
+from cli.dex.market import OpenMarket, addresses_among, deployment_for
 from dex.discovery import Discovery, discover
 from dex.routing.loading import ROUTER_KINDS, gas_terms, load_market
 from domain import VenueUnavailable
@@ -89,7 +89,7 @@ class LiveMarket:
 
     async def _read(self, tokens: Sequence[str], *, all_pools: bool) -> OpenMarket:
         network = await self.network()
-        named = sorted({parse_address(text) for text in tokens if _is_address(text)})
+        named = addresses_among(tokens)
         key = ("all" if all_pools else "routers", *named)
         deployment = deployment_for(self.client, network)
         kept = self._kept.get(key)
@@ -105,8 +105,3 @@ class LiveMarket:
             gas = await gas_terms(self.client, deployment.l1_fee)
             kept.market = OpenMarket(self.client, network, kept.discovery, market, gas)
         return kept.market
-
-
-def _is_address(text: str) -> bool:
-    """Whether a token is named by an address other than zero, which stands for the chain's own coin."""
-    return text.lower().startswith("0x") and text.lower().strip("0x") != ""

@@ -15,7 +15,7 @@ from dex.routing.asking import quote_asking
 from dex.routing.gas import GasTerms
 from dex.routing.loading import ROUTER_KINDS, gas_terms, load_market
 from dex.routing.paths import MAX_HOPS
-from domain import InputError
+from domain import Address, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,19 @@ async def read_market(
 ) -> OpenMarket:
     """Find and read the pools at a node that is connected already; otherwise as `open_market`."""
     deployment = deployment_for(client, network)
-    named = [parse_address(text) for text in tokens if text.lower().startswith("0x") and int(text, 16)]
-    discovery = await discover(client, deployment, named)
+    discovery = await discover(client, deployment, addresses_among(tokens))
     market = await load_market(client, discovery, kinds=None if all_pools else ROUTER_KINDS)
     return OpenMarket(client, network, discovery, market, await gas_terms(client, deployment.l1_fee))
+
+
+def addresses_among(tokens: Sequence[str]) -> list[Address]:
+    """Give the tokens that are named by an address, but for zero: that stands for the chain's own coin.
+
+    Raises:
+        InputError: It begins as an address and is none.
+    """
+    found = {parse_address(text) for text in tokens if text.lower().startswith("0x")}
+    return sorted(address for address in found if int(address, 16))
 
 
 def deployment_for(client: ChainClient, network: NetworkKind) -> Deployment:

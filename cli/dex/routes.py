@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
 
+from dex.pools import ZERO_ADDRESS
 from dex.routing import Hop, Path, Quote
 from domain import Asset
 
-_NATIVE_ADDRESS = "0x0000000000000000000000000000000000000000"
+
+def _raw(amount: int) -> Any:
+    """Write an integer of any size: msgspec's own end at 64 bits."""
+    return msgspec.Raw(str(amount).encode())
 
 
-def quote_json(quote: Quote) -> dict[str, Any]:
-    """Write a quote for machines. Amounts are JSON integers in raw units and may pass 2^53."""
+def quote_json(
+    quote: Quote, *, raw: Callable[[int], Any] = _raw, rounded: Callable[[float, int], Any] = round
+) -> dict[str, Any]:
+    """Write a quote for machines.
+
+    Args:
+        quote: It.
+        raw: Writes an amount in raw units; else as JSON integers, which may pass 2^53.
+        rounded: Writes a fraction with so many digits.
+    """
     return {
         "id": quote.id,
         "chain_id": quote.chain_id,
@@ -22,20 +35,20 @@ def quote_json(quote: Quote) -> dict[str, Any]:
         "block_hash": quote.block_hash,
         "token_in": _token_json(quote.token_in),
         "token_out": _token_json(quote.token_out),
-        "amount_in": _raw(quote.amount_in),
-        "amount_out": _raw(quote.amount_out),
+        "amount_in": raw(quote.amount_in),
+        "amount_out": raw(quote.amount_out),
         "is_exact_out": quote.is_exact_out,
         "mid_price": _short(_whole_price(quote)).replace(",", ""),
-        "impact_bps": round(quote.impact_bps, 4),
+        "impact_bps": rounded(quote.impact_bps, 4),
         "gas_units": quote.gas_units,
-        "gas_cost": _raw(quote.gas_cost),
+        "gas_cost": raw(quote.gas_cost),
         "by_call": quote.by_call,
         "route": [
             {
-                "share": round(_share(quote, path), 6),
-                "amount_in": _raw(path.amount_in),
-                "amount_out": _raw(path.amount_out),
-                "hops": [_hop_json(hop) for hop in path.hops],
+                "share": rounded(_share(quote, path), 6),
+                "amount_in": raw(path.amount_in),
+                "amount_out": raw(path.amount_out),
+                "hops": [_hop_json(hop, raw) for hop in path.hops],
             }
             for path in quote.paths
         ],
@@ -85,7 +98,7 @@ def _share(quote: Quote, path: Path) -> float:
     return path.amount_out / quote.amount_out if quote.is_exact_out else path.amount_in / quote.amount_in
 
 
-def _hop_json(hop: Hop) -> dict[str, Any]:
+def _hop_json(hop: Hop, raw: Callable[[int], Any]) -> dict[str, Any]:
     spec = hop.pool
     return {
         "pool": spec.id,
@@ -95,19 +108,14 @@ def _hop_json(hop: Hop) -> dict[str, Any]:
         "fee_pips": spec.fee_pips,
         "token_in": _token_json(hop.token_in),
         "token_out": _token_json(hop.token_out),
-        "amount_in": _raw(hop.amount_in),
-        "amount_out": _raw(hop.amount_out),
+        "amount_in": raw(hop.amount_in),
+        "amount_out": raw(hop.amount_out),
     }
 
 
 def _token_json(asset: Asset) -> dict[str, Any]:
-    address = asset.id.partition("/erc20:")[2] or _NATIVE_ADDRESS
+    address = asset.id.partition("/erc20:")[2] or ZERO_ADDRESS
     return {"symbol": asset.symbol, "address": address, "decimals": asset.decimals}
-
-
-def _raw(amount: int) -> msgspec.Raw:
-    """Write an integer of any size: msgspec's own end at 64 bits."""
-    return msgspec.Raw(str(amount).encode())
 
 
 def _pool_name(hop: Hop) -> str:

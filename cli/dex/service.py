@@ -7,7 +7,7 @@ impact_bps_max and lifetime_s, and says what would be sent now and what is in th
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from dex.routing.paths import MAX_HOPS
 from domain import Address, InputError, Refused
 
 AUTO: Final = "auto"
+_T = TypeVar("_T")
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,10 +57,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: Something is missing, or no amount.
         """
-        try:
-            wish = msgspec.convert(request, cls)
-        except msgspec.ValidationError as exc:
-            raise InputError(f"not a swap: {exc}") from exc
+        wish = _converted(request, cls)
         if not (wish.amount.isascii() and wish.amount.isdigit() and len(wish.amount) <= 78 and int(wish.amount)):
             raise InputError(f"an amount is a positive whole number of the smallest unit, found {wish.amount[:80]!r}")
         return wish
@@ -122,7 +120,7 @@ class DexService:
         if self._account is None:
             raise Refused("this installation swaps nothing", rule="swaps-off", hint="[swaps] account says from where")
         wish = Wish.read(request)
-        policy = msgspec.convert(request, Tolerance).policy
+        policy = _converted(request, Tolerance).policy
         quote = await self.quote(wish, wish.way)
         return await prepare(self._market.client, quote, policy, await self.contracts(), self._account, wish.way)
 
@@ -139,3 +137,10 @@ class DexService:
         return await quote_through(
             market, ends, int(wish.amount), through, is_exact_out=wish.is_exact_out, max_hops=wish.max_hops
         )
+
+
+def _converted(request: dict[str, Any], kind: type[_T]) -> _T:
+    try:
+        return msgspec.convert(request, kind)
+    except msgspec.ValidationError as exc:
+        raise InputError(f"not a swap: {exc}") from exc

@@ -1,5 +1,7 @@
 """Carries out the swaps that the API wrote down, one after the other, from one account, through custody.
 
+Of swaps that give the same token a later one waits until an earlier one that was begun has ended.
+
     requested ──begin──> running ──> mined | failed | refused
 
 A swap's effect is one intent of custody, named after the row: it happens at most once, whatever dies in between. Until
@@ -26,6 +28,7 @@ from custody.transactions.operations import Operations
 from custody.transactions.tables import TransactionRow
 from dex.execution.slippage import Bounds, SlippagePolicy
 from dex.execution.swaps import Through
+from dex.pools import ZERO_ADDRESS
 from dex.routing import Quote
 from domain import InputError, InvariantError, PlatformError, Refused
 from domain.events import SwapSettled
@@ -71,27 +74,34 @@ class SwapDesk:
         Raises:
             VenueUnavailable: The database does not answer; nothing is lost.
         """
-        for job in await self._desk.database.run(_open_jobs):
-            await self._carry_on(job)
+        under_way: set[str] = set()
+        for job in await self._desk.database.read(_open_jobs):
+            token = job.wish.token_in.lower()
+            if not await self._carry_on(job, may_begin=token not in under_way) and token != ZERO_ADDRESS:
+                # What the token's allowance is now is this swap's: another one would use it up, or take it back.
+                under_way.add(token)
 
-    async def _carry_on(self, job: Job) -> None:
+    async def _carry_on(self, job: Job, *, may_begin: bool) -> bool:
+        """Take a swap as far as it goes now; give whether it has ended."""
         try:
             if await self._is_recorded(job):
                 # An earlier process, or a wait that ended: custody tells.
-                if (settled := await asyncio.to_thread(self._operations.outcome, intent_of(job.id))) is not None:
-                    await self._end(job, settled)
-                return
+                if (settled := await asyncio.to_thread(self._operations.outcome, intent_of(job.id))) is None:
+                    return False
+                await self._end(job, settled)
+                return True
             if self._now_ns() + _MARGIN_S * 10**9 > job.deadline_ns:
                 await self._refuse(job, "deadline-passed", "it was not sent in time")
-                return
-            await self._begin(job)
+                return True
+            return may_begin and await self._begin(job)
         except InvariantError:
             raise
         except PlatformError as exc:
             # A node, a signer or people that do not answer: the row stays, and is looked at again.
             log.warning("swaps.waiting", swap=job.id, error=str(exc))
+            return False
 
-    async def _begin(self, job: Job) -> None:
+    async def _begin(self, job: Job) -> bool:
         attempt = job.attempts + 1
         await self._write(job, state="running", attempts=attempt)
         policy = SlippagePolicy(
@@ -108,17 +118,16 @@ class SwapDesk:
             done = await carry_out(
                 self._desk, shown, policy, requote, name=intent_of(job.id), attempt=attempt, initiator=job.initiator
             )
-        except Refused as exc:
-            if not await self._is_recorded(job):
-                await self._refuse(job, exc.rule, str(exc))
-            return
-        except InputError as exc:
-            if not await self._is_recorded(job):
-                await self._refuse(job, "impossible", str(exc))
-            return
+        except (Refused, InputError) as exc:
+            if await self._is_recorded(job):
+                return False
+            await self._refuse(job, exc.rule if isinstance(exc, Refused) else "impossible", str(exc))
+            return True
         settled = await asyncio.to_thread(self._operations.outcome, done.expected.intent_id)
-        if settled is not None:
-            await self._end(job, settled, is_clean=True)
+        if settled is None:
+            return False
+        await self._end(job, settled, is_clean=True)
+        return True
 
     async def _prepared(self, job: Job, policy: SlippagePolicy) -> Prepared:
         """Quote it anew, and never accept less than was asked for.

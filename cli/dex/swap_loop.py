@@ -28,8 +28,8 @@ AGAIN_S: Final = 5.0
 async def carry_out_swaps(path: Path, settings: SwapSettings, service: DexService, now_ns: Callable[[], int]) -> None:
     """Swap from the account of the settings until cancelled.
 
-    Node, signer and database may come later, or go away: it opens the account again. A fault of ours ends it, and
-    quotes go on.
+    Node, signer and database may come later, or go away: it opens the account again. A fault of ours ends it, loudly,
+    and quotes go on.
     """
     place = DeskPlace(config=path, address=settings.account, signer_socket=settings.signer_socket)
     while True:
@@ -38,10 +38,10 @@ async def carry_out_swaps(path: Path, settings: SwapSettings, service: DexServic
                 log.info("swaps.open", account=desk.account)
                 await asyncio.to_thread(open_tables, desk.database)
                 await _serve(desk, service, now_ns)
-        except InvariantError as exc:
-            log.critical("swaps.stopped", error=str(exc))
-            return
-        except PlatformError as exc:
+        except Exception as exc:
+            if isinstance(exc, InvariantError) or not isinstance(exc, PlatformError):
+                log.critical("swaps.stopped", error=str(exc), exc_info=True)
+                return
             log.warning("swaps.closed", error=str(exc), hint=exc.hint)
         await asyncio.sleep(AGAIN_S)
 

@@ -225,7 +225,7 @@ async def carry_out(
         expected = expectation(now.quote, now.bounds, now.way, intent_id=main, time_ns=time.time_ns())
         SwapLog(desk.root).append(expected)
         settled = await desk.execute(plan, initiator=initiator)
-    except Refused:
+    except (Refused, InputError):
         if shown.must_approve or shown.quote.is_exact_out:
             await take_back(desk, shown, prefix)
         raise

@@ -193,6 +193,7 @@ async def test_after_a_death_before_the_swap_it_is_begun_again_and_after_it_only
 async def test_what_could_not_be_sent_in_time_is_not_sent_and_a_dead_attempts_allowance_ends(house, monkeypatch):
     late = await house.swap(await house.quote("WETH", "USDC", amount_in=str(ETHER), through=ROUTER), deadline_s=10)
     begun = await house.swap(await house.quote("WETH", "USDC", amount_in=str(ETHER), through=ROUTER))
+    behind = await house.swap(await house.quote("WETH", "USDC", amount_in=str(2 * ETHER), through=ROUTER))
     house.services.clock.advance(seconds=60)
     execute = type(house.desk).execute
 
@@ -207,10 +208,12 @@ async def test_what_could_not_be_sent_in_time_is_not_sent_and_a_dead_attempts_al
         await house.swaps.step()
     found = await house.found(late)
     assert (found["state"], found["rule"], found["attempts"]) == ("refused", "deadline-passed", 0)
+    found = await house.found(behind)  # It would take the other one's allowance.
+    assert (found["state"], found["attempts"]) == ("requested", 0)
     assert await house.allowance("WETH", router) == ETHER
     house.services.clock.advance(seconds=2_000)
     await house.another().step()
-    assert (await house.found(begun))["rule"] == "deadline-passed"
+    assert {(await house.found(swap))["rule"] for swap in (begun, behind)} == {"deadline-passed"}
     assert await house.allowance("WETH", router) == 0
 
 
