@@ -23,6 +23,7 @@ from api.tables import open_tables
 from custody import open_books
 from runtime import ManualClock
 from runtime.database import Database
+from tests.databases import ALL
 
 JSON = {"content-type": "application/json"}
 START_NS = 1_800_000_000 * 10**9
@@ -42,7 +43,11 @@ def api_services(
 
     `counter` makes custody's of database, clock and folder.
     """
-    database = open_tables(open_books(Database(url))) if url else _fresh(folder / "api.db")
+    if url:
+        database = open_tables(open_books(Database(url)))
+    else:
+        ALL.write(folder / "api.db")
+        database = Database.at(folder / "api.db")
     clock = ManualClock(START_NS)
     try:
         yield Services.over(
@@ -59,20 +64,6 @@ def api_services(
         )
     finally:
         database.dispose()
-
-
-_FRESH: list[bytes] = []
-
-
-def _fresh(path: Path) -> Database:
-    """A database of its own whose migrations ran once for all of them: they are what most tests here would wait for."""
-    if not _FRESH:
-        database = open_tables(open_books(Database.at(path)))
-        database.dispose()  # SQLite writes its log back into the file as the last connection closes.
-        assert not path.with_name(f"{path.name}-wal").exists()
-        _FRESH.append(path.read_bytes())
-    path.write_bytes(_FRESH[0])
-    return Database.at(path)
 
 
 def application(services: Services, gate: Gate | None = None) -> FastAPI:

@@ -11,8 +11,8 @@ from custody import open_books
 from runtime.database import Database
 
 
-def test_migrations_build_exactly_the_declared_tables_and_leave_the_books_alone(database_url: str) -> None:
-    database = open_tables(Database(database_url))
+def test_migrations_build_exactly_the_declared_tables_and_leave_the_books_alone(empty_database_url: str) -> None:
+    database = open_tables(Database(empty_database_url))
     open_books(database)  # in either order
     with database.snapshot() as session:
         opts = {

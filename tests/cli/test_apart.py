@@ -22,7 +22,6 @@ from cli.settings import load_settings
 from runtime.base64url import decode64
 from runtime.processes import free_port, spawn, terminate
 from runtime.tasks import make_app, nudge
-from tests.custody.conftest import database_url  # noqa: F401 - a fixture
 
 SETTINGS = """
 mode = "live"
@@ -81,17 +80,17 @@ def until(url: str, status: int) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.postgres
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
 def test_two_apis_and_a_worker_are_one_installation(
     tmp_path: Path,
-    database_url: str,  # noqa: F811
+    empty_database_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     redis = os.environ.get("CAPSTAN_TEST_REDIS_URL")
     if not redis:
         pytest.skip("CAPSTAN_TEST_REDIS_URL is not set")
     data = DataDir(tmp_path)
-    data.settings.write_text(SETTINGS.format(redis=redis, name=secrets.token_hex(6), database=database_url))
+    data.settings.write_text(SETTINGS.format(redis=redis, name=secrets.token_hex(6), database=empty_database_url))
     with pytest.raises(SystemExit) as ended:
         main(["api", "bootstrap", "acme", "--email", "ann@acme.example", "--data-dir", str(tmp_path), "--json"])
     assert ended.value.code == 0

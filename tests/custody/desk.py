@@ -29,6 +29,7 @@ from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from runtime import Secret
 from runtime.database import Database
+from tests.databases import books_at
 from wallets import Evidence, HdWallet, KeySigner, Network, SignedTransaction, SigningJournal, TransactionToSign
 
 VAULT = TEST_ADDRESSES[5]
@@ -149,7 +150,7 @@ def build_desk(
     import time
 
     now = now_ns or time.time_ns
-    database = open_books(Database(database_url) if database_url else Database.at(folder / "books.db"))
+    database = open_books(Database(database_url)) if database_url else books_at(folder / "books.db")
     ledger = Ledger(database, now)
     settings = settings or policy_settings(world)
     journalled = JournalledSigner(

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from cli.main import main
-from custody import Entry, Ledger, Posting, open_books
-from runtime.database import Database
+from custody import Entry, Ledger, Posting
+from tests.databases import books_at
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
@@ -20,7 +20,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, st
 
 
 def test_sound_books_verify_and_altered_ones_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    database = open_books(Database.at(tmp_path / "books.db"))
+    database = books_at(tmp_path / "books.db")
     big = 10**40
     Ledger(database, lambda: 1).post(
         Entry("k", "test", (Posting("venue/v", "x/A", big), Posting("equity/opening", "x/A", -big)))

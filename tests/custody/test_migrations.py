@@ -10,8 +10,8 @@ from domain import InvariantError
 from runtime.database import Database
 
 
-def test_transactions_of_the_first_release_keep_their_states_and_their_events(database_url: str) -> None:
-    database = Database(database_url)
+def test_transactions_of_the_first_release_keep_their_states_and_their_events(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     database.migrate(MIGRATIONS, "0002")
     rows = [("a", "confirmed", "'0xaa'"), ("b", "failed", "'0xbb'"), ("c", "failed", "NULL"), ("d", "refused", "NULL")]
     with database.transaction() as session:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from sqlmodel import Session, select
 
-from custody import AssetLimits, Entry, Ledger, Posting, State, Step, open_books
+from custody import AssetLimits, Entry, Ledger, Posting, State, Step
 from custody.policy import Decision
 from custody.transactions.lifecycle import FINAL, FINALITY, TRANSITIONS, UNSIGNED, after
 from custody.transactions.outbox import GAP, Outbox
@@ -25,7 +25,7 @@ from domain import Address, Amount, ChainId, InvariantError, Refused, native_ass
 from domain.events import SwapSettled
 from domain.ids import IntentId, StrategyId
 from domain.plans import TransactionPlan
-from runtime.database import Database
+from tests.databases import books_at
 from wallets import SignedTransaction, TransactionToSign
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.database = open_books(Database.at(Path(self.folder.name) / "books.db"))
+        self.database = books_at(Path(self.folder.name) / "books.db")
         self.ledger = Ledger(self.database, lambda: self.now)
         self.outbox = Outbox(
             self.database,

@@ -12,10 +12,10 @@ from sqlmodel import col, select
 
 from custody.audit import AuditLog, AuditRow
 from custody.ramp import PROPOSAL_NS, Ramps, sign_approval, sign_proposal
-from custody.tables import open_books
 from domain import InputError, InvariantError, Refused
 from runtime import ManualClock, Secret
 from runtime.database import Database
+from tests.databases import books_at
 
 scopes = itertools.count()
 
@@ -148,7 +148,7 @@ moves = st.lists(
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    return open_books(Database.at(tmp_path_factory.mktemp("ramp") / "books.db"))
+    return books_at(tmp_path_factory.mktemp("ramp") / "books.db")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,14 +12,11 @@ import sqlalchemy as sa
 
 from domain import InputError, InvariantError, VenueUnavailable
 from runtime.database import Database
-from tests.custody.conftest import database_url
-
-__all__ = ["database_url"]
 
 
 @pytest.fixture
-def database(database_url: str) -> Database:
-    opened = Database(database_url)
+def database(empty_database_url: str) -> Database:
+    opened = Database(empty_database_url)
     with opened.transaction() as session:
         session.execute(sa.text("CREATE TABLE numbers (n INTEGER UNIQUE)"))
     return opened
@@ -90,8 +87,8 @@ async def test_a_cancelled_caller_waits_until_its_transaction_has_ended(database
     assert count(database) == 1
 
 
-def test_a_writer_lock_is_exclusive_and_comes_back(database: Database, database_url: str) -> None:
-    other = Database(database_url)
+def test_a_writer_lock_is_exclusive_and_comes_back(database: Database, empty_database_url: str) -> None:
+    other = Database(empty_database_url)
     with database.writer_lock("vault"):
         with pytest.raises(InputError, match="another process"), other.writer_lock("vault"):
             pass

@@ -16,7 +16,7 @@ from eth_abi.abi import encode
 
 from chain import ChainClient, keccak256
 from chain.devnet import DevnetWorld
-from custody import Custody, DeskOptions, Ledger, PolicyGuard, open_books
+from custody import Custody, DeskOptions, Ledger, PolicyGuard
 from custody.approvals import (
     ApprovalUses,
     CanonicalIntent,
@@ -32,6 +32,7 @@ from domain.events import SwapSettled
 from domain.plans import TransactionPlan
 from runtime.database import Database
 from tests.custody.desk import VAULT, NoScreening
+from tests.databases import books_at
 from tests.support.approvers import address_of, key_of
 from tests.support.policies import public
 from wallets import (
@@ -342,7 +343,7 @@ def custody_door(
     world: DevnetWorld, chain: ChainClient, folder: Path, policy: Policy, signer: SignerDoor, clock: Clock
 ) -> CustodyDoor:
     """Put a desk together around a signer."""
-    database = open_books(Database.at(folder / "books.db"))
+    database = books_at(folder / "books.db")
     active = [policy]
     desk = DatabaseApprovals(database, rules=lambda: active[-1], now_ns=clock.now_ns)
     settled: list[SwapSettled] = []

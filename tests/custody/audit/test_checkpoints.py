@@ -24,10 +24,10 @@ from custody.audit import (
     verify_audit,
 )
 from custody.audit.merkle import MerkleTree
-from custody.tables import open_books
 from domain import Address, InputError, InvariantError, VenueUnavailable
 from runtime import ManualClock, Secret
 from runtime.database import Database
+from tests.databases import books_at
 from wallets import MessageToSign, Signature
 
 SIGNER = Ed25519CheckpointSigner(Secret("11" * 32))
@@ -35,7 +35,7 @@ SIGNER = Ed25519CheckpointSigner(Secret("11" * 32))
 
 @pytest.fixture
 def books(tmp_path: Path) -> Database:
-    return open_books(Database.at(tmp_path / "books.db"))
+    return books_at(tmp_path / "books.db")
 
 
 def write(database: Database, count: int = 1) -> None:

@@ -21,10 +21,10 @@ from custody.audit import (
     record_hash,
     verify_audit,
 )
-from custody.tables import open_books
 from domain import InvariantError
 from runtime import Secret
 from runtime.database import Database
+from tests.databases import books_at
 
 SIGNER = Ed25519CheckpointSigner(Secret("11" * 32))
 OTHER = Ed25519CheckpointSigner(Secret("22" * 32))
@@ -48,7 +48,7 @@ def checkpoint(database: Database, signer: Ed25519CheckpointSigner = SIGNER) -> 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Checkpoint]]:
     path = tmp_path_factory.mktemp("audit") / "log.db"
-    database = open_books(Database.at(path))
+    database = books_at(path)
     made = []
     for until, since in zip((*SIGNED, RECORDS), (0, *SIGNED), strict=True):
         write(database, until - since, start=since)
@@ -203,7 +203,7 @@ def test_checkpoints_that_were_altered_forged_or_signed_by_another_are_found(
 
 
 def test_another_keys_checkpoints_do_not_cover_a_rewritten_log(tmp_path: Path) -> None:
-    database = open_books(Database.at(tmp_path / "log.db"))
+    database = books_at(tmp_path / "log.db")
     write(database, 3)
     checkpoint(database, OTHER)
     assert verify_audit(database).is_sound

@@ -15,7 +15,7 @@ from sqlmodel import col, select
 
 from chain import ChainClient
 from chain.devnet import Devnet
-from custody import Ledger, open_books
+from custody import Ledger
 from custody.deposits.scanner import DepositScanner
 from custody.deposits.settings import DepositSettings
 from custody.deposits.states import DepositState
@@ -25,6 +25,7 @@ from runtime.database import Database
 from runtime.processes import die_with_parent
 from tests.custody.deposits.lab import PAYERS, Lab
 from tests.custody.desk import NoScreening
+from tests.databases import books_at
 
 pytestmark = pytest.mark.anvil
 EDGES = ("apply.before", "apply.after", "decide.before", "decide.after", "finalize.before", "finalize.after",
@@ -116,7 +117,7 @@ async def check(history: History) -> None:
 
 async def fresh_index(lab: Lab, path: Path) -> list[tuple[object, ...]]:
     """What a reader finds who begins today, knowing only who has which address."""
-    database = open_books(Database.at(path))
+    database = books_at(path)
     with lab.database.snapshot() as session:
         rows = [row.model_dump() for row in session.exec(select(DepositAddressRow).order_by(col(DepositAddressRow.id)))]
     with database.transaction() as session:

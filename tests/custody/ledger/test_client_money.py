@@ -14,6 +14,7 @@ from custody.ledger.postings import DepositLeg
 from custody.tables import MIGRATIONS
 from domain import Address, ChainId, InvariantError, Refused, native_asset
 from runtime.database import Database
+from tests.databases import books_at
 
 CHAIN = ChainId(1337)
 TANK = vault_account(CHAIN, Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"))
@@ -147,8 +148,7 @@ def test_twenty_who_spend_at_once_get_what_is_there_and_no_more(ledger: Ledger) 
 def test_whatever_is_asked_a_user_never_has_less_than_nothing(
     tmp_path_factory: pytest.TempPathFactory, raws: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    database = Database.at(tmp_path_factory.mktemp("books") / "books.db")
-    database.migrate(MIGRATIONS)
+    database = books_at(tmp_path_factory.mktemp("books") / "books.db")
     ledger, has = Ledger(database, lambda: 1), 0
     for number, (kind, raw) in enumerate(raws):
         if kind == "in":
@@ -178,8 +178,8 @@ def test_verify_finds_a_derived_balance_that_is_not_the_sum_of_its_postings(data
     assert f"is 0 of {USDC}, its postings sum to 100" in found
 
 
-def test_books_of_before_balances_were_kept_get_them(database_url: str) -> None:
-    database = Database(database_url)
+def test_books_of_before_balances_were_kept_get_them(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     database.migrate(MIGRATIONS, "0003")
     big = str(10**40)
     with database.transaction() as session:

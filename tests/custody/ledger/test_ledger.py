@@ -29,6 +29,7 @@ from domain import (
     venue_asset,
 )
 from runtime.database import Database
+from tests.databases import books_at
 
 VAULT = postings.vault_account(ChainId(1337), Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"))
 ETHUSDC = Instrument(
@@ -179,7 +180,7 @@ def test_a_balance_of_more_than_78_digits_is_refused(ledger: Ledger) -> None:
 
 @pytest.fixture(scope="module")
 def ledger_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    return Ledger(open_books(Database.at(tmp_path_factory.mktemp("books") / "books.db")), lambda: 1)
+    return Ledger(books_at(tmp_path_factory.mktemp("books") / "books.db"), lambda: 1)
 
 
 @pytest.mark.parametrize("table", ["ledger_entries", "ledger_postings", "transaction_events"])

@@ -16,14 +16,13 @@ from custody import Decision, DeskOptions, Policy, Requirement, State, Step, fre
 from custody.approvals import DatabaseApprovals, Verdict, approve
 from custody.audit import AuditLog
 from custody.clear_signing import ChainName, Names, TokenName
-from custody.tables import open_books
 from domain import ChainId
 from domain.plans import TransactionPlan
 from runtime import ManualClock
-from runtime.database import Database
 from tests.custody.desk import VAULT, TestDesk, build_desk, policy_settings, swap
 from tests.custody.test_desk import running_desk
 from tests.custody.test_faults import until
+from tests.databases import books_at
 from tests.support.approvers import groups_of, key_of
 
 pytestmark = pytest.mark.anvil
@@ -68,7 +67,7 @@ class Town:
             addresses={(0, VAULT): "Vault"} | {(0, address): name for name, address in world.contracts.items()},
         )
         self.bundle = Bundle(self.policy, names)
-        self.database = open_books(Database.at(folder / "books.db"))
+        self.database = books_at(folder / "books.db")
         self.people = DatabaseApprovals(self.database, rules=lambda: self.bundle, now_ns=self.clock.now_ns)
         self.evidence: list[Any] = []
         self.desk = self.build()

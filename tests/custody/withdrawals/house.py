@@ -26,6 +26,7 @@ from custody.withdrawals import (
 from domain import Asset, ChainId, native_asset
 from runtime.database import Database
 from tests.custody.desk import NoScreening, TestDesk, assets, build_desk, policy_settings
+from tests.databases import books_at
 
 RECIPIENT = TEST_ADDRESSES[8]
 CHAIN = ChainId(1337)
@@ -136,7 +137,8 @@ def house_of(
     now = now_ns or time.time_ns
     changes.setdefault("settings", paying_policy(world))
     changes.setdefault("options", DeskOptions(poll_s=0.005, settled_poll_s=0.05))
-    database = open_books(Database(changes.get("database_url") or f"sqlite:///{folder / 'books.db'}"))
+    url = changes.get("database_url")
+    database = open_books(Database(url)) if url else books_at(folder / "books.db")
     addresses = AddressBook(database, AuditLog(database, now), now, cool_down_s=cool_down_s)
     desk = build_desk(
         world,

@@ -17,7 +17,7 @@ from cex import CcxtWithdrawals, VenueSettings
 from cex.sandbox import AccountSpec, SandboxConfig
 from cex.sandbox.capital import FEE_RAW
 from chain.devnet import TEST_ADDRESSES
-from custody import Ledger, Policy, open_books
+from custody import Ledger, Policy
 from custody.approvals import ApprovalState, DatabaseApprovals, approve
 from custody.audit import AuditLog
 from custody.freeze import Freezes, standing
@@ -48,6 +48,7 @@ from runtime.database import Database
 from runtime.secrets import ApiKey
 from tests.cex.sandbox.conftest import Sandbox, Start, start
 from tests.custody.desk import NoScreening
+from tests.databases import books_at
 from tests.support.approvers import key_of, key_text
 from tests.wallets.hsm.soft_token import PIN, SoftTokens
 from wallets.hsm import HsmToken
@@ -160,7 +161,7 @@ def bank_of(
 ) -> Bank:
     now = now_ns or time.time_ns
     policy = policy or rules()
-    database = open_books(Database.at(folder / "books.db"))
+    database = books_at(folder / "books.db")
     ledger, audit = Ledger(database, now), AuditLog(database, now)
     kek = folder / "kek"
     if not kek.exists():
@@ -480,7 +481,7 @@ def test_an_hsm_seals_keys_from_whichever_thread_and_each_for_its_row(tmp_path: 
     tokens.create("desk")
     with HsmToken(tokens.module, "desk", PIN) as token:
         token.create_secret_key("kek")
-    database = open_books(Database.at(tmp_path / "b.db"))
+    database = books_at(tmp_path / "b.db")
     sealer = HsmSealer(tokens.module, "desk", PIN, kek="kek")
     secrets = VenueSecrets(database, sealer, AuditLog(database, lambda: 1), lambda: 1)
     with ThreadPoolExecutor(4) as threads:
@@ -505,7 +506,7 @@ def test_a_sealed_key_opens_in_its_own_row_only(tmp_path: Path) -> None:
     for changed, row in ((sealed, "venue/b/withdraw"), (sealed[:-1] + b"x", "venue/a/withdraw"), (b"CF1", "x")):
         with pytest.raises(InputError):
             envelopes.open(changed, row_id=row)
-    database = open_books(Database.at(tmp_path / "b.db"))
+    database = books_at(tmp_path / "b.db")
     secrets = VenueSecrets(database, envelopes, AuditLog(database, lambda: 1), lambda: 1)
     secrets.put("binance", KEY, by="olga")
     assert secrets.open("binance") == KEY
