@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("mode", sa.String(16), nullable=False),
         sa.Column("reason", sa.String(200), nullable=False),
         sa.Column("strategies", sa.Text(), nullable=False),
-        sa.Column("is_whole", sa.Boolean(), nullable=False),
         sa.Column("freeze", sa.Integer(), nullable=True),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.Column("released_ns", sa.BigInteger(), nullable=True),
