@@ -169,6 +169,21 @@ def assign(session: Session, strategy: str, portfolio: str) -> None:
     session.flush()
 
 
+def claim(session: Session, strategy: str, portfolio: str) -> None:
+    """Put a strategy that is being made into a portfolio.
+
+    Raises:
+        Conflict: One of its id is, or was, another portfolio's, and so is what it traded.
+    """
+    row = session.get(PortfolioStrategyRow, strategy)
+    if row is not None and row.portfolio != portfolio:
+        raise Conflict(
+            f"a strategy {strategy!r} is {row.portfolio}'s, with all that it traded",
+            hint="choose another id; PUT /v1/strategies/{strategy}/portfolio is its owner's",
+        )
+    assign(session, strategy, portfolio)
+
+
 def _read(session: Session) -> list[Portfolio]:
     inside: dict[str, set[str]] = {}
     for row in session.exec(select(PortfolioStrategyRow)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,7 +18,7 @@ from api.auth.scopes import Scope
 from api.core.effects import IdempotencyKeyText
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant
-from api.portfolios.directory import assign
+from api.portfolios.directory import claim
 from api.services import Use
 from api.strategies.files import read_yaml, settings_of
 from api.strategies.tables import StrategyVersionRow
@@ -137,7 +138,7 @@ async def create_strategy(
 
     def work(session: Session) -> MadeStrategy:
         # Whose it is stands before it trades.
-        assign(session, settings.id, owner.id)
+        claim(session, settings.id, owner.id)
         return MadeStrategy(
             id=settings.id, kind=table["kind"], portfolio=owner.id, instruments=list(settings.instrument_names()),
             created_at=instant(now),
@@ -194,14 +195,10 @@ def _version(row: StrategyVersionRow) -> Version:
     )  # fmt: skip
 
 
-_KINDS: list[Kind] = []
-
-
+@cache
 def _kinds() -> list[Kind]:
     """Drawn once: schemas do not change while a process runs."""
-    if not _KINDS:
-        _KINDS.extend(_kind(entry) for entry in sorted(ENTRIES, key=lambda entry: entry.kind))
-    return _KINDS
+    return [_kind(entry) for entry in sorted(ENTRIES, key=lambda entry: entry.kind)]
 
 
 def _kind(entry: Entry) -> Kind:

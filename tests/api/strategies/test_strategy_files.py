@@ -56,6 +56,17 @@ async def test_one_is_made_once_runs_at_once_and_belongs_to_a_portfolio(house):
         assert (row.subject, json.loads(row.detail)["outcome"]) == ("strategy/quotes", "taken")
 
 
+async def test_what_is_anothers_is_not_taken_away_by_making_it_again(house):
+    async with house.engine() as engine:
+        assert (await make(house, portfolio=house.acme))[0] == 201
+        for body in ({}, {"portfolio": house.main}):
+            status, said = await make(house, key="make-0002", **body)
+            assert (status, said["code"], house.acme in said["detail"]) == (409, "conflict", True)
+        assert (await make(house, key="make-0003", portfolio=house.acme))[0] == 201
+        assert (await house.by(ACME).ask("GET", "/v1/strategies/quotes"))[0] == 200
+        assert engine.kernel.numbers.strategies == ["obi", "quotes"]
+
+
 async def test_a_table_is_as_good_as_yaml(house):
     async with house.engine() as engine:
         assert (await make(house, yaml=None, settings=read_yaml(YAML)))[0] == 201
