@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,6 +25,10 @@ EVERY_S: Final = 1.0
 _NUMBERS: Final = ("open", "high", "low", "close", "volume", "quote")
 _Key = tuple[str, int, int]
 """Instrument, span, start."""
+_KEY: Final = (_TABLE.c.instrument, _TABLE.c.span_s, _TABLE.c.start_s)
+_UPDATE: Final = sa.update(_TABLE).where(*(column == sa.bindparam(f"at_{column.name}") for column in _KEY))
+_CHUNK: Final = 500
+"""Candles in a statement."""
 
 
 class CandleWriter:
@@ -77,13 +80,20 @@ class CandleWriter:
 
 
 def _write(session: Session, fresh: Mapping[_Key, Candle]) -> None:
-    for (instrument, span_s, start_s), candle in sorted(fresh.items()):
-        at = (_TABLE.c.instrument == instrument, _TABLE.c.span_s == span_s, _TABLE.c.start_s == start_s)
-        row = session.execute(sa.select(_TABLE).where(*at)).one_or_none()
-        if row is None:
-            session.execute(sa.insert(_TABLE), [_values(candle) | {"instrument": instrument, "span_s": span_s}])
-        else:
-            session.execute(sa.update(_TABLE).where(*at).values(_values(_candle(row).then(candle))))
+    keys = sorted(fresh)
+    for begin in range(0, len(keys), _CHUNK):
+        chunk = keys[begin : begin + _CHUNK]
+        rows = session.execute(sa.select(_TABLE).where(sa.tuple_(*_KEY).in_(chunk)))
+        known = {(row.instrument, row.span_s, row.start_s): _candle(row) for row in rows}
+        new = [_named(key, "") | _values(fresh[key]) for key in chunk if key not in known]
+        if new:
+            session.execute(sa.insert(_TABLE), new)
+        if known:
+            session.execute(_UPDATE, [_named(key, "at_") | _values(was.then(fresh[key])) for key, was in known.items()])
+
+
+def _named(key: _Key, prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{column.name}": value for column, value in zip(_KEY, key, strict=True)}
 
 
 def _forget(session: Session, now_s: int) -> None:
@@ -96,16 +106,13 @@ def read_candles(
 ) -> list[Candle]:
     """Up to `limit` candles that begin before an instant, and not before `since_s`; the newest first."""
     span_s = span_of(interval_s)
-    starts = sa.select((_TABLE.c.start_s - _TABLE.c.start_s % interval_s).label("start"))
     where = [_TABLE.c.instrument == instrument, _TABLE.c.span_s == span_s, _TABLE.c.start_s < before_s]
     if since_s is not None:
         where.append(_TABLE.c.start_s >= since_s)
-    wanted = starts.where(*where).distinct().order_by(sa.desc("start")).limit(limit)
-    found = [row.start for row in session.execute(wanted)]
-    if not found:
-        return []
-    rows = session.execute(sa.select(_TABLE).where(*where, _TABLE.c.start_s >= found[-1]).order_by(_TABLE.c.start_s))
-    return list(reversed(merged((_candle(row) for row in rows), interval_s)))
+    # As many spans as `limit` whole intervals can have: only of one beyond them something may be missing.
+    newest = sa.select(_TABLE).where(*where).order_by(_TABLE.c.start_s.desc()).limit(limit * (interval_s // span_s))
+    found = [_candle(row) for row in session.execute(newest)]
+    return list(reversed(merged(reversed(found), interval_s)))[:limit]
 
 
 def kept_since(session: Session, instrument: str, interval_s: int) -> int | None:
@@ -118,8 +125,7 @@ def kept_since(session: Session, instrument: str, interval_s: int) -> int | None
 
 
 def _values(candle: Candle) -> dict[str, Any]:
-    numbers = asdict(candle)
-    return numbers | {name: text(numbers[name]) for name in _NUMBERS}
+    return {name: text(getattr(candle, name)) for name in _NUMBERS} | {"trades": candle.trades}
 
 
 def _candle(row: Any) -> Candle:

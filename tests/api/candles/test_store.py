@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from api.candles import store
 from api.candles.bars import DAY_S, HOUR_S, MINUTE_S
 from api.candles.store import CandleWriter, kept_since, read_candles
 from domain import VenueUnavailable
@@ -80,6 +81,27 @@ async def test_another_process_goes_on_with_what_is_there(services):
     await second.flush()
     await second.flush()
     assert read(services, MINUTE_S) == [(0, D(3000), D(3010), D(2990), D(3010), D(3), D(9000), 3)]
+
+
+async def test_a_page_ends_where_an_interval_does_however_many_spans_it_has(services_on_each, monkeypatch):
+    services = services_on_each
+    monkeypatch.setattr(store, "_CHUNK", 7)
+    candles = writer(services)
+    # Five minutes with one minute that traded, five with all, ten with none, five with two.
+    minutes = (2, 5, 6, 7, 8, 9, 21, 24)
+    for minute in minutes:
+        trade(candles, minute * MINUTE_S, 300_000 + minute)
+    await candles.flush()
+    whole = [(20, 2), (5, 5), (0, 1)]
+    for limit in (1, 2, 3, 4):
+        found = read(services, 5 * MINUTE_S, limit=limit)
+        assert [(row[0] // MINUTE_S, row[-1]) for row in found] == whole[:limit]
+    before_s = START_S + 20 * MINUTE_S
+    assert [row[-1] for row in read(services, 5 * MINUTE_S, before_s=before_s, limit=1)] == [5]
+    for minute in (5, 30):
+        trade(candles, minute * MINUTE_S, 1)
+    await candles.flush()
+    assert [row[-1] for row in read(services, 5 * MINUTE_S)] == [1, 2, 6, 1]
 
 
 class Away:
