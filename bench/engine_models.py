@@ -74,7 +74,7 @@ def _median_us(ask: Callable[[np.ndarray], float], x: np.ndarray) -> float:
 def _served(models: list[LocalModel]) -> Iterator[str]:
     with listening("127.0.0.1", 0) as listener:
         app = create_model_app(models, reach=1e9)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

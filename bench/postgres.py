@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from runtime.processes import free_port
 
 
 class NoServer(Exception):
@@ -32,7 +33,7 @@ def server(*, syncs: bool = True) -> Iterator[str]:
     try:
         if getpass.getuser() == "root":  # PostgreSQL refuses to run as root.
             shutil.chown(folder, "postgres")
-        port, sync = _free_port(), "on" if syncs else "off"
+        port, sync = free_port(), "on" if syncs else "off"
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync={sync} -c synchronous_commit={sync}"
         _run(f"{binaries[-1] / 'initdb'} -D {data} -U capstan --auth=trust -E UTF8")
         _run(f"{control} -D {data} -w -t 30 -l {folder / 'log'} -o {shlex.quote(options)} start")
@@ -49,9 +50,3 @@ def server(*, syncs: bool = True) -> Iterator[str]:
 def _run(command: str) -> None:
     line = ["su", "postgres", "-s", "/bin/bash", "-c", command] if getpass.getuser() == "root" else shlex.split(command)
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -164,7 +164,8 @@ def serve(
         url = f"http://{host}:{taken}"
         ready = {"url": url, "port": taken, "models": [artefact.digest for artefact in artefacts]}
         output.emit(ready) if as_json else output.say(f"{len(artefacts)} models on {url}")
-        server = uvicorn.Server(uvicorn.Config(service, log_level="warning", access_log=False))
+        # Its records go where ours do, and lose their secrets there.
+        server = uvicorn.Server(uvicorn.Config(service, log_config=None, access_log=False))
         server.run(sockets=[listener])
 
 

@@ -24,7 +24,7 @@ _traces = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionD
 def configure_logging(*, level: str = "INFO", file: Path | None = None, json: bool = True) -> None:
     """Send structlog's events and the standard library's records to standard error or to a file, once per process.
 
-    Of libraries only warnings and worse are written.
+    Of libraries only warnings and worse are written, and what handlers they have put up until here is taken down.
 
     Args:
         level: Lowest level of ours that is shown.
@@ -62,6 +62,10 @@ def configure_logging(*, level: str = "INFO", file: Path | None = None, json: bo
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for library in logging.root.manager.loggerDict.values():
+        if isinstance(library, logging.Logger):  # One with handlers of its own would write past us.
+            library.handlers.clear()
+            library.propagate = True
 
 
 def without_secrets(_logger: Any, _name: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import gc
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,7 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PORTS_FROM = 10_000
 _PR_SET_PDEATHSIG = 1
+_given: set[int] = set()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -80,12 +85,25 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on, and that nobody is given by chance before whoever asked listens on it.
+
+    The system gives its ephemeral ports to every connection that is made meanwhile: so this one lies below them, at
+    random, and none is given twice by one process.
+    """
+    below = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32_768
+    while True:
+        port = _PORTS_FROM + secrets.randbelow(below - _PORTS_FROM)  # Not `random`: tests seed that.
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE:
+                    raise
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def is_alive(pid: int) -> bool:

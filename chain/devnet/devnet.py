@@ -19,10 +19,11 @@ from chain.devnet.accounts import TEST_ADDRESSES
 from chain.devnet.build import build
 from chain.devnet.deployer import DEPLOYER
 from chain.devnet.market import Market
-from chain.devnet.node import AnvilNode, free_port, node_modules
+from chain.devnet.node import AnvilNode, node_modules
 from chain.devnet.saved import SavedDevnet
 from chain.devnet.world import DevnetWorld
 from domain.errors import InputError, InvariantError
+from runtime.processes import free_port
 
 log = structlog.get_logger(__name__)
 

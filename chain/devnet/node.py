@@ -48,13 +48,6 @@ def anvil_path(root: Path = REPOSITORY) -> Path:
     return path
 
 
-def free_port(host: str) -> int:
-    """Pick a port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 def ensure_free(host: str, port: int) -> None:
     """Check that we may listen.
 

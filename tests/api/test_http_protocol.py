@@ -24,7 +24,9 @@ async def echo(scope, receive, send):
 
 @asynccontextmanager
 async def connection():
-    config = Config(echo, http=BoundedHttp, ws="none", lifespan="off", access_log=False, log_level="critical")
+    config = Config(
+        echo, http=BoundedHttp, ws="none", lifespan="off", access_log=False, log_config=None, log_level="critical"
+    )
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(

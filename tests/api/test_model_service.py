@@ -41,7 +41,7 @@ def service(models: dict[str, LocalModel]) -> Iterator[str]:
     """A real server on loopback, on a thread."""
     with listening("127.0.0.1", 0) as listener:
         app = create_model_app(models.values(), reach=1e9)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

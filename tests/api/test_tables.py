@@ -29,9 +29,9 @@ def test_migrations_build_exactly_the_declared_tables_and_leave_the_books_alone(
 
 
 def test_presses_of_before_they_said_so_are_of_the_whole_run_where_the_house_stopped_everything(
-    database_url: str,
+    empty_database_url: str,
 ) -> None:
-    database = Database(database_url)
+    database = Database(empty_database_url)
     database.migrate(MIGRATIONS, "0015")
     presses = [
         ("whole", "house", "all", "[]"), ("part", "house", "venue", '["mm"]'), ("nothing", "acme", "all", "[]"),
@@ -44,7 +44,8 @@ def test_presses_of_before_they_said_so_are_of_the_whole_run_where_the_house_sto
         for name, organisation, target, strategies in presses:
             session.execute(
                 sa.text(
-                    "INSERT INTO api_kills (id, organisation, actor, target, name, mode, reason, strategies, created_ns)"
+                    "INSERT INTO api_kills"
+                    " (id, organisation, actor, target, name, mode, reason, strategies, created_ns)"
                     " VALUES (:id, :organisation, 'key:k', :target, '', 'cancel', 'drill', :strategies, 1)"
                 ),
                 {"id": name, "organisation": organisation, "target": target, "strategies": strategies},

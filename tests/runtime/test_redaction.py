@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -170,6 +171,20 @@ def test_no_planted_secret_comes_out_of_any_logger_or_traceback(way: str, writte
     for (kind, (_, secret)), line in zip(TEXTS.items(), lines, strict=True):
         assert secret not in json.dumps(json.loads(line), ensure_ascii=False), f"{kind} by {way}: {line}"
         assert HIDDEN in line
+
+
+def test_a_library_that_has_put_up_its_own_handlers_writes_through_ours(tmp_path: Path) -> None:
+    library, elsewhere = logging.getLogger("library.of.a.test"), io.StringIO()
+    library.addHandler(logging.StreamHandler(elsewhere))
+    library.propagate = False
+    configure_logging(file=tmp_path / "log")
+    try:
+        library.error("refused: api_secret=NhqPtmdSJYdKjVHjA7PZj4")
+    finally:
+        structlog.reset_defaults()
+        logging.basicConfig(level=logging.WARNING, force=True)
+    assert elsewhere.getvalue() == ""
+    assert HIDDEN in json.loads((tmp_path / "log").read_text())["event"]
 
 
 def test_no_planted_secret_comes_out_of_lines_for_people(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def serving(folder: Path) -> Iterator[tuple[str, Services]]:
             clock=plain.clock, database=plain.database, key=plain.key, batches=plain.batches, settings=settings
         )
         services = replace(plain, auth=auth)
-        config = uvicorn.Config(application(services), log_level="warning", proxy_headers=False, http=BoundedHttp)
+        config = uvicorn.Config(application(services), log_config=None, proxy_headers=False, http=BoundedHttp)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([door],), name="api")
         thread.start()

@@ -31,7 +31,13 @@ async def telling(scope, receive, send):
 @pytest.mark.parametrize("is_compressed", [False, True])
 async def test_a_plain_connection_takes_frames_and_one_with_extensions_does_not(is_compressed):
     config = Config(
-        telling, http=BoundedHttp, ws=FramedWebSocket, ws_per_message_deflate=True, lifespan="off", log_level="critical"
+        telling,
+        http=BoundedHttp,
+        ws=FramedWebSocket,
+        ws_per_message_deflate=True,
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
     )
     config.load()
     state = ServerState()
