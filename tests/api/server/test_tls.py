@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from pydantic import ValidationError
 
 from api.auth.settings import ApiSettings
@@ -21,59 +18,24 @@ from api.server.tls import server_context
 from cli.api import check_host
 from domain import InputError
 from tests.api.server.conftest import PATIENCE_S
+from tests.wallets.rpc.certificates import Authority
 
-GET = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-START = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-END = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
-
-
-class Authority:
-    """A certificate authority of a test's own."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self.certificate = self._sign(self._name, self._key.public_key(), is_authority=True)
-        self.file = folder / f"{name}.pem"
-        self.file.write_bytes(self.certificate.public_bytes(Encoding.PEM))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Write a certificate for a name, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), is_authority=False)
-        files = self._folder / f"{name}.crt", self._folder / f"{name}.key"
-        files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
-        files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        files[1].chmod(0o600)
-        return files
-
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool) -> x509.Certificate:
-        ours = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
-            x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number(), START, END)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(ours, critical=False)
-            .sign(self._key, SHA256())
-        )
+GET = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "authority")
+    return Authority(tmp_path)
 
 
 @pytest.fixture
 def tls(authority: Authority) -> TlsSettings:
-    certificate, key = authority.issue("server")
+    certificate, key, _ = authority.issue("server")
     return TlsSettings(certificate=certificate.name, key=key.name)
 
 
 def client_of(authority: Authority, files: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(authority.file))
+    context = ssl.create_default_context(cafile=str(authority.path))
     if files is not None:
         context.load_cert_chain(*files)
     return context
@@ -83,7 +45,7 @@ async def ask(server, context: ssl.SSLContext) -> tuple[bytes, str | None]:
     """The status line and the TLS version of one request. Raises where there is no answer."""
     async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(
-            *server.address, ssl=context, server_hostname="localhost", ssl_shutdown_timeout=1
+            *server.address, ssl=context, server_hostname="127.0.0.1", ssl_shutdown_timeout=1
         )
         try:
             writer.write(GET)
@@ -118,10 +80,10 @@ async def test_where_authorities_are_named_a_client_shows_a_certificate_of_their
 ) -> None:
     (tmp_path / "others").mkdir()
     clients, others = Authority(tmp_path, "clients"), Authority(tmp_path / "others", "clients")
-    settings = tls.model_copy(update={"client_authorities": clients.file.name})
+    settings = tls.model_copy(update={"client_authorities": clients.path.name})
     async with serving(tls=server_context(settings, tmp_path)) as (server, _):
-        assert (await ask(server, client_of(authority, clients.issue("desk"))))[0] == b"HTTP/1.1 200 OK"
-        for files in (None, others.issue("desk")):
+        assert (await ask(server, client_of(authority, clients.issue("desk")[:2])))[0] == b"HTTP/1.1 200 OK"
+        for files in (None, others.issue("desk")[:2]):
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 await ask(server, client_of(authority, files))
 

@@ -36,6 +36,7 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        paths[1].chmod(0o600)
         return *paths, hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
     def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool) -> x509.Certificate:
