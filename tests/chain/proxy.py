@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
-from chain.devnet.node import free_port
+from runtime.processes import free_port
 
 
 class Mode(Enum):
@@ -37,7 +37,7 @@ class Proxy:
 
     def __init__(self, target: str) -> None:
         self.target = target
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.mode = Mode.PASS
         self.calls: list[str] = []
         self.raws: list[str] = []

@@ -14,9 +14,10 @@ from chain import ChainClient
 from chain.abi import address_at, address_word, selector, uint_at, uint_word
 from chain.devnet import CANONICAL, DEVNET_GENESIS_HASH, TEST_ADDRESSES, Devnet, DevnetConfig, DevnetWorld
 from chain.devnet.accounts import GENESIS_TIME_S
-from chain.devnet.node import AnvilNode, free_port
+from chain.devnet.node import AnvilNode
 from chain.network import NetworkKind, ensure_keys_fit, identify
 from domain import InputError, Refused
+from runtime.processes import free_port
 
 pytestmark = pytest.mark.anvil
 
@@ -64,7 +65,7 @@ async def test_two_devnets_are_the_same_to_the_last_hash() -> None:
 
 
 async def test_an_ordinary_anvil_is_not_taken_for_a_devnet() -> None:
-    node = AnvilNode("127.0.0.1", free_port("127.0.0.1"), 1337, genesis_time_s=GENESIS_TIME_S + 1)
+    node = AnvilNode("127.0.0.1", free_port(), 1337, genesis_time_s=GENESIS_TIME_S + 1)
     node.launch()
     try:
         await node.wait_until_listening()
@@ -113,7 +114,7 @@ async def test_states_on_disk_go_with_the_node_and_with_whoever_was_killed(
     for folder in (left, others):
         folder.mkdir()
         (folder / "state").write_bytes(b"x")
-    node = AnvilNode("127.0.0.1", free_port("127.0.0.1"), 1337)
+    node = AnvilNode("127.0.0.1", free_port(), 1337)
     node.launch()
     await node.wait_until_listening()
     assert not left.exists()

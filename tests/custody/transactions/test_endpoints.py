@@ -14,8 +14,8 @@ from aiohttp import ClientSession, web
 
 from chain import ChainClient
 from chain.devnet import Devnet
-from chain.devnet.node import free_port
 from custody import DeskOptions, State
+from runtime.processes import free_port
 from tests.custody.desk import VAULT, TestDesk, build_desk, swap
 from tests.custody.reindex import check_against_chain
 from tests.custody.test_desk import running_desk
@@ -32,7 +32,7 @@ class Node:
 
     def __init__(self, target: str) -> None:
         self.target = target
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.twist: Twist = lambda _method, result: result
         self.swallows = False
         """Takes raw transactions, says their hash, and does nothing with them."""
