@@ -1,8 +1,8 @@
 """`capstan up --demo`: a chain, an exchange, settings and people in an empty data directory, to try the API on.
 
 The chain is anvil with the genuine Uniswap contracts, the exchange is the sandbox with other people's orders; both are
-the demo's world. On top stands an installation as one would set it up: a market maker, a desk that trades by the API,
-and withdrawals of USDC, of which the large ones wait for two people.
+the demo's world. On top stands an installation as one would set it up: a desk that trades by the API, and withdrawals
+of USDC, of which the large ones wait for two people.
 """
 
 from __future__ import annotations
@@ -196,19 +196,6 @@ exposure_notional_max = "250000"
 open_orders_max = 50
 messages_per_second_max = 40
 drawdown_max = "5000"
-
-[[engine.strategies]]
-kind = "avellaneda-stoikov"
-id = "mm"
-instrument = "sandbox:BTCUSDC"
-order_qty = "0.1"
-risk_aversion = "0.004"
-arrival_decay = "0.3"
-horizon_s = "15"
-volatility_floor = "1"
-spread_min_bps = "1"
-requote_bps = "0.5"
-inventory_max = "0.8"
 
 [[engine.strategies]]
 kind = "client-orders"

@@ -79,11 +79,14 @@ def test_a_desk_trades_by_key(world: Path) -> None:
 def test_an_exchange_makes_its_own_market_and_two_people_let_go_of_a_kill(world: Path) -> None:
     said = run("exchange.py", world)
     assert said[0] == "Example Exchange charges 8 bps to take"
-    assert said[1] == "mm is a avellaneda-stoikov on sandbox:BTCUSDC: running"
+    assert said[1] == "made: avellaneda-stoikov on sandbox:BTCUSDC"
     assert re.fullmatch(r"it quotes [0-9.]+ / [0-9.]+", said[2])
-    assert said[3:6] == ["changed: {'risk_aversion': ['0.004', '0.008']}", "killed: done", "no quotes any more"]
-    assert re.fullmatch(r"released by usr_\w{16} and usr_\w{16}", said[6])
-    assert re.fullmatch(r"it quotes again: [0-9.]+ / [0-9.]+", said[7])
+    assert said[3] == "changed: {'risk_aversion': ['0.004', '0.008']}"
+    assert said[4] == "it ran with 2 versions: calm market, our own market"
+    assert said[5:7] == ["killed: done", "no quotes any more"]
+    assert re.fullmatch(r"released by usr_\w{16} and usr_\w{16}", said[7])
+    assert re.fullmatch(r"it quotes again: [0-9.]+ / [0-9.]+", said[8])
+    assert said[9] == "stopped: flatten"
 
 
 def test_a_treasurer_pays_and_two_people_sign(world: Path) -> None:
