@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from api.tables import open_tables
-from api.webhooks.events import tell_approval, tell_withdrawal
+from api.webhooks.events import tell_approval, tell_deposit, tell_withdrawal
 from cex import CcxtWithdrawals
 from cli.data_dir import DataDir
 from cli.settings import CustodySettings, Settings
@@ -20,6 +20,7 @@ from custody.audit import AuditLog
 from custody.counter import Counter, SignedPolicy, Vault
 from custody.deposits.addresses import DepositAddresses
 from custody.deposits.settings import DepositSettings
+from custody.deposits.store import DepositStore
 from custody.freeze import Freezes
 from custody.policy import BundlePolicy, load_admins
 from custody.policy.judge import Judge
@@ -142,7 +143,9 @@ def open_counter(
         secrets=secrets,
         approvals=approvals,
         deposits=deposit_addresses(part.deposits, database, now_ns),
+        arrivals=None if part.deposits is None else DepositStore(database, ledger, part.deposits, now_ns, tell_deposit),
         check_deposits=_deposit_check(settings, data),
+        freezes=Freezes(database, audit, now_ns, operators=part.operators),
         wake=lambda: wake(data.root),
     )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from custody.approvals import DatabaseApprovals
 from custody.deposits.addresses import DepositAddresses
+from custody.deposits.store import DepositStore
+from custody.freeze import Freezes
 from custody.ledger import Ledger
 from custody.policy import Admins
 from custody.policy.judge import Judge
@@ -59,7 +61,15 @@ class Counter:
     approvals: DatabaseApprovals
     deposits: DepositAddresses | None
     """Gives deposit addresses out, where deposits are configured."""
+    arrivals: DepositStore | None
+    """What arrived at them."""
     check_deposits: Callable[[], Awaitable[None]]
     """Raises unless the deposit contracts on the chain are ours: before a forwarder is given out."""
+    freezes: Freezes
     wake: Callable[[], Awaitable[None]]
     """Tells whoever carries withdrawals to look now; nobody there is no error: it will find out."""
+
+    @property
+    def chains(self) -> frozenset[ChainId]:
+        """Where it has something."""
+        return frozenset({self.vault.chain_id} | ({self.arrivals.chain_id} if self.arrivals else set()))

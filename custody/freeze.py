@@ -27,7 +27,7 @@ ALL: Final = "all"
 PEOPLE_TO_LIFT: Final = 2
 
 _SCOPE: Final = re.compile(r"all|(chain|venue|vault)/[A-Za-z0-9:._\-]{1,80}")
-_NAME: Final = re.compile(r"[A-Za-z0-9:._@\-]{1,80}")
+_NAME: Final = re.compile(r"[A-Za-z0-9:._@+\-]{1,80}")
 
 
 class FreezeRow(SQLModel, table=True):
@@ -184,6 +184,11 @@ class Freezes:
         self._audit = audit
         self._now_ns = now_ns
         self._operators = dict(operators or {})
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Who lifts, where operators have keys; else nobody in particular."""
+        return frozenset(self._operators)
 
     def impose(self, scope: str, *, source: str, reason: str) -> Freeze:
         """Freeze a scope in a transaction of its own; see `impose_in`."""

@@ -37,6 +37,8 @@ class Scope(StrEnum):
     ADDRESSES_WRITE = "addresses:write"
     """The list of addresses that funds may go to."""
     DEPOSITS_READ = "deposits:read"
+    DEPOSITS_CLEAR = "deposits:clear"
+    """Credit what screening held back."""
     WITHDRAWALS_READ = "withdrawals:read"
     WITHDRAWALS_WRITE = "withdrawals:write"
     TRANSACTIONS_READ = "transactions:read"
@@ -121,7 +123,9 @@ ROLE_SCOPES: Final = MappingProxyType(
         Role.APPROVER: _VIEWER
         | _CUSTODY_VIEW
         | {_S.APPROVALS_WRITE, _S.KILL_PRESS, _S.KILL_RELEASE, _S.ALERTS_ACKNOWLEDGE},
-        Role.COMPLIANCE: _VIEWER | _CUSTODY_VIEW | {_S.AUDIT_READ, _S.KILL_PRESS, _S.ALERTS_ACKNOWLEDGE},
+        Role.COMPLIANCE: _VIEWER
+        | _CUSTODY_VIEW
+        | {_S.AUDIT_READ, _S.DEPOSITS_CLEAR, _S.KILL_PRESS, _S.ALERTS_ACKNOWLEDGE},
         Role.AUDITOR: frozenset(scope for scope in Scope if scope.endswith(":read")),
         Role.VIEWER: _VIEWER,
     }

@@ -18,6 +18,7 @@ from api.v1 import (
     deposits,
     docs,
     engine,
+    freezes,
     health,
     keys,
     kills,
@@ -92,6 +93,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     addresses.router,
     deposits.router,
     vaults.router,
+    freezes.router,
     transactions.router,
     policies.router,
 )

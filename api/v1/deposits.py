@@ -1,4 +1,4 @@
-"""What arrived for one's clients, and the addresses at which it does."""
+"""What arrived for one's clients, the addresses at which it does, and what screening held back."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from sqlmodel import Session, col, select
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
 from api.core.amounts import RawText
-from api.core.errors import NotFound
+from api.core.errors import Conflict, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant, instant_or_none
+from api.custody.names import initiator_of
 from api.custody.steps import Step, told
 from api.custody.whose import whose
 from api.services import Services, Use
 from custody.deposits.states import DepositState
 from custody.deposits.tables import DepositAddressRow, DepositEventRow, DepositRow
+from domain import InputError
 
 router = APIRouter(prefix="/v1", tags=["deposits"])
 
 Reader = Annotated[Principal, require(Scope.DEPOSITS_READ)]
+Clearer = Annotated[Principal, require(Scope.DEPOSITS_CLEAR, step_up=True, weight=5)]
 Writer = Annotated[Principal, require(Scope.VAULTS_WRITE)]
 DepositId = Annotated[int, Path(ge=1, le=2**62)]
 ClientName = Annotated[str | None, Query(max_length=64)]
@@ -57,6 +60,14 @@ class DepositDetail(Deposit):
     """With every step it took."""
 
     history: list[Step]
+
+
+class Clearance(BaseModel):
+    """Why it is credited after all."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "its source was shown"}]})
+
+    reason: str = Field(min_length=1, max_length=200, pattern=r"\S", description="In the audit log for ever.")
 
 
 class NewDepositAddress(BaseModel):
@@ -113,14 +124,39 @@ async def get_deposit(services: Use, who: Reader, deposit: DepositId) -> Deposit
 
     def read(session: Session) -> DepositDetail:
         query = select(DepositRow).where(DepositRow.id == deposit, mine.client(col(DepositRow.user)))
-        row = session.exec(query).first()
-        if row is None:
-            raise NotFound(f"no deposit {deposit}")
-        events = select(DepositEventRow).where(DepositEventRow.deposit_id == deposit)
-        steps = session.exec(events.order_by(col(DepositEventRow.id))).all()
-        return DepositDetail(**_shown(services, row).model_dump(), history=told(steps))
+        return _detail(services, session, deposit, session.exec(query).first())
 
     return await services.database.read(read)
+
+
+@router.post("/deposits/{deposit}/clearances", status_code=201)
+async def clear_deposit(services: Use, who: Clearer, deposit: DepositId, body: Clearance) -> DepositDetail:
+    """Credit a deposit that screening held back, once it is final: to whose client it came. For the house.
+
+    A person decides it and confirms it; who, and why, is in the audit log.
+    """
+    await services.directory.check_house(who)
+    await whose(services.directory, who)  # Of all portfolios.
+    arrivals = services.custody.arrivals
+    if arrivals is None:
+        raise NotFound("no deposits are taken here", code="no_deposits", hint="[custody.deposits] in capstan.toml")
+
+    def find(session: Session) -> tuple[str, DepositState]:
+        row = session.get(DepositRow, deposit)
+        if row is None:
+            raise NotFound(f"no deposit {deposit}")
+        return initiator_of(session, who), DepositState(row.state)
+
+    operator, state = await services.database.read(find)
+    if state is not DepositState.SUSPENDED:
+        raise Conflict(f"deposit {deposit} is {state}", hint="GET /v1/deposits?state=suspended has what is held back")
+    try:
+        await asyncio.to_thread(arrivals.clear, deposit, operator=operator, reason=body.reason)
+    except InputError as exc:  # Not final yet, or somebody else was sooner.
+        raise Conflict(str(exc), hint=exc.hint) from exc
+    return await services.database.read(
+        lambda session: _detail(services, session, deposit, session.get(DepositRow, deposit))
+    )
 
 
 @router.get("/deposit-addresses")
@@ -170,6 +206,14 @@ async def give_deposit_address(services: Use, who: Writer, body: NewDepositAddre
     return DepositAddress(
         client=given.user, kind=given.kind, label=given.label, address=given.address, network=given.network
     )
+
+
+def _detail(services: Services, session: Session, deposit: int, row: DepositRow | None) -> DepositDetail:
+    if row is None:
+        raise NotFound(f"no deposit {deposit}")
+    events = select(DepositEventRow).where(DepositEventRow.deposit_id == deposit)
+    steps = session.exec(events.order_by(col(DepositEventRow.id))).all()
+    return DepositDetail(**_shown(services, row).model_dump(), history=told(steps))
 
 
 def _shown(services: Services, row: DepositRow) -> Deposit:

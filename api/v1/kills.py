@@ -52,7 +52,7 @@ class Kill(BaseModel):
     created_at: datetime
     released_at: datetime | None
     released_by: list[str] = Field(description="People who said that it may end; two are needed.")
-    frozen: bool = Field(description="Nothing leaves custody; that is lifted by custody's own two people.")
+    frozen: bool = Field(description="Nothing leaves custody; two people lift that at /v1/freezes.")
     engine: str = Field(description="`done`, or why the engine is not known to have stopped: look at the venue.")
     recorded: bool = Field(description="False where the database did not answer; it stopped all the same.")
 

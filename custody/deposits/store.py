@@ -93,6 +93,10 @@ class DepositStore:
         self._now_ns = now_ns
         self._foreign = ForeignSweeps(ledger, self._audit, self._chain_id, settings.vault)
 
+    @property
+    def chain_id(self) -> ChainId:
+        return self._chain_id
+
     # --- the cursor
 
     def cursor(self) -> Cursor | None:

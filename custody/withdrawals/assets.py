@@ -21,6 +21,11 @@ class AssetNames:
         self._by_symbol = {asset.symbol: asset for asset in self._by_id.values()}
         self._venues = dict(venues)
 
+    @property
+    def venues(self) -> frozenset[str]:
+        """The exchanges."""
+        return frozenset(self._venues)
+
     def find(self, name: str, venue: str = "") -> Asset:
         """Give the asset that a name means: on the chain, or at an exchange.
 

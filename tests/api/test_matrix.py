@@ -23,7 +23,7 @@ PATH_VALUES = {
     "order_id": "ord_" + "0" * 24, "portfolio": "pf_" + "0" * 16, "kill": "kill_" + "0" * 16, "strategy": "mm",
     "swap": "sw_" + "0" * 24, "backtest": "bt_" + "0" * 24, "webhook": "whk_" + "0" * 16, "delivery": "1",
     "withdrawal": "w-" + "0" * 24, "address": "1", "deposit": "1", "proposal": "pol_" + "0" * 16,
-    "alert": "alr_" + "0" * 16, "rule": "rul_" + "0" * 16, "channel": "chn_" + "0" * 16,
+    "freeze_id": "1", "alert": "alr_" + "0" * 16, "rule": "rul_" + "0" * 16, "channel": "chn_" + "0" * 16,
 }  # fmt: skip
 WRITES = {
     Scope.ORDERS_WRITE: {Role.OWNER, Role.TRADER},

@@ -132,6 +132,8 @@ class Tenants:
         entry = (await self.make("/v1/addresses", {"client": client, "address": RECIPIENT}))["id"]
         with self.services.database.transaction() as session:
             session.add(VaultRow(name="default", organisation=self.owner.organisation, changed_ns=1))
+        frozen = await self.make("/v1/freezes", {"scope": "vault/default", "reason": "drill"})
+        self.things["freeze_id"] = str(frozen["id"])
         recorded(custody, withdrawal)
         self.things |= {
             "clients/client": client, "withdrawal": withdrawal, "intent": withdrawal, "addresses/address": str(entry),

@@ -14,7 +14,7 @@ from api.auth.principal import Principal
 from api.auth.tables import OrganisationRow, UserRow
 from api.portfolios.directory import create
 from api.services import Services
-from api.webhooks.events import tell_approval, tell_withdrawal
+from api.webhooks.events import tell_approval, tell_deposit, tell_withdrawal
 from chain.devnet import TEST_ADDRESSES
 from compliance import DenyListScreener
 from custody import Ledger
@@ -22,6 +22,9 @@ from custody.approvals import Approval, DatabaseApprovals, Verdict, approve
 from custody.audit import AuditLog
 from custody.counter import Counter, Vault
 from custody.deposits.addresses import DepositAddresses
+from custody.deposits.settings import DepositSettings
+from custody.deposits.store import DepositStore
+from custody.freeze import Freezes
 from custody.ledger import Entry, Posting, user_account
 from custody.policy import rulebook_of
 from custody.transactions.wishing import WishingDesk
@@ -63,7 +66,10 @@ def counter(database: Database, now_ns: Any, folder: Path, **fields: Any) -> Cou
         "desk": desk, "store": WithdrawalStore(database, ledger, audit, now_ns, tell_withdrawal),
         "approvals": DatabaseApprovals(database, rules=lambda: rules, now_ns=now_ns, observe=tell_approval),
         "deposits": DepositAddresses(database, chain_id=CHAIN, factory=TEST_ADDRESSES[2], keys=None, now_ns=now_ns),
-        "check_deposits": _nothing, "wake": _nothing,
+        "arrivals": DepositStore(
+            database, ledger, DepositSettings(chain_id=CHAIN, start_block=1), now_ns, tell_deposit
+        ),
+        "freezes": Freezes(database, audit, now_ns), "check_deposits": _nothing, "wake": _nothing,
     }  # fmt: skip
     return Counter(**(given | fields))
 

@@ -10,7 +10,10 @@ from api.custody.tables import VaultRow
 from chain.devnet import TEST_ADDRESSES
 from custody import freeze
 from custody.audit import AuditLog, AuditRow
-from custody.deposits.tables import DepositEventRow, DepositRow
+from custody.deposits.bookings import entries_of
+from custody.deposits.states import DepositStep
+from custody.deposits.store import Verdict
+from custody.deposits.tables import DepositCursorRow, DepositEventRow, DepositRow
 from custody.ledger import Entry, Posting, vault_account
 from custody.transactions.tables import TransactionRow
 from custody.withdrawals import AddressBook
@@ -95,6 +98,34 @@ async def test_deposits_are_told_to_whose_client_they_are(house):
     assert [step["step"] for step in found["history"]] == ["seen"]
     assert (await house.ask("GET", "/deposits?state=final"))[1]["data"] == []
     assert (await house.ask("GET", "/deposits?client=nobody"))[1]["data"] == []
+
+
+async def test_what_screening_held_back_is_credited_once_by_a_person_of_the_house(house):
+    tina = await house.tenant_client()
+    number, theirs = arrived(house, "ulla", 1), arrived(house, tina, 2)
+    arrivals, path = house.services.custody.arrivals, f"/deposits/{number}/clearances"
+    shown = {"reason": "its source was shown"}
+    assert (await house.ask("POST", path, shown))[1]["code"] == "conflict"  # It waits for its blocks.
+    with house.services.database.transaction() as session:
+        session.add(DepositCursorRow(chain_id=CHAIN, number=8, hash="0x" + "8" * 64, finalized=0))
+        for row in session.exec(select(DepositRow)):
+            house.services.custody.ledger.post_all_in(session, entries_of(row, DepositStep.SEEN))
+    arrivals.decide([Verdict(number, 0, "sanctioned"), Verdict(theirs, 0, "sanctioned")], 1)
+    assert (await house.ask("GET", f"/deposits/{number}"))[1]["state"] == "suspended"
+    assert (await house.ask("POST", path, shown))[1]["detail"] == f"deposit {number} is not final yet"
+    with house.services.database.transaction() as session:
+        session.get_one(DepositCursorRow, CHAIN).finalized = 8
+    for other in (path, f"/deposits/{theirs}/clearances"):
+        assert (await house.ask("POST", other, shown, who=TENANT))[1]["code"] == "house_only"
+    assert (await house.ask("POST", "/deposits/999/clearances", shown))[0] == 404
+    assert (await house.ask("POST", path, {"reason": " "}))[0] == 422
+    assert house.owed("ulla", asset=USDC) == 0
+    status, cleared = await house.ask("POST", path, shown)
+    assert (status, cleared["state"]) == (201, "final")
+    assert cleared["history"][-1]["detail"] == {"operator": "anybody@example.com"} | shown
+    assert house.owed("ulla", asset=USDC) == 2_500_000
+    assert (await house.ask("POST", path, shown))[1]["code"] == "conflict"
+    assert house.owed("ulla", asset=USDC) == 2_500_000
 
 
 # --- vaults
