@@ -11,7 +11,7 @@ from wallets.hardening import Hardened
 settings.register_profile("capstan", deadline=None)
 settings.load_profile("capstan")
 
-pytest_plugins = ["tests.world", "tests.recordings", "tests.databases"]
+pytest_plugins = ["tests.world", "tests.recordings", "tests.databases", "tests.loggers"]
 
 
 @pytest.fixture(autouse=True)

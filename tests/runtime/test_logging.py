@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from runtime import configure_logging
+from runtime import configure_logging, control
+from tests.loggers import renew_loggers
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -30,3 +31,12 @@ def test_a_logged_exception_shows_where_it_was_raised_and_no_local_variable(tmp_
 
 def fail(password: str) -> None:
     raise ValueError("wrong password" if password else "none")
+
+
+def test_what_a_test_has_set_is_not_what_the_next_ones_loggers_write_by(tmp_path: Path, capsys) -> None:
+    configure_logging(file=tmp_path / "log")
+    control.log.warning("first")
+    renew_loggers()
+    control.log.warning("second")
+    assert "second" not in (tmp_path / "log").read_text()
+    assert "second" in capsys.readouterr().out
