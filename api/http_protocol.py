@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
+from api.core import figures
 from api.streams.endpoint import EXTENSION
+
+log = structlog.get_logger(__name__)
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 
@@ -43,6 +47,11 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()  # In the middle of another's answer nothing else may be said.
         else:
             self.send_400_response(f"a request's head has at most {HEAD_BYTES_MAX} bytes")
+
+    def send_400_response(self, msg: str) -> None:
+        log.warning("server.malformed", why=msg, address=self.client and self.client[0])
+        figures.CONNECTIONS_CUT.labels("malformed").inc()
+        super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         self._is_head = False

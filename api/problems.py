@@ -4,6 +4,8 @@ Errors are RFC 9457 problems of `application/problem+json`: `type` (a URN that n
 `title`, `status`, `detail`, and where they apply `hint`, `errors` (JSON pointers into the request with what is wrong
 there) and `request_id`. The status follows the error tree: 422 input, 403 refused, 409 rejected by a venue, 503
 unavailable, 504 unknown outcome, 500 our bug.
+
+What a request was refused with is noted in its scope's state under `REFUSAL`, for whoever writes the log.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ BODY_BYTES_MAX = 64 * 1024
 BODY_S_MAX = 15.0
 """A body that takes longer than this to arrive is not waited for."""
 _DIGITS = re.compile(r"[0-9]{1,12}")
+REFUSAL = "refusal"
 
 
 def answer_problems(app: FastAPI) -> None:
@@ -49,7 +52,9 @@ def answer_problems(app: FastAPI) -> None:
     @app.exception_handler(PlatformError)
     async def on_platform_error(request: Request, exc: PlatformError) -> JSONResponse:
         if isinstance(exc, ApiError):
-            return problem(request.scope, exc.status, exc.code, str(exc), hint=exc.hint, headers=exc.headers)
+            answer = problem(request.scope, exc.status, exc.code, str(exc), hint=exc.hint, headers=exc.headers)
+            note_refusal(request.scope, exc.code, claimed=exc.claimed)
+            return answer
         status, code = next(((status, code) for kind, status, code in _KINDS if isinstance(exc, kind)), (502, "venue"))
         if isinstance(exc, InvariantError):
             log.error("api.failed", kind="InvariantError", error=str(exc))
@@ -94,9 +99,18 @@ def problem(
     body = {"type": f"urn:capstan:problem:{code}", "title": phrase, "status": status, "detail": detail, "code": code}
     if hint:
         body["hint"] = hint
-    if request_id := scope.get("state", {}).get("request_id"):
+    note_refusal(scope, code, rule=more.get("rule", ""))
+    if request_id := scope["state"].get("request_id"):
         body["request_id"] = request_id
     return JSONResponse({**body, **more}, status, media_type="application/problem+json", headers=dict(headers or {}))
+
+
+def note_refusal(scope: Scope, code: str, *, rule: str = "", claimed: str = "") -> None:
+    """Write into a request's state what it is refused with, for its line in the log.
+
+    `claimed` is whom the caller has named, see `ApiError`.
+    """
+    scope.setdefault("state", {})[REFUSAL] = {"code": code, "rule": rule, "claimed": claimed}
 
 
 class _BoundedBody:

@@ -15,7 +15,7 @@ from api.auth.principal import Method, Principal, Requirement
 from api.auth.rates import Rates
 from api.auth.scopes import parse_scopes
 from api.auth.settings import ApiSettings
-from api.auth.signing import Credentials, canonical, request_digest
+from api.auth.signing import Credentials, canonical, is_key_id, request_digest
 from api.auth.standing import Standing, Standings
 from api.auth.step_up import StepUps
 from api.auth.tickets import Tickets
@@ -57,13 +57,16 @@ class RequestGate:
 
     async def admit(self, request: Request, need: Requirement) -> Principal:
         """Find out who asks; see `Gate.admit`."""
-        address = caller_address(request, self._proxies)
+        address = self.address_of(request)
         try:
             principal, standing = await self._identify(request)
             if not _may_come_from(standing, address):
-                raise Forbidden("not from this address", code="foreign_address", hint="the allow-list does not have it")
+                raise Forbidden(
+                    "not from this address", code="foreign_address", hint="the allow-list does not have it",
+                    claimed=principal.actor,
+                )  # fmt: skip
         except (Unauthenticated, Forbidden) as exc:
-            await self._count_failure(exc, address)
+            await self._count_failure(exc, address, exc.claimed or self.claimed_by(request))
             raise
         structlog.contextvars.bind_contextvars(actor=principal.actor, organisation=principal.organisation)
         await self.spend(request, principal.actor, need.weight, standing.rate_limit)
@@ -95,7 +98,7 @@ class RequestGate:
         known: tuple[Standing, Principal] | None = state.get("still")
         if known is not None and known[0] is standing and known[1] is principal:
             return principal  # Nor does its address change.
-        if not _may_come_from(standing, caller_address(connection, self._proxies)):
+        if not _may_come_from(standing, self.address_of(connection)):
             return None
         scopes = (principal.scopes if principal.granted is None else principal.granted) & standing.scopes
         if scopes == principal.scopes and standing.portfolios == principal.portfolios:
@@ -109,9 +112,16 @@ class RequestGate:
         Raises:
             Unauthenticated: Code `invalid_ticket`: none, used, over, or its caller may not be here (any more).
         """
-        now = await self.still(await self._tickets.redeem(word), connection)
-        if now is None:
-            raise Unauthenticated("this ticket's caller may not be here", code="invalid_ticket")
+        try:
+            found = await self._tickets.redeem(word)
+            now = await self.still(found, connection)
+            if now is None:
+                raise Unauthenticated(
+                    "this ticket's caller may not be here", code="invalid_ticket", claimed=found.actor
+                )
+        except Unauthenticated as exc:
+            await self._count_failure(exc, self.address_of(connection), exc.claimed)
+            raise
         return now
 
     async def spend(self, request: HTTPConnection, caller: str, weight: int, limit: int) -> None:
@@ -126,9 +136,18 @@ class RequestGate:
 
     async def spend_by_address(self, request: HTTPConnection, what: str, limit: int) -> str:
         """Count a call of somebody unknown by its address; give the address as text."""
-        address = caller_address(request, self._proxies)
+        address = self.address_of(request)
         await self.spend(request, f"{what}:{counted_as(address)}", 1, limit)
         return str(address or "")
+
+    def address_of(self, connection: HTTPConnection) -> Address | None:
+        """Where a caller comes from; see `caller_address`."""
+        return caller_address(connection, self._proxies)
+
+    def claimed_by(self, connection: HTTPConnection) -> str:
+        """The key that a caller says is its own, in the form of an actor; empty where it names none."""
+        key = connection.headers.get("api-key", "")
+        return f"key:{key}" if is_key_id(key) else ""
 
     async def _identify(self, request: Request) -> tuple[Principal, Standing]:
         authorization = request.headers.get("authorization", "")
@@ -183,7 +202,10 @@ class RequestGate:
         )
         standing = await self._standing_of(named)
         if standing is None or standing.organisation != claims.org or (user and standing.user != user):
-            raise Unauthenticated("this session is over", code="session_over", headers=_CHALLENGE, hint="log in again")
+            raise Unauthenticated(
+                "this session is over", code="session_over", headers=_CHALLENGE, hint="log in again",
+                claimed=claims.holder,
+            )  # fmt: skip
         return (
             replace(named, scopes=granted & standing.scopes, portfolios=standing.portfolios, user=standing.user),
             standing,
@@ -197,8 +219,8 @@ class RequestGate:
             return await self._standings.of_client(name)
         return await self._standings.of_session(principal.session or "")
 
-    async def _count_failure(self, exc: ApiError, address: Address | None) -> None:
-        log.warning("auth.refused", code=exc.code, address=str(address))
+    async def _count_failure(self, exc: ApiError, address: Address | None, claimed: str) -> None:
+        log.warning("auth.refused", code=exc.code, address=str(address), claimed=claimed)
         spent = await self._rates.spend(f"failures:{counted_as(address)}", 1, FAILURES_A_MINUTE, self._now_ns())
         spent.check(1)
 

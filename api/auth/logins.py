@@ -82,14 +82,15 @@ class Logins:
         stored = await self._database.read(lambda session: _password_of(session, email.strip().lower()))
         is_right = await self._passwords.check(password, stored[1] if stored else None)
         if stored is None or not is_right:
-            log.warning("auth.refused", code="invalid_login")
-            raise _invalid()
+            user = stored[0] if stored else ""
+            log.warning("auth.refused", code="invalid_login", user=user)
+            raise _invalid(user)
         name = stored[0]
 
         def second(session: Session) -> str | ApiError:
             user = session.get(UserRow, name, with_for_update=True)
             if user is None or user.disabled_ns is not None:
-                return _invalid()
+                return _invalid(name)
             factors = factors_of(session, name)
             if not factors.any:
                 return "pwd"
@@ -104,7 +105,7 @@ class Logins:
             if is_locked(user, now):
                 return Unauthenticated("too many wrong codes", code="locked", hint="wait, or ask an operator")
             method = take_code(session, self._seal, user, code, now)
-            return _invalid() if method is None else f"pwd {method} mfa"
+            return _invalid(name) if method is None else f"pwd {method} mfa"
 
         found = await self._database.run(second)
         if isinstance(found, ApiError):
@@ -134,7 +135,9 @@ class Logins:
         row, following = await self._sessions.refresh(token, client=client)
         standing = await self._database.read(lambda session: member_standing(session, row.organisation, row.user))
         if standing is None:
-            raise Unauthenticated("this session is over", code="session_over", hint="log in again")
+            raise Unauthenticated(
+                "this session is over", code="session_over", hint="log in again", claimed=f"session:{row.id}"
+            )
         return await self._issue(row, following, standing)
 
     async def issue_for(self, row: SessionRow, refresh_token: str) -> Issued:
@@ -177,5 +180,6 @@ def _choose(session: Session, user: str, organisation: str) -> Standing:
     return standing
 
 
-def _invalid() -> Unauthenticated:
-    return Unauthenticated("these do not log anybody in", code="invalid_login")
+def _invalid(user: str) -> Unauthenticated:
+    claimed = f"user:{user}" if user else ""
+    return Unauthenticated("these do not log anybody in", code="invalid_login", claimed=claimed)

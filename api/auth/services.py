@@ -72,8 +72,8 @@ class Auth:
         standings = Standings(database, clock.now_ns, seal)
         step_ups = StepUps(database, challenges)
         tickets = Tickets(batches, challenges)
-        passwords = Passwords(settings.password_memory_kib)
-        sessions = Sessions(database, clock.now_ns, key.derive("auth/refresh-tokens"), settings)
+        passwords, audit = Passwords(settings.password_memory_kib), AuditLog(database, clock.now_ns)
+        sessions = Sessions(database, clock.now_ns, key.derive("auth/refresh-tokens"), settings, audit)
         nonces: Nonces
         rates: Rates
         if settings.redis:
@@ -93,7 +93,7 @@ class Auth:
             clock=clock,
             database=database,
             seal=seal,
-            audit=AuditLog(database, clock.now_ns),
+            audit=audit,
             passwords=passwords,
             challenges=challenges,
             tokens=tokens,

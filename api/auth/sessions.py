@@ -22,6 +22,7 @@ from api.auth.scopes import Scope, format_scopes
 from api.auth.settings import ApiSettings
 from api.auth.tables import SessionRow
 from api.core.errors import Unauthenticated
+from custody.audit import AuditLog
 from runtime.base64url import encode64
 from runtime.database import Database
 
@@ -49,8 +50,11 @@ class Login:
 class Sessions:
     """Starts, refreshes and ends sessions."""
 
-    def __init__(self, database: Database, now_ns: Callable[[], int], key: bytes, settings: ApiSettings) -> None:
+    def __init__(
+        self, database: Database, now_ns: Callable[[], int], key: bytes, settings: ApiSettings, audit: AuditLog
+    ) -> None:
         self._database = database
+        self._audit = audit
         self._now_ns = now_ns
         self._key = key
         self._settings = settings
@@ -107,6 +111,8 @@ class Sessions:
                 session.refresh(row)
                 return row, ""
             row.revoked_ns, row.revoked_why = now, "reused refresh token"
+            detail = {"organisation": row.organisation, "session": name, "client": row.client or ""}
+            self._audit.append(session, "session.token-reused", f"user/{row.user}", detail)
             return row, "reused"
 
         row, trouble = await self._database.run(take)
@@ -115,9 +121,12 @@ class Sessions:
         if row is not None:
             log.warning("auth.refresh_token_reused", session=name, user=row.user, organisation=row.organisation)
             raise Unauthenticated(
-                "this refresh token was used before; the session has ended", code="reused_token", hint="log in again"
-            )
-        raise Unauthenticated("this session is over", code="session_over", hint="log in again")
+                "this refresh token was used before; the session has ended", code="reused_token",
+                hint="log in again", claimed=f"session:{name}",
+            )  # fmt: skip
+        raise Unauthenticated(
+            "this session is over", code="session_over", hint="log in again", claimed=f"session:{name}"
+        )
 
     def name_of(self, token: str) -> str:
         """The session that a refresh token belongs to, good or not.

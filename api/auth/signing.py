@@ -205,6 +205,11 @@ def read_public_key(text: str) -> bytes:
     return raw
 
 
+def is_key_id(text: str) -> bool:
+    """Whether a text has the form of a key's id; whether there is such a key is another question."""
+    return _KEY_ID.fullmatch(text) is not None
+
+
 def _header(headers: Mapping[str, str], name: str, form: re.Pattern[str], wanted: str) -> str:
     value = headers.get(name.lower(), "")
     if not form.fullmatch(value):

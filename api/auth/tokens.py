@@ -50,6 +50,11 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """The session; empty for a client that acts for itself."""
     amr: list[str] = []
 
+    @property
+    def holder(self) -> str:
+        """Who was given it: `session:ses_…`, or the client that acts for itself."""
+        return f"session:{self.sid}" if self.sid else self.sub
+
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
@@ -124,7 +129,9 @@ class Tokens:
                 self._checked.popitem(last=False)
         now_s = self._now_ns() // 10**9
         if claims.exp <= now_s:
-            raise Unauthenticated("the access token is over", code="expired_token", hint="refresh it")
+            raise Unauthenticated(
+                "the access token is over", code="expired_token", hint="refresh it", claimed=claims.holder
+            )
         if claims.iat > now_s + 60:
             raise _bad("it is from the future")
         return claims

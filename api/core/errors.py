@@ -14,11 +14,19 @@ class ApiError(PlatformError):
     code = "bad_request"
 
     def __init__(
-        self, message: str, *, hint: str = "", code: str = "", headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
+        claimed: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.code = code or type(self).code
         self.headers = dict(headers or {})
+        self.claimed = claimed
+        """For the log: who a caller that was not admitted has named, as `key:key_…`, `session:ses_…`, `wallet:0x…`."""
 
 
 class BadRequest(ApiError):

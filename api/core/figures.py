@@ -25,6 +25,16 @@ DURATION: Final = Histogram(
     registry=REGISTRY,
 )
 IN_FLIGHT: Final = Gauge("capstan_http_requests_in_flight", "Requests that are being answered", registry=REGISTRY)
+REFUSALS: Final = Counter(
+    "capstan_http_refusals", "Requests that were answered with a problem, by its code", ["code"], registry=REGISTRY
+)
+CONNECTIONS_CUT: Final = Counter(
+    "capstan_connections_cut",
+    "Connections that were closed before they were answered: `slow_head`, `silent`, `stalled`, `malformed`, too many"
+    " `connections` or too many `per_address`",
+    ["why"],
+    registry=REGISTRY,
+)
 WS_CLIENTS: Final = Gauge("capstan_ws_clients", "Connections to the stream", registry=REGISTRY)
 WS_SEND_LAG: Final = Histogram(
     "capstan_ws_send_lag_seconds",

@@ -2,7 +2,8 @@
 in the log and the figures of its route.
 
 What is logged of a request is its method, its route's template and how it ended, never its path, query, headers or
-body. A plain ASGI layer: it costs some microseconds, and streams pass untouched.
+body. Of one that was refused its problem's code too, and of one that was refused before it was known who asks, where it
+came from and whom it named. A plain ASGI layer: it costs some microseconds, and streams pass untouched.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.core import figures
-from api.problems import problem
+from api.core.errors import BadRequest
+from api.problems import REFUSAL, problem
 from runtime import tracing
 
 if TYPE_CHECKING:
@@ -121,4 +125,20 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
     method, route = scope["method"], getattr(scope.get("route"), "path", figures.UNKNOWN)
     figures.count_request(method, route, status or ABANDONED, seconds)
     tell = log.warning if status >= 500 else log.info
-    tell("api.request", method=method[:10], route=route, status=status or ABANDONED, ms=round(seconds * 1000, 2))
+    why = _refusal(scope) if status >= 400 and REFUSAL in scope["state"] else {}
+    ms = round(seconds * 1000, 2)
+    tell("api.request", method=method[:10], route=route, status=status or ABANDONED, ms=ms, **why)
+
+
+def _refusal(scope: Scope) -> dict[str, str]:
+    """What an operator wants to know of a request that was refused. Whom a caller names is not proved."""
+    found: dict[str, str] = dict(scope["state"][REFUSAL])
+    figures.REFUSALS.labels(found["code"]).inc()
+    if "actor" in structlog.contextvars.get_contextvars():
+        found["claimed"] = ""
+    else:
+        gate, connection = scope["app"].state.services.auth.gate, HTTPConnection(scope)
+        found["claimed"] = found["claimed"] or gate.claimed_by(connection)
+        with suppress(BadRequest):  # A proxy wrote what is no address.
+            found["address"] = str(gate.address_of(connection) or "")
+    return {name: value for name, value in found.items() if value}

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from api.auth.networks import Network, is_within
+from api.core import figures
 
 log = structlog.get_logger(__name__)
 
@@ -55,17 +56,20 @@ class Guarded:
 
     _head: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _is_silent: bool = True
+    """Not one byte has come yet."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)  # type: ignore[misc]
         if (why := self._objection()) is not None:
             log.warning("server.too_many", why=why, address=self.client and self.client[0])
+            figures.CONNECTIONS_CUT.labels(why).inc()
             transport.abort()
             return
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        before = self.cycle
+        before, self._is_silent = self.cycle, False
         if self._head is None and (before is None or before.response_complete):
             self._expect_head()
         super().data_received(data)  # type: ignore[misc]
@@ -100,15 +104,21 @@ class Guarded:
         return self.timers or self.loop
 
     def _expect_head(self) -> None:
-        self._head = self._timers.call_later(self.limits.head_s, self._give_up, "slow_head")
+        self._head = self._timers.call_later(self.limits.head_s, self._give_up_head)
 
     def _head_came(self) -> None:
         if self._head is not None:
             self._head.cancel()
             self._head = None
 
+    def _give_up_head(self) -> None:
+        self._give_up("silent" if self._is_silent else "slow_head")
+
     def _give_up(self, why: str) -> None:
-        log.info("server.given_up", why=why, address=self.client and self.client[0])
+        # Browsers open connections that they may want later: one that never said a word is not worth a warning.
+        tell = log.info if why == "silent" else log.warning
+        tell("server.given_up", why=why, address=self.client and self.client[0])
+        figures.CONNECTIONS_CUT.labels(why).inc()
         self.transport.abort()
 
     def _objection(self) -> str | None:

@@ -23,6 +23,8 @@ from api.server.guard import Guarded, Limits, Timers
 log = structlog.get_logger(__name__)
 
 GRACE_S: Final = 10
+WEBSOCKET_BYTES_MAX: Final = 64 * 1024
+"""What a WebSocket says at once. More ends it."""
 
 
 class Server(uvicorn.Server):
@@ -61,6 +63,8 @@ class Server(uvicorn.Server):
             ws=FramedWebSocket,
             # Compressing each message for each reader anew would cost more than all else about a stream.
             ws_per_message_deflate=False,
+            # Nobody has to say more than `MESSAGE_MAX`, and who says it is not known yet.
+            ws_max_size=WEBSOCKET_BYTES_MAX,
             ssl_context_factory=factory,
             # Ours: one line of JSON a request, without its path. uvicorn's own would have a stream's ticket in it.
             log_config=None,

@@ -52,6 +52,8 @@ class Door:
     """The caller as it stands now; None once it may not be here."""
     knows_instrument: Callable[[str], bool]
     now_ns: Callable[[], int]
+    address: str = ""
+    """Where the client comes from, for the log."""
 
 
 class _Closed(Exception):
@@ -104,9 +106,9 @@ class Connection:
             if over.done():
                 raise over.result()
         except TimeoutError:
-            await self._close(NO_TICKET, "no ticket came")
+            await self._refuse(NO_TICKET, "no ticket came")
         except _Closed as exc:
-            await self._close(exc.code, exc.reason)
+            await self._refuse(exc.code, exc.reason)
         except (WebSocketDisconnect, ConnectionError):
             pass
         except asyncio.CancelledError:
@@ -125,7 +127,10 @@ class Connection:
         word = self._socket.query_params.get("ticket")
         said: protocol.Said | None = None
         if word is None:
-            said = self._read(await self._message())
+            try:
+                said = self._read(await self._message())
+            except InputError as exc:
+                raise _Closed(NO_TICKET, "the first message is a ticket") from exc
             if not isinstance(said, protocol.Auth):
                 raise _Closed(NO_TICKET, "the first message is a ticket")
             word = said.ticket
@@ -263,6 +268,11 @@ class Connection:
 
     def _read(self, message: bytes) -> protocol.Said:
         return protocol.read(message)
+
+    async def _refuse(self, code: int, reason: str) -> None:
+        """End the connection for what its client did, or did not."""
+        log.warning("stream.closed", code=code, why=reason, address=self._door.address)
+        await self._close(code, reason)
 
     async def _close(self, code: int, reason: str) -> None:
         try:

@@ -20,6 +20,7 @@ from api.auth.scopes import Scope, format_scopes, parse_scopes
 from api.auth.standing import member_standing
 from api.auth.tables import OAuthClientRow, OrganisationRow, SessionRow
 from api.core.errors import ApiError, BadRequest, Forbidden, Unauthenticated
+from api.problems import note_refusal
 from api.services import Services, Use
 from api.v1.consent import Asking, consent_page
 from api.v1.logins import origin_of
@@ -176,9 +177,11 @@ async def token(services: Use, request: Request) -> JSONResponse:
         client = await _client(services, request, fields)
         answer = await _tokens(services, client, fields, address)
     except OAuthError as exc:
-        return _refusal(exc)
+        return _refusal(request, exc)
     except (Unauthenticated, Forbidden) as exc:
-        return _refusal(OAuthError("invalid_grant", str(exc)))
+        refusal = _refusal(request, OAuthError("invalid_grant", str(exc)))
+        note_refusal(request.scope, exc.code, claimed=exc.claimed)
+        return refusal
     return JSONResponse(answer)
 
 
@@ -197,7 +200,7 @@ async def revoke(services: Use, request: Request) -> JSONResponse:
         fields = _read_form(await request.body())
         client = await _client(services, request, fields)
     except OAuthError as exc:
-        return _refusal(exc)
+        return _refusal(request, exc)
     text = fields.get("token", "")
     try:
         name = auth.sessions.name_of(text) if text.startswith("rt_") else (await auth.tokens.check(text)).sid
@@ -381,7 +384,8 @@ def _read_form(body: bytes) -> dict[str, str]:
     return fields
 
 
-def _refusal(exc: OAuthError) -> JSONResponse:
+def _refusal(request: Request, exc: OAuthError) -> JSONResponse:
+    note_refusal(request.scope, exc.error)
     headers = {"www-authenticate": 'Basic realm="capstan"'} if exc.status == 401 else {}
     return JSONResponse({"error": exc.error, "error_description": exc.description}, exc.status, headers=headers)
 

@@ -23,5 +23,6 @@ async def stream(socket: WebSocket) -> None:
         still=lambda who: gate.still(who, socket),
         knows_instrument=services.mirror.state("books").__contains__,
         now_ns=services.clock.now_ns,
+        address=str(gate.address_of(socket) or ""),
     )
     await Connection(socket, door).run()

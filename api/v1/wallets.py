@@ -109,8 +109,9 @@ async def sign_in(services: Use, request: Request, body: WalletLogin) -> TokenPa
     user = await services.database.read(read)
     if user is None:
         raise Unauthenticated(
-            "this wallet is nobody's here", code="unknown_wallet", hint="log in another way and link it first"
-        )
+            "this wallet is nobody's here", code="unknown_wallet", hint="log in another way and link it first",
+            claimed=f"wallet:{message.address}",
+        )  # fmt: skip
     return TokenPair.of(await services.auth.logins.begin(user, "swk", body.organisation, origin))
 
 
@@ -178,29 +179,33 @@ async def _prove(services: Services, body: SignedMessage) -> SignInMessage:
     auth = services.auth
     try:
         message = SignInMessage.parse(body.message)
-        message.check(origins=auth.settings.all_origins, now=instant(services.clock.now_ns()))
     except InputError as exc:
         raise _invalid(str(exc)) from exc
+    try:
+        message.check(origins=auth.settings.all_origins, now=instant(services.clock.now_ns()))
+    except InputError as exc:
+        raise _invalid(str(exc), message) from exc
 
     def take(session: Session) -> Any:
         return auth.challenges.take(session, _KIND, message.nonce)
 
     if await services.database.run(take) is None:
-        raise _invalid("its nonce was used, is over, or is not ours")
+        raise _invalid("its nonce was used, is over, or is not ours", message)
     signature = bytes.fromhex(body.signature[2:])
     try:
         is_signed = await has_signed(
             message.address, message.digest(), signature, chain_id=message.chain_id, chains=auth.chains
         )
     except InputError as exc:
-        raise _invalid(str(exc)) from exc
+        raise _invalid(str(exc), message) from exc
     if not is_signed:
-        raise _invalid("the account did not sign it")
+        raise _invalid("the account did not sign it", message)
     return message
 
 
-def _invalid(why: str) -> Unauthenticated:
-    return Unauthenticated(f"this message signs nobody in: {why}", code="invalid_sign_in")
+def _invalid(why: str, message: SignInMessage | None = None) -> Unauthenticated:
+    claimed = "" if message is None else f"wallet:{message.address}"
+    return Unauthenticated(f"this message signs nobody in: {why}", code="invalid_sign_in", claimed=claimed)
 
 
 def _shown(row: WalletRow) -> Wallet:

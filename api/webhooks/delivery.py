@@ -17,7 +17,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow
-from domain import InvariantError, PlatformError
+from domain import InvariantError, PlatformError, Refused
 from runtime.database import Database
 
 log = structlog.get_logger(__name__)
@@ -163,6 +163,9 @@ class Deliverer:
                 reply = await due.tell(due.told)
         except TimeoutError:
             reply = Reply(False, error=f"no answer within {TRY_S:g} s")
+        except Refused as exc:
+            log.warning("webhooks.refused", endpoint=due.endpoint, event_id=due.told.event, rule=exc.rule)
+            reply = Reply(False, error=str(exc))
         except PlatformError as exc:
             reply = Reply(False, error=str(exc))
         except (aiohttp.ClientError, OSError, ValueError) as exc:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from api.auth.services import Auth
 from api.auth.settings import ApiSettings
 from api.auth.tables import MembershipRow, UserRow
-from api.http_protocol import BoundedHttp
+from api.server.serving import Server
 from api.services import Services
 from runtime.processes import die_with_parent
 from tests.api.lab import api_services, application
@@ -40,8 +39,8 @@ def serving(folder: Path) -> Iterator[tuple[str, Services]]:
             clock=plain.clock, database=plain.database, key=plain.key, batches=plain.batches, settings=settings
         )
         services = replace(plain, auth=auth)
-        config = uvicorn.Config(application(services), log_config=None, proxy_headers=False, http=BoundedHttp)
-        server = uvicorn.Server(config)
+        app = application(services)
+        server = Server(app, "127.0.0.1", 0)
         thread = threading.Thread(target=server.run, args=([door],), name="api")
         thread.start()
         try:
@@ -50,6 +49,7 @@ def serving(folder: Path) -> Iterator[tuple[str, Services]]:
             server.should_exit = True
             thread.join(60)
             assert not thread.is_alive()
+            app.state.is_draining = False
 
 
 def add_member(services: Services, organisation: str, name: str) -> str:

@@ -83,6 +83,8 @@ async def test_requests_are_counted_by_route_and_how_they_ended(client: Client) 
     route = "route=/v1/orders/{order_id}"
     assert more("capstan_http_requests_total", "method=GET", route, "status=422") == 2
     assert more("capstan_http_request_seconds_count", "method=GET", route) == 2
+    assert more("capstan_http_refusals_total", "code=invalid_request") == 2
+    assert more("capstan_http_refusals_total", "code=not_found") == 2
     assert more("capstan_http_requests_total", "method=GET", "route=unknown", "status=404") == 2
     assert after["capstan_http_requests_in_flight",] == 1, "this one"
     assert not any("made-up" in part or "ord_a" in part for name in after for part in name)

@@ -9,7 +9,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from api.core import figures
 from api.server.guard import Guarded, Limits
+from tests.api.logs import logging
 from tests.api.server.conftest import PATIENCE_S
 
 GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -38,6 +40,11 @@ async def ended(reader) -> bytes:
             return b""
 
 
+def cut(why: str) -> float:
+    """How many connections the figures say were cut for this."""
+    return figures.REGISTRY.get_sample_value("capstan_connections_cut_total", {"why": why}) or 0.0
+
+
 async def until(holds) -> None:
     """Wait until something holds that nobody announces."""
     async with asyncio.timeout(PATIENCE_S):
@@ -60,8 +67,15 @@ async def test_a_head_that_trickles_is_not_waited_for_and_others_are_answered(se
             await writer.drain()
             timers.advance(0.1)
         assert len(server.server_state.connections) == 3, "within the bound they are waited for"
-        timers.advance(10)
+        await until(lambda: [each._is_silent for each in server.server_state.connections].count(True) == 1)
+        before = cut("slow_head"), cut("silent")
+        with logging() as written:
+            timers.advance(10)
+        assert (cut("slow_head"), cut("silent")) == (before[0] + 2, before[1] + 1)
         assert [await ended(reader) for reader in (silent, slow, later)] == [b"", b"", b""]
+        lines = [(line["why"], line["level"], line["address"]) for line in written.all(event="server.given_up")]
+        here = server.address[0]
+        assert sorted(lines) == [("silent", "info", here), *[("slow_head", "warning", here)] * 2]
         good, writer = await opened(server)
         writer.write(GET)
         assert (await answered(good))[0] == 200
@@ -94,7 +108,10 @@ async def test_who_takes_nothing_of_an_answer_is_let_go(serving, timers) -> None
         writer.transport.pause_reading()
         writer.write(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
         await until(lambda: server.server_state.tasks and timers.pending == 1)
-        timers.advance(30)
+        with logging() as written:
+            timers.advance(30)
+        line = written.one(event="server.given_up")
+        assert (line["why"], line["level"], line["address"]) == ("stalled", "warning", server.address[0])
         await until(lambda: not server.server_state.connections and not server.server_state.tasks)
         writer.transport.abort()
 
@@ -105,8 +122,13 @@ async def test_connections_beyond_the_bound_are_closed_and_a_place_that_is_free_
         for reader, writer in held:
             writer.write(GET)
             assert (await answered(reader))[0] == 200
-        one_more, _ = await opened(server)
-        assert await ended(one_more) == b""
+        before = cut("connections")
+        with logging() as written:
+            one_more, _ = await opened(server)
+            assert await ended(one_more) == b""
+        assert cut("connections") == before + 1
+        line = written.one(event="server.too_many")
+        assert (line["why"], line["level"], line["address"]) == ("connections", "warning", server.address[0])
         held[0][1].close()
         await until(lambda: len(server.server_state.connections) == 2)
         reader, writer = await opened(server)

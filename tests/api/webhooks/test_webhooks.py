@@ -23,6 +23,7 @@ from api.webhooks import KINDS, LADDER_S, Deliverer, Guard, WebhookTeller
 from api.webhooks.tables import SecretRow
 from domain import InputError, Refused
 from tests.api.lab import ANYBODY, JSON, Client, OpenGate, api_services, application
+from tests.api.logs import logging
 
 ORG = ANYBODY.organisation
 
@@ -324,7 +325,11 @@ async def test_a_name_that_changes_after_it_was_admitted_reaches_nothing_inside(
     house.receiver.url = f"https://rebind.example:{port}/"
     made = await house.endpoint()
     await house.announce()
-    await house.deliver()
+    with logging() as written:
+        await house.deliver()
+    line = written.one(event="webhooks.refused")
+    assert (line["level"], line["rule"], line["endpoint"]) == ("warning", "webhook-address", made["id"])
+    written.check("rebind.example", "127.0.0.1", made["secret"])
     row = (await house.log(made))[0]
     shown = (await house.ask("GET", f"/{made['id']}/deliveries/{row['id']}"))[1]
     assert (row["state"], shown["attempts"][0]["status"]) == ("pending", None)
