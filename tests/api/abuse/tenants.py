@@ -20,6 +20,7 @@ from api.custody.tables import VaultRow
 from api.portfolios.directory import assign
 from api.services import Services
 from api.strategies.tables import StrategyVersionRow
+from api.swaps.tables import SwapRow
 from engine.backtest.packing import pack
 from tests.api.custody.lab import RECIPIENT
 from tests.api.custody.lab import House as Custody
@@ -30,8 +31,22 @@ from tests.api.test_document import Engine
 
 VERBS: Final = ("GET", "PUT", "PATCH", "POST", "DELETE")
 """In the order in which an owner uses them: what is taken away is taken away last."""
-SHARED: Final = frozenset({"instrument", "venue", "slug", "asset", "component"})
-"""Parameters that name what is everybody's."""
+NOBODYS: Final = {
+    "/docs/{asset}": "the documentation's own files",
+    "/readyz/{component}": "for probes: a word of the installation's parts",
+    "/v1/branding/{slug}": "what anybody sees before logging in at an exchange",
+    "/v1/books/{instrument:path}": "the market is everybody's",
+    "/v1/candles/{instrument:path}": "the market is everybody's",
+    "/v1/instruments/{instrument:path}": "the market is everybody's",
+    "/v1/trades/{instrument:path}": "the market is everybody's",
+    "/v1/venues/{venue}": "a venue is everybody's, and nothing of anybody's account there is told",
+}
+"""Routes whose path names what no organisation has to itself, each with the reason."""
+HOUSES: Final = {
+    "/v1/policies/proposals/{proposal}": "one policy holds for all",
+    "/v1/policies/proposals/{proposal}/signatures": "one policy holds for all",
+}
+"""Routes whose path names what only the house has; everybody else is told so."""
 SIGNATURE: Final = {"key": "ed25519:" + "0" * 64, "verdict": "reject", "proof": {"signature": "0" * 128}}
 WHAT_A_TRY_LEAVES: Final = frozenset({"api_idempotency_keys", "audit_log", "api_challenges"})
 
@@ -117,6 +132,14 @@ class Tenants:
         with self.services.database.transaction() as session:
             done = BacktestResultRow(backtest=self.things["backtest"], result="{}", curve="[]", report=pack("page"))
             session.add(done)
+            swap = SwapRow(
+                id=f"sw_{'a' * 24}", organisation=self.owner.organisation, actor=self.owner.actor, initiator=user,
+                state="mined", chain_id=1, token_in="0x" + "11" * 20, token_out="0x" + "22" * 20, is_exact_out=False,
+                amount_in="1", amount_out="1", amount_in_max="1", amount_out_min="1", max_hops=1,
+                through="universal-router", slippage_bps=1, impact_bps_max=1, deadline_ns=now, created_ns=now,
+            )  # fmt: skip
+            session.add(swap)
+            self.things["swap"] = swap.id
         await self._fill_custody()
         await self._fill_alerts()
         self.things["oauth-clients/client"] = (await self.make("/v1/oauth-clients", client))["id"]
@@ -173,16 +196,18 @@ class Tenants:
         """Every (verb, path, what of the owner its parameters name) of a route that names things of an organisation."""
         found = []
         for route in declared_routes(self.client.app):
-            wanted = set(re.findall(r"\{(\w+)", route.path)) - SHARED
-            if not wanted or requirement_of(route) is None:
+            wanted = set(re.findall(r"\{(\w+)", route.path))
+            if not wanted or route.path in NOBODYS | HOUSES:
                 continue
             # `client` is an OAuth client in one path and a client of custody in another.
             of_path = {name: f"{route.path.split('/')[2]}/{name}" for name in wanted}
             keys = {name: own if own in self.things else name for name, own in of_path.items()}
             values = {name: self.things[key] for name, key in keys.items() if key in self.things}
-            if set(values) == wanted:
-                verbs = set(getattr(route, "methods", None) or ()) & set(VERBS)
-                found += [(verb, route.path, values) for verb in verbs]
+            assert set(values) == wanted, f"{route.path} names what `things` has none of, and is asked for by nobody"
+            assert requirement_of(route) is not None, f"{route.path} names a thing, and anybody may ask for it"
+            verbs = set(getattr(route, "methods", None) or ())
+            assert verbs <= set(VERBS), (route.path, verbs)
+            found += [(verb, route.path, values) for verb in verbs]
         return sorted(found, key=lambda each: (VERBS.index(each[0]), each[1]))
 
     def example(self, verb: str, path: str) -> Any:

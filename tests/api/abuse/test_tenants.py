@@ -11,9 +11,10 @@ import pytest
 
 from api.auth import declared_routes, requirement_of
 from api.auth.scopes import ROLE_SCOPES, Role
-from tests.api.abuse.tenants import Tenants, filled, stored
+from tests.api.abuse.tenants import HOUSES, NOBODYS, Tenants, filled, stored
 from tests.api.custody.lab import counter
 from tests.api.lab import api_services
+from tests.api.logs import logging
 
 
 @pytest.fixture
@@ -41,17 +42,31 @@ async def test_anothers_thing_is_answered_like_none_by_every_route_and_to_every_
         body = tenants.example(verb, path)
         for role in Role:
             who = replace(tenants.stranger, scopes=ROLE_SCOPES[role])
-            theirs = await tenants.ask(who, verb, filled(path, values), body)
+            with logging() as written:
+                theirs = await tenants.ask(who, verb, filled(path, values), body)
             said = json.loads(theirs.body)
             assert theirs.status in (403, 404), (verb, path, role, said)
             assert theirs.status == 404 or said["code"] in ("missing_scope", "house_only"), (verb, path, role, said)
+            line = written.one(event="api.request")
+            assert (line["actor"], line["organisation"]) == (who.actor, who.organisation)
+            assert (line["method"], line["route"], line["code"]) == (verb, path, said["code"]), "never whose or which"
         nothing = made_up(values)
         none = await tenants.ask(tenants.stranger, verb, filled(path, nothing), body)
         theirs = await tenants.ask(tenants.stranger, verb, filled(path, values), body)
         assert like(json.loads(theirs.body), values) == like(json.loads(none.body), nothing), (verb, path)
-    assert len(routes) >= 45
+    assert len(routes) >= 60
     after = stored(tenants.services)
     assert {table for table in after if after[table] != before[table]} == set()
+
+
+async def test_what_only_the_house_has_is_answered_to_others_as_that(tenants: Tenants) -> None:
+    declared = {route.path: route.methods for route in declared_routes(tenants.client.app) if "{" in route.path}
+    assert declared.keys() >= NOBODYS.keys() | HOUSES.keys(), "what is named there is there"
+    for path in HOUSES:
+        for verb in declared[path]:
+            thing = filled(path, {"proposal": "pol_" + "0" * 16})
+            answer = await tenants.ask(tenants.owner, verb, thing, tenants.example(verb, path))
+            assert (answer.status, json.loads(answer.body)["code"]) == (403, "house_only"), (verb, path)
 
 
 async def test_what_an_owner_names_is_found(tenants: Tenants) -> None:
