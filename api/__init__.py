@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from api.app import create_app
 else:
+    from runtime.fronts import lazily
 
-    def __getattr__(name):
-        if name != "create_app":
-            raise AttributeError(f"module 'api' has no attribute {name!r}")
-        from api.app import create_app
-
-        globals()[name] = create_app
-        return create_app
+    _HOMES = {"api.app": "create_app"}
+    __getattr__ = lazily(__name__, _HOMES)
 
 
 __all__ = ["create_app"]

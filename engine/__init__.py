@@ -8,7 +8,6 @@ Names are fetched from their modules when they are asked for, so that a backtest
 without the half second that exchanges, chains and settings take to import.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,23 +20,19 @@ if TYPE_CHECKING:
     from engine.setup import RunConfig, build_kernel
     from engine.wiring import Wiring
 else:
-    _HOMES = {
-        "engine.journal": ("Journal", "read_journal"),
-        "engine.native": ("NativeKernel",),
-        "engine.ports": ("Bookkeeper", "Emit", "ExchangeVenue", "SwapDesk"),
-        "engine.runner": ("LiveRunner",),
-        "engine.wiring": ("Wiring",),
-        "engine.settings": ("EngineSettings",),
-        "engine.setup": ("RunConfig", "build_kernel"),
-        "engine.sdk": ("Context", "Strategy"),
-    }
-    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+    from runtime.fronts import lazily
 
-    def __getattr__(name):
-        if name not in _HOME_OF:
-            raise AttributeError(f"module 'engine' has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
-        return value
+    _HOMES = {
+        "engine.journal": "Journal read_journal",
+        "engine.native": "NativeKernel",
+        "engine.ports": "Bookkeeper Emit ExchangeVenue SwapDesk",
+        "engine.runner": "LiveRunner",
+        "engine.sdk": "Context Strategy",
+        "engine.settings": "EngineSettings",
+        "engine.setup": "RunConfig build_kernel",
+        "engine.wiring": "Wiring",
+    }
+    __getattr__ = lazily(__name__, _HOMES)
 
 
 __all__ = [

@@ -3,7 +3,6 @@
 Names are fetched when they are asked for: whoever reads `api.auth.settings` does not wait for FastAPI.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,14 +20,16 @@ if TYPE_CHECKING:
     )
     from api.auth.scopes import ROLE_SCOPES, Role, Scope
 else:
-    _SCOPES = ("ROLE_SCOPES", "Role", "Scope")
+    from runtime.fronts import lazily
 
-    def __getattr__(name):
-        if name not in __all__:
-            raise AttributeError(f"module 'api.auth' has no attribute {name!r}")
-        home = "api.auth.scopes" if name in _SCOPES else "api.auth.principal"
-        value = globals()[name] = getattr(import_module(home), name)
-        return value
+    _HOMES = {
+        "api.auth.principal": (
+            "Gate Method Principal Requirement check_routes confirm_step_up declared_routes public require "
+            "requirement_of"
+        ),
+        "api.auth.scopes": "ROLE_SCOPES Role Scope",
+    }
+    __getattr__ = lazily(__name__, _HOMES)
 
 
 __all__ = [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
-from starlette.requests import HTTPConnection
+from typing import TYPE_CHECKING
 
 from api.core.errors import BadRequest
 from domain import InputError
+
+if TYPE_CHECKING:  # Settings are read by every command, connections by one.
+    from starlette.requests import HTTPConnection
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

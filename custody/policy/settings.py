@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from chain import parse_address
-from custody.calls import known_methods
 from domain import Address, InputError
 from runtime import SettingsPart
 
@@ -33,6 +32,9 @@ def _address(text: str) -> Address:
 
 
 def _methods(names: frozenset[str]) -> frozenset[str]:
+    # Here, not above: every command reads settings, and few of them have reason to decode calls.
+    from custody.calls import known_methods
+
     if unknown := names - known_methods():
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known_methods()))}")
     return names

@@ -13,8 +13,8 @@ from custody import freeze
 from custody.audit import AuditLog
 from custody.freeze import Freezes
 from custody.reconciliation.chains import ChainReconciler
+from custody.reconciliation.coverage import AssetGroup, Solvency, solvency
 from custody.reconciliation.findings import Comparison, Report
-from custody.reconciliation.solvency import AssetGroup, Solvency, solvency
 from custody.reconciliation.venues import VenueReconciler
 from domain import InputError, VenueError
 from runtime.database import Database

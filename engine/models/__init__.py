@@ -7,7 +7,6 @@ Names are fetched when they are asked for: running a model needs ONNX Runtime, t
 PyTorch, and none of them is imported before it is used. docs/models.md is the page.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,22 +18,18 @@ if TYPE_CHECKING:
     from engine.models.settings import TrainSettings, load_train_settings
     from engine.models.training import Trained, evaluate, train
 else:
-    _HOMES = {
-        "artefact": ("Artefact", "Card", "list_artefacts", "load_artefact", "save_artefact"),
-        "drift": ("DriftGate", "DriftSettings"),
-        "features": ("FeatureStream",),
-        "inference": ("LocalModel", "Predictor", "runtime_version"),
-        "remote": ("RemoteModel", "ServedModel"),
-        "settings": ("TrainSettings", "load_train_settings"),
-        "training": ("Trained", "evaluate", "train"),
-    }
-    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+    from runtime.fronts import lazily
 
-    def __getattr__(name):
-        if name not in _HOME_OF:
-            raise AttributeError(f"module 'engine.models' has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f"engine.models.{_HOME_OF[name]}"), name)
-        return value
+    _HOMES = {
+        "engine.models.artefact": "Artefact Card list_artefacts load_artefact save_artefact",
+        "engine.models.drift": "DriftGate DriftSettings",
+        "engine.models.features": "FeatureStream",
+        "engine.models.inference": "LocalModel Predictor runtime_version",
+        "engine.models.remote": "RemoteModel ServedModel",
+        "engine.models.settings": "TrainSettings load_train_settings",
+        "engine.models.training": "Trained evaluate train",
+    }
+    __getattr__ = lazily(__name__, _HOMES)
 
 
 __all__ = [
