@@ -4,13 +4,17 @@ A press goes to the engine first and asks nobody: not for a confirmation, not fo
 is worked out from who presses: a tenant stops its own strategies, the house the run. It is written down as it happens,
 and where that fails the answer says so. A release needs two different people; what another press still holds stays
 stopped.
+
+A press that comes while something is let run again wins, whichever of the two the engine hears first: who lets run
+looks afterwards whether it was pressed meanwhile, and stops it again; a press that was written while a release was
+under way, or had just ended, stops once more. One of the two sees the other's row.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -18,7 +22,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from api.alerts.book import AlertBook
 from api.alerts.rules import Finding
@@ -37,7 +41,11 @@ from runtime.database import Database
 log = structlog.get_logger(__name__)
 
 PEOPLE_TO_RELEASE: Final = 2
+_ROWS: Final = "kills"
+"""What writes presses and words takes turns under this name: each sees the other's, or is seen."""
 CONFIRM_S: Final = 30.0
+_RELEASED_NS: Final = 60 * 10**9
+"""A release that ended so long before a press may have reached the engine after it: clocks and processes differ."""
 
 
 class TargetKind(StrEnum):
@@ -126,6 +134,10 @@ class KillSwitch:
         recorded = writing.exception() is None
         if not recorded:
             log.error("kill.not_recorded", kill=press.id, error=str(writing.exception()))
+        elif writing.result():
+            again = asyncio.ensure_future(self._stop(press))
+            await asyncio.wait([again])
+            engine = _outcome(again)
         return replace(press, engine=engine, frozen=recorded and bool(scopes), recorded=recorded)
 
     async def presses(self, who: Principal) -> list[Press]:
@@ -160,7 +172,7 @@ class KillSwitch:
         await self._directory.refresh()
 
         def write(session: Session) -> tuple[Press, bool]:
-            self._database.serialize(session, f"kill/{kill}")
+            self._database.serialize(session, _ROWS)
             row = session.get(KillRow, kill)
             if row is None or row.organisation != who.organisation or not self._sees(who, _shown(session, row)):
                 raise NotFound(f"no kill {kill[:64]!r}")
@@ -181,8 +193,10 @@ class KillSwitch:
         await self._resume(press)
 
         def end(session: Session) -> Press:
-            row = session.get(KillRow, kill)
-            assert row is not None
+            self._database.serialize(session, _ROWS)
+            row = session.get_one(KillRow, kill)
+            if row.released_ns is not None:
+                return _shown(session, row)  # Somebody's word came at the same moment.
             row.released_ns = self._now_ns()
             session.add(row)
             self._audit.append(session, "kill.ended", kill, {"people": list(press.released_by)})
@@ -194,15 +208,18 @@ class KillSwitch:
 
         return await self._database.run(end)
 
-    async def holding(self, strategy: str) -> list[str]:
-        """Presses that keep a strategy stopped: of it, or of the whole run."""
+    async def start(self, strategy: str, reason: str) -> None:
+        """Let one strategy run that no press holds.
 
-        def read(session: Session) -> list[str]:
-            rows = session.exec(select(KillRow).where(col(KillRow.released_ns).is_(None)))
-            held = [_shown(session, row) for row in rows]
-            return [press.id for press in held if press.is_whole or strategy in press.strategies]
-
-        return await self._database.read(read)
+        Raises:
+            Conflict: One does.
+            PlatformError: The engine did not resume.
+        """
+        if holds := [one.id for one in await self._held() if one.is_whole or strategy in one.strategies]:
+            raise _held_by(holds)
+        await self._engine.ask("resume", strategy=strategy, reason=reason)
+        if holds := await self._stop_again({strategy}):
+            raise _held_by(holds)
 
     # --- parts
 
@@ -286,8 +303,12 @@ class KillSwitch:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _write(self, who: Principal, press: Press, scopes: Sequence[str]) -> None:
-        def write(session: Session) -> None:
+    async def _write(self, who: Principal, press: Press, scopes: Sequence[str]) -> bool:
+        """Write a press down; give whether a release may have undone meanwhile what it has stopped."""
+
+        def write(session: Session) -> bool:
+            self._database.serialize(session, _ROWS)
+            is_crossed = _is_releasing(session, press.created_ns - _RELEASED_NS)
             # By the actor's name, as custody writes names: `capstan custody freezes` lists them.
             source = f"operator:{who.actor.replace(':', '.')}"
             imposed = [
@@ -318,25 +339,57 @@ class KillSwitch:
             self._alerts.open(
                 session, Finding(who.organisation, "kill.pressed", press.id, summary, detail=detail | told)
             )
+            return is_crossed
 
-        await self._database.run(write)
+        return await self._database.run(write)
 
     async def _resume(self, press: Press) -> None:
         """Let run again what no other press holds."""
-
-        def others(session: Session) -> list[Press]:
-            query = select(KillRow).where(col(KillRow.released_ns).is_(None), KillRow.id != press.id)
-            return [_shown(session, row) for row in session.exec(query)]
-
-        held = await self._database.read(others)
+        held = await self._held(but=press.id)
         if press.is_whole:
             if not any(other.is_whole for other in held):
                 await self._engine.ask("resume", run_alone=True)
+                await self._stop_again(set(), is_whole=True, but=press.id)
             return
         still = {name for other in held for name in other.strategies}
-        for name in press.strategies:
-            if name not in still:
-                await self._engine.ask("resume", strategy=name)
+        free = [name for name in press.strategies if name not in still]
+        for name in free:
+            await self._engine.ask("resume", strategy=name)
+        await self._stop_again(set(free), but=press.id)
+
+    async def _stop_again(self, names: Set[str], *, is_whole: bool = False, but: str = "") -> list[str]:
+        """Stop what was pressed while it was let run; give the presses."""
+        held = [
+            press
+            for press in await self._held(but=but)
+            if (is_whole and press.is_whole) or not names.isdisjoint(press.strategies)
+        ]
+        for press in held:
+            log.warning("kill.pressed_meanwhile", kill=press.id)
+            await self._stop(press)
+        return [press.id for press in held]
+
+    async def _held(self, *, but: str = "") -> list[Press]:
+        """Presses that were not released, of everybody; another than one."""
+
+        def read(session: Session) -> list[Press]:
+            query = select(KillRow).where(col(KillRow.released_ns).is_(None), KillRow.id != but)
+            return [_press(row) for row in session.exec(query)]
+
+        return await self._database.read(read)
+
+
+def _held_by(presses: Sequence[str]) -> Conflict:
+    return Conflict(f"the kill switch holds it: {', '.join(presses)}", hint="POST /v1/kills/{id}/releases, by two")
+
+
+def _is_releasing(session: Session, since_ns: int) -> bool:
+    """Whether a release is under way, or has ended since."""
+    if session.exec(select(KillRow.id).where(col(KillRow.released_ns) >= since_ns).limit(1)).first() is not None:
+        return True
+    query = select(KillReleaseRow.kill).join(KillRow, col(KillRow.id) == KillReleaseRow.kill)
+    query = query.where(col(KillRow.released_ns).is_(None)).group_by(KillReleaseRow.kill)
+    return session.exec(query.having(func.count() >= PEOPLE_TO_RELEASE).limit(1)).first() is not None
 
 
 def _outcome(task: asyncio.Future[None]) -> str:
@@ -353,9 +406,12 @@ def _releases(kill: str) -> Any:
 
 
 def _shown(session: Session, row: KillRow) -> Press:
-    people = tuple(sorted(found.user for found in session.exec(_releases(row.id))))
+    return replace(_press(row), released_by=tuple(sorted(found.user for found in session.exec(_releases(row.id)))))
+
+
+def _press(row: KillRow) -> Press:
     return Press(
         id=row.id, target=Target(TargetKind(row.target), row.name), mode=Mode(row.mode), reason=row.reason,
         actor=row.actor, strategies=tuple(msgspec.json.decode(row.strategies)), is_whole=row.is_whole,
-        created_ns=row.created_ns, released_ns=row.released_ns, released_by=people, frozen=row.freeze is not None,
+        created_ns=row.created_ns, released_ns=row.released_ns, frozen=row.freeze is not None,
     )  # fmt: skip

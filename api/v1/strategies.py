@@ -117,9 +117,7 @@ async def start_strategy(services: Use, who: Runner, strategy: StrategyId, body:
             hint="that its losses are accepted is for two people: POST /v1/kills for it, and two releases",
         )
     switch = KillSwitch(services.database, services.engine, services.directory, services.clock.now_ns)
-    if holds := await switch.holding(strategy):
-        raise Conflict(f"the kill switch holds it: {', '.join(holds)}", hint="POST /v1/kills/{id}/releases, by two")
-    await services.engine.ask("resume", strategy=strategy, reason=body.reason)
+    await switch.start(strategy, body.reason)
     await services.engine.ask("retire", strategy=strategy, is_stopped=False)
     return _told(services, await _found(services, who, strategy))
 

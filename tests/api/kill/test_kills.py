@@ -10,7 +10,9 @@ from dataclasses import replace
 import pytest
 
 from api.custody.tables import VaultRow
+from api.kill.switch import KillSwitch
 from api.portfolios.directory import assign, create
+from custody.audit import list_audit
 from custody.freeze import standing
 from domain import InputError, VenueUnavailable
 from runtime.control import serve_control
@@ -28,6 +30,8 @@ class Engine:
         self.stages = {}
         self.rules = {}
         self.refuses = ""
+        self.before = {}
+        """What happens, once, when a command has come and is not carried out yet."""
 
     def describe(self, name):
         stage = self.stages.get(name, self.stages.get("", "running"))
@@ -37,6 +41,8 @@ class Engine:
 
     async def handle(self, request):
         command = request.pop("command")
+        if (meanwhile := self.before.pop(command, None)) is not None:
+            await meanwhile()
         if command == "strategies":
             return {"strategies": [self.describe(name) for name in VENUES]}
         if command == "reload":
@@ -250,6 +256,8 @@ async def test_two_people_at_once_are_two_people(desk):
         answers = await asyncio.gather(desk.release(kill, BOB), desk.release(kill, BOB))
         assert sorted(status for status, _ in answers) in ([201, 201], [201, 409])
     assert desk.engine.stages == {}
+    with desk.services.database.snapshot() as session:
+        assert [record.kind for record in list_audit(session)].count("kill.ended") == 1
 
 
 async def test_what_another_press_holds_stays_stopped(desk):
@@ -258,6 +266,48 @@ async def test_what_another_press_holds_stays_stopped(desk):
         await desk.press(target="strategy", name="mm")
         await desk.release(first)
         await desk.release(first, BOB)
+        assert desk.engine.stages == {"mm": "cancel"}
+
+
+@pytest.mark.parametrize(("who", "body"), [(ALICE, {"target": "strategy", "name": "mm"}), (HOUSE, {})])
+async def test_a_press_that_comes_while_another_is_released_wins(desk, who, body):
+    desk.gate.principal = who
+    async with desk.running():
+        kill, pressed = (await desk.press(**body))[1]["id"], []
+        stages = dict(desk.engine.stages)
+
+        async def press():
+            pressed.append((await desk.press(**body))[1])
+
+        await desk.release(kill, who)
+        desk.engine.before["resume"] = press
+        ended = (await desk.release(kill, replace(who, user="usr_other")))[1]
+        assert ended["released_at"]
+        assert [(one["engine"], one["recorded"]) for one in pressed] == [("done", True)]
+        assert desk.engine.stages == stages, "the engine heard the press first, and then that it may go on"
+
+
+async def test_a_press_that_is_written_after_a_release_that_the_engine_heard_later_wins(desk, monkeypatch):
+    async with desk.running():
+        kill = (await desk.press(target="strategy", name="mm"))[1]["id"]
+        await desk.release(kill)
+        stopped, may_write, write = asyncio.Event(), asyncio.Event(), KillSwitch._write
+
+        async def late(self, *about):
+            await may_write.wait()
+            return await write(self, *about)
+
+        async def hear():
+            stopped.set()
+
+        monkeypatch.setattr(KillSwitch, "_write", late)
+        desk.engine.before["stage"] = hear
+        pressing = asyncio.create_task(desk.press(target="strategy", name="mm"))
+        await stopped.wait()
+        assert (await desk.release(kill, BOB))[1]["released_at"]
+        assert desk.engine.stages == {}, "nobody can have known better"
+        may_write.set()
+        assert (await pressing)[1]["engine"] == "done"
         assert desk.engine.stages == {"mm": "cancel"}
 
 

@@ -17,6 +17,19 @@ def desk(tmp_path):
         yield Desk(services, tmp_path)
 
 
+async def test_a_press_that_comes_while_a_strategy_is_started_wins(desk):
+    async with desk.running():
+        await desk.ask("POST", "/v1/strategies/mm/pause", {"reason": "lunch"})
+
+        async def press():
+            assert (await desk.press(target="strategy", name="mm"))[0] == 201
+
+        desk.engine.before["resume"] = press
+        status, said = await desk.ask("POST", "/v1/strategies/mm/start", {"reason": "back"})
+        assert (status, said["code"]) == (409, "conflict")
+        assert desk.engine.stages == {"mm": "cancel"}
+
+
 async def patch(desk, strategy, body):
     path = f"/v1/strategies/{strategy}/parameters"
     answer = await desk.client.full("PATCH", path, json.dumps(body).encode(), headers=JSON)
