@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any, Final
 
 import msgspec
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, func, or_, select
 
 from api.alerts.findings import FAILING, WAITING, Held
 from api.alerts.rules import Finding
@@ -22,7 +24,8 @@ from custody.withdrawals.tables import WithdrawalRow
 
 TRIES_FAILING: Final = 4
 """Of one delivery: two and a half hours of the ladder."""
-_READ_MAX: Final = 500
+WAITING_MAX: Final = 200
+"""Of one organisation, the oldest: whoever has more waiting is told of these, and nobody else of fewer."""
 GONE: Final = "the receiver answered"
 
 
@@ -37,19 +40,26 @@ def approvals_waiting(session: Session, now_s: int) -> list[Finding]:
 
     Who signed is not verified here: signers do that. A person in two groups counts once, so this errs towards waiting.
     """
-    query = select(ApprovalRequestRow).where(not_over(now_s)).order_by(col(ApprovalRequestRow.id))
+    waiting = select(ApprovalRequestRow.intent_id).where(not_over(now_s))
+    said = select(ApprovalRow.intent_id, ApprovalRow.approver, ApprovalRow.verdict)
+    given: dict[str, list[tuple[str, str]]] = {}
+    for intent, approver, verdict in session.exec(said.where(col(ApprovalRow.intent_id).in_(waiting))):
+        given.setdefault(intent, []).append((approver, verdict))
+    owners, counts = _owners(session, waiting), Counter[str]()
+    query = select(ApprovalRequestRow.intent_id, ApprovalRequestRow.requirements, ApprovalRequestRow.expires_s)
+    query = query.where(not_over(now_s)).order_by(col(ApprovalRequestRow.id))
     found = []
-    for request in session.exec(query.limit(_READ_MAX)).all():
-        given = session.exec(select(ApprovalRow).where(ApprovalRow.intent_id == request.intent_id)).all()
-        people = {approval.approver for approval in given if approval.verdict == "approve"}
-        wanted = sum(count for _, count, _ in json.loads(request.requirements))
-        is_rejected = any(approval.verdict != "approve" for approval in given)
-        owner = _owner(session, request.intent_id)
-        if is_rejected or len(people) >= wanted or owner is None:
+    for intent, requirements, expires_s in session.exec(query):
+        verdicts, owner = given.get(intent, []), owners(intent)
+        people = {approver for approver, verdict in verdicts if verdict == "approve"}
+        wanted = sum(count for _, count, _ in json.loads(requirements))
+        is_rejected = any(verdict != "approve" for _, verdict in verdicts)
+        if is_rejected or len(people) >= wanted or owner is None or counts[owner] >= WAITING_MAX:
             continue
-        detail = {"intent": request.intent_id, "signed": len(people), "asked": wanted, "expires_s": request.expires_s}
-        summary = f"{request.intent_id} waits for approval: {len(people)} of {wanted}"
-        found.append(Finding(owner, WAITING, request.intent_id, summary, detail=detail))
+        counts[owner] += 1
+        detail = {"intent": intent, "signed": len(people), "asked": wanted, "expires_s": expires_s}
+        summary = f"{intent} waits for approval: {len(people)} of {wanted}"
+        found.append(Finding(owner, WAITING, intent, summary, detail=detail))
     return found
 
 
@@ -59,7 +69,7 @@ def receivers_failing(session: Session) -> list[Finding]:
         col(DeliveryRow.state) == "failed",
         (col(DeliveryRow.state) == "pending") & (col(DeliveryRow.tries) >= TRIES_FAILING),
     )
-    query = select(DeliveryRow.endpoint, DeliveryRow.id).where(failed).order_by(col(DeliveryRow.id))
+    query = select(DeliveryRow.endpoint, func.max(DeliveryRow.id)).where(failed).group_by(DeliveryRow.endpoint)
     newest: dict[str, int] = {endpoint: number or 0 for endpoint, number in session.exec(query)}
     failing = [name for name, number in newest.items() if not _was_told_since(session, name, number)]
     rows = session.exec(select(EndpointRow).where(col(EndpointRow.id).in_(failing), col(EndpointRow.enabled))).all()
@@ -82,12 +92,22 @@ def _failing(row: EndpointRow, why: str) -> Finding:
     return Finding(row.organisation, FAILING, row.id, f"{what} {row.id}: {why}", detail=detail)
 
 
-def _owner(session: Session, intent: str) -> str | None:
-    """Whose people sign about an intent: the organisation of the vault that it leaves."""
-    query = select(TransactionRow.vault).where(TransactionRow.intent_id == intent)
-    if (vault := session.exec(query).first()) is not None:
-        return organisation_of_vault(session, vault)
-    row = session.exec(select(WithdrawalRow).where(WithdrawalRow.withdrawal_id == intent)).first()
-    if row is not None:
-        return organisation_of_vault(session, row.vault) if row.vault else organisation_of(session, row.user)
-    return organisation_of_vault(session, "")
+def _owners(session: Session, intents: Any) -> Callable[[str], str | None]:
+    """Whose people sign about each of some intents: the organisation of the vault that it leaves."""
+    sent = select(TransactionRow.intent_id, TransactionRow.vault).where(col(TransactionRow.intent_id).in_(intents))
+    vaults = dict(session.exec(sent).all())
+    drawn = select(WithdrawalRow.withdrawal_id, WithdrawalRow.vault, WithdrawalRow.user)
+    users: dict[str, str] = {}
+    for withdrawal, vault, user in session.exec(drawn.where(col(WithdrawalRow.withdrawal_id).in_(intents))):
+        if vault:
+            vaults.setdefault(withdrawal, vault)
+        users[withdrawal] = user
+    of_vault = cache(partial(organisation_of_vault, session))
+    of_client = cache(partial(organisation_of, session))
+
+    def owner(intent: str) -> str | None:
+        if intent not in vaults and intent in users:
+            return of_client(users[intent])
+        return of_vault(vaults.get(intent, ""))
+
+    return owner

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 import structlog
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from api.alerts.book import plain
 from api.alerts.states import TOLD
@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "alerts"
 EVERY_S: Final = 1.0
-SHOWN_MAX: Final = 1_000
-"""Newest of what is going on; `GET /v1/alerts` has all."""
+SHOWN_MAX: Final = 500
+"""Of each organisation, the newest of what is going on; `GET /v1/alerts` has all."""
 
 _Shown = dict[str, tuple[tuple[str, ...], dict[str, Any]]]
 """Whose channels an alert is on, and how it stands; by id."""
@@ -55,9 +55,11 @@ class AlertFeed:
         self._shown = shown
 
     def _read(self, session: Session) -> tuple[_Shown, _Shown]:
-        query = select(AlertRow).where(col(AlertRow.state).in_([state.value for state in TOLD]))
-        rows = session.exec(query.order_by(col(AlertRow.number).desc()).limit(SHOWN_MAX)).all()
-        shown = {row.id: _drawn(row) for row in reversed(rows)}
+        newer = func.row_number().over(partition_by=col(AlertRow.organisation), order_by=col(AlertRow.number).desc())
+        going_on = col(AlertRow.state).in_([state.value for state in TOLD])
+        places = select(AlertRow.number, newer.label("place")).where(going_on).subquery()
+        query = select(AlertRow).join(places, places.c.number == AlertRow.number).where(places.c.place <= SHOWN_MAX)
+        shown = {row.id: _drawn(row) for row in session.exec(query.order_by(col(AlertRow.number)))}
         gone = [alert for alert in self._shown if alert not in shown]
         ended = session.exec(select(AlertRow).where(col(AlertRow.id).in_(gone))).all() if gone else ()
         return shown, {row.id: _drawn(row) for row in ended}

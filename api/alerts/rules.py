@@ -66,7 +66,9 @@ ENDED_BY_PEOPLE: Final = frozenset({"account.differs"})
 
 def rule_of(session: Session, finding: Finding) -> Rule:
     """The rule for a finding, as its organisation has it."""
-    if finding.rule is not None and (own := session.get(RuleRow, finding.rule)) is not None:
+    own = None if finding.rule is None else session.get(RuleRow, finding.rule)
+    # An alert's key may look like the id of a rule, of another organisation's too: names are people's.
+    if own is not None and (own.organisation, own.kind) == (finding.organisation, finding.kind):
         return as_rule(own)
     query = select(RuleRow).where(RuleRow.organisation == finding.organisation, RuleRow.kind == finding.kind)
     row = session.exec(query.where(col(RuleRow.limit).is_(None))).first()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.alerts.rules import Finding
+from api.alerts.rules import Finding, rule_of
 from api.alerts.states import TRANSITIONS, Event, State, after
 from api.core.errors import Conflict
 from api.webhooks import LADDER_S
@@ -218,3 +218,12 @@ async def test_another_organisation_and_a_caller_of_another_portfolio_see_none_o
     assert {alert["state"] for alert in await desk.alerts()} == {"open"}
     await desk.find(organisation="org_other")
     assert len(await desk.log(channel)) == 2  # Of its own two.
+
+
+async def test_an_alert_that_is_named_as_anothers_rule_goes_by_its_own(desk):
+    about = {"portfolio": desk.mm, "limit": "10", "escalate_s": 0}
+    rule = (await desk.ask("POST", "/v1/alert-rules", about))[1]["id"]
+    with desk.services.database.transaction() as session:
+        own = rule_of(session, Finding(ORG, "drawdown", rule, "", rule=rule))
+        other = rule_of(session, Finding("org_house", "engine.stopped", rule, "", rule=rule))
+    assert (own.kind, own.escalate_s, other.kind, other.escalate_s) == ("drawdown", 0, "engine.stopped", 300)

@@ -44,6 +44,20 @@ async def test_an_alert_is_on_its_channels_while_it_goes_on_and_told_once_more_w
     assert set(whole().state) == {everybodys}
 
 
+async def test_who_has_many_alerts_takes_no_place_from_others(desk, monkeypatch):
+    monkeypatch.setattr("api.alerts.feed.SHOWN_MAX", 1)
+    hub = desk.services.hub
+    mine, theirs = reader(hub, ORG), reader(hub, "org_house")
+    await desk.find()
+    for component in ("chain", "signer"):
+        await desk.find("component.down", f"{component}", "org_house", detail={"component": component})
+        desk.pass_by(30)
+        await desk.find("component.down", f"{component}", "org_house", detail={"component": component})
+    await AlertFeed(desk.services.database, hub).refresh()
+    assert [alert["kind"] for alert in mine().state.values()] == ["engine.stopped"]
+    assert [alert["detail"]["component"] for alert in theirs().state.values()] == ["signer"]
+
+
 async def test_another_process_tells_the_same_from_when_it_began(desk):
     await desk.find()
     await AlertFeed(desk.services.database, desk.services.hub).refresh()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from api.alerts.watch import Watch
+from api.custody.tables import VaultRow
 from api.webhooks import LADDER_S
 from api.webhooks.tables import EndpointRow
 from custody.approvals.tables import ApprovalRequestRow, ApprovalRow
+from custody.transactions.tables import TransactionRow
 from domain import VenueUnavailable
+from tests.api.alerts.lab import ORG
 
 CALM = {"stage": "running", "rule": None, "result": "0"}
 
@@ -137,7 +140,7 @@ async def test_what_accounts_differ_in_is_raised_once_and_ends_by_a_person(desk,
     assert await watch() == {("account.differs", None): "open"}
 
 
-async def test_approvals_wait_until_enough_signed_one_rejected_or_their_time_is_over(desk, watch):
+async def test_approvals_wait_until_enough_signed_one_rejected_or_their_time_is_over(desk, watch, monkeypatch):
     desk.become(organisation="org_house")
     now_s = desk.services.clock.now_ns() // 10**9
 
@@ -155,11 +158,28 @@ async def test_approvals_wait_until_enough_signed_one_rejected_or_their_time_is_
                 row.time_ns = 1
                 session.add(row)
 
+    with desk.services.database.transaction() as session:
+        session.add(VaultRow(name="hot", organisation=ORG, changed_ns=1))
+        session.add(
+            TransactionRow(
+                intent_id="theirs", strategy="desk", purpose="transfer", chain_id=1, sender="0x" + "11" * 20,
+                vault="hot", plan="{}", state="created", created_ns=1,
+            )
+        )  # fmt: skip
     ask("waits", "approve")
     ask("signed", "approve", "approve")
     ask("rejected", "reject")
     await watch()
     assert [alert["summary"] for alert in await desk.alerts()] == ["waits waits for approval: 1 of 2"]
+    # Of each organisation so many: what waits with one takes nothing from another.
+    monkeypatch.setattr("api.alerts.facts.WAITING_MAX", 1)
+    ask("more")
+    ask("theirs")
+    await watch()
+    assert [alert["detail"]["intent"] for alert in await desk.alerts()] == ["waits"]
+    desk.become()
+    assert [alert["detail"]["intent"] for alert in await desk.alerts()] == ["theirs"]
+    desk.become(organisation="org_house")
     desk.pass_by(600)
     assert await watch() == {}
 
