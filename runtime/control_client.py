@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import msgspec
 
-from domain import OutcomeUnknown
-from runtime.control import ANSWER_MAX, Answered, Numbered, error_of, nobody_at
+from domain import InputError, OutcomeUnknown
+from runtime.control import ANSWER_MAX, LINE_MAX, Answered, Numbered, error_of, nobody_at
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(Answered).decode
@@ -29,7 +29,10 @@ class ControlClient:
         self._opening = asyncio.Lock()
 
     async def ask(self, request: dict[str, Any], *, timeout_s: float = 10.0) -> dict[str, Any]:
-        """Send one request and wait for its answer; raises what `runtime.control.ask_control` raises."""
+        """Send one request and wait for its answer; raises what `runtime.control.ask_control` raises.
+
+        Of a request that is longer than the process reads an InputError, and nothing was sent.
+        """
         link = self._link
         if link is None or not link.is_open:
             link = await self._open(timeout_s)
@@ -83,11 +86,14 @@ class _Link(asyncio.Protocol):
 
     async def ask(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._transport is not None
+        line = _ENCODE(Numbered(self._number + 1, request)) + b"\n"
+        if len(line) > LINE_MAX:  # The process would end the connection over it, which is others' too.
+            raise InputError(f"a request of {len(line)} bytes; at most {LINE_MAX}", hint="say less at once")
         self._number = number = self._number + 1
         waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting
         try:
-            self._transport.write(_ENCODE(Numbered(number, request)) + b"\n")
+            self._transport.write(line)
             async with asyncio.timeout(timeout_s):
                 return await waiting
         finally:

@@ -97,5 +97,9 @@ async def _look(component: Component, now_ns: Callable[[], int]) -> Finding:
         state, detail = State.DOWN, str(exc)
     except PlatformError as exc:
         state, detail = State.DOWN, str(exc)
+    except Exception as exc:
+        # Our bug, or an answer of a form that nobody knows: of this component. The others are told all the same.
+        log.exception("health.failed", component=component.name)
+        state, detail = State.DOWN, f"it could not be looked at: {type(exc).__name__}"
     took_ms = round((time.perf_counter() - began) * 1000, 1)
     return Finding(component.name, state, detail, component.is_required, took_ms, now_ns())

@@ -36,6 +36,8 @@ STILL_S: Final = 1.0
 STALL_S: Final = 10.0
 """A socket that takes nothing for so long is closed."""
 NONSENSE_MAX: Final = 20
+UNREAD_MAX: Final = 1_000
+"""Answers that wait for a client which asks and does not listen."""
 
 NO_TICKET, NOT_ALLOWED, TOO_SLOW, NONSENSE, ENDING = 4001, 4003, 4008, 4009, 1012
 
@@ -231,6 +233,8 @@ class Connection:
                     self._session.say(protocol.ok(said, "unsub"))
                 case protocol.Ping():
                     self._session.say(protocol.ok(said, "ping"))
+            if self._session.unread > UNREAD_MAX:
+                raise _Closed(TOO_SLOW, "answers are not taken from this connection")
 
     def _subscribe(self, said: protocol.Sub) -> None:
         session, hub = self._session, self._door.hub

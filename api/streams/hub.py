@@ -61,6 +61,11 @@ class Session:
         self._said.append(message)
         self._stir()
 
+    @property
+    def unread(self) -> int:
+        """How many messages of no channel wait to be sent."""
+        return len(self._said)
+
     def mark(self, name: tuple[str, str]) -> None:
         """Something of a channel is to be read: now, where nothing is before it and the socket takes it."""
         if self._is_free() and self._send_now(name):

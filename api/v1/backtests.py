@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import stat
 from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Final, Literal
@@ -25,6 +27,7 @@ from api.services import Use
 router = APIRouter(prefix="/v1", tags=["backtests"])
 
 Reader = Annotated[Principal, require(Scope.BACKTESTS_READ)]
+Looker = Annotated[Principal, require(Scope.BACKTESTS_READ, weight=10)]
 Writer = Annotated[Principal, require(Scope.BACKTESTS_WRITE, weight=10)]
 BacktestId = Annotated[str, Path(pattern=r"^bt_[0-9a-f]{24}$")]
 CONFIG_MAX: Final = 48_000
@@ -156,7 +159,7 @@ async def get_backtest_report(services: Use, who: Reader, backtest: BacktestId) 
 
 @router.get("/backtest-data")
 async def list_backtest_data(
-    services: Use, who: Reader, limit: Limit = 100, cursor: CursorText = None
+    services: Use, who: Looker, limit: Limit = 100, cursor: CursorText = None
 ) -> Page[Recording]:
     """The recordings that a configuration may name, by path."""
     scope = f"backtest-data/{who.organisation}"
@@ -174,10 +177,12 @@ def _page(packed: bytes) -> str:
 
 
 def _recordings(folder: FilePath) -> list[Recording]:
-    root = folder.resolve()
-    files = (path for path in root.rglob("*") if path.is_file() and path.resolve().is_relative_to(root))
-    found = [
-        Recording(path=str(path.relative_to(root)), bytes=path.stat().st_size)
-        for path, _ in zip(files, range(_RECORDINGS_MAX), strict=False)
-    ]
+    root, found = folder.resolve(), list[Recording]()
+    for path in root.rglob("*"):
+        with contextlib.suppress(OSError):  # It was moved or deleted meanwhile.
+            about = path.stat()
+            if stat.S_ISREG(about.st_mode) and path.resolve().is_relative_to(root):
+                found.append(Recording(path=str(path.relative_to(root)), bytes=about.st_size))
+        if len(found) == _RECORDINGS_MAX:
+            break
     return sorted(found, key=lambda one: one.path)

@@ -52,14 +52,18 @@ class Components(BaseModel):
     data: list[Component]
 
 
+ASKED_A_MINUTE = 600
+"""So often may one address have the engine asked how it is."""
 NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": Readiness, "description": "Not ready, about to end, or the component is down"}
 }
 
 
 @router.get("/v1/health", dependencies=[public()])
-async def health(services: Use) -> dict[str, str]:
+async def health(services: Use, request: Request) -> dict[str, str]:
     """Whether this process and the engine answer."""
+    # The engine is asked each time, for anybody: `/readyz` remembers what it heard a second ago.
+    await services.auth.gate.spend_by_address(request, "health", ASKED_A_MINUTE)
     try:
         engine = await services.engine.ask("status", timeout_s=2)
     except PlatformError as exc:

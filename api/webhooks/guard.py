@@ -137,7 +137,10 @@ class CheckedResolver(AbstractResolver):
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
         return False
-    return not (address.version == 6 and any(address in block for block in _CARRIERS))
+    if isinstance(address, IPv4Address):
+        return True
+    # fec0::/10 was an organisation's own until RFC 3879, and still is where nobody has changed it.
+    return not (address.is_site_local or any(address in block for block in _CARRIERS))
 
 
 def _literal(host: str) -> str | None:

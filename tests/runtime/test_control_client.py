@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from domain import InputError, OutcomeUnknown, VenueUnavailable
-from runtime.control import AT_ONCE_MAX, serve_control
+from runtime.control import AT_ONCE_MAX, LINE_MAX, serve_control
 from runtime.control_client import ControlClient
 
 
@@ -66,6 +66,23 @@ async def test_a_refusal_and_a_bug_are_told_and_the_connection_goes_on(path):
             await client.ask({"command": "bug"})
         link = client._link
         assert await client.ask({"command": "n", "n": 1}) == {"n": 1}
+        assert client._link is link
+        client.close()
+
+
+async def test_a_request_that_is_too_long_is_not_sent_and_takes_nothing_with_it(path):
+    house = House()
+    async with serve_control(path, house.handle):
+        client = ControlClient(path)
+        waiting = asyncio.ensure_future(client.ask({"command": "wait", "n": 1}, timeout_s=60))
+        await house.came.wait()
+        link = client._link
+        room = LINE_MAX - len(b'{"id":2,"ask":{"command":"n","n":2,"text":""}}\n')
+        with pytest.raises(InputError, match=f"at most {LINE_MAX}"):
+            await client.ask({"command": "n", "n": 2, "text": "x" * (room + 1)})
+        assert await client.ask({"command": "n", "n": 2, "text": "x" * room}) == {"n": 2}
+        house.doors[1].set()
+        assert await waiting == {"n": 1}
         assert client._link is link
         client.close()
 

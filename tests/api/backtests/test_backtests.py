@@ -245,6 +245,7 @@ async def test_recordings_are_listed_as_a_configuration_names_them(house):
     for name in ("a.store", "binance/b.store"):
         (folder / name).write_bytes(b"12345")
     (folder / "out.store").symlink_to("/etc/passwd")
+    (folder / "gone.store").symlink_to("nothing")
     status, _, content = await house.client.ask("GET", "/v1/backtest-data?limit=1")
     page = json.loads(content)
     assert (status, page["data"]) == (200, [{"path": "a.store", "bytes": 5}])

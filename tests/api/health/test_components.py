@@ -177,9 +177,12 @@ async def test_one_that_hangs_holds_up_no_other_and_a_bug_is_a_component_that_is
     async def fine():
         return "fine"
 
-    kinds = {"hangs": hang, "broken": broken, "fine": fine}
+    async def strange():
+        return {}["state"]
+
+    kinds = {"hangs": hang, "broken": broken, "fine": fine, "strange": strange}
     found = await look_at([Component(name, check) for name, check in kinds.items()], ManualClock(0).now_ns)
-    assert [one.state for one in found] == [State.DOWN, State.DOWN, State.OK]
+    assert [one.state for one in found] == [State.DOWN, State.DOWN, State.OK, State.DOWN]
     assert found[0].detail.startswith("no answer within")
 
 

@@ -233,6 +233,18 @@ async def test_nonsense_is_answered_and_too_much_of_it_ends_it(house, text):
         assert (await socket.hear())["code"] == endpoint.NONSENSE
 
 
+async def test_who_asks_and_does_not_listen_is_closed(house, monkeypatch):
+    monkeypatch.setattr(endpoint, "UNREAD_MAX", 5)
+    async with Client(house) as socket:
+        await socket.hear_of("ready")
+        socket.takes.clear()
+        for n in range(20):
+            socket.say(op="ping", id=n)
+        while (message := await socket.hear())["t"] != "closed":
+            pass
+        assert message["code"] == endpoint.TOO_SLOW
+
+
 async def test_subscriptions_are_bounded(house, monkeypatch):
     monkeypatch.setattr(protocol, "SUBSCRIPTIONS_MAX", 1)
     async with Client(house) as socket:
