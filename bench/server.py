@@ -27,6 +27,7 @@ from api.auth.bootstrap import bootstrap
 from api.server.serving import Server
 from api.services import Services
 from bench import post_routes
+from cli.api import prepare_to_serve
 from cli.api_services import open_services
 from cli.data_dir import DataDir
 from runtime import configure_logging
@@ -84,6 +85,7 @@ def main(folder: str) -> None:
     app = create_app(services)
     app.include_router(post_routes.router)
     app.router.routes.append(WebSocketRoute("/naive", naive))
+    prepare_to_serve()
     uvloop.run(_serve(app, publisher, {"key": owner.key, "secret": owner.key_secret, "portfolio": owner.portfolio}))
 
 

@@ -37,7 +37,6 @@ def serve(
     from cli.api_services import open_services
     from cli.settings import load_settings
     from runtime import configure_logging, tracing
-    from runtime.processes import spare_the_collector
 
     data = DataDir(data_dir.resolve())
     settings = load_settings(data.settings)
@@ -50,14 +49,21 @@ def serve(
         trusted=parse_networks(settings.api.trusted_proxies),
     )
     app_ = create_app(open_services(data))
-    # The loop shares the interpreter with database threads: it has its turn back sooner than after the default 5 ms.
-    sys.setswitchinterval(0.000_5)
-    spare_the_collector()
+    prepare_to_serve()
     end_traces = tracing.start("capstan-api", settings.tracing, trusts_caller=False)
     try:
         Server(app_, host, port, tls=tls, limits=limits, drain_s=settings.api.drain_s).run()
     finally:
         end_traces()
+
+
+def prepare_to_serve() -> None:
+    """Set the interpreter up for a process that answers, once all it needs is loaded."""
+    from runtime.processes import spare_the_collector
+
+    # The loop shares the interpreter with database threads: it has its turn back sooner than after the default 5 ms.
+    sys.setswitchinterval(0.000_5)
+    spare_the_collector()
 
 
 def check_host(host: str, *, has_tls: bool) -> None:

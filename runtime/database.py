@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 _RAW_LIMIT = 10**78
 _BUSY_TIMEOUT_MS = 10_000
 _BEFORE_COMMIT = "capstan_before_commit"
-_NAMED = re.compile(r":([a-z_]+)")
+_ROWS = ":rows"
 
 
 class RawAmount(TypeDecorator[int]):
@@ -101,15 +102,21 @@ def before_commit(session: Session, work: Callable[[Session], None]) -> None:
     session.info.setdefault(_BEFORE_COMMIT, []).append(work)
 
 
-def run_plain(session: Session, statement: str, values: dict[str, Any]) -> CursorResult[Any]:
-    """Run one statement with `:name`s by the driver alone: a third of what it costs through the SQL toolkit.
+def run_rows(session: Session, statement: str, rows: Sequence[tuple[str | int | None, ...]]) -> CursorResult[Any]:
+    """Run one statement over several rows by the driver alone: a third of what it costs through the SQL toolkit.
 
-    For what every request does. Nothing is converted: text and integers of up to 64 bits only.
+    For what every request does; `VALUES :rows` stands for all of the rows. Nothing is converted: text and integers of
+    up to 64 bits only, and 32,766 of them at the most on SQLite.
     """
     connection = session.connection()
-    if connection.dialect.name == "postgresql":
-        statement = _NAMED.sub(r"%(\1)s", statement)
-    return connection.exec_driver_sql(statement, values)
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    return connection.exec_driver_sql(_with_rows(statement, mark, len(rows), len(rows[0])), tuple(chain(*rows)))
+
+
+@lru_cache(1_024)
+def _with_rows(statement: str, mark: str, count: int, width: int) -> str:
+    row = f"({', '.join([mark] * width)})"
+    return statement.replace(_ROWS, ", ".join([row] * count))
 
 
 class Database:

@@ -15,7 +15,7 @@ from api.auth.principal import Method, Principal, Requirement
 from api.auth.rates import Rates
 from api.auth.scopes import parse_scopes
 from api.auth.settings import ApiSettings
-from api.auth.signing import Credentials, canonical, is_key_id, request_digest
+from api.auth.signing import CREDENTIALS, Credentials, canonical, is_key_id, request_digest
 from api.auth.standing import Standing, Standings
 from api.auth.step_up import StepUps
 from api.auth.tickets import Tickets
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 FAILURES_A_MINUTE: Final = 60
 """So often may one address be wrong."""
+_READ: Final = frozenset(name.lower().encode() for name in ("Authorization", *CREDENTIALS))
 _CHALLENGE: Final = {"www-authenticate": 'Bearer realm="capstan"'}
 
 
@@ -150,11 +151,15 @@ class RequestGate:
         return f"key:{key}" if is_key_id(key) else ""
 
     async def _identify(self, request: Request) -> tuple[Principal, Standing]:
-        authorization = request.headers.get("authorization", "")
-        if "api-key" in request.headers:
+        # Read once: `request.headers` looks through all of them for each name. Of two with one name the first counts.
+        headers = {
+            name.decode(): value.decode("latin-1") for name, value in reversed(request.headers.raw) if name in _READ
+        }
+        authorization = headers.get("authorization", "")
+        if "api-key" in headers:
             if authorization:
                 raise BadRequest("a request is signed or carries a token, not both")
-            return await self._by_signature(request)
+            return await self._by_signature(request, Credentials.read(headers))
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated(
@@ -162,8 +167,7 @@ class RequestGate:
             )
         return await self._by_token(token)
 
-    async def _by_signature(self, request: Request) -> tuple[Principal, Standing]:
-        told = Credentials.read(request.headers)
+    async def _by_signature(self, request: Request, told: Credentials) -> tuple[Principal, Standing]:
         now_ms = self._now_ns() // 1_000_000
         told.check_time(now_ms)
         message = canonical(told.timestamp, request.method, target_of(request), await request.body(), told.nonce)

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
@@ -191,7 +190,6 @@ class _Require:
     async def __call__(self, request: Request) -> Principal:
         # No parameters for the document's sake (`describe_callers`): each costs every request a tenth of a millisecond.
         principal = await gate_of(request).admit(request, self.need)
-        structlog.contextvars.bind_contextvars(organisation=principal.organisation, actor=principal.actor)
         for scope in self.need.scopes:
             principal.check(scope)
         if self.need.step_up and not principal.stepped_up:

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.core.errors import TooManyRequests
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _MINUTE_NS: Final = 60 * 10**9
 _CALLERS_MAX: Final = 100_000
+_HEADERS: Final = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
 
 _SPEND: Final = """
 local due = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -47,12 +47,10 @@ class Spent:
     def remaining(self) -> int:
         return max(0, self.limit - -(-self.owed_ns * self.limit // _MINUTE_NS))
 
-    def headers(self) -> dict[str, str]:
-        return {
-            "ratelimit-limit": str(self.limit),
-            "ratelimit-remaining": str(self.remaining),
-            "ratelimit-reset": str(-(-self.owed_ns // 10**9)),
-        }
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What an answer says of it, as ASGI has headers."""
+        told = (self.limit, self.remaining, -(-self.owed_ns // 10**9))
+        return [(name, b"%d" % number) for name, number in zip(_HEADERS, told, strict=True)]
 
     def check(self, weight: int) -> None:
         """Stop a call that is too much.
@@ -67,7 +65,7 @@ class Spent:
         raise TooManyRequests(
             f"beyond {self.limit} a minute; this call costs {weight}",
             hint=f"again in {wait_s} s",
-            headers=self.headers() | {"retry-after": str(wait_s)},
+            headers={name.decode(): value.decode() for name, value in self.headers()} | {"retry-after": str(wait_s)},
         )
 
 
@@ -130,10 +128,10 @@ class RateHeaders:
 
         async def send_with_rate(message: Message) -> None:
             spent: Spent | None = scope.get("state", {}).get("spent")
-            if message["type"] == "http.response.start" and spent is not None:
-                headers = MutableHeaders(scope=message)
-                for name, value in spent.headers().items():
-                    headers[name] = value
+            if spent is not None and message["type"] == "http.response.start":
+                # A refusal brings them itself.
+                kept = [header for header in message.get("headers", ()) if header[0] not in _HEADERS]
+                message["headers"] = kept + spent.headers()
             await send(message)
 
         await self._app(scope, receive, send_with_rate)

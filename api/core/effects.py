@@ -2,8 +2,9 @@
 
 The key is written in the same transaction as the effect, so there is no moment at which one is there without the other:
 a crash, a timeout or a 5xx leaves either both or neither, and the same request may always be sent again. Two at once
-wait for one another in the database. What must happen outside of it (an order that goes to the engine) is a row of this
-transaction that is carried out afterwards, under an id of its own.
+wait for one another in the database. Requests that share a transaction (`runtime.batches`) share the look-up of their
+keys and the writing of them: two statements for all of them. What must happen outside of it (an order that goes to the
+engine) is a row of this transaction that is carried out afterwards, under an id of its own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from api.core.errors import ApiError
+from domain import VenueUnavailable
 from runtime.batches import Batches
-from runtime.database import run_plain
+from runtime.database import run_rows
 
 KEPT_NS: Final = 7 * 24 * 3_600 * 10**9
 """A key is remembered this long, at the least."""
@@ -36,14 +38,16 @@ IdempotencyKeyText = Annotated[
     ),
 ]
 
+# SQLite reads a CROSS JOIN in the order in which it is written: one search of the index for each key that is asked for.
 _FIND: Final = (
-    "SELECT route, request_digest, status, answer FROM api_idempotency_keys"
-    " WHERE organisation = :organisation AND key = :key"
+    "SELECT organisation, key, route, request_digest, status, answer FROM (VALUES :rows) AS asked"
+    " CROSS JOIN api_idempotency_keys WHERE organisation = asked.column1 AND key = asked.column2"
 )
 _WRITE: Final = (
     "INSERT INTO api_idempotency_keys (organisation, key, route, request_digest, status, answer, created_ns)"
-    " VALUES (:organisation, :key, :route, :digest, :status, :answer, :now)"
+    " VALUES :rows ON CONFLICT DO NOTHING"
 )
+_RACES_MAX: Final = 5
 
 
 class KeyReused(ApiError):
@@ -82,32 +86,73 @@ class Effects:
             KeyReused: The key belongs to another request.
         """
         body = await request.body()
-        route = f"{request.method} {_path(request)}"[:120]
-        digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).hexdigest()
-        now = self._now_ns()
+        method, path = request.method, request.scope["path"]
+        digest = hashlib.sha256(f"{method} {path}\n".encode() + body).hexdigest()
+        asked = _Asked(organisation, key, f"{method} {_path(request)}"[:120], digest, status, self._now_ns(), work)
+        for _ in range(_RACES_MAX):
+            try:
+                return await self._batches.run_among(_carry_out, asked)
+            except _Raced:
+                continue  # What the other process answered is found now.
+        raise VenueUnavailable("another process was always faster with this Idempotency-Key", hint="send it again")
 
-        def carry_out(session: Session) -> Once:
-            found = run_plain(session, _FIND, {"organisation": organisation, "key": key}).one_or_none()
-            if found is not None:
-                if found.request_digest != digest:
-                    raise KeyReused(
-                        f"this Idempotency-Key was used for {found.route} with another body",
-                        hint="a new effect needs a new key",
-                    )
-                return Once(found.status, found.answer.encode(), True)
-            answer = work(session).model_dump_json()
-            session.flush()
-            run_plain(
-                session,
-                _WRITE,
-                {
-                    "organisation": organisation, "key": key, "route": route, "digest": digest,
-                    "status": status, "answer": answer, "now": now,
-                },
-            )  # fmt: skip
-            return Once(status, answer.encode(), False)
 
-        return await self._batches.run(carry_out)
+class _Raced(Exception):
+    """Another process has written one of the keys since they were looked up; nothing was kept."""
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """One request that wants its effect."""
+
+    organisation: str
+    key: str
+    route: str
+    digest: str
+    status: int
+    now_ns: int
+    work: Callable[[Session], BaseModel]
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    """What a key stands for."""
+
+    route: str
+    digest: str
+    status: int
+    answer: str
+
+    def again(self, asked: _Asked) -> Once:
+        if self.digest != asked.digest:
+            raise KeyReused(
+                f"this Idempotency-Key was used for {self.route} with another body",
+                hint="a new effect needs a new key",
+            )
+        return Once(self.status, self.answer.encode(), True)
+
+
+def _carry_out(session: Session, asked: list[_Asked]) -> list[Once]:
+    """Carry out what has not been, in the order of asking; of two with one key, the second is told of the first."""
+    names = sorted({(one.organisation, one.key) for one in asked})
+    known = {
+        (row.organisation, row.key): _Answered(row.route, row.request_digest, row.status, row.answer)
+        for row in run_rows(session, _FIND, names)
+    }
+    fresh: dict[tuple[str, str], tuple[str | int, ...]] = {}
+    told = []
+    for one in asked:
+        name = (one.organisation, one.key)
+        if (answered := known.get(name)) is not None:
+            told.append(answered.again(one))
+            continue
+        answer = one.work(session).model_dump_json()
+        session.flush()
+        known[name] = _Answered(one.route, one.digest, one.status, answer)
+        fresh[name] = (*name, one.route, one.digest, one.status, answer, one.now_ns)
+        told.append(Once(one.status, answer.encode(), False))
+    # In one order everywhere, so that two processes with the same keys wait for one another, never in a circle.
+    if fresh and run_rows(session, _WRITE, [fresh[name] for name in sorted(fresh)]).rowcount != len(fresh):
+        raise _Raced
+    return told
 
 
 class Once(msgspec.Struct, frozen=True):
@@ -128,4 +173,4 @@ class Once(msgspec.Struct, frozen=True):
 
 def _path(request: Request) -> str:
     route = request.scope.get("route")
-    return str(getattr(route, "path", request.url.path))
+    return str(getattr(route, "path", None) or request.scope["path"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from domain import OutcomeUnknown, VenueUnavailable
+from domain import InvariantError, OutcomeUnknown, VenueUnavailable
 from runtime.batches import Batches
 from runtime.database import Database
 
@@ -60,13 +60,19 @@ class Slow:
             raise self._failures.pop(0)
 
 
-async def crowd(slow, works):
-    """Have one work occupy the writer, then the others queue as one batch; give every answer."""
+async def crowd(slow, works, kinds=None):
+    """Have one work occupy the writer, then the others queue as one batch; give every answer.
+
+    `kinds` are functions of `run_among`, one for each of what then is no work but what is asked of them.
+    """
     slow.hold = concurrent.futures.Future()
     batches = Batches(slow)
     first = asyncio.ensure_future(batches.run(insert(0)))
     assert await asyncio.to_thread(slow.began.wait, 30)
-    others = [asyncio.ensure_future(batches.run(work)) for work in works]
+    if kinds is None:
+        others = [asyncio.ensure_future(batches.run(work)) for work in works]
+    else:
+        others = [asyncio.ensure_future(batches.run_among(kind, what)) for kind, what in zip(kinds, works, strict=True)]
     await asyncio.sleep(0)
     slow.hold.set_result(None)
     return await asyncio.gather(first, *others, return_exceptions=True)
@@ -111,3 +117,39 @@ async def test_too_many_are_turned_away_and_not_forgotten(database, monkeypatch)
     answers = await crowd(Slow(database, []), [insert(1), insert(2)])
     assert (answers[1], type(answers[2])) == (1, VenueUnavailable)
     assert rows(database) == [0, 1]
+
+
+class Kind:
+    """Inserts numbers, and keeps which were asked of it by one call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, session, asked):
+        self.calls.append(asked)
+        for n in asked:
+            insert(n)(session)
+        return [-n for n in asked]
+
+
+async def test_what_is_of_one_kind_and_follows_one_another_is_one_call(database):
+    one, other = Kind(), Kind()
+    answers = await crowd(Slow(database, []), [1, 2, 3, 4], [one, one, other, one])
+    assert answers[1:] == [-1, -2, -3, -4]
+    assert (one.calls, other.calls) == ([[1, 2], [4]], [[3]])
+    assert rows(database) == [0, 1, 2, 3, 4]
+
+
+async def test_of_one_kind_too_what_fails_takes_nobody_along(database):
+    one = Kind()
+    answers = await crowd(Slow(database, []), [1, 1, 2], [one, one, one])
+    assert (answers[1], answers[3]) == (-1, -2)
+    assert isinstance(answers[2], Exception)
+    assert one.calls == [[1, 1, 2], [1], [1], [2]]
+    assert rows(database) == [0, 1, 2]
+
+
+async def test_a_kind_that_answers_too_little_answers_nobody(database):
+    answers = await crowd(Slow(database, []), [1, 2], [lambda _session, _asked: []] * 2)
+    assert [type(answer) for answer in answers[1:]] == [InvariantError, InvariantError]
+    assert rows(database) == [0]

@@ -125,7 +125,9 @@ async def test_a_rate_flows_off_evenly(redis):
     caller, now = f"test-auth-{os.getpid()}-flow", 1_800_000_000 * SECOND_NS
     spent = await rates.spend(caller, 50, 60, now)
     assert (spent.is_allowed, spent.remaining) == (True, 10)
-    assert spent.headers() == {"ratelimit-limit": "60", "ratelimit-remaining": "10", "ratelimit-reset": "50"}
+    assert dict(spent.headers()) == {
+        b"ratelimit-limit": b"60", b"ratelimit-remaining": b"10", b"ratelimit-reset": b"50",
+    }  # fmt: skip
     refused = await rates.spend(caller, 11, 60, now)
     assert (refused.is_allowed, refused.remaining) == (False, 10)
     with pytest.raises(TooManyRequests) as caught:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from sqlalchemy import text
 from sqlmodel import Session
 
-from api.core.effects import IdempotencyKeyText
+from api.core.effects import Effects, IdempotencyKeyText, KeyReused
+from api.core.tables import IdempotencyKey
 from api.problems import answer_problems
 from api.services import Services, Use
 from domain import InvariantError, VenueUnavailable
+from runtime.batches import Batches
 from runtime.database import Database
 from tests.api.lab import JSON, Client, api_services
 
@@ -137,3 +145,129 @@ async def test_one_that_fails_takes_no_other_of_its_batch_with_it(client, servic
     answers = await asyncio.gather(*(post(client, key=f"key-{n:04}", amount=n) for n in range(20)))
     assert sorted(answer[0] for answer in answers) == [201] * 19 + [500]
     assert count(services.database) == 19
+
+
+async def test_one_that_reuses_a_key_takes_no_other_of_its_batch_with_it(client, services):
+    await post(client, key="key-used")
+    keys = ["key-used" if n == 7 else f"key-{n:04}" for n in range(20)]
+    answers = await asyncio.gather(*(post(client, amount=n, key=key) for n, key in enumerate(keys)))
+    assert sorted(answer[0] for answer in answers) == [201] * 19 + [422]
+    assert count(services.database) == 20
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_of_two_processes_with_one_key_the_slower_is_told_what_the_faster_was(tmp_path, database_url):
+    """The faster one commits after the slower one has looked for the key. SQLite lets one write at a time."""
+    with api_services(tmp_path, url=database_url) as services:
+        faster = Client(application(services, Trouble()))
+        loop, answers = asyncio.get_running_loop(), []
+
+        def work(session: Session) -> Booked:
+            if not answers:
+                answers.append(asyncio.run_coroutine_threadsafe(post(faster), loop).result(60))
+            return Booked(row=99)
+
+        slower = Effects(Batches(services.database), services.clock.now_ns)
+        once = await slower.once(Asking("/v1/acme/deposits", b'{"amount": 5}'), "acme", "key-0001", work)
+        assert (once.is_replayed, once.body) == (True, answers[0][2])
+        assert count(services.database) == 1
+
+
+async def test_a_key_that_is_always_written_first_by_somebody_else_is_given_up(services):
+    """By the work itself here: whatever wrote it, nothing of a race is kept."""
+    tries = []
+
+    def work(session: Session) -> Booked:
+        tries.append(1)
+        text_of = dict.fromkeys(("route", "request_digest", "answer"), "-")
+        session.add(IdempotencyKey(organisation="acme", key="key-0001", status=201, created_ns=0, **text_of))
+        return Booked(row=1)
+
+    with pytest.raises(VenueUnavailable):
+        await services.effects.once(Asking("/v1", b""), "acme", "key-0001", work)
+    assert len(tries) > 1
+    with services.database.snapshot() as session:
+        assert session.get(IdempotencyKey, ("acme", "key-0001")) is None
+
+
+@dataclass
+class Asking:
+    """As much of a request as an effect is bound to."""
+
+    path: str
+    content: bytes
+    method: str = "POST"
+
+    @property
+    def scope(self) -> dict[str, str]:
+        return {"path": self.path}
+
+    async def body(self) -> bytes:
+        return self.content
+
+
+class Given(NamedTuple):
+    """One request of the property: two organisations share few keys, and some of the works fail."""
+
+    organisation: str
+    key: str
+    body: bytes
+    fails: bool
+
+
+GIVEN: Final = st.builds(
+    Given,
+    st.sampled_from(["a", "b"]),
+    st.sampled_from(["key-0001", "key-0002", "key-0003"]),
+    st.sampled_from([b"x", b"y"]),
+    st.sampled_from([False, False, False, True]),
+)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    with api_services(tmp_path_factory.mktemp("book")) as services:
+        with services.database.transaction() as session:
+            session.execute(text("CREATE TABLE effects_of_test (id INTEGER PRIMARY KEY, owner TEXT, amount INTEGER)"))
+        yield services
+
+
+@given(crowds=st.lists(st.lists(GIVEN, min_size=1, max_size=8), min_size=1, max_size=4))
+async def test_in_whatever_batches_requests_come_each_is_answered_as_if_it_were_alone(book, crowds):
+    """The oracle takes one after the other, in a dict."""
+    with book.database.transaction() as session:
+        for table in ("effects_of_test", "api_idempotency_keys"):
+            session.execute(text(f"DELETE FROM {table}"))
+    known: dict[tuple[str, str], tuple[bytes, int]] = {}
+    for crowd in crowds:
+        batches, go = Batches(book.database), threading.Event()
+        effects = Effects(batches, book.clock.now_ns)
+        batches.submit(lambda _session, go=go: go.wait(60))  # Those that follow wait for it, and are one batch.
+        told = [asyncio.ensure_future(effects.once(Asking("/", one.body), *one[:2], writing(one))) for one in crowd]
+        await asyncio.sleep(0)
+        go.set()
+        for one, answer in zip(crowd, await asyncio.gather(*told, return_exceptions=True), strict=True):
+            was = known.get(one[:2])
+            if was is not None and was[0] != one.body:
+                assert isinstance(answer, KeyReused)
+            elif was is not None:
+                assert (answer.is_replayed, answer.value()) == (True, {"row": was[1]})
+            elif one.fails:
+                assert isinstance(answer, RuntimeError)
+            else:
+                known[one[:2]] = (one.body, len(known) + 1)
+                assert (answer.is_replayed, answer.value()) == (False, {"row": len(known)})
+    assert count(book.database) == len(known)
+    with book.database.snapshot() as session:
+        assert session.execute(text("SELECT COUNT(*) FROM api_idempotency_keys")).scalar_one() == len(known)
+
+
+def writing(one: Given) -> Callable[[Session], Booked]:
+    def work(session: Session) -> Booked:
+        row = rows(session) + 1
+        session.execute(text("INSERT INTO effects_of_test VALUES (:row, :owner, 0)"), {"row": row, "owner": one[0]})
+        if one.fails:
+            raise RuntimeError("a bug")
+        return Booked(row=row)
+
+    return work
