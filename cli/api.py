@@ -29,18 +29,21 @@ def serve(
 
     With `[api.tls]` it speaks TLS 1.3 (docs/api/operations.md). Its log is JSON lines on standard error.
     """
+    from cli.settings import load_settings
+
+    data = DataDir(data_dir.resolve())
+    settings = load_settings(data.settings)
+    check_host(host, has_tls=settings.api.tls is not None)
+
+    # Two seconds of imports: what is wrong in the settings was said before them.
     from api import create_app
     from api.auth.networks import parse_networks
     from api.server.guard import Limits
     from api.server.serving import Server
     from api.server.tls import server_context
     from cli.api_services import open_services
-    from cli.settings import load_settings
     from runtime import configure_logging, tracing
 
-    data = DataDir(data_dir.resolve())
-    settings = load_settings(data.settings)
-    check_host(host, has_tls=settings.api.tls is not None)
     configure_logging(level=settings.log.level)
     tls = None if settings.api.tls is None else server_context(settings.api.tls, data.root)
     limits = Limits(

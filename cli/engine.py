@@ -31,6 +31,12 @@ def run(
     Reads DATA_DIR/capstan.toml. In mode "paper" (the default) nothing is sent anywhere. Started again after a crash
     it recovers from its journal and asks venues and chain what became of what was in flight.
     """
+    from cli.settings import load_settings
+
+    data = DataDir(data_dir.resolve())
+    if not await_settings:
+        load_settings(data.settings)  # What is wrong in them is said before a second of imports.
+
     import uvloop
 
     from cli.engine_process import run_engine
@@ -38,7 +44,6 @@ def run(
     # The loop that trades shares the interpreter with database threads: let it have its turn back sooner than after
     # the default 5 ms. With uvloop, market bytes to order dispatch went from 2.2 to 1.7 ms p50 on the busy demo box.
     sys.setswitchinterval(0.000_2)
-    data = DataDir(data_dir.resolve())
     if await_settings and not data.settings.exists():
         _use_the_wait(data, await_settings)
     uvloop.run(run_engine(data))

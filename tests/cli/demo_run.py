@@ -18,9 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class DemoRun:
-    """One `capstan demo --json` in a process of its own, which dies with the test."""
+    """One `capstan demo --json` in a process of its own, which dies with the test.
 
-    def __init__(self, data_dir: Path, *, seconds: int, seed: int = 7) -> None:
+    It runs for so long that no machine is too slow for what a test waits for, unless the test says how long.
+    """
+
+    def __init__(self, data_dir: Path, *, seconds: int = 600, seed: int = 7) -> None:
         self.data_dir = data_dir
         self.kills = 0
         arguments = ["demo", "--seconds", str(seconds), "--seed", str(seed), "--json", "--data-dir", str(data_dir)]
@@ -56,6 +59,11 @@ class DemoRun:
         (self.data_dir / "status.json").unlink(missing_ok=True)
         os.kill(pid, signal.SIGKILL)
         self.kills += 1
+
+    def stop(self) -> dict[str, Any]:
+        """End it as Ctrl-C does: with settled books and a result."""
+        self.process.send_signal(signal.SIGINT)
+        return self.result()
 
     def result(self, timeout_s: float = 150) -> dict[str, Any]:
         """Wait for the end; the last line of standard output, read as JSON."""

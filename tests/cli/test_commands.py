@@ -72,8 +72,11 @@ HEAVY = ("ccxt", "web3", "plotly", "eth_account", "bip_utils", "sqlalchemy")
 
 
 HELP_OF_EACH = f"""
-import contextlib, io, json, os, sys, traceback
+import asyncio, contextlib, io, json, os, sys, traceback
 from cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["--help"])
+import pydantic.root_model, rich.markdown
 for command in json.loads(sys.argv[1]):
     sys.stdout.flush()
     child = os.fork()  # Each command in a process of its own, with what all of them share loaded once.

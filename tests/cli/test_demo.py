@@ -20,11 +20,14 @@ pytestmark = [pytest.mark.demo, pytest.mark.anvil, pytest.mark.timeout(300)]
 
 
 def test_demo_trades_settles_and_reports(tmp_path):
-    result = DemoRun(tmp_path / "run", seconds=30).result()
+    run = DemoRun(tmp_path / "run")
+    # Of the swaps, five are approvals.
+    run.wait_for(lambda s: s["state"] == "trading" and s["fills"] > 20 and s["swaps"] > 6, timeout_s=120)
+    result = run.stop()
 
     assert_books_are_true(result)
     assert result["fills"] > 20
-    assert result["swaps"] > 1  # How many, is the speed of the machine.
+    assert result["swaps"] > 6
     assert result["orders"]["sent"] >= result["orders"]["filled"] > 0
     assert result["risk"]["rejected"] == sum(result["risk"]["by_rule"].values())
     assert 0 < result["latency_us"]["tick_to_order"]["p50"] <= result["latency_us"]["tick_to_order"]["p99"]
@@ -49,7 +52,7 @@ def test_demo_trades_settles_and_reports(tmp_path):
 def test_engine_killed_at_several_points_ends_with_true_books(tmp_path):
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    run = DemoRun(tmp_path / "run", seconds=45, seed=seed)
+    run = DemoRun(tmp_path / "run", seed=seed)
     kill_points = (
         lambda s: s["state"] == "trading" and s["open_orders"] > 0,
         lambda s: s["state"] == "trading" and s["swaps_in_flight"] > 0,
@@ -63,13 +66,14 @@ def test_engine_killed_at_several_points_ends_with_true_books(tmp_path):
             if run.process.poll() is not None:
                 raise
         run.kill_engine()
-    result = run.result()
+    run.wait_for(lambda s: s["state"] == "trading")
+    result = run.stop()
     assert_books_are_true(result)
     assert result["restarts"] >= run.kills
 
 
 def test_demo_killed_whole_resumes_on_the_same_data_directory(tmp_path):
-    run = DemoRun(tmp_path / "run", seconds=60, seed=3)
+    run = DemoRun(tmp_path / "run", seed=3)
     run.wait_for(lambda s: s["state"] == "trading" and s["orders_sent"] > 5)
     engine = int((tmp_path / "run" / "engine.pid").read_text())
     world = json.loads((tmp_path / "run" / "world.json").read_text())["pid"]
@@ -88,7 +92,7 @@ def test_demo_killed_whole_resumes_on_the_same_data_directory(tmp_path):
 
 
 def test_kill_command_leaves_nothing_open(tmp_path):
-    run = DemoRun(tmp_path / "run", seconds=12, seed=5)
+    run = DemoRun(tmp_path / "run", seed=5)
     run.wait_for(lambda s: s["state"] == "trading" and s["orders_sent"] > 3)
     answer = _capstan("kill", "--data-dir", str(tmp_path / "run"), "--reason", "drill", "--json")
     assert answer["open_orders"] == 0
