@@ -19,6 +19,7 @@ from api.core.responses import PROBLEMS
 from api.custody.watch import ApprovalWatch
 from api.problems import answer_problems
 from api.services import Services
+from api.streams.looking import look_again
 from api.v1 import ROUTERS
 
 
@@ -28,12 +29,10 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     watch = Watch(services.database, services.hub, services.clock.now_ns)
     approvals = ApprovalWatch(services.counter, services.directory, services.hub, services.clock)
-    parts = [
-        asyncio.create_task(services.mirror.run(), name="api.mirror"),
-        asyncio.create_task(watch.run(), name="api.backtests"),
-        asyncio.create_task(approvals.run(), name="api.approvals"),
-        asyncio.create_task(AlertFeed(services.database, services.hub).run(), name="api.alerts"),
-    ]
+    alerts = AlertFeed(services.database, services.hub)
+    looks = {"backtests": watch.look, "approvals": approvals.look, "alerts": alerts.refresh}
+    parts = [asyncio.create_task(services.mirror.run(), name="api.mirror")]
+    parts += [asyncio.create_task(look_again(what, look), name=f"api.{what}") for what, look in looks.items()]
     try:
         yield
     finally:

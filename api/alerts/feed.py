@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
-import structlog
 from sqlmodel import Session, col, func, select
 
 from api.alerts.book import plain
 from api.alerts.states import TOLD
 from api.alerts.tables import AlertRow
 from api.streams.hub import Hub
-from domain import PlatformError
 from runtime.database import Database
 
-log = structlog.get_logger(__name__)
-
 CHANNEL: Final = "alerts"
-EVERY_S: Final = 1.0
 SHOWN_MAX: Final = 500
 """Of each organisation, the newest of what is going on; `GET /v1/alerts` has all."""
 
@@ -33,15 +27,6 @@ class AlertFeed:
         self._database = database
         self._hub = hub
         self._shown: _Shown = {}
-
-    async def run(self) -> None:
-        """Tell until cancelled."""
-        while True:
-            try:
-                await self.refresh()
-            except PlatformError as exc:
-                log.warning("alerts.feed_waits", error=str(exc))
-            await asyncio.sleep(EVERY_S)
 
     async def refresh(self) -> None:
         """Read once, and tell what changed: what is over is told once more, then taken away."""

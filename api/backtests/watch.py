@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
 from sqlmodel import Session, col, select
 
 from api.backtests.queue import ACTIVE
 from api.backtests.shown import Backtest, shown
 from api.backtests.tables import BacktestRow
 from api.streams.hub import Hub
-from domain import PlatformError
 from runtime.database import Database
 
-log = structlog.get_logger(__name__)
-
 CHANNEL: Final = "backtests"
-EVERY_S: Final = 1.0
 ENDED_SHOWN_NS: Final = 60 * 10**9
 """One that ended is still told for so long: a reader sees how."""
 
@@ -31,14 +25,6 @@ class Watch:
         self._database = database
         self._hub = hub
         self._now_ns = now_ns
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except PlatformError as exc:  # The database is away; readers keep what they know.
-                log.warning("backtests.not_looked", error=str(exc))
-            await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
         """Publish what the tables say now, to whoever reads."""

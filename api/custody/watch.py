@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
-import structlog
 from sqlmodel import Session, col, select
 
 from api.custody.approvals import Asked, not_over, shown
@@ -15,13 +13,9 @@ from api.streams.hub import Hub
 from custody.approvals import ApprovalState
 from custody.approvals.tables import ApprovalRequestRow
 from custody.counter import Counter
-from domain import PlatformError
 from runtime import Clock
 
-log = structlog.get_logger(__name__)
-
 CHANNEL: Final = "approvals"
-EVERY_S: Final = 1.0
 SHOWN_MAX: Final = 500
 
 
@@ -33,14 +27,6 @@ class ApprovalWatch:
         self._directory = directory
         self._hub = hub
         self._clock = clock
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except PlatformError as exc:  # The database is away; readers keep what they know.
-                log.warning("approvals.not_looked", error=str(exc))
-            await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
         """Publish what waits now, to whoever reads; the newest, where there are very many."""
