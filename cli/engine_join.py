@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlmodel import Session
@@ -14,6 +14,7 @@ from sqlmodel import Session
 from api.strategies.files import settings_of
 from api.strategies.versions import Authored, add_version
 from cli.data_dir import read_json, write_json
+from cli.engine_outcomes import TAKEN, change
 from custody.audit import AuditLog
 from domain import InputError, PlatformError
 from domain import events as e
@@ -23,8 +24,6 @@ from engine.strategies.base import CatalogSettings
 from runtime.database import Database
 
 log = structlog.get_logger(__name__)
-
-WAIT_S: Final = 10.0
 
 
 class Joiner:
@@ -120,23 +119,19 @@ class Joiner:
             log.error("strategy.not_joined", strategy=settings.id, error=str(exc))
 
     async def _join(self, settings: CatalogSettings, authored: Authored) -> None:
-        change = e.StrategyJoined(time_ns=0, settings=settings.model_dump_json(), change=secrets.token_hex(8))
-        outcome = "not known: the engine ended or failed meanwhile"
-        try:
-            await self._runner.reconfigure(change, WAIT_S)
-            outcome = "taken"
-        except PlatformError as exc:
-            outcome = str(exc)
-            raise
-        finally:
+        event = e.StrategyJoined(time_ns=0, settings=settings.model_dump_json(), change=secrets.token_hex(8))
+
+        async def record(outcome: str) -> None:
             await self._database.run(lambda session: self._record(session, settings, authored, outcome))
+
+        await change(self._runner, event, record)
         await self._joined()
         log.warning("strategy.joined", strategy=settings.id, kind=settings.model_dump()["kind"], by=authored.author)
 
     def _record(self, session: Session, settings: CatalogSettings, authored: Authored, outcome: str) -> None:
         detail = {"source": authored.source, "by": authored.author, "reason": authored.reason, "outcome": outcome}
         self._audit.append(session, "strategy.created", f"strategy/{settings.id}", detail)
-        if outcome == "taken":
+        if outcome == TAKEN:
             parameters = settings.model_dump(mode="json")
             add_version(session, settings.id, authored, changed={}, parameters=parameters, now_ns=self._now_ns())
 

@@ -16,6 +16,7 @@ import structlog
 from sqlmodel import Session
 
 from api.risk.changes import add_change, newest_changes
+from cli.engine_outcomes import WAIT_S
 from custody.audit import AuditLog
 from domain import InputError, PlatformError
 from domain import events as e
@@ -27,7 +28,6 @@ from runtime.database import Database
 
 log = structlog.get_logger(__name__)
 
-WAIT_S: Final = 10.0
 _FALLS: Final = {
     "drawdown_max": "drawdown",
     "loss_max": "total",

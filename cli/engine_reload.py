@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlmodel import Session
 
 from api.strategies.versions import Authored, add_version, note_version
+from cli.engine_outcomes import TAKEN, change
 from custody.audit import AuditLog
 from domain import InputError, PlatformError
 from domain import events as e
@@ -20,9 +21,6 @@ from engine.strategies.changes import changed, differing
 from runtime.database import Database
 
 log = structlog.get_logger(__name__)
-
-WAIT_S: Final = 10.0
-"""How long the engine may take to come to an event: it is milliseconds."""
 
 
 class Reloader:
@@ -107,19 +105,15 @@ class Reloader:
         return new, _told(current, new)
 
     async def _apply(self, new: CatalogSettings, told: dict[str, list[Any]], source: str, by: str, reason: str) -> None:
-        change = e.ParametersChanged(
+        event = e.ParametersChanged(
             time_ns=0, strategy=new.id, settings=new.model_dump_json(), source=source, change=secrets.token_hex(8)
         )
-        outcome = "not known: the engine ended or failed meanwhile"
-        try:
-            await self._runner.reconfigure(change, WAIT_S)
-            outcome = "taken"
-        except PlatformError as exc:
-            outcome = str(exc)
-            raise
-        finally:
-            detail = {"change": change.change, "changed": _text(told), "source": source, "by": by, "reason": reason}
+        detail = {"change": event.change, "changed": _text(told), "source": source, "by": by, "reason": reason}
+
+        async def record(outcome: str) -> None:
             await self._record(new, Authored(source, by, reason), told, {**detail, "outcome": outcome})
+
+        await change(self._runner, event, record)
         log.warning("strategy.reconfigured", strategy=new.id, changed=told, source=source, by=by)
 
     async def _record(
@@ -127,7 +121,7 @@ class Reloader:
     ) -> None:
         def append(session: Session) -> None:
             self._audit.append(session, "strategy.reconfigured", f"strategy/{new.id}", detail)
-            if detail["outcome"] == "taken":
+            if detail["outcome"] == TAKEN:
                 parameters = new.model_dump(mode="json")
                 add_version(session, new.id, authored, changed=told, parameters=parameters, now_ns=self._now_ns())
 
