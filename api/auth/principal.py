@@ -101,6 +101,15 @@ class Principal:
             raise Forbidden("this is for a person's own session, not for keys and clients", code="person_required")
         return self.user
 
+    def check_whole(self, why: str) -> None:
+        """Stop here unless the caller has all portfolios of its organisation: for what is of all of them.
+
+        Raises:
+            Forbidden: Code `all_portfolios_only`, in the words given.
+        """
+        if self.portfolios is not None:
+            raise Forbidden(why, code="all_portfolios_only")
+
     def sees(self, portfolio: str) -> bool:
         """Whether a portfolio of its organisation is one of its own; for filters of lists."""
         return self.portfolios is None or portfolio in self.portfolios

@@ -18,7 +18,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from api.auth.principal import Principal
-from api.core.errors import Forbidden, NotFound
+from api.core.errors import NotFound
 from api.custody.tables import ClientRow, VaultRow
 from api.portfolios import Directory
 from api.portfolios.tables import PortfolioRow
@@ -104,8 +104,7 @@ async def whose(directory: Directory, who: Principal) -> Whose:
     Raises:
         Forbidden: Code `all_portfolios_only`: custody is the whole organisation's, not a portfolio's.
     """
-    if who.portfolios is not None:
-        raise Forbidden("custody is not for a caller of some portfolios", code="all_portfolios_only")
+    who.check_whole("custody is not for a caller of some portfolios")
     await directory.refresh()
     return Whose(who.organisation, directory.is_house(who))
 

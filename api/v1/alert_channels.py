@@ -11,7 +11,6 @@ import msgspec
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
-from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from api.alerts.channels import FAILURES_MAX, TEST, VERIFICATION, Options, options_of
@@ -23,9 +22,9 @@ from api.core.errors import Conflict, Forbidden, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant
 from api.services import Services, Use
-from api.v1.deliveries import Delivery, DeliveryState, deliveries_of, shown
+from api.v1.deliveries import Delivery, DeliveryState, deliveries_of, end_receiver, newest_deliveries, shown
 from api.webhooks.outbox import WEBHOOK
-from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow, SecretRow
+from api.webhooks.tables import AttemptRow, EndpointRow, EventRow
 
 router = APIRouter(prefix="/v1/alert-channels", tags=["alerts"])
 
@@ -36,6 +35,7 @@ Level = Annotated[int, Field(ge=1, le=3, description="1 is told at once, 2 and 3
 Reads = Annotated[Principal, require(Scope.ALERTS_READ)]
 Writes = Annotated[Principal, require(Scope.ALERTS_WRITE, weight=10)]
 Loosens = Annotated[Principal, require(Scope.ALERTS_WRITE, step_up=True)]
+_WHOLE = "channels tell of every portfolio: not for a caller of some"
 _OF_TYPE: Final = {"pagerduty": {"routing_key", "region"}, "email": {"address"}, "push": {"platform", "token"}}
 _NEEDED: Final = {"pagerduty": "routing_key", "email": "address", "push": "token"}
 _EXAMPLE: JsonDict = {"type": "email", "description": "desk", "address": "desk@acme.example", "severity": "warning"}
@@ -112,7 +112,7 @@ class Code(BaseModel):
 @router.get("")
 async def list_channels(services: Use, who: Reads) -> Page[Channel]:
     """The organisation's channels; there are at most twenty."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
 
     def read(session: Session) -> list[Channel]:
         return [_shown(row) for row in session.exec(_channels(who.organisation).order_by(col(EndpointRow.id)))]
@@ -123,7 +123,7 @@ async def list_channels(services: Use, who: Reads) -> Page[Channel]:
 @router.post("", status_code=201)
 async def create_channel(services: Use, who: Writes, body: ChannelRequest) -> Channel:
     """Have somebody told. An address gets a code first, and alerts once the code came back."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
     if body.type == "email" and not services.alerts.settings.smtp_host:
         raise Conflict("this installation has no mail server", code="no_mail_server", hint="[alerts] smtp_host")
     secret = body.routing_key or body.token or ""
@@ -186,12 +186,8 @@ async def delete_channel(services: Use, who: Loosens, channel: ChannelId) -> Non
 
     def write(session: Session) -> None:
         row = _find(session, who, channel)
-        mine = select(DeliveryRow.id).where(DeliveryRow.endpoint == channel)
-        session.execute(delete(AttemptRow).where(col(AttemptRow.delivery).in_(mine)))
-        session.execute(delete(DeliveryRow).where(col(DeliveryRow.endpoint) == channel))
-        session.execute(delete(SecretRow).where(col(SecretRow.endpoint) == channel))
         _audit(services, session, "alert-channel.deleted", row, who)
-        session.delete(row)
+        end_receiver(session, row)
 
     await services.database.run(write)
 
@@ -253,10 +249,8 @@ async def list_channel_deliveries(
 
     def read(session: Session) -> list[ChannelDelivery]:
         _find(session, who, channel)
-        query = deliveries_of(channel).order_by(col(DeliveryRow.id).desc()).limit(limit + 1)
-        query = query if state is None else query.where(DeliveryRow.state == state)
-        query = query if before is None else query.where(col(DeliveryRow.id) < before)
-        return [_with_last(session, shown(row, event), event) for row, event in session.exec(query)]
+        found = newest_deliveries(session, channel, state=state, before=before, limit=limit + 1)
+        return [_with_last(session, shown(row, event), event) for row, event in found]
 
     rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row.id)
     return Page(data=rows, next=following)
@@ -277,18 +271,8 @@ def _with_last(session: Session, delivery: Delivery, event: EventRow) -> Channel
     )
 
 
-def _check_whole(who: Principal) -> None:
-    """A channel is told of every portfolio: it is not for callers of some.
-
-    Raises:
-        Forbidden: Code `all_portfolios_only`.
-    """
-    if who.portfolios is not None:
-        raise Forbidden("channels tell of every portfolio: not for a caller of some", code="all_portfolios_only")
-
-
 def _find(session: Session, who: Principal, channel: str) -> EndpointRow:
-    _check_whole(who)
+    who.check_whole(_WHOLE)
     row = session.get(EndpointRow, channel)
     if row is None or row.organisation != who.organisation or row.type == WEBHOOK:
         raise NotFound(f"no channel {channel}")

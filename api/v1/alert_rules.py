@@ -15,7 +15,7 @@ from api.alerts.tables import RuleRow
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
 from api.core.amounts import PositiveText
-from api.core.errors import Conflict, Forbidden, NotFound
+from api.core.errors import Conflict, NotFound
 from api.core.pages import Page
 from api.services import Services, Use
 
@@ -25,6 +25,7 @@ RuleId = Annotated[str, Path(pattern=r"^(rul_[0-9a-f]{16}|[a-z]{1,20}\.[a-z]{1,2
 Reads = Annotated[Principal, require(Scope.ALERTS_READ)]
 Writes = Annotated[Principal, require(Scope.ALERTS_WRITE)]
 Loosens = Annotated[Principal, require(Scope.ALERTS_WRITE, step_up=True)]
+_WHOLE = "rules are about every portfolio: not for a caller of some"
 RULES_MAX = 100
 AfterS = Annotated[int, Field(ge=0, le=86_400, description="It must be there so long before anybody is told.")]
 EscalateS = Annotated[
@@ -75,7 +76,7 @@ class RuleChange(BaseModel):
 @router.get("")
 async def list_rules(services: Use, who: Reads) -> Page[AlertRule]:
     """Every rule: the kinds that are always there, and the drawdowns that were set."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
 
     def read(session: Session) -> list[AlertRule]:
         rows = list(session.exec(_rules(who.organisation).order_by(col(RuleRow.created_ns), col(RuleRow.id))))
@@ -89,7 +90,7 @@ async def list_rules(services: Use, who: Reads) -> Page[AlertRule]:
 @router.post("", status_code=201)
 async def create_rule(services: Use, who: Writes, body: DrawdownRule) -> AlertRule:
     """Watch a portfolio's drawdown."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
     await services.directory.refresh()
     services.directory.seen(who, body.portfolio)
 
@@ -112,7 +113,7 @@ async def create_rule(services: Use, who: Writes, body: DrawdownRule) -> AlertRu
 @router.patch("/{rule}")
 async def change_rule(services: Use, who: Loosens, rule: RuleId, body: RuleChange) -> AlertRule:
     """Change a rule. A person confirms it: whoever can change rules could silence them."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
 
     def write(session: Session) -> AlertRule:
         services.database.serialize(session, f"alert-rules/{who.organisation}")
@@ -135,7 +136,7 @@ async def change_rule(services: Use, who: Loosens, rule: RuleId, body: RuleChang
 @router.delete("/{rule}", status_code=204)
 async def delete_rule(services: Use, who: Loosens, rule: RuleId) -> None:
     """End a drawdown's rule, with its alert; a kind that is always there goes back to what it is by itself."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
 
     def write(session: Session) -> None:
         services.database.serialize(session, f"alert-rules/{who.organisation}")
@@ -152,16 +153,6 @@ async def delete_rule(services: Use, who: Loosens, rule: RuleId) -> None:
 
 
 # --- parts
-
-
-def _check_whole(who: Principal) -> None:
-    """Rules are about every portfolio.
-
-    Raises:
-        Forbidden: Code `all_portfolios_only`.
-    """
-    if who.portfolios is not None:
-        raise Forbidden("rules are about every portfolio: not for a caller of some", code="all_portfolios_only")
 
 
 def _find(services: Services, session: Session, who: Principal, rule: str) -> RuleRow:

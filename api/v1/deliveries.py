@@ -1,4 +1,4 @@
-"""Deliveries of the outbox, as the routes of webhooks and of alert channels show them."""
+"""Receivers of the outbox and their deliveries, as the routes of webhooks and of alert channels have them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlmodel import col, select
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
 
 from api.core.times import instant
-from api.webhooks.tables import DeliveryRow, EventRow
+from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow, SecretRow
 
 DeliveryState = Literal["pending", "delivered", "failed", "superseded"]
 
@@ -32,6 +33,25 @@ def deliveries_of(receiver: str) -> Any:
     """Select the deliveries of a receiver, each with its event."""
     query = select(DeliveryRow, EventRow).join(EventRow, col(EventRow.id) == DeliveryRow.event)
     return query.where(DeliveryRow.endpoint == receiver)
+
+
+def newest_deliveries(
+    session: Session, receiver: str, *, state: DeliveryState | None, before: int | None, limit: int
+) -> list[tuple[DeliveryRow, EventRow]]:
+    """The newest deliveries of a receiver before one of them."""
+    query = deliveries_of(receiver).order_by(col(DeliveryRow.id).desc()).limit(limit)
+    query = query if state is None else query.where(DeliveryRow.state == state)
+    query = query if before is None else query.where(col(DeliveryRow.id) < before)
+    return list(session.exec(query))
+
+
+def end_receiver(session: Session, row: EndpointRow) -> None:
+    """Take a receiver away, with its secrets and all that it was told."""
+    mine = select(DeliveryRow.id).where(DeliveryRow.endpoint == row.id)
+    session.execute(delete(AttemptRow).where(col(AttemptRow.delivery).in_(mine)))
+    session.execute(delete(DeliveryRow).where(col(DeliveryRow.endpoint) == row.id))
+    session.execute(delete(SecretRow).where(col(SecretRow.endpoint) == row.id))
+    session.delete(row)
 
 
 def shown(row: DeliveryRow, event: EventRow) -> Delivery:

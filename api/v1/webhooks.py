@@ -8,19 +8,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from api.auth.principal import Principal, require
 from api.auth.scopes import Scope
-from api.core.errors import Conflict, Forbidden, NotFound
+from api.core.errors import Conflict, NotFound
 from api.core.pages import CursorText, Limit, Page
 from api.core.times import instant, instant_or_none
 from api.services import Services, Use
-from api.v1.deliveries import Delivery, DeliveryState, deliveries_of, shown
+from api.v1.deliveries import Delivery, DeliveryState, deliveries_of, end_receiver, newest_deliveries, shown
 from api.webhooks.outbox import WEBHOOK
 from api.webhooks.secrets import Secret
-from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow, SecretRow
+from api.webhooks.tables import AttemptRow, DeliveryRow, EndpointRow, EventRow
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -35,6 +34,7 @@ Kind = Literal[
 Url = Annotated[str, Field(min_length=8, max_length=2_000, examples=["https://hooks.example.com/capstan"])]
 Reads = Annotated[Principal, require(Scope.WEBHOOKS_READ)]
 Writes = Annotated[Principal, require(Scope.WEBHOOKS_WRITE, weight=5)]
+_WHOLE = "webhooks tell of every portfolio: a caller of some has none"
 _HOUR_NS = 3_600 * 10**9
 
 
@@ -107,7 +107,7 @@ class DeliveryDetail(Delivery):
 @router.get("")
 async def list_webhooks(services: Use, who: Reads) -> Page[Endpoint]:
     """The organisation's endpoints; there are at most twenty."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
 
     def read(session: Session) -> list[Endpoint]:
         query = _webhooks(select(EndpointRow), who.organisation)
@@ -119,7 +119,7 @@ async def list_webhooks(services: Use, who: Reads) -> Page[Endpoint]:
 @router.post("", status_code=201)
 async def create_webhook(services: Use, who: Writes, body: EndpointRequest) -> MadeEndpoint:
     """Have a URL told. It leads outside, now and at each delivery."""
-    _check_whole(who)
+    who.check_whole(_WHOLE)
     await services.webhooks.guard.admit(body.url)
     now = services.clock.now_ns()
 
@@ -172,12 +172,8 @@ async def delete_webhook(services: Use, who: Writes, webhook: EndpointId) -> Non
 
     def write(session: Session) -> None:
         row = _find(session, who, webhook)
-        mine = select(DeliveryRow.id).where(DeliveryRow.endpoint == webhook)
-        session.execute(delete(AttemptRow).where(col(AttemptRow.delivery).in_(mine)))
-        session.execute(delete(DeliveryRow).where(col(DeliveryRow.endpoint) == webhook))
-        session.execute(delete(SecretRow).where(col(SecretRow.endpoint) == webhook))
         _audit(services, session, "webhook.deleted", row, who)
-        session.delete(row)
+        end_receiver(session, row)
 
     await services.database.run(write)
 
@@ -223,14 +219,12 @@ async def list_deliveries(
 ) -> Page[Delivery]:
     """What was told or is to be, the newest first."""
     scope = f"webhooks/{who.organisation}/{webhook}/{state}"
-    after = services.cursors.open(scope, cursor, int)
+    before = services.cursors.open(scope, cursor, int)
 
     def read(session: Session) -> list[Delivery]:
         _find(session, who, webhook)
-        query = deliveries_of(webhook).order_by(col(DeliveryRow.id).desc()).limit(limit + 1)
-        query = query if state is None else query.where(DeliveryRow.state == state)
-        query = query if after is None else query.where(col(DeliveryRow.id) < after)
-        return [shown(row, event) for row, event in session.exec(query)]
+        found = newest_deliveries(session, webhook, state=state, before=before, limit=limit + 1)
+        return [shown(row, event) for row, event in found]
 
     rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row.id)
     return Page(data=rows, next=following)
@@ -267,18 +261,8 @@ async def replay_delivery(services: Use, who: Writes, webhook: EndpointId, deliv
 # --- parts
 
 
-def _check_whole(who: Principal) -> None:
-    """An endpoint is told of every portfolio: it is not for callers of some.
-
-    Raises:
-        Forbidden: Code `all_portfolios_only`.
-    """
-    if who.portfolios is not None:
-        raise Forbidden("webhooks tell of every portfolio: a caller of some has none", code="all_portfolios_only")
-
-
 def _find(session: Session, who: Principal, webhook: str) -> EndpointRow:
-    _check_whole(who)
+    who.check_whole(_WHOLE)
     row = session.get(EndpointRow, webhook)
     if row is None or row.organisation != who.organisation or row.type != WEBHOOK:
         raise NotFound(f"no webhook {webhook}")
