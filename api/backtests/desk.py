@@ -20,6 +20,7 @@ from api.backtests.shown import Backtest, shown
 from api.backtests.tables import BacktestResultRow, BacktestRow
 from api.core.effects import Effects, Once
 from api.core.errors import Conflict, NotFound
+from api.core.pages import newest_of
 from domain import Refused
 from runtime.database import Database
 
@@ -124,10 +125,7 @@ class BacktestDesk:
         self, who: Principal, state: str | None, before: int | None, limit: int
     ) -> list[tuple[int, Backtest]]:
         """The organisation's newest before a number, with theirs."""
-        query = select(BacktestRow).where(BacktestRow.organisation == who.organisation)
-        query = query if state is None else query.where(BacktestRow.state == state)
-        query = query if before is None else query.where(col(BacktestRow.number) < before)
-        query = query.order_by(col(BacktestRow.number).desc()).limit(limit)
+        query = newest_of(BacktestRow, who.organisation, state=state, before=before, limit=limit)
         return await self._database.read(lambda session: [(row.number or 0, shown(row)) for row in session.exec(query)])
 
     async def cancel(self, who: Principal, backtest: str) -> Backtest:

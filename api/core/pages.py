@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 from fastapi import Query
 from pydantic import BaseModel, Field
+from sqlmodel import col, select
 
 from api.core.errors import BadRequest
 from api.core.keys import ServerKey
@@ -77,5 +78,17 @@ class Cursors:
             return rows, None
         return rows[:limit], self.seal(scope, position(rows[limit - 1]))
 
+    def numbered(self, scope: str, rows: list[tuple[int, T]], limit: int) -> Page[T]:
+        """The page of `limit + 1` fetched rows that have numbers, by which the next one begins."""
+        rows, following = self.page(scope, rows, limit, lambda row: row[0])
+        return Page(data=[shown for _, shown in rows], next=following)
+
     def _mac(self, scope: str, body: bytes) -> bytes:
         return hmac.digest(self._key, scope.encode() + b"\0" + body, hashlib.sha256)[:_MAC_BYTES]
+
+
+def newest_of(row: Any, organisation: str, *, state: str | None, before: int | None, limit: int) -> Any:
+    """Select the newest rows of an organisation's, before a number; `row` has `number`, `organisation` and `state`."""
+    query = select(row).where(row.organisation == organisation).order_by(col(row.number).desc()).limit(limit)
+    query = query if state is None else query.where(row.state == state)
+    return query if before is None else query.where(col(row.number) < before)

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from api.auth.principal import Principal
 from api.core.effects import Effects, Once
 from api.core.errors import NotFound
+from api.core.pages import newest_of
 from api.core.times import instant, instant_or_none
 from api.custody.names import initiator_of
 from api.swaps.quotes import Quoted, Quotes
@@ -175,10 +176,7 @@ class SwapBook:
 
     async def page(self, who: Principal, state: str | None, before: int | None, limit: int) -> list[tuple[int, Swap]]:
         """The organisation's newest before a number, with theirs."""
-        query = select(SwapRow).where(SwapRow.organisation == who.organisation)
-        query = query if state is None else query.where(SwapRow.state == state)
-        query = query if before is None else query.where(col(SwapRow.number) < before)
-        query = query.order_by(col(SwapRow.number).desc()).limit(limit)
+        query = newest_of(SwapRow, who.organisation, state=state, before=before, limit=limit)
         return await self._database.read(
             lambda session: [(row.number or 0, _shown(row)) for row in session.exec(query)]
         )

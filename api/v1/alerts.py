@@ -88,8 +88,7 @@ async def list_alerts(
         found = session.exec(query.order_by(col(AlertRow.number).desc()).limit(limit + 1))
         return [(number_of(row), Alert.model_validate(plain(row))) for row in found]
 
-    rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row[0])
-    return Page(data=[alert for _, alert in rows], next=following)
+    return services.cursors.numbered(scope, await services.database.read(read), limit)
 
 
 @router.get("/{alert}")

@@ -105,8 +105,7 @@ async def list_backtests(
     scope = f"backtests/{who.organisation}/{state}"
     before = services.cursors.open(scope, cursor, int)
     rows = await services.backtests.page(who, state, before, limit + 1)
-    rows, following = services.cursors.page(scope, rows, limit, lambda row: row[0])
-    return Page(data=[backtest for _, backtest in rows], next=following)
+    return services.cursors.numbered(scope, rows, limit)
 
 
 @router.get("/backtests/{backtest}")

@@ -186,8 +186,7 @@ async def list_deposit_addresses(
             for row in session.exec(query)
         ]  # fmt: skip
 
-    rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row[0])
-    return Page[DepositAddress](data=[shown for _, shown in rows], next=following)
+    return services.cursors.numbered(scope, await services.database.read(read), limit)
 
 
 @router.post("/deposit-addresses", status_code=201)

@@ -109,8 +109,7 @@ async def list_swaps(
     scope = f"swaps/{who.organisation}/{state}"
     before = services.cursors.open(scope, cursor, int)
     rows = await services.swaps.page(who, state, before, limit + 1)
-    rows, following = services.cursors.page(scope, rows, limit, lambda row: row[0])
-    return Page(data=[swap for _, swap in rows], next=following)
+    return services.cursors.numbered(scope, rows, limit)
 
 
 @router.get("/swaps/{swap}")

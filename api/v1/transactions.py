@@ -93,8 +93,7 @@ async def list_transactions(
             query = query.where(col(TransactionRow.id) < before)
         return [(row.id or 0, _shown(row)) for row in session.exec(query)]
 
-    rows, following = services.cursors.page(scope, await services.database.read(read), limit, lambda row: row[0])
-    return Page[Transaction](data=[shown for _, shown in rows], next=following)
+    return services.cursors.numbered(scope, await services.database.read(read), limit)
 
 
 @router.get("/{transaction}")

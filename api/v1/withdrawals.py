@@ -181,8 +181,7 @@ async def list_withdrawals(
             query = query.where(col(WithdrawalRow.state).not_in(ENDED))
         return [(row.id or 0, _shown(custody, read(row))) for row in session.exec(query)]
 
-    rows, following = services.cursors.page(scope, await services.database.read(read_page), limit, lambda row: row[0])
-    return Page[Withdrawal](data=[shown for _, shown in rows], next=following)
+    return services.cursors.numbered(scope, await services.database.read(read_page), limit)
 
 
 @router.get("/{withdrawal}")
