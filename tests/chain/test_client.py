@@ -21,8 +21,8 @@ from chain import (
 )
 from chain.abi import address_word, selector, topic, uint_at, uint_word
 from chain.devnet import TEST_ADDRESSES, TEST_MNEMONIC, TEST_PATH, Devnet
-from chain.devnet.node import free_port
 from domain import InputError, OutcomeUnknown, VenueUnavailable
+from runtime.processes import free_port
 from tests.chain.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.anvil

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from chain.devnet import DEVNET_GENESIS_HASH, DevnetWorld
-from chain.devnet.node import free_port
+from runtime.processes import free_port
 
 pytestmark = pytest.mark.anvil
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from chain.devnet.node import free_port
+from runtime.processes import free_port
 
 CONTRACT = "0x00000000000000000000000000000000000000c0"
 
