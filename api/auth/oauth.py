@@ -208,7 +208,7 @@ class Codes:
             return OAuthError("invalid_grant", "no such code")
         if row.session is not None:
             log.warning("auth.code_reused", client=client.id, user=row.user, session=row.session)
-            self._sessions.end(session, row.session, "reused code")
+            self._sessions.end_copied(session, row.session, "reused code")
             return OAuthError("invalid_grant", "this code was used before; what it began has ended")
         if row.expires_ns <= self._now_ns():
             return OAuthError("invalid_grant", "this code is over")

@@ -110,9 +110,7 @@ class Sessions:
             if changed.rowcount == 1:
                 session.refresh(row)
                 return row, ""
-            row.revoked_ns, row.revoked_why = now, "reused refresh token"
-            detail = {"organisation": row.organisation, "session": name, "client": row.client or ""}
-            self._audit.append(session, "session.token-reused", f"user/{row.user}", detail)
+            self.end_copied(session, name, "reused refresh token")
             return row, "reused"
 
         row, trouble = await self._database.run(take)
@@ -142,6 +140,15 @@ class Sessions:
         if row is not None and row.revoked_ns is None:
             row.revoked_ns, row.revoked_why = self._now_ns(), why[:40]
         return row
+
+    def end_copied(self, session: Session, name: str, why: str) -> None:
+        """End a session of which somebody has a copy of a token or code; its organisation's audit log says so."""
+        row = session.get(SessionRow, name)
+        if row is None or row.revoked_ns is not None:
+            return
+        row.revoked_ns, row.revoked_why = self._now_ns(), why[:40]
+        detail = {"organisation": row.organisation, "session": name, "client": row.client or "", "why": why}
+        self._audit.append(session, "session.token-reused", f"user/{row.user}", detail)
 
     def end_all(
         self, session: Session, user: str, why: str, *, organisation: str | None = None, but: str | None = None

@@ -18,8 +18,10 @@ from sqlalchemy import delete
 
 from api.auth.oauth import challenge_of, check_redirect, is_registered
 from api.auth.tables import SigningKeyRow
+from custody.audit import list_audit
 from domain import InputError
 from tests.api.callers import Caller, Person
+from tests.api.logs import logging
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
@@ -107,8 +109,13 @@ async def test_a_person_lets_a_client_in_and_it_gets_no_more_than_that(ann, tax,
         assert status == 403
     status, following = await tax.ask({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
     assert (status, following["scope"]) == (200, "orders:read")
-    status, problem = await tax.ask({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
+    with logging() as written:
+        status, problem = await tax.ask({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
     assert (status, problem["error"]) == (400, "invalid_grant")  # used twice: over
+    session = written.one(event="auth.refresh_token_reused")["session"]
+    line = written.one(event="api.request")
+    assert (line["code"], line["claimed"], line["address"]) == ("reused_token", f"session:{session}", "127.0.0.1")
+    written.check(tokens["refresh_token"], following["refresh_token"], tax.secret)
     again = {"grant_type": "refresh_token", "refresh_token": following["refresh_token"]}
     assert (await tax.ask(again))[0] == 400
 
@@ -116,7 +123,16 @@ async def test_a_person_lets_a_client_in_and_it_gets_no_more_than_that(ann, tax,
 async def test_a_code_that_is_used_twice_ends_what_it_began(ann, tax, services):
     code = await tax.code(ann)
     _, tokens = await tax.exchange(code)
-    assert (await tax.exchange(code))[1]["error"] == "invalid_grant"
+    with logging() as written:
+        for _ in range(2):
+            assert (await tax.exchange(code))[1]["error"] == "invalid_grant"
+    assert [line["client"] for line in written.all(event="auth.code_reused")] == [tax.id] * 2
+    assert [line["code"] for line in written.all(event="api.request")] == ["invalid_grant"] * 2
+    written.check(code, tokens["refresh_token"], tax.secret)
+    with services.database.snapshot() as session:
+        ended = [record.detail for record in list_audit(session) if record.kind == "session.token-reused"]
+    assert len(ended) == 1
+    assert "reused code" in ended[0]
     services.clock.advance(seconds=1)
     status, _ = await ann.send("GET", "/v1/auth/me", authorization=f"Bearer {tokens['access_token']}")
     assert status == 401
