@@ -162,7 +162,7 @@ class Gate(Protocol):
     """Admits callers: `app.state.gate`."""
 
     async def admit(self, request: Request, need: Requirement) -> Principal:
-        """Find out who asks.
+        """Find out who asks; what is logged from then on says so.
 
         Raises:
             Unauthenticated: Nobody, or not who they say they are.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 
 from api import create_app
@@ -97,7 +98,9 @@ class OpenGate:
         self.principal = principal
 
     async def admit(self, request: Any, need: Requirement) -> Principal:
-        return self.principal
+        who = self.principal
+        structlog.contextvars.bind_contextvars(actor=who.actor, organisation=who.organisation)
+        return who
 
     async def confirm(self, request: Any, principal: Principal) -> Principal:
         return principal
