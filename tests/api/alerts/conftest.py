@@ -14,6 +14,7 @@ def _patient(monkeypatch):
     """A machine that is slow is no receiver that hangs."""
     monkeypatch.setattr("api.webhooks.delivery.TRY_S", 60.0)
     monkeypatch.setattr("api.alerts.mail.STEP_S", 30.0)
+    monkeypatch.setattr("api.alerts.watch.ENGINE_S", 60.0)
 
 
 @pytest.fixture
