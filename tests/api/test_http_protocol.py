@@ -42,7 +42,7 @@ async def connection():
 
 async def answer(reader, body: bytes) -> bytes:
     """The head of an answer whose body is this."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         head = await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(len(body)) == body
     return head
@@ -61,7 +61,7 @@ async def test_requests_with_large_bodies_follow_one_another():
 async def test_a_head_without_an_end_is_cut_off(piece):
     async with connection() as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: ")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             told = asyncio.ensure_future(reader.read())
             sent = 0
             while not told.done() and sent < 100 * HEAD_BYTES_MAX:

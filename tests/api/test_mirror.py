@@ -155,7 +155,7 @@ async def test_results_are_told_again_once_it_is_known_whose_a_strategy_is(lab, 
 
     mirror._directory.refresh = away
     telling = asyncio.create_task(mirror._tell_pnl())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not hub.channel("pnl", "pf_desk").state:
             assert not telling.done()
             await asyncio.sleep(0)
@@ -183,7 +183,7 @@ async def test_it_follows_an_engine_that_comes_goes_and_comes_again(lab, hub, mi
     for _ in range(2):
         followers = Followers(lab.feed)
         async with serve_control(tmp_path / "e.sock", _nothing, streams={"follow": followers.follow}):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await mirror.live.wait()
                 mirror.live.clear()
             assert mirror.state("books")["one:ETHUSDC"]["is_valid"]

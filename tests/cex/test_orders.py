@@ -83,15 +83,15 @@ async def test_orders_are_timely_by_the_exchanges_clock_not_ours() -> None:
 
 
 async def test_absence_is_believed_only_after_the_order_can_no_longer_arrive() -> None:
-    async with sandbox_lab(recv_window_ms=700) as lab:
+    async with sandbox_lab(recv_window_ms=2_000) as lab:
         started = time.perf_counter()
         order = an_order(lab, Side.BUY, BID)
         await lab.venue.ask(ask_of(order))
         assert lab.recorder.states(order.client_order_id) == [OrderState.REJECTED]
         again = time.perf_counter()
         await lab.venue.ask(ask_of(order))
-        assert again - started > 0.4, "the window since the start had not passed"
-        assert time.perf_counter() - again < 0.4, "an end that was told needs no second wait"
+        assert again - started > 1.7, "the window since the start had not passed"
+        assert time.perf_counter() - again < 1.7, "an end that was told needs no second wait"
 
 
 @pytest.mark.parametrize("failure", [ConnectionResetError(), VenueUnavailable("garbled"), TimeoutError()])
@@ -122,7 +122,7 @@ async def test_exchange_that_went_away_refuses_orders_in_bounded_time() -> None:
         async with sandbox() as base_url:
             lab = await SandboxLab(base_url, session).open()
             await lab.venue.place(an_order(lab, Side.BUY, BID))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with pytest.raises((VenueUnavailable, OutcomeUnknown)):
                 await lab.venue.place(an_order(lab, Side.BUY, BID))
             with pytest.raises(VenueUnavailable):

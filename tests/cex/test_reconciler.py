@@ -27,6 +27,6 @@ async def test_stream_that_comes_back_during_a_comparison_is_compared_at_once() 
         account.open_orders = open_orders  # type: ignore[method-assign]
         reconciler.stream_down("a cut")
         reconciler.stream_up()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await reconciler.trusted.wait()
         assert asked == 2

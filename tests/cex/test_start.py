@@ -43,7 +43,7 @@ def settings(base_url: str | None, **changes: Any) -> VenueSettings:
 
 async def failure(chosen: VenueSettings) -> PlatformError:
     venue = CcxtVenue(chosen, clock=SystemClock())
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with pytest.raises(PlatformError) as caught:
             await venue.start(lambda _event: None)
     return caught.value

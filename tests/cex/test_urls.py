@@ -90,7 +90,7 @@ async def test_every_call_reaches_the_given_server(
         id="lab", exchange=exchange, base_url=base_url, instruments=("BTC/USDT",), request_timeout_ms=2_000
     )
     venue = CcxtVenue(settings, clock=SystemClock())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(PlatformError):
             await venue.start(lambda _event: None)
     assert paths, "the local server was never asked"

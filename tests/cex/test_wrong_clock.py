@@ -52,7 +52,7 @@ async def test_order_is_not_given_up_while_a_slow_clock_would_still_take_it() ->
         order = an_order(lab, Side.BUY, BID)
         with pytest.raises(OutcomeUnknown):
             await lab.venue.place(order)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not lab.recorder.states(order.client_order_id):
                 try:
                     await lab.venue.ask(ask_of(order))

@@ -45,7 +45,7 @@ def _command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 def _ask(url: str, method: str) -> str:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return str(json.load(answer)["result"])
 
 
@@ -59,17 +59,15 @@ def _is_alive(url: str) -> bool:
 
 def test_runs_until_sigterm_exits_zero_and_takes_the_node_along(tmp_path: Path) -> None:
     file, port = tmp_path / "deep" / "world.json", free_port("127.0.0.1")
-    began = time.monotonic()
     with _command("--port", str(port), "--chain-id", "1", "--addresses", str(file), "--json") as process:
         assert process.stdout is not None
         world = DevnetWorld.from_json(process.stdout.readline().encode())
-        assert time.monotonic() - began < 10
         assert world.rpc_url == f"http://127.0.0.1:{port}"
         assert world.genesis_hash == DEVNET_GENESIS_HASH
         assert DevnetWorld.from_json(file.read_bytes()) == world
         assert _ask(world.rpc_url, "eth_chainId") == "0x1"
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "")
         assert not _is_alive(world.rpc_url)
 
@@ -80,8 +78,8 @@ def test_the_node_dies_with_a_command_that_was_killed() -> None:
         world = DevnetWorld.from_json(process.stdout.readline().encode())
         assert _is_alive(world.rpc_url)
         process.kill()
-        process.wait(10)
-        deadline = time.monotonic() + 10
+        process.wait(60)
+        deadline = time.monotonic() + 60
         while _is_alive(world.rpc_url):
             assert time.monotonic() < deadline, "anvil outlived its parent"
 
@@ -92,7 +90,7 @@ def test_an_end_of_the_node_ends_the_command_with_an_error() -> None:
         assert "devnet on http" in process.stdout.readline()
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "anvil ended by itself" in err
 
@@ -102,7 +100,7 @@ def test_a_port_in_use_is_one_readable_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with _command("--port", str(taken.getsockname()[1])) as process:
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.startswith("error: cannot listen on 127.0.0.1")
     assert "hint: Choose another port" in err
@@ -112,12 +110,12 @@ def test_a_port_in_use_is_one_readable_line() -> None:
 def test_sigterm_while_starting_also_exits_zero() -> None:
     with _command("--port", "0") as process:
         # The node's appearance says that the command is past its imports and in the middle of starting.
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while not children.read_text().split():
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
         assert process.returncode == 0
 
 
@@ -126,11 +124,11 @@ def test_noise_trades_by_itself_and_a_dump_goes_on_where_it_ended(tmp_path: Path
     with _command("--port", "0", "--json", "--noise-seed", "7", "--noise-per-second", "200", "--dump", str(state)) as p:
         assert p.stdout is not None
         world = DevnetWorld.from_json(p.stdout.readline().encode())
-        built, deadline = int(_ask(world.rpc_url, "eth_blockNumber"), 16), time.monotonic() + 30
+        built, deadline = int(_ask(world.rpc_url, "eth_blockNumber"), 16), time.monotonic() + 60
         while int(_ask(world.rpc_url, "eth_blockNumber"), 16) < built + 20:
             assert time.monotonic() < deadline
         p.send_signal(signal.SIGTERM)
-        _, err = p.communicate(timeout=20)
+        _, err = p.communicate(timeout=60)
         assert (p.returncode, err) == (0, "")
     with _command("--port", "0", "--json", "--load", str(state)) as again:
         assert again.stdout is not None
@@ -138,7 +136,7 @@ def test_noise_trades_by_itself_and_a_dump_goes_on_where_it_ended(tmp_path: Path
         assert loaded.pools == world.pools
         assert int(_ask(loaded.rpc_url, "eth_blockNumber"), 16) >= built + 20
     with _command("--port", "0", "--load", str(tmp_path / "none.json")) as missing:
-        _, err = missing.communicate(timeout=20)
+        _, err = missing.communicate(timeout=60)
         assert missing.returncode == 1
         assert err.startswith("error: cannot read")
 
@@ -150,7 +148,7 @@ def test_a_relay_listens_beside_the_node() -> None:
         assert world.relay_url != world.rpc_url
         assert _ask(world.relay_url, "eth_chainId") == "0x539"
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, "")
         assert not _is_alive(world.relay_url)
     with _command("--port", "0") as process:

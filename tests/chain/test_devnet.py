@@ -99,7 +99,7 @@ async def test_interval_mining_makes_blocks_without_transactions() -> None:
     async with await Devnet.start(DevnetConfig(block_time_s=1)) as devnet, devnet.client() as client:
         first = await client.head()
         await devnet.fund(TEST_ADDRESSES[1], 0, {"USDC": 5})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await client.head()).number < first.number + 3:
                 pass
 

@@ -63,7 +63,7 @@ async def test_noise_runs_until_told_and_needs_a_rate() -> None:
         with pytest.raises(InputError, match="rate"):
             await noise.run(0, stop)
         running = asyncio.create_task(noise.run(500, stop))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while noise.sent < 5:
                 await client.head()
         stop.set()

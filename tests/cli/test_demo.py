@@ -135,7 +135,7 @@ def _capstan(*arguments):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def _wait_gone(pid, timeout_s=20):
+def _wait_gone(pid, timeout_s=60):
     import time
 
     deadline = time.monotonic() + timeout_s

@@ -99,7 +99,7 @@ async def test_a_signer_that_cannot_be_reached_keeps_custody_from_nothing_and_is
         """The signer comes back once custody is frozen and it was tried eight times."""
         waits.append(seconds)
         if len(waits) == 8:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not await asyncio.to_thread(place.custody_refuses):
                     pass
             (tmp_path / "away.sock").rename(place.socket)

@@ -136,7 +136,7 @@ def start_reading(*arguments):
 def _transactions_of(address, rpc_url):
     body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionCount", "params": [address, "latest"]}
     request = urllib.request.Request(rpc_url, json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return int(json.load(answer)["result"], 16)
 
 

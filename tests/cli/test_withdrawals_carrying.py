@@ -49,7 +49,7 @@ async def test_the_engines_custody_pays_and_the_engine_hears_of_its_own_swaps_on
     async with beside.carrying():
         made = await counter.desk.request(ask(COIN, 10**18))
         await counter.wake()
-        found = await beside._desk.wait_for(made.id, [State.SENDING], timeout_s=45)
+        found = await beside._desk.wait_for(made.id, [State.SENDING], timeout_s=90)
         with pytest.raises(InputError, match="wake"):
             await ask_control(tmp_path / CONTROL, {"command": "pay"})
         await desk.custody.submit(swap(devnet.world, "swap-1"))  # Refused: nothing was approved.

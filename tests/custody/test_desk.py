@@ -55,7 +55,7 @@ async def test_swaps_on_v2_and_v3_are_mined_settled_and_booked_to_the_unit(
         swap(world, "v2", kind="v2", fee=3000, sell="USDC", amount=10**9),
     ]:
         await desk.custody.submit(plan)
-    assert await desk.custody.drain(30)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
 
     v3, v2 = desk.outcome("v3"), desk.outcome("v2")
@@ -87,9 +87,9 @@ async def test_the_same_intent_again_changes_nothing_and_another_plan_under_its_
         await desk.custody.submit(plan)
     with pytest.raises(InputError):
         await desk.custody.submit(swap(funded.world, "once", amount=10**16))
-    assert await desk.custody.drain(10)
+    assert await desk.custody.drain(60)
     await desk.custody.submit(plan)
-    assert await desk.custody.drain(10)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
     assert desk.outcome("once").status == "mined"
     assert await chain_client.nonce(VAULT) == 5
@@ -116,7 +116,7 @@ async def test_a_swap_that_would_revert_is_refused_and_nothing_is_signed(
     desk = await running_desk(funded, chain_client, tmp_path)
     signed = desk.signer.asked
     await desk.custody.submit(swap(funded.world, "greedy", min_out=10**30))
-    assert await desk.custody.drain(10)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
     outcome = desk.outcome("greedy")
     assert outcome.status == "refused"
@@ -135,7 +135,7 @@ async def test_a_denied_contract_is_refused_before_policy_and_nothing_is_signed(
     screened = build_desk(funded.world, chain_client, tmp_path, screener=DenyListScreener(tmp_path / "deny.txt"))
     await screened.start()
     await screened.custody.submit(swap(funded.world, "denied"))
-    assert await screened.custody.drain(10)
+    assert await screened.custody.drain(60)
     await screened.custody.stop()
     assert screened.outcome("denied").reason.startswith("deny-list: ")
     assert screened.signer.asked == 0
@@ -150,14 +150,14 @@ async def test_the_daily_limit_survives_a_restart_and_the_signer_keeps_its_own(
     tight = wide.model_copy(update={"assets": {**wide.assets, weth: limits}})
     desk = await running_desk(funded, chain_client, tmp_path, settings=tight)
     await desk.custody.submit(swap(funded.world, "first"))
-    assert await desk.custody.drain(10)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
 
     again = build_desk(funded.world, chain_client, tmp_path, settings=tight)
     await again.start()
     for intent_id in ("second", "third"):
         await again.custody.submit(swap(funded.world, intent_id))
-        assert await again.custody.drain(10)  # Given together, either could be judged first.
+        assert await again.custody.drain(60)  # Given together, either could be judged first.
     await again.custody.stop()
     assert again.outcome("second").status == "mined"
     assert again.outcome("third").reason.startswith("velocity: ")
@@ -166,7 +166,7 @@ async def test_the_daily_limit_survives_a_restart_and_the_signer_keeps_its_own(
     lax = build_desk(funded.world, chain_client, tmp_path, settings=wide, signer_settings=tight)
     await lax.start()
     await lax.custody.submit(swap(funded.world, "fourth"))
-    assert await lax.custody.drain(10)
+    assert await lax.custody.drain(60)
     await lax.custody.stop()
     assert lax.outcome("fourth").reason.startswith("velocity: ")
     assert await chain_client.nonce(VAULT) == 4 + 2
@@ -180,5 +180,5 @@ async def running_desk(funded: Devnet, client: ChainClient, folder: Path, **chan
     await desk.start()
     for plan in approvals(funded.world):
         await desk.custody.submit(plan)
-    assert await desk.custody.drain(30)
+    assert await desk.custody.drain(60)
     return desk

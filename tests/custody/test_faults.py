@@ -130,7 +130,7 @@ async def test_an_unreachable_node_delays_and_loses_nothing(
         await desk.custody.submit(swap(funded.world, "patient"))
         assert not await desk.custody.drain(0.3)
         node.is_down = False
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
     assert desk.outcome("patient").status == "mined"
     await check_books(build_desk(funded.world, chain_client, tmp_path), chain_client, 5)
@@ -148,7 +148,7 @@ async def slow() -> AsyncIterator[Devnet]:
         yield devnet
 
 
-async def until(condition: object, *, timeout_s: float = 20) -> None:
+async def until(condition: object, *, timeout_s: float = 60) -> None:
     """Wait until a condition (an async or plain callable) holds."""
     async with asyncio.timeout(timeout_s):
         while True:
@@ -168,7 +168,7 @@ async def test_a_reorganised_swap_is_sent_again_with_the_same_bytes_and_booked_o
         await desk.start()
         for plan in approvals(slow.world):
             await desk.custody.submit(plan)
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
 
         deep = build_desk(slow.world, client, tmp_path, options=options)
@@ -182,7 +182,7 @@ async def test_a_reorganised_swap_is_sent_again_with_the_same_bytes_and_booked_o
         assert not [s for s in deep.settled if s.intent_id == "shaken"]
         await until(lambda: deep.custody.history("shaken")[-1][1] is State.MINED)
         await client.rpc.request("anvil_mine", "0x3")
-        assert await deep.custody.drain(20)
+        assert await deep.custody.drain(60)
         await deep.custody.stop()
         steps = [step for step, _ in deep.custody.history("shaken")]
         assert steps.count(Step.SIGNED) == 1
@@ -198,12 +198,12 @@ async def test_a_reorganisation_below_what_is_booked_does_not_leave_the_account_
     async with slow.client() as client:
         desk = await running_desk(slow, client, tmp_path, options=DeskOptions(poll_s=0.005, rebroadcast_s=0.1))
         await desk.custody.submit(swap(slow.world, "undone"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         # One confirmation, and the only block above is replaced: what was booked is gone, its nonce is open again.
         await client.rpc.request("anvil_reorg", 1, [])
         assert await client.receipt(desk.outcome("undone").tx_hash) is None
         await desk.custody.submit(swap(slow.world, "after"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         for intent in ("undone", "after"):
             assert [step for step, _ in desk.custody.history(intent)].count(Step.SIGNED) == 1
@@ -223,7 +223,7 @@ async def test_a_stuck_swap_is_replaced_with_higher_fees_and_lands_once(slow: De
         clock.advance(seconds=31)
         await until(lambda: [s for s, _ in desk.custody.history("stuck")].count(Step.SENT) == 2)
         await client.rpc.request("evm_mine")
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         steps = [step for step, _ in desk.custody.history("stuck")]
         assert steps.count(Step.REPLACING) == 1
@@ -240,7 +240,7 @@ async def test_several_swaps_wait_in_the_pool_under_successive_nonces(slow: Devn
         await until(lambda: all(desk.custody.history(f"w{n}")[-1][1] is State.BROADCAST for n in range(5)))
         assert await client.nonce(VAULT, "pending") == 4 + 5
         await client.rpc.request("evm_mine")
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert [s for s, _ in desk.custody.history("w4")] == HAPPY
         await check_books(build_desk(slow.world, client, tmp_path), client, 9)
@@ -262,7 +262,7 @@ async def test_a_nonce_used_behind_our_back_fails_the_swap_and_frees_the_others(
         clock.advance(seconds=6)
         await until(lambda: desk.custody.history("robbed")[-1] == (Step.LOST, State.SAFE))
         await desk.custody.submit(swap(slow.world, "after"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert "not ours" in desk.outcome("robbed").reason
         assert desk.outcome("after").status == "mined"
@@ -310,7 +310,7 @@ async def test_a_signer_whose_answers_get_lost_is_asked_for_the_same_bytes_again
     await desk.start()
     for n in range(3):
         await desk.custody.submit(swap(funded.world, f"i{n}"))
-    assert await desk.custody.drain(30)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
     assert all(len(raws) == 1 for raws in moody.raws.values())
     await check_books(build_desk(funded.world, chain_client, tmp_path), chain_client, 7)

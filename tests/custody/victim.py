@@ -105,15 +105,15 @@ async def _trade(orders: Orders, told: Path) -> None:
             await desk.custody.start(lambda settled: print(settled.intent_id, settled.status, file=out))
             for number, intent_id in enumerate(orders.intents):
                 if orders.first_alone and number == 1:
-                    assert await desk.custody.drain(50)
+                    assert await desk.custody.drain(60)
                 plan = swap(world, intent_id, min_out=10**30 if intent_id[:3] == "bad" else 1)
                 await desk.custody.submit(replace(plan, broadcast="private") if orders.private_url else plan)
             if orders.mines:
                 await _until_out(desk)
                 while not await desk.custody.drain(0.2):
                     await client.rpc.request("evm_mine")
-            assert await desk.custody.drain(50)
+            assert await desk.custody.drain(60)
             assert await desk.custody.wait_steady(20)
-            assert await desk.custody.drain(20)
+            assert await desk.custody.drain(60)
             await desk.custody.stop()
             print("done", file=out)

@@ -29,7 +29,7 @@ class Audience:
         self._news.set()
 
     async def until_block(self, block_hash: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.head != block_hash:
                 self._news.clear()
                 await self._news.wait()

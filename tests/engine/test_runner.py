@@ -118,14 +118,14 @@ class Session:
     async def __aexit__(self, *_):
         self.stop.set()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await self.task
         finally:
             self.journal.close()
             await self.exchange.stop()
 
     async def until(self, condition):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 if self.task.done():
                     await self.task

@@ -74,7 +74,7 @@ async def test_a_cancelled_caller_waits_until_its_transaction_has_ended(database
     def work(session: object) -> None:
         session.execute(sa.text("INSERT INTO numbers VALUES (7)"))  # type: ignore[attr-defined]
         entered.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     task = asyncio.create_task(database.run(work))
     await asyncio.to_thread(entered.wait, 10)

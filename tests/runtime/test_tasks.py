@@ -26,15 +26,15 @@ def test_one_run_of_a_task_and_its_ids_at_a_time(url: str) -> None:
         runs.append(number)
         if number == 1 and not entered.is_set():
             entered.set()
-            assert leave.wait(10)
+            assert leave.wait(60)
 
     first = threading.Thread(target=run_alone, args=(lambda: Database(url), "t", work, (1,)))
     first.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     assert run_alone(lambda: Database(url), "t", work, (1,)) is False
     assert run_alone(lambda: Database(url), "t", work, (2,)) is True  # another id
     leave.set()
-    first.join(10)
+    first.join(60)
     assert run_alone(lambda: Database(url), "t", work, (1,)) is True
     assert runs == [1, 2, 1]
 

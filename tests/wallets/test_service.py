@@ -155,7 +155,7 @@ async def test_malformed_requests_are_answered_and_leave_the_service_well(socket
     with contextlib.suppress(ConnectionError):
         writer.write(line)
         await writer.drain()
-    answer = json.loads(await asyncio.wait_for(reader.readline(), 5))
+    answer = json.loads(await asyncio.wait_for(reader.readline(), 60))
     assert answer["error"]["kind"] == "input"
     writer.close()
     await (await SignerClient.connect(socket)).sign_transaction(TX, network=Network.DEVNET)

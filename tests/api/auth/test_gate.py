@@ -216,7 +216,7 @@ async def test_the_stream_looks_at_its_caller_again_as_it_opens(owner, services,
     serving = asyncio.create_task(stream(socket.server))
     assert (await socket.hear())["t"] == heard
     socket.leave()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await serving
 
 

@@ -72,7 +72,7 @@ async def test_asked_for_approved_by_two_and_paid(devnet: Devnet, chain_client: 
         before = await chain_client.balance(RECIPIENT)
         made = (await api.withdraw(amount="1.5"))[1]
         path = f"/approvals/{made['id']}"
-        await house.withdrawals.wait_for(made["id"], [State.AWAITING_APPROVAL], timeout_s=45)
+        await house.withdrawals.wait_for(made["id"], [State.AWAITING_APPROVAL], timeout_s=90)
         asked = (await api.ask("GET", path))[1]
         assert (asked["initiator"], asked["requirements"][0]["count"]) == (PEOPLE[0], 2)
         assert "1.5" in asked["text"]
@@ -85,7 +85,7 @@ async def test_asked_for_approved_by_two_and_paid(devnet: Devnet, chain_client: 
             assert told.get("state") == state, told
         await until(lambda: is_mined(house, made["id"]))
         await chain_client.rpc.request("anvil_mine", hex(100))
-        await house.withdrawals.wait_for(made["id"], DONE, timeout_s=45)
+        await house.withdrawals.wait_for(made["id"], DONE, timeout_s=90)
         found = (await api.ask("GET", f"/withdrawals/{made['id']}"))[1]
         await house.stop()
         assert (found["state"], found["has_ended"], bool(found["tx_hash"])) == ("booked", True, True)

@@ -43,7 +43,7 @@ class Socket:
     async def hear(self) -> dict[str, Any]:
         """The next message; a close is `{"t": "closed", "code": …}`."""
         while True:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 message = await self._to_client.get()
             if message["type"] == "websocket.send":
                 return dict(json.loads(message["text"]))

@@ -78,7 +78,7 @@ class Client:
 
     async def __aexit__(self, *_):
         self.socket.leave()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.task
 
 

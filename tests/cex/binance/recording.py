@@ -135,7 +135,7 @@ async def _read_until(
     socket: aiohttp.ClientWebSocketResponse, into: Recording, *marks: bytes, user_data: bool = False
 ) -> None:
     """Keep messages by their event's name until one holds all of these marks."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             data = (await socket.receive()).data.encode()
             message: Mapping[str, Any] = json.loads(data)

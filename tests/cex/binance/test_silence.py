@@ -27,7 +27,7 @@ class Ticks:
 
 async def stalled(lab: SandboxLab, count: int) -> None:
     """Wait until the exchange has so many connections left that it says nothing on."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await lab.health())["stalled"] != count:
             pass
 

@@ -105,7 +105,7 @@ async def start() -> AsyncIterator[Start]:
 
             async def end() -> None:
                 stop.set()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await task
 
             stack.push_async_callback(end)

@@ -66,7 +66,7 @@ async def test_one_sandbox_forwards_another(start: Start) -> None:
     mine = await here.order(ALICE, side="BUY", price="2995", quantity="0.3")
     async with here.http.ws_connect(f"{here.ws_url}/ws/ethusdc@trade") as trades:
         await there.order(ALICE, side="SELL", price="2990", quantity="0.5", timeInForce="IOC")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert json.loads((await trades.receive()).data)["p"] == "2995.00000000"
     _, mine = await here.call("GET", "/api/v3/order", ALICE, symbol="ETHUSDC", orderId=mine["orderId"])
     assert mine["status"] == "FILLED"
@@ -106,7 +106,7 @@ async def test_a_venue_that_does_not_fit_is_refused_at_the_start(
 ) -> None:
     there = await start(SandboxConfig(symbols=SYMBOLS, accounts=(ALICE,), flow=None))
     config = SandboxConfig(symbols=symbols, accounts=(ALICE,), forward=ForwardConfig(there.url))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(InputError, match=complaint):
             await serve(config, stop=asyncio.Event())
 

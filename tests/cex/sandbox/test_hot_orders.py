@@ -94,7 +94,7 @@ async def test_an_amend_may_keep_the_orders_id() -> None:
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, frame: bytes) -> Any:
     await socket.send_str(frame.decode())
-    return json.loads(await socket.receive_str(timeout=10))
+    return json.loads(await socket.receive_str(timeout=60))
 
 
 @pytest.mark.parametrize(("door", "kind"), [("websocket", "hmac"), ("websocket", "ed25519"), ("session", "ed25519")])

@@ -52,7 +52,7 @@ async def test_orders_live_and_die(client: Any) -> None:
 
 async def test_its_depth_cache_follows_the_book(client: Any) -> None:
     manager = binance.BinanceSocketManager(client)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async with binance.DepthCacheManager(client, "ETHUSDC", bm=manager, ws_interval=100) as socket:
             for _ in range(5):
                 cache = await socket.recv()
@@ -62,7 +62,7 @@ async def test_its_depth_cache_follows_the_book(client: Any) -> None:
 
 async def test_its_user_socket_tells_the_orders_life_in_order(client: Any) -> None:
     manager = binance.BinanceSocketManager(client)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async with manager.user_socket() as socket:
             await asyncio.sleep(0)
             order = await client.create_order(

@@ -47,7 +47,7 @@ async def test_both_doors_open_with_tls_and_not_without(start: Start, certificat
         assert await response.json() == {}
     async with sandbox.http.ws_connect(f"wss://{url}/ws-api/v3", ssl=trusting) as socket:
         await socket.send_json({"id": 1, "method": "ping"})
-        assert (await socket.receive_json(timeout=10))["result"] == {}
+        assert (await socket.receive_json(timeout=60))["result"] == {}
     with pytest.raises(aiohttp.ClientError):
         await sandbox.http.get(f"http://{url}/api/v3/ping")
 

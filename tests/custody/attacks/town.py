@@ -307,13 +307,13 @@ class CustodyDoor:
 
     async def outcome(self, intent_id: str) -> SwapSettled:
         """Wait for an intent's end."""
-        assert await self.custody.drain(20), await self.custody.in_flight()
+        assert await self.custody.drain(60), await self.custody.in_flight()
         (found,) = [each for each in await self.custody.settlements() if each.intent_id == intent_id]
         return found
 
     async def asked(self, intent_id: str) -> None:
         """Wait until people are asked about an intent."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while all(step.value != "approval-asked" for step, _ in self.custody.history(intent_id)):
                 self.moved.clear()
                 await self.moved.wait()

@@ -105,7 +105,7 @@ async def recorded_only(devnet: Devnet, client: ChainClient, folder: Path) -> tu
     house.grant(COIN, 5 * COIN.unit)
     await house.withdrawals.start()  # the desk that signs does not run
     asked = await house.withdrawals.request(ask(COIN, 10**18))
-    await house.withdrawals.wait_for(asked.id, [State.SCREENED], timeout_s=30)
+    await house.withdrawals.wait_for(asked.id, [State.SCREENED], timeout_s=90)
     await house.withdrawals.stop()
     return house, asked.id
 

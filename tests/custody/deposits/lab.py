@@ -58,7 +58,7 @@ def extended_key() -> str:
     return str(account.PublicKey().ToExtended())
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
     """Wait for something that another task brings about."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in a database

@@ -51,7 +51,7 @@ class Sweeps:
         for desk in self.desks.values():
             await desk.start(lambda _settled: None)
         for desk in self.desks.values():
-            assert await desk.drain(20)
+            assert await desk.drain(60)
         await self.lab.mine(70)
         open_ = [sweep.id for sweep in self.sweeper.store.open()]
         for desk in list(self.desks.values()):
@@ -207,7 +207,7 @@ async def test_a_reorganised_sweep_is_undone_sent_again_and_booked_once(sweeps: 
     [sweep] = sweeps.sweeper.store.open()
     desk = sweeps.desks[SWEEPING]
     await desk.start(lambda _settled: None)
-    assert await desk.drain(20)
+    assert await desk.drain(60)
     assert lab.ledger.balance(f"chain/1337/{VAULT}", lab.asset("USDC")) == 5_000_000
     await lab.fork(mark, 3)
     await until(lambda: [step.value for step, _ in desk.history(sweep.id)].count("reorged") == 1)

@@ -40,7 +40,7 @@ async def test_a_swap_that_is_final_and_waits_to_be_booked_is_explained_to_the_u
     plans = [*approvals(devnet.world), swap(devnet.world, "s1")]
     for plan in plans:
         await desk.custody.submit(plan)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while any(Step.MINED not in [step for step, _ in desk.custody.history(plan.intent_id)] for plan in plans):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await chain_client.rpc.request("anvil_mine", hex(70))

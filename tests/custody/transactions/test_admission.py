@@ -132,7 +132,7 @@ async def test_two_people_approve_and_the_signer_is_shown_their_approvals(town: 
     assert not await town.desk.custody.drain(0.1)
     assert not town.evidence
     town.say("bob", "wanted")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("wanted").status == "mined"
     assert town.steps("wanted")[:4] == [Step.CREATED, Step.SCREENED, Step.APPROVAL_ASKED, Step.APPROVED]
     (shown,) = town.evidence
@@ -150,7 +150,7 @@ async def test_an_approval_survives_a_restart_between_asking_and_answering(town:
     town.say("bob", "patient")
     town.desk = town.build()
     await town.desk.start()
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("patient").status == "mined"
 
 
@@ -159,7 +159,7 @@ async def test_a_rejection_refuses(town: Town) -> None:
     await town.submit("unwanted")
     await town.until("unwanted", State.AWAITING_APPROVAL)
     town.say("carol", "unwanted", Verdict.REJECT)
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("unwanted").reason.startswith("approval-rejected: ")
     assert not town.evidence
 
@@ -171,7 +171,7 @@ async def test_approvals_that_come_too_late_refuse(town: Town) -> None:
     town.say("alice", "slow")
     town.clock.advance(seconds=24 * 3600 + 1)
     town.desk.custody.wake()
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("slow").reason.startswith("approval-expired: ")
 
 
@@ -188,7 +188,7 @@ async def test_a_policy_that_was_changed_meanwhile_voids_what_was_approved(town:
     town.policy.requirements = OPERATORS
     town.desk = town.build()
     await town.desk.start()
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("old-rules").reason.startswith("policy-changed: ")
     assert not town.evidence
 
@@ -199,7 +199,7 @@ async def test_a_decision_that_needs_more_people_by_now_refuses(town: Town) -> N
     await town.until("grown", State.AWAITING_APPROVAL)
     town.policy.requirements = OPERATORS
     town.say("alice", "grown")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("grown").reason.startswith("requirements-changed: ")
 
 
@@ -210,7 +210,7 @@ async def test_limits_count_when_it_is_approved_and_not_while_people_think(town:
     assert spends_of(town, "thinking") == 0
     town.say("alice", "thinking")
     town.say("bob", "thinking")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert spends_of(town, "thinking") == 1
 
 
@@ -223,7 +223,7 @@ async def test_a_delay_is_waited_for_and_policy_asked_again_after_it(town: Town)
     assert not await town.desk.custody.drain(0.1)
     town.clock.advance(seconds=2)
     town.desk.custody.wake()
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("later").status == "mined"
     assert Step.DELAYED in town.steps("later")
 
@@ -238,7 +238,7 @@ async def test_people_and_a_delay_are_both_waited_for(town: Town) -> None:
     town.say("carol", "both", Verdict.REJECT)  # thought better of it
     town.clock.advance(seconds=601)
     town.desk.custody.wake()
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("both").reason.startswith("approval-rejected: ")
 
 
@@ -253,7 +253,7 @@ async def test_a_held_intent_waits_for_its_release_and_keeps_its_approvals(town:
     assert not await town.desk.custody.drain(0.1)
     assert town.desk.custody.state("held") is State.HELD
     await town.desk.custody.release("held")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("held").status == "mined"
 
 
@@ -264,7 +264,7 @@ async def test_a_held_intent_can_be_cancelled(town: Town) -> None:
     await town.desk.custody.hold("dropped")
     await town.until("dropped", State.HELD)
     await town.desk.custody.cancel("dropped")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("dropped").reason.startswith("cancelled: ")
 
 
@@ -273,12 +273,12 @@ async def test_a_frozen_chain_or_vault_lets_nothing_be_approved(town: Town) -> N
     for number, scope in enumerate((freeze.chain_scope(ChainId(1337)), freeze.vault_scope("hot"), freeze.ALL)):
         stands = freezes.impose(scope, source="operator:test", reason="because")
         await town.submit(f"cold-{number}")
-        assert await town.desk.custody.drain(20)
+        assert await town.desk.custody.drain(60)
         assert town.desk.outcome(f"cold-{number}").reason.startswith("frozen: ")
         for who in ("ann", "ben"):
             freezes.lift(stands.id, operator=who, reason="over")
     await town.submit("thawed")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("thawed").status == "mined"
 
 
@@ -300,13 +300,13 @@ async def test_what_is_frozen_between_numbering_and_signing_waits_and_is_not_sig
     assert not town.evidence, "the signer was not asked"
     for who in ("ann", "ben"):
         freezes.lift(stands[0].id, operator=who, reason="over")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     assert town.desk.outcome("caught").status == "mined"
 
 
 async def test_every_step_is_in_the_audit_log(town: Town) -> None:
     await town.submit("seen")
-    assert await town.desk.custody.drain(20)
+    assert await town.desk.custody.drain(60)
     with town.database.snapshot() as session:
         query = text("SELECT kind FROM audit_log WHERE subject = 'transaction/seen' ORDER BY sequence")
         kinds = list(session.execute(query).scalars())

@@ -58,14 +58,14 @@ async def to_speed_up(desk: TestDesk, devnet: Devnet, client: ChainClient) -> No
 
 async def to_undo(desk: TestDesk, devnet: Devnet, client: ChainClient) -> None:
     await desk.custody.submit(swap(devnet.world, "it"))
-    assert await desk.custody.drain(20)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
     await client.rpc.request("anvil_reorg", 1, [])
 
 
 async def to_finalize(desk: TestDesk, devnet: Devnet, client: ChainClient) -> None:
     await desk.custody.submit(swap(devnet.world, "it"))
-    assert await desk.custody.drain(20)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
     await client.rpc.request("anvil_mine", hex(70))
 

@@ -148,7 +148,7 @@ async def test_signed_bytes_go_to_every_node(devnet: Devnet, tmp_path: Path) -> 
         nodes[1].is_down = True
         await desk.custody.submit(swap(devnet.world, "all"))
         # Two of three agree that it is mined: one swallowed it, and tells the truth all the same.
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert desk.outcome("all").status == "mined"
         assert nodes[0].sent >= 1
         assert nodes[2].sent >= 1
@@ -168,7 +168,7 @@ async def test_a_node_that_invents_receipts_books_nothing(devnet: Devnet, tmp_pa
             assert not [s for s in desk.settled if s.intent_id == "lied-about"]
             nodes[0].twist = lambda _method, result: result
             await client.rpc.request("evm_mine")
-            assert await desk.custody.drain(20)
+            assert await desk.custody.drain(60)
         finally:
             await client.rpc.request("evm_setAutomine", True)
         assert desk.outcome("lied-about").status == "mined"
@@ -179,7 +179,7 @@ async def test_a_node_that_lies_about_the_outcome_is_outvoted_by_two(devnet: Dev
     async with served(devnet, tmp_path, 3) as (desk, nodes, client):
         nodes[0].twist = claims_success
         await desk.custody.submit(swap(devnet.world, "true"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert int(desk.outcome("true").amount_out) > 0, "the liar's receipt has no logs"
         await check_against_chain(client, desk.database, VAULT)
         assert await desk.differences() == {}
@@ -190,7 +190,7 @@ async def test_a_node_that_counts_too_high_opens_no_gap(devnet: Devnet, tmp_path
         nodes[0].twist = counts_too_high
         for name in ("a", "b"):
             await desk.custody.submit(swap(devnet.world, name))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert await client.nonce(VAULT) == 4 + 2
         await check_against_chain(client, desk.database, VAULT)
 
@@ -198,7 +198,7 @@ async def test_a_node_that_counts_too_high_opens_no_gap(devnet: Devnet, tmp_path
 async def test_nothing_is_final_for_a_node_that_counts_its_nonce_as_unused(devnet: Devnet, tmp_path: Path) -> None:
     async with served(devnet, tmp_path, 1) as (desk, nodes, client):
         await desk.custody.submit(swap(devnet.world, "both"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         # Head and blocks of one chain, nonces of another: so it looks while anvil mines and reorganises at once.
         nodes[0].twist = counts_too_low
         await client.rpc.request("anvil_mine", hex(70))
@@ -216,7 +216,7 @@ async def test_a_laggard_delays_and_loses_nothing(devnet: Devnet, tmp_path: Path
         assert not await desk.custody.drain(0.3)
         assert desk.custody.state("slow") is State.BROADCAST
         nodes[1].twist = lambda _method, result: result
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert desk.outcome("slow").status == "mined"
         await check_against_chain(client, desk.database, VAULT)
 
@@ -224,11 +224,11 @@ async def test_a_laggard_delays_and_loses_nothing(devnet: Devnet, tmp_path: Path
 async def test_with_one_of_two_nodes_down_nothing_is_booked_until_it_is_back(devnet: Devnet, tmp_path: Path) -> None:
     async with served(devnet, tmp_path, 2) as (desk, nodes, _client):
         await desk.custody.submit(swap(devnet.world, "before"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         nodes[1].is_down = True
         await desk.custody.submit(swap(devnet.world, "meanwhile"))
         assert not await desk.custody.drain(0.3)
         assert not [s for s in desk.settled if s.intent_id == "meanwhile"]
         nodes[1].is_down = False
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert desk.outcome("meanwhile").status == "mined"

@@ -103,7 +103,7 @@ async def test_a_delay_is_announced_to_the_signer_which_counts_it_too(houses: An
     assert not await house.desk.custody.drain(0.2)
     house.clock.advance(seconds=2)
     house.desk.custody.wake()
-    assert await house.desk.custody.drain(20)
+    assert await house.desk.custody.drain(60)
     assert house.desk.outcome("slow").status == "mined"
     assert "announce" not in house.shown[-1]
 
@@ -111,10 +111,10 @@ async def test_a_delay_is_announced_to_the_signer_which_counts_it_too(houses: An
 async def test_prices_come_from_services_that_the_policy_names(houses: Any) -> None:
     house = await houses({"id": "huge", "effect": "deny", "when": {"above": {"usd": 10**12}}})
     await house.submit("priced")
-    assert await house.desk.custody.drain(20)
+    assert await house.desk.custody.drain(60)
     assert house.desk.outcome("priced").status == "mined"
     assert {s["fact"] for s in house.shown[-1]["attestations"]} == {"usd-price"}
     house.priced_by = "mallory"
     await house.submit("forged")
-    assert await house.desk.custody.drain(20)
+    assert await house.desk.custody.drain(60)
     assert house.desk.outcome("forged").reason.startswith("unknown-fact:usd-price")

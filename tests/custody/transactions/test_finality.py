@@ -53,7 +53,7 @@ async def with_approvals(desk: TestDesk, devnet: Devnet, client: ChainClient) ->
     """Approvals mined and buried; gives the head."""
     for plan in approvals(devnet.world):
         await desk.custody.submit(plan)
-    assert await desk.custody.drain(20)
+    assert await desk.custody.drain(60)
     await client.rpc.request("anvil_mine", hex(FINAL_DEPTH + 2))
     await until(lambda: all(desk.custody.state(str(p.intent_id)) is State.FINAL for p in approvals(devnet.world)))
     return int((await client.head()).number)
@@ -64,7 +64,7 @@ async def test_what_is_safe_becomes_final_when_the_finalized_block_covers_it(old
         desk = await started(old, client, tmp_path)
         await with_approvals(desk, old, client)
         await desk.custody.submit(swap(old.world, "deep"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert desk.custody.state("deep") is State.SAFE
         block = desk.outcome("deep").block_number
         finalized = await client.block("finalized")
@@ -99,7 +99,7 @@ async def test_a_reverted_swap_is_booked_with_its_gas_and_ends_as_failed(
         await desk.custody.submit(second)
         await until(lambda: all(desk.custody.state(name) is State.BROADCAST for name in ("rich", "poor")))
         await client.rpc.request("evm_mine")
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert sorted(desk.outcome(name).status for name in ("rich", "poor")) == ["failed", "mined"]
         await client.rpc.request("anvil_mine", hex(FINAL_DEPTH + 2))
         ends = {State.FINAL, State.FAILED}
@@ -115,13 +115,13 @@ async def test_a_reorganisation_after_safe_books_contra_entries_and_the_same_byt
         desk = await started(old, client, tmp_path, database_url=database_url)
         await with_approvals(desk, old, client)
         await desk.custody.submit(swap(old.world, "shaken"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         first = desk.outcome("shaken")
         corrections: list[tuple[SwapSettled, SwapSettled]] = []
         desk.custody._on_corrected = lambda before, after: corrections.append((before, after))
         await client.rpc.request("anvil_reorg", 1, [])
         await until(lambda: Step.REORGED in [step for step, _ in desk.custody.history("shaken")])
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         steps = [step for step, _ in desk.custody.history("shaken")]
         assert steps.count(Step.SIGNED) == 1
         assert steps.count(Step.CONFIRMED) == 2
@@ -145,7 +145,7 @@ async def test_an_outcome_that_comes_out_differently_is_corrected_told_and_audit
         await with_approvals(desk, old, client)
         deadline = int((await client.head()).time_s) + 500
         await desk.custody.submit(swap(old.world, "late", deadline_s=deadline))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert desk.outcome("late").status == "mined"
         corrections: list[tuple[SwapSettled, SwapSettled]] = []
         desk.custody._on_corrected = lambda before, after: corrections.append((before, after))
@@ -156,7 +156,7 @@ async def test_an_outcome_that_comes_out_differently_is_corrected_told_and_audit
         await client.rpc.request("evm_setNextBlockTimestamp", deadline + 1)
         await until(lambda: pool_holds(client, 1))
         await client.rpc.request("evm_mine")
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert [(b.status, a.status) for b, a in corrections] == [("mined", "failed")]
         assert (await desk.custody.settlements())[-1].status == "failed"
@@ -209,7 +209,7 @@ async def with_approvals_mining(desk: TestDesk, devnet: Devnet, client: ChainCli
 
 async def settle_down(desk: TestDesk, client: ChainClient, miner: Miner) -> None:
     """Mine until everything has an outcome that stands."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await desk.custody.drain(0.05) or not await is_steady(desk, client):
             await miner.mine()
 

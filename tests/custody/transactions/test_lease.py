@@ -105,7 +105,7 @@ def test_the_lease_cannot_change_hands_while_a_transaction_of_the_holder_is_unde
         thread.start()
         thread.join(0.2)
         assert not taken
-    thread.join(10)
+    thread.join(60)
     assert taken == [2]
     assert outbox.history("i1")[-1] == (Step.SCREENED, State.SCREENED)
     second.release()
@@ -169,7 +169,7 @@ class Writer:
     def end(self) -> None:
         if self.process.is_alive():
             self.pipe.send(None)
-        self.process.join(10)
+        self.process.join(60)
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_a_killed_process_is_followed_at_once_without_waiting_for_the_expiry(
     assert first.hear() == "holds"
     rival = Writer(database_url, 3600)
     assert rival.hear() == "refused"
-    rival.process.join(10)
+    rival.process.join(60)
     first.process.kill()
     first.process.join()
     second = take_over(database_url, 3600)
@@ -231,5 +231,5 @@ def take_over(url: str, lease_s: float) -> Writer:
         writer = Writer(url, lease_s)
         if writer.hear() == "holds":
             return writer
-        writer.process.join(10)
+        writer.process.join(60)
     raise AssertionError("nobody gets the lease")

@@ -122,7 +122,7 @@ async def test_a_nonce_that_comes_back_is_given_to_the_next_one_first(slow: Devn
         await until(lambda: len([s for s in desk.settled if s.status == "refused"]) == 1)
         signer.slow_s, signer.refused = 0, set()
         await desk.custody.submit(swap(slow.world, "third"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert await client.nonce(VAULT) == 6
         assert await gaps_of(desk) == []
@@ -141,7 +141,7 @@ async def test_several_are_signed_at_a_time_under_nonces_without_gaps(slow: Devn
         desk = build_desk(slow.world, client, tmp_path, options=QUICK, signer=signer)
         await desk.start()
         await asyncio.gather(*(desk.custody.submit(swap(slow.world, f"i{n}")) for n in range(20)))
-        assert await desk.custody.drain(30)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert signer.busy_max > 2, "they were signed side by side"
         await check_books(build_desk(slow.world, client, tmp_path), client, 4 + 20)
@@ -163,7 +163,7 @@ async def test_a_failed_send_uses_neither_another_nonce_nor_other_bytes(slow: De
             await desk.custody.stop()
         desk = build_desk(slow.world, client, tmp_path, options=QUICK)
         await desk.start()
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         for n in range(3):
             assert [step for step, _ in desk.custody.history(f"i{n}")].count(Step.SIGNED) == 1
@@ -201,10 +201,10 @@ async def test_a_used_nonce_ends_the_intent_and_is_not_sent_for_ever(slow: Devne
         await desk.start()
         await until(lambda: desk.custody.state("robbed") is State.BROADCAST)
         clock.advance(seconds=1)
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         assert "not ours" in desk.outcome("robbed").reason
         await desk.custody.submit(swap(slow.world, "after"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert desk.outcome("after").status == "mined"
 
@@ -217,7 +217,7 @@ async def test_a_strangers_nonces_are_noticed_and_stepped_over(
         for nonce in (4, 5):
             await foreign(client, nonce)
         await desk.custody.submit(swap(slow.world, "next"))
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert "custody.foreign_nonces" in capsys.readouterr().out
         intent = desk.custody._outbox.find("next")
@@ -242,7 +242,7 @@ async def test_a_strangers_waiting_transaction_is_not_replaced_and_its_gap_is_cl
         await until(lambda: bool(desk.custody._outbox.under([4])))
         await client.rpc.request("evm_setAutomine", True)
         await client.rpc.request("evm_mine")
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         assert await gaps_of(desk) == [4]
         assert desk.outcome("behind").status == "mined"
@@ -271,7 +271,7 @@ async def test_transactions_that_the_pool_forgot_are_sent_again_with_the_same_by
 
         await until(is_back)
         await client.rpc.request("evm_mine")
-        assert await desk.custody.drain(20)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         for n in range(3):
             assert [step for step, _ in desk.custody.history(f"i{n}")].count(Step.SIGNED) == 1
@@ -300,7 +300,7 @@ async def test_a_nonce_signed_by_a_forgotten_desk_is_used_up_and_not_sent_for_ev
         await desk.start()
         await desk.custody.submit(swap(slow.world, "victim"))
         await desk.custody.submit(swap(slow.world, "later"))
-        assert await desk.custody.drain(30)
+        assert await desk.custody.drain(60)
         await desk.custody.stop()
         victims = [name for name in ("victim", "later") if desk.outcome(name).status != "mined"]
         assert len(victims) == 1

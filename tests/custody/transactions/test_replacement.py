@@ -42,7 +42,7 @@ async def ready(devnet: Devnet, client: ChainClient, folder: Path, **changes: An
     await desk.start()
     for plan in approvals(devnet.world):
         await desk.custody.submit(plan)
-    assert await desk.custody.drain(20)
+    assert await desk.custody.drain(60)
     await client.rpc.request("evm_setAutomine", False)
     return desk
 
@@ -50,7 +50,7 @@ async def ready(devnet: Devnet, client: ChainClient, folder: Path, **changes: An
 async def finish(desk: TestDesk, client: ChainClient) -> None:
     """Mine what is out, and hold the books against the chain."""
     await client.rpc.request("evm_mine")
-    assert await desk.custody.drain(20)
+    assert await desk.custody.drain(60)
     await desk.custody.stop()
     await check_against_chain(client, desk.database, VAULT)
     assert await desk.differences() == {}
@@ -69,7 +69,7 @@ async def test_before_signing_a_cancel_ends_it_and_nothing_is_signed(slow: Devne
         await idle.custody.submit(swap(slow.world, "never"))
         await idle.custody.cancel("never")
         await idle.start()
-        assert await idle.custody.drain(20)
+        assert await idle.custody.drain(60)
         assert idle.outcome("never").status == "refused"
         assert idle.outcome("never").reason.startswith("cancelled: ")
         assert idle.custody.state("never") is State.CANCELLED

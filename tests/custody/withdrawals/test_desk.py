@@ -98,7 +98,7 @@ async def test_what_policy_refuses_gives_the_funds_back(
     house = await opened(funded, chain_client, tmp_path)
     stranger = ChainDestination(CHAIN, TEST_ADDRESSES[7])
     asked = await house.withdrawals.request(ask(COIN, 10**18, destination=stranger))
-    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=30)
+    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=90)
     await house.stop()
     assert found.state is State.REFUSED
     assert found.reason.startswith("recipient: ")
@@ -112,7 +112,7 @@ async def test_a_denied_destination_is_refused_before_a_transaction_exists(
     (tmp_path / "deny.txt").write_text(f"{RECIPIENT} sanctioned\n")
     house = await opened(funded, chain_client, tmp_path, screener=DenyListScreener(tmp_path / "deny.txt"))
     asked = await house.withdrawals.request(ask(COIN, 10**18))
-    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=30)
+    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=90)
     await house.stop()
     assert found.reason.startswith("deny-list: ")
     assert await house.desk.custody.in_flight() == []
@@ -130,7 +130,7 @@ async def test_a_freeze_holds_everything_back_until_two_people_lift_it(
     assert (await house.withdrawals.find(asked.id)).state is State.REQUESTED
     freezes.lift(frozen.id, operator="olga", reason="over")
     freezes.lift(frozen.id, operator="otto", reason="over")
-    await house.withdrawals.wait_for(asked.id, [State.SENDING], timeout_s=30)
+    await house.withdrawals.wait_for(asked.id, [State.SENDING], timeout_s=90)
     await house.stop()
 
 
@@ -159,13 +159,13 @@ async def test_hold_release_and_cancel_reach_the_transaction_that_is_recorded_al
 ) -> None:
     house = await opened(funded, chain_client, tmp_path, settings=resting_policy(funded.world))
     asked = await house.withdrawals.request(ask(COIN, 10**18))
-    await house.withdrawals.wait_for(asked.id, [State.DELAYED], timeout_s=30)
+    await house.withdrawals.wait_for(asked.id, [State.DELAYED], timeout_s=90)
     await house.withdrawals.hold(asked.id, by="olga", reason="call the client")
-    await house.withdrawals.wait_for(asked.id, [State.HELD], timeout_s=30)
+    await house.withdrawals.wait_for(asked.id, [State.HELD], timeout_s=90)
     await house.withdrawals.release(asked.id, by="olga")
-    await house.withdrawals.wait_for(asked.id, [State.DELAYED], timeout_s=30)
+    await house.withdrawals.wait_for(asked.id, [State.DELAYED], timeout_s=90)
     await house.withdrawals.cancel(asked.id, by="shop")
-    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=30)
+    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=90)
     await house.stop()
     assert found.state is State.CANCELLED
     assert (house.owed(COIN), house.owed(COIN, "held")) == (5 * 10**18, 0)
@@ -188,7 +188,7 @@ async def test_policy_is_told_how_long_a_destination_is_known(
     reasons = []
     for number in range(3):
         asked = await house.withdrawals.request(ask(COIN, 10**17, key=f"k-{number}"))
-        found = await house.withdrawals.wait_for(asked.id, [*DONE, State.SENDING], timeout_s=30)
+        found = await house.withdrawals.wait_for(asked.id, [*DONE, State.SENDING], timeout_s=90)
         reasons.append(found.reason.partition(":")[0] if found.state is State.REFUSED else found.state)
         if number == 0:
             house.addresses.add(USER, ChainDestination(CHAIN, RECIPIENT), by="shop")
@@ -233,7 +233,7 @@ async def test_killed_at_an_edge_it_is_paid_once_after_the_restart(
     request = ask(COIN, 10**18)
     try:
         asked = await house.withdrawals.request(request)
-        await house.withdrawals.wait_for(asked.id, [State.SENDING], timeout_s=30)
+        await house.withdrawals.wait_for(asked.id, [State.SENDING], timeout_s=90)
     except InvariantError:
         pass
     with pytest.raises(InvariantError) if edge != "request.after" else _nothing():
@@ -270,7 +270,7 @@ async def test_a_policy_without_the_asset_refuses_what_is_recorded_already(
     bare = settings.model_copy(update={"assets": {k: v for k, v in settings.assets.items() if k != COIN.id}})
     house = await opened(funded, chain_client, tmp_path, settings=bare)
     asked = await house.withdrawals.request(ask(COIN, 10**17))
-    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=30)
+    found = await house.withdrawals.wait_for(asked.id, DONE, timeout_s=90)
     await house.stop()
     assert found.reason.startswith("asset: ")
 
@@ -288,7 +288,7 @@ async def finalized(house: House, devnet: Devnet, withdrawal_id: str) -> None:
     await until(lambda: is_mined(house, withdrawal_id))
     async with devnet.client() as client:
         await client.rpc.request("anvil_mine", hex(100))
-    found = await house.withdrawals.wait_for(withdrawal_id, DONE, timeout_s=45)
+    found = await house.withdrawals.wait_for(withdrawal_id, DONE, timeout_s=90)
     assert found.state is State.BOOKED, found
 
 

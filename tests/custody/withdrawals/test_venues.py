@@ -232,7 +232,7 @@ async def until(holds: Callable[[], Any]) -> None:
 
 
 async def finished(bank: Bank, withdrawal_id: str) -> Withdrawal:
-    return await bank.desk.wait_for(withdrawal_id, DONE, timeout_s=45)
+    return await bank.desk.wait_for(withdrawal_id, DONE, timeout_s=90)
 
 
 async def test_a_withdrawal_leaves_once_with_its_fee_and_is_booked(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ async def test_two_people_approve_and_only_then_the_key_is_unsealed(sandbox: San
     bank.secrets.open = lambda venue: (opened.append(venue), original(venue))[1]  # type: ignore[method-assign]
     await bank.desk.start()
     asked = await bank.desk.request(ask())
-    await bank.desk.wait_for(asked.id, [State.AWAITING_APPROVAL], timeout_s=30)
+    await bank.desk.wait_for(asked.id, [State.AWAITING_APPROVAL], timeout_s=90)
     request = bank.approvals.find(asked.id)
     assert "100.001 USDC" in request.text
     bank.approvals.add(asked.id, approve(key_of("alice"), request.intent, request.text))
@@ -389,7 +389,7 @@ async def test_what_an_exchange_refuses_is_refused_with_its_reason(sandbox: Sand
     bank.secrets.put("sandbox", TRADER, by="olga")  # somebody sealed the wrong key
     await bank.desk.start()
     asked = await bank.desk.request(ask())
-    found = await bank.desk.wait_for(asked.id, [*DONE, State.APPROVED], timeout_s=30)
+    found = await bank.desk.wait_for(asked.id, [*DONE, State.APPROVED], timeout_s=90)
     await bank.desk.stop()
     assert found.state in (State.APPROVED, State.FAILED)
     assert await bank.sent() == []

@@ -187,7 +187,7 @@ async def test_a_reader_that_does_not_read_is_cut_off(tmp_path, monkeypatch):
     async with serve_control(tmp_path / "e.sock", _nothing, streams={"follow": endless}):
         _reader, writer = await asyncio.open_unix_connection(tmp_path / "e.sock", limit=1_000)
         writer.write(b'{"command": "follow"}\n')
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await ended.wait()
         writer.close()
 

@@ -137,7 +137,8 @@ async def test_who_is_not_on_its_list_gets_nothing(tls_port: tuple[int, RemoteTl
 class Liar:
     """A remote signer that answers what a test tells it to."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.reply: Callable[[dict[str, Any]], Awaitable[web.StreamResponse]]
         self.asked: list[dict[str, Any]] = []
 
@@ -161,13 +162,14 @@ class Liar:
 
 @pytest.fixture
 async def liar() -> AsyncIterator[tuple[Liar, ExternalSigner]]:
-    liar, port = Liar(), free_port()
+    port = free_port()
+    liar = Liar(f"http://127.0.0.1:{port}/")
     application = web.Application()
     application.router.add_post("/", liar.handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    async with HttpChannel(f"http://127.0.0.1:{port}/", timeout_s=0.5) as channel:
+    async with HttpChannel(liar.url, timeout_s=30) as channel:
         yield liar, ExternalSigner(channel, KEY.address, is_test_key=True)
     await runner.cleanup()
 
@@ -277,7 +279,7 @@ async def test_an_answer_that_cannot_be_matched_leaves_the_outcome_unknown(
 
 
 async def test_silence_and_broken_connections_leave_the_outcome_unknown(liar: tuple[Liar, ExternalSigner]) -> None:
-    server, signer = liar
+    server, _ = liar
     released = asyncio.Event()
 
     async def hang(_request: dict[str, Any]) -> web.StreamResponse:
@@ -290,10 +292,12 @@ async def test_silence_and_broken_connections_leave_the_outcome_unknown(liar: tu
     async def cut(request: dict[str, Any]) -> web.StreamResponse:
         return web.Response(text=json.dumps({"id": request["id"], "result": "0x"})[:-5])
 
-    for reply in (hang, elsewhere, cut):
+    for reply, timeout_s in ((hang, 0.5), (elsewhere, 30), (cut, 30)):
         server.reply = reply
-        with pytest.raises(OutcomeUnknown):
-            await signer.sign_transaction(TX, network=DEVNET)
+        async with HttpChannel(server.url, timeout_s=timeout_s) as channel:
+            signer = ExternalSigner(channel, KEY.address, is_test_key=True)
+            with pytest.raises(OutcomeUnknown):
+                await signer.sign_transaction(TX, network=DEVNET)
     released.set()
 
 
