@@ -85,11 +85,11 @@ class Connection:
         """As what the caller was last looked at, and by which state of the portfolios."""
 
     async def run(self) -> None:
-        await self._socket.accept()
         figures.WS_CLIENTS.inc()
         tasks: list[asyncio.Task[None]] = []
         watches, caller = self._door.hub.watches, ""
         try:
+            await self._socket.accept()
             async with asyncio.timeout(TICKET_S):
                 await self._authenticate()
             send_frame = self._socket.scope.get("extensions", {}).get(EXTENSION, {}).get("send_frame")
@@ -111,8 +111,8 @@ class Connection:
             await self._refuse(NO_TICKET, "no ticket came")
         except _Closed as exc:
             await self._refuse(exc.code, exc.reason)
-        except (WebSocketDisconnect, ConnectionError):
-            pass
+        except (WebSocketDisconnect, OSError):
+            pass  # uvicorn's word for a client that is gone is an OSError.
         except asyncio.CancelledError:
             await self._close(ENDING, "the server ends")
             raise
@@ -282,7 +282,7 @@ class Connection:
         try:
             async with asyncio.timeout(1):
                 await self._socket.close(code, reason[:120])
-        except (RuntimeError, TimeoutError, ConnectionError, WebSocketDisconnect):
+        except (RuntimeError, OSError, WebSocketDisconnect):
             pass  # It is gone already.
 
 

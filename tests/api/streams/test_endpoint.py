@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from starlette.websockets import WebSocket
 
 from api.auth.principal import Method, Principal
 from api.auth.scopes import Scope
@@ -96,6 +97,18 @@ async def test_a_ticket_is_good_once_in_the_url_or_as_the_first_message(house):
         socket.say(op="auth", ticket="again", id=7)
         assert (await socket.hear())["id"] == 7
     assert house.hub.sessions == set()
+
+
+async def test_who_is_gone_before_it_was_let_in_leaves_nothing(house):
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(_message):
+        raise OSError("gone")
+
+    await Connection(WebSocket(Socket("ticket=good").server.scope, receive, send), house.door).run()
+    assert house.hub.sessions == set()
+    assert set(house.tickets) == {"good"}, "it is still good"
 
 
 async def test_whoever_says_nothing_or_something_else_first_is_sent_away(house, monkeypatch):
