@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import structlog
 from sqlmodel import Session
 
 from api.alerts.channels import VERIFICATION, Channels
 from api.alerts.settings import AlertSettings
 from api.webhooks.delivery import Reply, Tell, Told
 from api.webhooks.tables import EndpointRow
+from domain import PlatformError
 from runtime.secrets import Secret, resolve_secret
+
+log = structlog.get_logger(__name__)
 
 STEP_S: Final = 4.0
 """Of each word with the server."""
@@ -72,12 +76,17 @@ class MailTeller:
 
     def _send(self, message: EmailMessage) -> Reply:
         settings = self._settings
-        context = self._authorities()
+        try:
+            context, password = self._authorities(), self._password()
+        except (PlatformError, OSError) as exc:
+            # Of files of the installation: not for whoever reads how its channel is told.
+            log.error("alerts.mail_unusable", error=str(exc))
+            return Reply(False, error="this installation's mail settings cannot be used; its operator's log says why")
         try:
             with self._connect(context) as server:
                 if settings.smtp_security == "starttls":
                     server.starttls(context=context)  # Raises where the server does not offer it.
-                if (password := self._password()) is not None:
+                if password is not None:
                     server.login(settings.smtp_user, password.reveal())
                 server.send_message(message)
         except smtplib.SMTPRecipientsRefused as exc:

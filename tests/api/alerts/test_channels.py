@@ -8,12 +8,14 @@ import re
 import ssl
 from contextlib import asynccontextmanager
 
+import pytest
 from sqlmodel import select
 
 from api.alerts.channels import Channels
 from api.webhooks import LADDER_S
 from api.webhooks.tables import EndpointRow, EventRow, SecretRow
 from tests.api.alerts.lab import ROUTING_KEY, Mails
+from tests.api.logs import logging
 from tests.wallets.rpc.certificates import Authority
 
 CHANNELS = "/v1/alert-channels"
@@ -114,6 +116,24 @@ async def test_nothing_is_sent_to_a_mail_server_that_nobody_vouches_for_or_that_
             (row,) = await desk.log(channel)
             assert (row["state"], row["last_status"]) == ("pending", None)
             assert re.search("CERTIFICATE_VERIFY_FAILED|STARTTLS", row["last_error"]), row
+
+
+@pytest.mark.parametrize("missing", ["smtp.password", "mail.ca"])
+async def test_of_files_that_are_not_there_the_operator_is_told_and_no_tenant(desk, missing):
+    (desk.folder / "smtp.password").write_text("sesame\n")
+    desk.configure(
+        smtp_host="127.0.0.1", sender="alerts@capstan.example", smtp_user="capstan",
+        smtp_password="file:smtp.password", smtp_ca="" if missing == "smtp.password" else missing,
+    )  # fmt: skip
+    (desk.folder / missing).unlink(missing_ok=True)
+    channel = await desk.channel(**MAIL)
+    with logging() as written:
+        await desk.deliver()
+    assert written.one(event="alerts.mail_unusable")["level"] == "error"
+    written.check("sesame")
+    (row,) = await desk.log(channel)
+    assert "mail settings cannot be used" in row["last_error"]
+    assert str(desk.folder) not in json.dumps(row)
 
 
 async def test_an_address_that_the_server_refuses_is_not_tried_again(desk):
