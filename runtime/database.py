@@ -2,7 +2,9 @@
 
 A transaction is short and synchronous; coroutines hand it to a thread with `Database.run`. Writers on SQLite begin with
 `BEGIN IMMEDIATE`, so that two of them queue at the door and never meet half-way in a deadlock, and every commit is
-synced to the disk before it returns: what was recorded survives `kill -9` and a power cut.
+synced to the disk before it returns: what was recorded survives `kill -9` and a power cut. Who waits at the door looks
+every half a millisecond: SQLite's own way is to sleep 1, 2, 5, 10, 15, 20 … ms, and orders slept 18 ms behind a
+transaction of 5.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import asyncio
 import fcntl
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -32,6 +35,9 @@ from domain import InputError, InvariantError, OutcomeUnknown, PlatformError, Ve
 _T = TypeVar("_T")
 _RAW_LIMIT = 10**78
 _BUSY_TIMEOUT_MS = 10_000
+_LOOK_S = 0.000_5
+_LOOK_SELDOM_S = 0.005
+_PATIENT_AFTER_S = 0.1
 _BEFORE_COMMIT = "capstan_before_commit"
 _ROWS = ":rows"
 
@@ -304,10 +310,32 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("capstan_read", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("capstan_read", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection)
 
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Wait until nobody else writes, as long as `_BUSY_TIMEOUT_MS`."""
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    began = time.monotonic()
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while (waited := time.monotonic() - began) < _BUSY_TIMEOUT_MS / 1000:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(_LOOK_S if waited < _PATIENT_AFTER_S else _LOOK_SELDOM_S)
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # Says why not, in SQLAlchemy's words.
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
 
 
 def _postgresql_engine(url: URL) -> Engine:

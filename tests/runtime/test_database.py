@@ -68,6 +68,22 @@ def test_writers_on_threads_queue_and_lose_nothing(database: Database) -> None:
     assert count(database) == 16
 
 
+def test_who_waits_too_long_to_write_is_told_so_and_may_write_later(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("runtime.database._BUSY_TIMEOUT_MS", 30)
+    database = Database.at(tmp_path / "a.db")
+    with database.transaction() as session:
+        session.execute(sa.text("CREATE TABLE numbers (n INTEGER UNIQUE)"))
+    with database.transaction() as session:
+        session.execute(sa.text("SELECT 1"))
+        with pytest.raises(VenueUnavailable, match="locked"):
+            add(database, 1)
+    add(database, 2)
+    assert count(database) == 1
+    with database.snapshot() as session:
+        assert session.execute(sa.text("PRAGMA busy_timeout")).scalar_one() == 30
+    database.dispose()
+
+
 async def test_a_cancelled_caller_waits_until_its_transaction_has_ended(database: Database) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
