@@ -40,6 +40,7 @@ def worker(
     from cli.jobs import Jobs
     from cli.settings import load_settings
     from runtime import configure_logging
+    from runtime.processes import spare_the_collector
 
     data = DataDir(data_dir.resolve())
     settings = load_settings(data.settings)
@@ -57,6 +58,7 @@ def worker(
         output.emit({"ready": True, "tasks": sorted({job.name for job in due})})
     else:
         output.say(f"working on {', '.join(sorted({job.name for job in due}))}")
+    spare_the_collector()  # In the processes that are forked from this one, too.
     arguments = ["worker", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
     celery.worker_main([*arguments, *(["--beat"] if beat else [])])
 

@@ -73,6 +73,12 @@ def house(tmp_path):
         yield House(services, tmp_path)
 
 
+def test_to_look_for_one_waits_for_nobody_who_writes(house):
+    with house.services.database.transaction() as session:
+        session.exec(select(BacktestRow.id)).all()
+        assert house.queue().claim(0) is None
+
+
 async def test_one_is_run_by_the_worker_and_what_came_of_it_is_there_in_full(house):
     status, made = await house.post(key="the-same-key")
     assert (status, made["state"], made["name"], made["progress"]) == (201, "queued", "small", "0.000")
