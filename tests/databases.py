@@ -32,7 +32,8 @@ class Tables:
         self._template = ""
 
     def write(self, path: Path) -> None:
-        """Write an SQLite file."""
+        """Write an SQLite file; its folder is made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         if self._file is not None:
             path.write_bytes(self._file)
             return
