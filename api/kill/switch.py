@@ -145,8 +145,7 @@ class KillSwitch:
 
         def read(session: Session) -> list[Press]:
             query = select(KillRow).where(KillRow.organisation == who.organisation)
-            rows = session.exec(query.order_by(col(KillRow.created_ns).desc()).limit(500)).all()
-            return [_shown(session, row) for row in rows]
+            return _all_shown(session, session.exec(query.order_by(col(KillRow.created_ns).desc()).limit(500)).all())
 
         await self._directory.refresh()
         return [press for press in await self._database.read(read) if self._sees(who, press)]
@@ -406,7 +405,15 @@ def _releases(kill: str) -> Any:
 
 
 def _shown(session: Session, row: KillRow) -> Press:
-    return replace(_press(row), released_by=tuple(sorted(found.user for found in session.exec(_releases(row.id)))))
+    return _all_shown(session, [row])[0]
+
+
+def _all_shown(session: Session, rows: Sequence[KillRow]) -> list[Press]:
+    """Presses with the people whose word was given, read with one query."""
+    people: dict[str, list[str]] = {row.id: [] for row in rows}
+    for given in session.exec(select(KillReleaseRow).where(col(KillReleaseRow.kill).in_(people))):
+        people[given.kill].append(given.user)
+    return [replace(_press(row), released_by=tuple(sorted(people[row.id]))) for row in rows]
 
 
 def _press(row: KillRow) -> Press:
