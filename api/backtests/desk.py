@@ -21,7 +21,7 @@ from api.backtests.tables import BacktestResultRow, BacktestRow
 from api.core.effects import Effects, Once
 from api.core.errors import Conflict, NotFound
 from api.core.pages import newest_of
-from domain import Refused
+from domain import PlatformError, Refused
 from runtime.database import Database
 
 NAME_MAX: Final = 80
@@ -68,20 +68,23 @@ class BacktestDesk:
         self.recordings = recordings
 
     async def ask(self, request: Request, who: Principal, key: str, *, name: str, form: str, config: str) -> Once:
-        """Have a backtest run, once for its key.
+        """Have a backtest run, once for its key; asked for again it is answered as it was, whatever has changed since.
 
         Raises:
             InputError: The configuration cannot be; nothing is written.
             Refused: It asks for what is not for everybody, is too large, or there are too many already.
         """
-        if self._slots == 0:
-            raise Refused(
-                "no backtests are run here", rule="backtests-off", hint="backtests.slots below tasks.concurrency"
-            )
-        # Reading a configuration loads the strategies' catalog, and takes longer than others should wait.
-        found_name, checked = await asyncio.to_thread(self._checked, form, config)
+        admitted: tuple[str, str] | PlatformError
+        try:
+            # Reading a configuration loads the strategies' catalog, and takes longer than others should wait.
+            admitted = await asyncio.to_thread(self._checked, form, config)
+        except PlatformError as exc:
+            admitted = exc
 
         def write(session: Session) -> Backtest:
+            if isinstance(admitted, PlatformError):
+                raise admitted
+            found_name, checked = admitted
             self._database.serialize(session, f"backtests/{who.organisation}")
             self._check_quota(session, who.organisation)
             row = BacktestRow(
@@ -164,6 +167,10 @@ class BacktestDesk:
         await self._database.run(write)
 
     def _checked(self, form: str, config: str) -> tuple[str, str]:
+        if self._slots == 0:
+            raise Refused(
+                "no backtests are run here", rule="backtests-off", hint="backtests.slots below tasks.concurrency"
+            )
         from engine.backtest.admission import Bounds, admit, read_config
 
         read = read_config(config, form)

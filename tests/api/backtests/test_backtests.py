@@ -84,6 +84,10 @@ async def test_one_is_run_by_the_worker_and_what_came_of_it_is_there_in_full(hou
     assert (status, made["state"], made["name"], made["progress"]) == (201, "queued", "small", "0.000")
     assert (await house.post(key="the-same-key"))[1] == made
     assert (await house.post(key="the-same-key", name="other"))[1]["code"] == "idempotency_key_reused"
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(house.services.backtests, "_slots", 0)
+        assert (await house.post())[1]["rule"] == "backtests-off"
+        assert (await house.post(key="the-same-key")) == (201, made), "what was taken is answered as it was"
     assert (await house.ask("GET", f"/{made['id']}/curve"))[0] == 404
 
     assert house.run()
