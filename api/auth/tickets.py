@@ -5,7 +5,7 @@ Browsers cannot put headers on a WebSocket, and a URL ends up in logs; what ends
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlmodel import Session
@@ -50,10 +50,7 @@ class Tickets:
             who.client,
         )
 
-        def write(session: Session) -> str:
-            return self._challenges.issue(session, _KIND, holder, ttl_s=LIFETIME_S, user=who.user)
-
-        return await self._batches.run(write)
+        return await self._batches.run_among(self._issue, holder)
 
     async def redeem(self, word: str) -> Principal:
         """Give the caller whose ticket it is; how it stands now is asked of the gate (`still`).
@@ -61,7 +58,7 @@ class Tickets:
         Raises:
             Unauthenticated: Code `invalid_ticket`: none, used, or over.
         """
-        found = await self._batches.run(lambda session: self._challenges.take(session, _KIND, word[:100]))
+        found = await self._batches.run_among(self._take, word[:100])
         if found is None:
             raise Unauthenticated("this ticket was used, is over, or never was", code="invalid_ticket")
         holder = msgspec.convert(found, _Holder)
@@ -70,3 +67,10 @@ class Tickets:
             holder.organisation, holder.actor, frozenset(holder.scopes), Method.TICKET, portfolios, user=holder.user,
             session=holder.session, client=holder.client,
         )  # fmt: skip
+
+    def _issue(self, session: Session, holders: list[_Holder]) -> list[str]:
+        asked = [(holder, holder.user) for holder in holders]
+        return self._challenges.issue_among(session, _KIND, asked, ttl_s=LIFETIME_S)
+
+    def _take(self, session: Session, words: list[str]) -> list[Any]:
+        return self._challenges.take_among(session, _KIND, words)

@@ -54,6 +54,8 @@ from api.v1 import (
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     # Routes are looked through in this order at each request: what is asked for most often comes first.
     orders.router,
+    tickets.router,
+    stream.router,
     health.router,
     docs.router,
     engine.router,
@@ -71,7 +73,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     strategy_files.router,
     strategies.router,
     risk.router,
-    stream.router,
     logins.router,
     second_factors.router,
     passkeys.router,
@@ -79,7 +80,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     oauth.router,
     oauth_clients.router,
     step_ups.router,
-    tickets.router,
     keys.router,
     users.router,
     organisation.router,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from base64 import b32decode
 
 import pytest
@@ -305,6 +306,23 @@ async def test_a_ticket_opens_once_for_half_a_minute_and_falls_with_its_role(ann
     services.clock.advance(seconds=31)
     with pytest.raises(Unauthenticated, match="over"):
         await auth.gate.ticket(late["ticket"], HERE)
+
+
+async def test_of_many_tickets_at_once_each_opens_once_as_whoever_asked_for_it(owner, services, client):
+    other = Caller.owner(client, services, "globex")
+    callers = [owner, other] * 6
+    made = await asyncio.gather(*(caller.ask("POST", "/v1/stream-tickets") for caller in callers))
+    words = [answer["ticket"] for _, answer in made]
+    assert len(set(words)) == len(words)
+    # Queued behind one that waits, all of them are one batch, each twice.
+    go = threading.Event()
+    services.batches.submit(lambda _session: go.wait(60))
+    redeemed = [asyncio.ensure_future(services.auth.tickets.redeem(word)) for word in [*words, *words, "tk_made_up"]]
+    await asyncio.sleep(0)
+    go.set()
+    told = await asyncio.gather(*redeemed, return_exceptions=True)
+    assert [who.organisation for who in told[: len(words)]] == [caller.organisation for caller in callers]
+    assert all(isinstance(refusal, Unauthenticated) for refusal in told[len(words) :])
 
 
 async def test_people_are_not_logged_by_password_or_token(ann, capsys):
