@@ -7,9 +7,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from api.custody.watch import CHANNEL, ApprovalWatch
+from api.custody.watch import AGAIN_NS, CHANNEL, ApprovalWatch
 from api.streams.endpoint import Connection, Door
-from custody.approvals import Verdict
+from custody.approvals import DatabaseApprovals, Verdict
 from tests.api.custody.lab import TENANT, opened
 from tests.api.lab import ANYBODY
 
@@ -53,6 +53,29 @@ async def test_what_waits_is_told_changed_and_taken_away(house):
     await told(house, session)
     house.services.clock.advance(seconds=3_601)
     assert await told(house, session) == [("delta", {"swap-2": None})]
+
+
+async def test_signatures_are_gone_over_when_somebody_signed_and_now_and_then_besides(house, monkeypatch):
+    session, read = reader(house, ANYBODY.organisation), []
+    find = DatabaseApprovals.find_in
+
+    def counted(self, session, intent_id):
+        read.append(intent_id)
+        return find(self, session, intent_id)
+
+    for intent_id in ("swap-1", "swap-2"):
+        house.asks(intent_id)
+    monkeypatch.setattr(DatabaseApprovals, "find_in", counted)
+    for _ in range(3):
+        await told(house, session)
+    assert sorted(read) == ["swap-1", "swap-2"]
+    await house.ask("POST", "/approvals/swap-1/signatures", house.signed("swap-1", "alice"))
+    read.clear()
+    [(_, changes)] = await told(house, session)
+    assert (read, list(changes)) == (["swap-1"], ["swap-1"])
+    house.services.clock.advance(ns=AGAIN_NS)
+    assert await told(house, session) == []
+    assert sorted(read[1:]) == ["swap-1", "swap-2"]
 
 
 async def test_each_organisation_is_told_of_its_own(house):
