@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session, SQLModel
 
 from api.history.tables import FillRow, OrderRow
@@ -31,6 +31,11 @@ _CHUNK: Final = 500
 _ORDERS: Any = SQLModel.metadata.tables[str(OrderRow.__tablename__)]
 _FILLS: Any = SQLModel.metadata.tables[str(FillRow.__tablename__)]
 _CHANGING: Final = ("filled", "state", "reason", "venue_order_id")
+_CHANGE: Final = (
+    update(_ORDERS)
+    .where(_ORDERS.c.client_order_id == bindparam("new_client_order_id"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
+)
 
 
 class HistoryWriter:
@@ -112,12 +117,10 @@ def _write_orders(session: Session, values: list[dict[str, Any]]) -> None:
     fresh = [value for value in values if value["client_order_id"] not in known]
     if fresh:
         session.execute(insert(_ORDERS), fresh)
-    for value in values:
-        if value["client_order_id"] in known:
-            changed = {key: value[key] for key in _CHANGING}
-            session.execute(
-                update(_ORDERS).where(_ORDERS.c.client_order_id == value["client_order_id"]).values(changed)
-            )
+    changed = [value for value in values if value["client_order_id"] in known]
+    if changed:
+        news = [{f"new_{name}": value[name] for name in ("client_order_id", *_CHANGING)} for value in changed]
+        session.execute(_CHANGE, news)
     tell_orders(session, [value for value in values if known.get(value["client_order_id"]) != value["state"]])
 
 
