@@ -163,6 +163,10 @@ async def installation(
             lab.database.dispose()
 
 
+WITHOUT_BROKER = pytest.mark.parametrize("installation", ["embedded"], indirect=True)
+"""What is done by hand, or before a worker begins, asks no broker: one is as good as the other."""
+
+
 @pytest.mark.timeout(180)
 async def test_deposits_are_found_and_swept_by_a_worker_that_is_killed_all_along(installation: Installation) -> None:
     lab = installation.lab
@@ -227,6 +231,7 @@ def running() -> dict[int, int]:
     return found
 
 
+@WITHOUT_BROKER
 async def test_a_task_may_be_done_once_by_hand_and_two_at_a_time_are_one(installation: Installation) -> None:
     lab = installation.lab
     await lab.pay(lab.addresses.assign("alice").address, "USDC", 1_000_000)
@@ -239,6 +244,7 @@ async def test_a_task_may_be_done_once_by_hand_and_two_at_a_time_are_one(install
     assert_is_error(capstan("worker", "--data-dir", installation.folder, "--once", "nonsense"), "no task nonsense")
 
 
+@WITHOUT_BROKER
 async def test_a_refused_deposit_is_listed_and_cleared_by_hand(installation: Installation) -> None:
     lab, at = installation.lab, ("--data-dir", installation.folder)
     given = json.loads(capstan("custody", "deposits", "address", "--user", "alice", *at, "--json").stdout)
@@ -256,6 +262,7 @@ async def test_a_refused_deposit_is_listed_and_cleared_by_hand(installation: Ins
     assert_is_error(capstan("custody", "deposits", "clear", row["id"], *decision, *at), "no suspended deposit")
 
 
+@WITHOUT_BROKER
 def test_contracts_that_are_not_the_settings_stop_a_worker_before_it_begins(installation: Installation) -> None:
     path = installation.folder / "capstan.toml"
     path.write_text(path.read_text().replace(f'vault = "{VAULT}"', f'vault = "{SWEEPING}"'))

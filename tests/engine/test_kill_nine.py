@@ -22,7 +22,7 @@ from tests.engine.markets import ETHUSDC, V3, block, kernel_opening, native_kern
 
 HEADER = {"version": 1, "run": "kill-nine"}
 KILLS = 200
-EVENTS = 500
+EVENTS = 250
 LOOSE = {"order_notional_max": 10**6, "swap_notional_max": 10**6, "position_notional_max": 10**6,
          "exposure_notional_max": 10**7, "drawdown_max": 10**6}  # fmt: skip
 
