@@ -62,7 +62,6 @@ class Fussy:
 
     def __init__(self, inner: Any, refused: set[int]) -> None:
         self._inner, self.refused = inner, refused
-        self.slow_s = 0.0
         self.waits_for = 0
         """Answers nobody before so many ask at once; then refuses, once, whom it refuses."""
         self.busy = 0
@@ -76,7 +75,7 @@ class Fussy:
         self.busy += 1
         self.busy_max = max(self.busy, self.busy_max)
         try:
-            await asyncio.sleep(self.slow_s)
+            await asyncio.sleep(0)
             if self.waits_for:
                 await until(lambda: self.busy_max >= self.waits_for)
             if tx.nonce in self.refused and tx.data:
@@ -116,11 +115,10 @@ async def test_a_nonce_that_comes_back_is_given_to_the_next_one_first(slow: Devn
         signer = Fussy(desk.signer, {4})
         desk = build_desk(slow.world, client, tmp_path, options=replace(QUICK, gap_s=60), signer=signer)
         await desk.start()
-        signer.slow_s = 0.2
+        signer.waits_for = 2  # The first is refused when the second has the next nonce already.
         for name in ("first", "second"):
             await desk.custody.submit(swap(slow.world, name))
         await until(lambda: len([s for s in desk.settled if s.status == "refused"]) == 1)
-        signer.slow_s, signer.refused = 0, set()
         await desk.custody.submit(swap(slow.world, "third"))
         assert await desk.custody.drain(60)
         await desk.custody.stop()
@@ -137,7 +135,7 @@ async def test_several_are_signed_at_a_time_under_nonces_without_gaps(slow: Devn
         desk = await running_desk(slow, client, tmp_path)
         await desk.custody.stop()
         signer = Fussy(desk.signer, set())
-        signer.slow_s = 0.05
+        signer.waits_for = 3
         desk = build_desk(slow.world, client, tmp_path, options=QUICK, signer=signer)
         await desk.start()
         await asyncio.gather(*(desk.custody.submit(swap(slow.world, f"i{n}")) for n in range(20)))
