@@ -80,7 +80,7 @@ def test_paper_run_balances_and_sends_nothing(tmp_path):
         book = DevnetWorld.from_json((tmp_path / "devnet.json").read_bytes())
         (tmp_path / "capstan.toml").write_text(paper_settings(book, world["exchange_url"]))
         engine = start("-m", "cli", "engine", "run", "--data-dir", str(tmp_path))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while wait_for(tmp_path / "status.json", engine)["orders_sent"] < 20 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert reloaded(tmp_path, "spread_min_bps=3", "--reason", "wider") == {"spread_min_bps": ["1", "3"]}

@@ -33,7 +33,7 @@ async def stalled(lab: SandboxLab, count: int) -> None:
 
 
 async def test_order_socket_that_falls_silent_costs_one_order_its_answer() -> None:
-    async with sandbox_lab(request_timeout_ms=700, poll_ms=60_000) as lab:
+    async with sandbox_lab(request_timeout_ms=2_000, poll_ms=60_000) as lab:
         await lab.fault(fault="stall_sockets", door="api")
         lost, next_ = an_order(lab, Side.BUY, BID), an_order(lab, Side.BUY, BID)
         with pytest.raises(OutcomeUnknown):

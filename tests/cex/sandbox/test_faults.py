@@ -47,13 +47,13 @@ async def test_a_429_refuses_before_anything_happens(quiet: Sandbox) -> None:
 
 
 async def test_a_delayed_acknowledgement_comes_late_though_the_order_is_live(quiet: Sandbox) -> None:
-    await quiet.fault("delay_ack", delay_ms=300)
+    await quiet.fault("delay_ack", delay_ms=1_500)
     began = time.monotonic()
     placing = asyncio.create_task(quiet.order(BOB, **ORDER | {"newClientOrderId": "a"}))
     while await open_ids(quiet) != ["a"]:
         assert not placing.done()
     await placing
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 1.5
 
 
 async def test_reports_are_doubled_swapped_and_lost(quiet: Sandbox) -> None:
