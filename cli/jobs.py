@@ -297,6 +297,16 @@ class Jobs:
         finally:
             database.dispose()
 
+    def forget_keys(self) -> None:
+        """Forget Idempotency-Keys of long ago."""
+        from api.core.effects import forget_keys
+
+        database = self.open_database()
+        try:
+            log.info("effects.forgotten", keys=forget_keys(database, self._clock.now_ns))
+        finally:
+            database.dispose()
+
     def checkpoint_audit(self) -> None:
         """Sign how far the audit log has come."""
         reconciling.checkpoint_audit(self._data.root)

@@ -73,6 +73,7 @@ def jobs_due(settings: Settings) -> list[Job]:
     found = [
         Job("webhooks.deliver", (), every.webhooks_s),
         Job("webhooks.forget", (), every.forget_s),
+        Job("effects.forget", (), every.forget_s),
         Job("alerts.watch", (), every.alerts_s),
         Job("health.pulse", (), PULSE_S),
     ]
@@ -120,6 +121,7 @@ def _bodies(jobs: Jobs) -> dict[str, Callable[..., None]]:
     return {
         "webhooks.deliver": jobs.deliver_webhooks,
         "webhooks.forget": jobs.forget_webhooks,
+        "effects.forget": jobs.forget_keys,
         "alerts.watch": jobs.watch_alerts,
         "health.pulse": jobs.pulse,
         "backtests.run": jobs.run_backtest,

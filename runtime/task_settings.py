@@ -23,7 +23,7 @@ class TaskSettings(SettingsPart):
     alerts_s: float = Field(default=5.0, gt=0)
     """How often it is looked how things stand: what is wrong becomes an alert."""
     forget_s: float = Field(default=3600.0, gt=0)
-    """How often deliveries of long ago are forgotten."""
+    """How often deliveries and Idempotency-Keys of long ago are forgotten."""
     webhooks_kept_days: int = Field(default=30, ge=1, le=3650)
     """How long a delivery is kept after its event."""
     alerts_kept_days: int = Field(default=400, ge=1, le=3650)

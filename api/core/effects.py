@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
+import sqlalchemy as sa
 from fastapi import Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -22,7 +23,7 @@ from sqlmodel import Session
 from api.core.errors import ApiError
 from domain import VenueUnavailable
 from runtime.batches import Batches
-from runtime.database import run_rows
+from runtime.database import Database, run_rows
 
 KEPT_NS: Final = 7 * 24 * 3_600 * 10**9
 """A key is remembered this long, at the least."""
@@ -47,7 +48,14 @@ _WRITE: Final = (
     "INSERT INTO api_idempotency_keys (organisation, key, route, request_digest, status, answer, created_ns)"
     " VALUES :rows ON CONFLICT DO NOTHING"
 )
+_FORGET: Final = sa.text(
+    "DELETE FROM api_idempotency_keys WHERE (organisation, key) IN (SELECT organisation, key FROM api_idempotency_keys"
+    " WHERE created_ns < :before_ns ORDER BY created_ns LIMIT :piece)"
+)
 _RACES_MAX: Final = 5
+_PIECE: Final = 2_000
+_PIECES_MAX: Final = 1_000
+"""Of one run; the next goes on."""
 
 
 class KeyReused(ApiError):
@@ -169,6 +177,18 @@ class Once(msgspec.Struct, frozen=True):
 
     def value(self) -> Any:
         return msgspec.json.decode(self.body)
+
+
+def forget_keys(database: Database, now_ns: Callable[[], int]) -> int:
+    """Forget keys of longer ago than `KEPT_NS`, a piece at a time so that nobody waits; give how many."""
+    before_ns, count = now_ns() - KEPT_NS, 0
+    for _ in range(_PIECES_MAX):
+        with database.transaction() as session:
+            gone = session.connection().execute(_FORGET, {"before_ns": before_ns, "piece": _PIECE}).rowcount
+        count += gone
+        if gone < _PIECE:
+            break
+    return count
 
 
 def _path(request: Request) -> str:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlmodel import Session
 
+from api.core import effects
 from api.core.effects import Effects, IdempotencyKeyText, KeyReused
 from api.core.tables import IdempotencyKey
 from api.problems import answer_problems
@@ -108,6 +109,23 @@ async def test_sent_again_it_is_answered_as_it_was_and_does_nothing(client, serv
     assert await post(client) == first
     assert count(services.database) == 1
     assert (await post(client, key="key-0002"))[2] == b'{"row":2}'
+
+
+async def test_keys_are_forgotten_after_seven_days_and_the_effects_stay(client, services, monkeypatch):
+    monkeypatch.setattr(effects, "_PIECE", 2)
+    database, now_ns = services.database, services.clock.now_ns
+    old = [f"key-{number:08}" for number in range(5)]
+    for key in old:
+        await post(client, key=key)
+    services.clock.advance(ns=effects.KEPT_NS)
+    assert effects.forget_keys(database, now_ns) == 0
+    first = await post(client)
+    services.clock.advance(ns=1)
+    assert effects.forget_keys(database, now_ns) == 5
+    assert await post(client) == first
+    assert count(database) == 6
+    assert (await post(client, key=old[0]))[0] == 201
+    assert count(database) == 7
 
 
 async def test_many_at_once_with_one_key_are_one_effect(client, services):
