@@ -22,4 +22,4 @@ def test_a_strategys_module_starts_without_exchanges_chains_and_settings():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert {"engine.sdk", "numpy"} <= loaded
-    assert not loaded & {"aiohttp", "ccxt", "web3", "pydantic", "structlog", "chain", "cex", "dex", "runtime"}
+    assert not loaded & {"aiohttp", "ccxt", "web3", "pydantic", "structlog", "chain", "cex", "dex", "runtime.settings"}
