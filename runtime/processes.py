@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,9 +23,14 @@ _given: set[int] = set()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process (SIGKILL) when its parent ends. Linux; call in the child, before exec."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to end this process (SIGKILL) when its parent ends. Linux; call in the child, before exec.
+
+    With `parent`, whose id it was before the fork, the process ends at once if the parent was killed before this call.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def spare_the_collector() -> None:
@@ -57,8 +63,8 @@ def spawn(
             stdout=sink if stdout is None else stdout,
             stderr=sink,
             env={**os.environ, **(environment or {})},
-            # One prctl call, no allocation: safe between fork and exec.
-            preexec_fn=die_with_parent if bound_to_parent else None,  # noqa: PLW1509
+            # Two system calls, no lock: safe between fork and exec.
+            preexec_fn=partial(die_with_parent, os.getpid()) if bound_to_parent else None,  # noqa: PLW1509
             start_new_session=True,
         )
     finally:

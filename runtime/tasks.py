@@ -49,6 +49,7 @@ def make_app(settings: TaskSettings, folder: Path) -> Celery:
     """
     folder.mkdir(parents=True, exist_ok=True)
     signals.beat_embedded_init.connect(_bound_to(os.getpid()), weak=False, dispatch_uid="capstan.bound")
+    signals.worker_process_init.connect(_end_orphans_of(os.getpid()), weak=False, dispatch_uid="capstan.orphan")
     app = Celery("capstan", set_as_current=False)
     app.conf.update(
         task_default_queue=settings.namespace,
@@ -88,6 +89,17 @@ def _bound_to(worker: int) -> Callable[..., None]:
         threading.Thread(target=end_with_it, name="tasks.bound", daemon=True).start()
 
     return watch
+
+
+def _end_orphans_of(worker: int) -> Callable[..., None]:
+    """For the processes that do the tasks: Celery has the kernel end them with their worker, but only from here on. One
+    whose worker was killed just before would wait for ever where a brother died with the queue's lock."""
+
+    def look(**_signal: Any) -> None:
+        if os.getppid() != worker:
+            os._exit(1)
+
+    return look
 
 
 def _broker(settings: TaskSettings, folder: Path) -> dict[str, Any]:

@@ -125,9 +125,7 @@ class Runner:
         parent = os.getpid()
 
         def bounded() -> None:
-            die_with_parent()
-            if os.getppid() != parent:  # It died before that was said.
-                os._exit(1)
+            die_with_parent(parent)
             for which, most in limits:
                 resource.setrlimit(which, (most, most + 5 if which == resource.RLIMIT_CPU else most))
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from chain.devnet.accounts import GENESIS_TIME_S, TEST_MNEMONIC
 from domain.errors import InputError, VenueUnavailable
+from runtime.processes import die_with_parent
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _ANVIL: Final = "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
-_PR_SET_PDEATHSIG: Final = 1
 _STOP_TIMEOUT_S: Final = 5.0
 _STATES_PREFIX: Final = "capstan-anvil-"
 
@@ -105,13 +104,6 @@ class AnvilNode:
         ensure_free(self.host, self.port)
         ours = os.getpid()
         self._states = _make_states_folder(ours)
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-        def die_with_parent() -> None:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != ours:  # We died between fork and prctl.
-                os._exit(1)
-
         self._process = subprocess.Popen(
             [
                 *(str(anvil_path()), "--silent", "--hardfork", "prague", "--no-request-size-limit"),
@@ -125,7 +117,7 @@ class AnvilNode:
             stderr=subprocess.DEVNULL,
             # A terminal's Ctrl-C must reach us alone, so that we end the node in order.
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - it only calls prctl and getppid
+            preexec_fn=partial(die_with_parent, ours),  # noqa: PLW1509 - two system calls
         )
 
     async def wait_until_listening(self, timeout_s: float = 10.0) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -140,7 +141,7 @@ class UniswapPython:
                 # Nothing of our environment: settings and secrets may stand there.
                 env={"PATH": os.defpath, "HOME": tempfile.gettempdir(), "PYTHONDONTWRITEBYTECODE": "1"},
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
         return self._process
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from domain import InputError, OutcomeUnknown, Refused, VenueUnavailable
 from runtime.database import Database
+from runtime.processes import is_alive, spawn
 from runtime.task_settings import TaskSettings
 from runtime.tasks import Job, add_task, make_app, nudge, run_alone, schedule
 
@@ -100,3 +104,50 @@ def test_a_nudge_expires_when_the_next_one_is_due(tmp_path: Path) -> None:
     assert sorted(entries) == ["t/1", "t/2"]
     assert entries["t/1"]["options"]["expires"] == 5.0
     assert entries["t/2"]["options"]["expires"] == 1.0
+
+
+WORKER_WITH_A_LATE_CHILD = """
+import os, sys, time
+from pathlib import Path
+from runtime.database import Database
+from runtime.task_settings import TaskSettings
+from runtime.tasks import add_task, make_app
+
+folder, worker, forks = Path(sys.argv[1]), os.getpid(), []
+
+def stand_still():
+    if len(forks) == 1:
+        (folder / "late").write_text(str(os.getpid()))
+        while os.getppid() == worker:
+            time.sleep(0.01)
+
+def work():
+    (folder / "new").write_text(str(os.getpid()))
+    (folder / "new").rename(folder / "works")
+
+os.register_at_fork(before=lambda: forks.append(0), after_in_child=stand_still)
+app = make_app(TaskSettings(), folder)
+add_task(app, "t", work, lock=lambda: Database(f"sqlite:///{folder / 'locks.db'}"))
+app.worker_main(["worker", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"])
+"""
+
+
+def test_a_process_whose_worker_is_killed_before_it_is_bound_to_it_ends_nevertheless(tmp_path: Path) -> None:
+    nudge(make_app(TaskSettings(), tmp_path), "t")
+    worker = spawn([sys.executable, "-c", WORKER_WITH_A_LATE_CHILD, str(tmp_path)], log=tmp_path / "log")
+    try:
+        wait_until((tmp_path / "works").exists, tmp_path / "log")
+    finally:
+        worker.kill()  # The one that works dies at once, mostly waiting for work: with the queue's lock.
+        worker.wait()
+    late, works = (int((tmp_path / name).read_text()) for name in ("late", "works"))
+    assert late != works
+    wait_until(lambda: not is_alive(works) and not is_alive(late), tmp_path / "log")
+
+
+def wait_until(condition: Callable[[], bool], log: Path) -> None:
+    """At most a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
