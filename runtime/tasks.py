@@ -96,7 +96,7 @@ def _end_orphans_of(worker: int) -> Callable[..., None]:
     whose worker was killed just before would wait for ever where a brother died with the queue's lock."""
 
     def look(**_signal: Any) -> None:
-        if os.getppid() != worker:
+        if os.getpid() != worker and os.getppid() != worker:  # A pool without processes says so in the worker itself.
             os._exit(1)
 
     return look
