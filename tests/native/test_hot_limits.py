@@ -301,13 +301,23 @@ def test_whatever_is_asked_the_sums_hold(steps: list[tuple[str, int, int]]) -> N
     held = warden(key, granted, allot=False)
     signer = agent(held=held, key=key)
     now, sequence, allotted = NOW_NS, 0, 0
+    good_until: list[int] = []
     signed: list[tuple[int, int]] = []
     for kind, value, wait in steps:
         now += wait
         if kind == "allot":
             sequence += 1
-            allot_to(held, value * USDT, 5, sequence=sequence, from_ns=now, until_ns=now + 10 * SECOND, now_ns=now)
-            allotted += value
+            until = now + 10 * SECOND
+            refused = ""
+            try:
+                allot_to(held, value * USDT, 5, sequence=sequence, from_ns=now, until_ns=until, now_ns=now)
+                allotted += value
+                good_until.append(until)
+            except native.SigningRefused as exc:
+                refused = exc.args[1]
+            if refused:  # Eight that are used up make room, so a ninth need not be refused.
+                assert refused == "more allotments than can be held"
+                assert sum(end > now for end in good_until) >= 8
             continue
         if kind == "cancel":
             assert refusal(signer, command(CANCEL, client_id=value), now) == ""
