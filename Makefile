@@ -20,7 +20,7 @@ NODE_STAMP := node_modules/.package-lock.json
 FORGE := node_modules/@foundry-rs/forge-linux-amd64/bin/forge
 CONTRACT_SOURCES := $(shell find contracts/src contracts/test foundry.toml scripts/solc* -type f 2>/dev/null)
 
-.PHONY: help install tools python crosscheck conformance client-tools clients demo test test-python test-rust test-contracts lint format bench soak soak-contracts services clean
+.PHONY: help install tools python crosscheck conformance client-tools clients demo test test-python test-rust test-contracts lint format bench soak soak-contracts soak-properties services clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -130,7 +130,11 @@ soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_ORDERS=100000 on a
 	@$(RUN) python -m soak.dex
 	@$(RUN) python -m soak.swaps
 	@$(RUN) python -m soak --minutes $(SOAK_MINUTES)
+	@$(MAKE) --no-print-directory soak-properties
 	@$(MAKE) --no-print-directory soak-contracts
+
+soak-properties: install ## The suite's properties with other examples each time, 1,000 each: half an hour
+	@$(RUN) pytest -n $(TEST_WORKERS) -m hypothesis --hypothesis-profile=search --timeout 3000 $(PYTEST_ARGS)
 
 soak-contracts: install ## The contracts' tests with 100,000 fuzz runs each (hours); FORGE_ARGS="--match-path 'contracts/test/arbitrage/*'"
 	@FOUNDRY_PROFILE=soak $(FORGE) test $(FORGE_ARGS)

@@ -29,7 +29,6 @@ from runtime.batches import Batches
 from runtime.database import Database
 from tests.api.lab import JSON, Client, api_services
 
-
 KEY: Final = {
     "min_length": 8,
     "max_length": 255,
