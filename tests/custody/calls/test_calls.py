@@ -271,12 +271,13 @@ EXAMPLES = {
 
 
 def left_to_others(content):
-    """Positions that say nothing about the effect: signatures, Permit2's own nonces, a Safe's inner gas."""
+    """Positions that say nothing about the effect: signatures and their length, Permit2's own nonces, a Safe's inner
+    gas."""
     positions = set()
-    for mark in (b"s" * 65, NONCE.to_bytes(6, "big"), b"signatures"):
+    for mark, length in ((b"s" * 65, 1), (NONCE.to_bytes(6, "big"), 0), (b"signatures", 1)):
         at = content.find(mark)
         if at >= 0:
-            positions.update(range(at, at + len(mark)))
+            positions.update(range(at - length, at + len(mark)))
     if content[:4] == safe_call(USDC)[:4]:
         positions.update(range(4 + 32 * 4, 4 + 32 * 6))
     return positions
