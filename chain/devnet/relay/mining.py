@@ -8,6 +8,7 @@ or the bundle's own order would not hold.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -35,18 +36,27 @@ class Mining:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Keep the node from mining by itself."""
-        ask = self._client.rpc.request
-        await ask("evm_setAutomine", False)
-        await ask("evm_setIntervalMining", 0)
+        holding = asyncio.create_task(self._hold())
         try:
+            await asyncio.shield(holding)
             yield
         finally:
-            if self._block_time_s:
-                await ask("evm_setIntervalMining", self._block_time_s)
-            else:
-                await ask("evm_setAutomine", True)
-                if int((await ask("txpool_status"))["pending"], 16):
-                    await ask("evm_mine")  # For what came while nobody mined.
+            # Whoever is cancelled while it asks for this may have got it: it is given back only after the answer.
+            await asyncio.wait({holding})
+            await self._let_go()
+
+    async def _hold(self) -> None:
+        await self._client.rpc.request("evm_setAutomine", False)
+        await self._client.rpc.request("evm_setIntervalMining", 0)
+
+    async def _let_go(self) -> None:
+        ask = self._client.rpc.request
+        if self._block_time_s:
+            await ask("evm_setIntervalMining", self._block_time_s)
+        else:
+            await ask("evm_setAutomine", True)
+            if int((await ask("txpool_status"))["pending"], 16):
+                await ask("evm_mine")  # For what came while nobody mined.
 
     async def mine(self, raws: Sequence[bytes], hashes: Sequence[str], may_revert: Collection[str]) -> Block:
         """Mine a block that begins with these transactions; call it within `held`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,33 @@ async def test_what_nobody_signed_keeps_its_place_too(lab: Lab) -> None:
     assert block.number == before.number + 1
     assert block.transactions[0] == transaction_hash(raw)
     assert len(block.transactions) == 2
+
+
+async def test_who_is_cancelled_while_taking_over_the_mining_gives_it_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered, plain = asyncio.Event(), asyncio.Event(), lab.client.rpc.request
+
+    async def slow(method: str, *params: Any) -> Any:
+        answer = await plain(method, *params)
+        if (method, params) == ("evm_setAutomine", (False,)):
+            asked.set()
+            await answered.wait()
+        return answer
+
+    async def hold() -> None:
+        async with Mining(lab.client, 0).held():
+            raise AssertionError("it was cancelled before")
+
+    monkeypatch.setattr(lab.client.rpc, "request", slow)
+    holding = asyncio.create_task(hold())
+    await asked.wait()
+    holding.cancel()
+    await asyncio.sleep(0)
+    answered.set()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert await plain("anvil_getAutomine")
 
 
 async def test_a_bundle_whose_block_came_without_it_is_missed_and_may_be_sent_again(lab: Lab) -> None:
