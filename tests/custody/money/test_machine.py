@@ -134,7 +134,7 @@ class MoneyMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-@pytest.mark.timeout(60 * EXAMPLES)
+@pytest.mark.timeout(150 * EXAMPLES)
 def test_books_balance_and_nothing_leaves_twice_whatever_happens_in_whatever_order(devnet_for_session: Devnet) -> None:
     machine = type("MoneyMachine", (MoneyMachine,), {"devnet": devnet_for_session})
     # Shrinking replays whole histories on a real node: the steps as found say enough.
