@@ -154,9 +154,10 @@ async def test_every_lender_that_has_the_token_lends_it_at_its_price(desk: Desk,
         snapshot = await desk.client.rpc.request("evm_snapshot")
         gas[loan.funding] = (await _check(desk, optimum, loan)).gas_used
         await roll_back(desk.client, snapshot)
-    # What is written down as the price of a detour is right within 10,000 gas.
+    # What is written down as the price of a detour is right within 15,000 gas: what a lender has to bring up to date
+    # depends on what was done with it before.
     for funding, used in gas.items():
-        assert abs(used - gas[Funding.OWN] - GAS[funding]) < 10_000, gas
+        assert abs(used - gas[Funding.OWN] - GAS[funding]) < 15_000, gas
     assert cheapest_loan(steps, pools, optimum.amount_in, lenders, Fraction(1)) == Loan(Funding.OWN)
 
 
