@@ -301,6 +301,17 @@ def test_no_two_calls_read_the_same(name, data):
     assert read_or_none(to, bytes(changed)) != decode_call(VAULT, to, content)
 
 
+@pytest.mark.parametrize("name", ["permit", "execute", "safe"])
+def test_what_is_left_to_others_changes_nothing_that_is_read(name):
+    """Every such byte, changed in five ways: the call is refused, or reads the same."""
+    to, content = EXAMPLES[name]
+    for at in left_to_others(content):
+        for change in (1, 2, 0x0F, 0x80, 0xFF):
+            changed = bytearray(content)
+            changed[at] ^= change
+            assert read_or_none(to, bytes(changed)) in (None, decode_call(VAULT, to, content))
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("tail", [b"\0", b"\0" * 32, b"x" * 31])
 def test_trailing_bytes_are_refused(name, tail):
