@@ -133,7 +133,7 @@ soak: install ## Long runs: SOAK_KILLS=500 over custody, SOAK_ORDERS=100000 on a
 	@$(MAKE) --no-print-directory soak-properties
 	@$(MAKE) --no-print-directory soak-contracts
 
-soak-properties: install ## The suite's properties with other examples each time, 1,000 each: half an hour
+soak-properties: install ## The suite's properties with other examples each time, 1,000 each: a few minutes
 	@$(RUN) pytest -n $(TEST_WORKERS) -m hypothesis --hypothesis-profile=search --timeout 3000 $(PYTEST_ARGS)
 
 soak-contracts: install ## The contracts' tests with 100,000 fuzz runs each (hours); FORGE_ARGS="--match-path 'contracts/test/arbitrage/*'"

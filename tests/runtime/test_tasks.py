@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -142,7 +144,11 @@ def test_a_process_whose_worker_is_killed_before_it_is_bound_to_it_ends_neverthe
         worker.wait()
     late, works = (int((tmp_path / name).read_text()) for name in ("late", "works"))
     assert late != works
-    wait_until(lambda: not is_alive(works) and not is_alive(late), tmp_path / "log")
+    try:
+        wait_until(lambda: not is_alive(works) and not is_alive(late), tmp_path / "log")
+    finally:
+        if is_alive(late):
+            os.kill(late, signal.SIGKILL)
 
 
 def wait_until(condition: Callable[[], bool], log: Path) -> None:
