@@ -274,29 +274,14 @@ def declared_routes(app: FastAPI) -> Iterator[RouteContext]:
 
 
 def describe_callers(app: FastAPI, document: dict[str, Any]) -> dict[str, Any]:
-    """Say in an OpenAPI document of the application which operations want a caller, and how one says who it is.
-
-    And what else dependencies read of a request by themselves (`parameters`).
-    """
+    """Say in an OpenAPI document of the application which operations want a caller, and how one says who it is."""
     document.setdefault("components", {})["securitySchemes"] = _SCHEMES
     for route in declared_routes(app):
         for method in getattr(route, "methods", None) or ():
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
-            if operation is None:
-                continue
-            _add_parameters(operation, route.dependant)
-            if requirement_of(route) is not None:  # type: ignore[arg-type]
+            if operation is not None and requirement_of(route) is not None:  # type: ignore[arg-type]
                 operation["security"] = [{name: []} for name in _SCHEMES]
     return document
-
-
-def _add_parameters(operation: dict[str, Any], dependant: Dependant) -> None:
-    """Add what a dependency reads of a request by itself; it says so in `parameters`, as OpenAPI writes them."""
-    for call in _calls(dependant):
-        for parameter in getattr(call, "parameters", ()):
-            known = operation.setdefault("parameters", [])
-            if parameter not in known:
-                known.append(parameter)
 
 
 def check_routes(app: FastAPI, *, open_paths: Collection[str] = ()) -> None:

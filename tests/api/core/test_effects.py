@@ -7,10 +7,10 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlmodel import Session
 
-from api.auth.principal import describe_callers, public
 from api.core import effects
 from api.core.effects import Effects, IdempotencyKeyText, KeyReused
 from api.core.tables import IdempotencyKey
@@ -28,13 +27,6 @@ from domain import InvariantError, VenueUnavailable
 from runtime.batches import Batches
 from runtime.database import Database
 from tests.api.lab import JSON, Client, api_services
-
-KEY: Final = {
-    "min_length": 8,
-    "max_length": 255,
-    "pattern": r"^[\x21-\x7e]+$",
-    "description": "Yours, one for each effect: a request sent again with it does nothing more.",
-}
 
 
 class Deposit(BaseModel):
@@ -60,7 +52,7 @@ def application(services: Services, trouble: Trouble) -> FastAPI:
     app.state.services = services
     answer_problems(app)
 
-    @app.post("/v1/{organisation}/deposits", dependencies=[public()])
+    @app.post("/v1/{organisation}/deposits")
     async def deposit(
         request: Request, services: Use, organisation: str, body: Deposit, key: IdempotencyKeyText
     ) -> Response:
@@ -154,26 +146,6 @@ async def test_a_key_stands_for_its_request_and_its_organisation(client, service
 async def test_without_a_proper_key_nothing_is_done(client, services, key):
     assert (await post(client, key=key))[0] == 422
     assert count(services.database) == 0
-
-
-async def test_of_two_keys_none_is_chosen(client, services):
-    headers = JSON | {"idempotency-key": "key-0001", "Idempotency-Key": "key-0002"}
-    answer = await client.ask("POST", "/v1/acme/deposits", b'{"amount":5}', headers=headers)
-    assert (answer[0], json.loads(answer[2])["errors"][0]["pointer"]) == (422, "/header/Idempotency-Key")
-    assert count(services.database) == 0
-
-
-def test_the_document_describes_the_key_as_it_would_a_parameter_of_the_frameworks(services, trouble):
-    app = FastAPI()
-
-    @app.post("/")
-    async def same(key: Annotated[str, Header(alias="Idempotency-Key", **KEY)]) -> None: ...
-
-    (theirs,) = app.openapi()["paths"]["/"]["post"]["parameters"]
-    ours = application(services, trouble)
-    document = describe_callers(ours, ours.openapi())
-    operation = document["paths"]["/v1/{organisation}/deposits"]["post"]
-    assert [found for found in operation["parameters"] if found["in"] == "header"] == [theirs]
 
 
 @pytest.mark.parametrize("exc", [VenueUnavailable("gone"), InvariantError("wrong"), RuntimeError("bug")])
